@@ -1,0 +1,50 @@
+# `make demo` from a fresh clone is all a newcomer needs. Every target installs what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: demo test soak check format schemas leaderboard clean
+
+demo: $(STAMP)
+	rm -rf runs/demo
+	$(BIN)/vlmbench run --models tiny-clip --tasks worlds,naming --study gap --output runs/demo
+	$(BIN)/vlmbench leaderboard runs/demo --output runs/demo/leaderboard
+
+test: $(STAMP)
+	$(BIN)/pytest -m "not soak" -n 2 --dist loadfile
+
+soak: $(STAMP)
+	$(BIN)/pytest -m soak
+
+check: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vlmbench validate
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+schemas: $(STAMP)
+	$(BIN)/python -c "from vlmbench.spec import write_schemas; write_schemas()"
+
+# The published leaderboard, from a real run.
+leaderboard: $(STAMP)
+	rm -rf runs/leaderboard
+	$(BIN)/vlmbench run --models tiny-clip --tasks worlds,naming --study gap --output runs/leaderboard
+	$(BIN)/vlmbench leaderboard runs/leaderboard --output leaderboard
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build dist

@@ -1,0 +1,131 @@
+"""The fake suite, end to end: every row of one model on one task."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vlmbench.metrics import chance, dump_rows, majority, summarise, summarise_recorded
+from vlmbench.types import ComparisonError
+
+SINGLE = ["accuracy", "accuracy_corrected", "abstention", "chance", "majority", "failed"]
+
+
+def rows_of(cells, **where):
+    rows = summarise(cells, model="fake", task="suite", seed=0)
+    keys = [row.key for row in rows]
+    assert len(set(keys)) == len(keys)
+    return {(row.condition, row.readout, row.metric): row for row in rows}
+
+
+@pytest.fixture
+def cells(readouts):
+    return {
+        ("own", "encoder"): readouts.oracle(),
+        ("blank", "encoder"): readouts.uniform(),
+        ("blank", "prompted"): readouts.constant(0),
+        ("own", "prompted"): readouts.noisy(0.7, seed=1),
+    }
+
+
+def test_every_row_is_there_in_an_order_that_depends_on_names_only(cells):
+    rows = summarise(cells, model="fake", task="suite", seed=0)
+    order = [("own", "prompted"), ("own", "encoder"), ("blank", "prompted"), ("blank", "encoder")]
+    expected = [(*cell, metric) for cell in order for metric in SINGLE]
+    expected += [("own", "encoder-prompted", m) for m in ("gap", "gap_corrected", "mcnemar_p")]
+    expected += [(c, "prompted", "tv") for c in ("own|blank", "own|truth", "blank|truth")]
+    assert [(row.condition, row.readout, row.metric) for row in rows] == expected
+    turned = dict(reversed(cells.items()))
+    again = summarise(turned, model="fake", task="suite", seed=0)
+    assert dump_rows(again) == dump_rows(rows)
+
+
+def test_the_numbers_are_the_known_ones(cells, readouts):
+    rows = rows_of(cells)
+    level = chance(readouts.oracle())
+    assert rows["own", "encoder", "accuracy"].value == 1.0
+    assert rows["blank", "encoder", "accuracy"].value == level
+    assert rows["blank", "encoder", "accuracy_corrected"].value == 0.0
+    vqa = rows["own", "prompted", "accuracy"].value
+    assert vqa == pytest.approx(0.7, abs=0.1)
+    assert rows["own", "encoder-prompted", "gap"].value == pytest.approx(1 - vqa)
+    assert rows["own", "encoder-prompted", "mcnemar_p"].value < 1e-6
+    assert math.isnan(rows["own", "encoder-prompted", "mcnemar_p"].low)
+    assert rows["own", "prompted", "chance"].value == level
+    assert rows["own", "prompted", "majority"].value == majority(readouts.oracle())
+    blind = rows["blank", "prompted", "accuracy"].value
+    assert rows["blank|truth", "prompted", "tv"].value == pytest.approx(1 - blind)
+
+
+def test_an_abstainer_is_worth_nothing_and_says_so(readouts):
+    rows = rows_of({("own", "prompted"): readouts.abstainer()})
+    assert rows["own", "prompted", "accuracy"].value == 0.0
+    assert rows["own", "prompted", "accuracy"].coverage == 0.0
+    assert rows["own", "prompted", "abstention"].value == 1.0
+    assert rows["own|truth", "prompted", "tv"].value == pytest.approx(1.0)
+
+
+def test_a_missing_cell_takes_only_its_own_rows_away(cells):
+    whole = rows_of(cells)
+    del cells["own", "encoder"]
+    part = rows_of(cells)
+    gone = {key for key in whole if key not in part}
+    assert gone == {
+        *(("own", "encoder", metric) for metric in SINGLE),
+        *(("own", "encoder-prompted", m) for m in ("gap", "gap_corrected", "mcnemar_p")),
+    }
+    assert all(part[key].to_json() == whole[key].to_json() for key in part)
+
+
+def test_failed_documents_are_a_row_of_their_own(cells, with_failures):
+    cells["own", "encoder"] = with_failures(cells["own", "encoder"], 1, 2, 3)
+    rows = rows_of(cells)
+    assert (rows["own", "encoder", "failed"].value, rows["own", "encoder", "failed"].n) == (3, 240)
+    assert rows["own", "encoder", "accuracy"].n == 237
+    assert rows["own", "encoder-prompted", "gap"].n == 237
+    assert rows["own", "prompted", "accuracy"].n == 240
+    assert rows["own", "prompted", "failed"].value == 0
+
+
+def test_a_cell_that_failed_whole_has_no_accuracy_rather_than_zero(cells, with_failures):
+    cells["own", "encoder"] = with_failures(cells["own", "encoder"], *range(240))
+    rows = rows_of(cells)
+    assert [key for key in rows if key[:2] == ("own", "encoder")] == [("own", "encoder", "failed")]
+    assert ("own", "encoder-prompted", "gap") not in rows
+    assert ("own|blank", "prompted", "tv") in rows
+
+
+def test_ties_on_every_document_leave_no_p_value(readouts):
+    rows = rows_of(
+        {("own", "encoder"): readouts.uniform(), ("own", "prompted"): readouts.noisy(0.5, seed=1)}
+    )
+    p = rows["own", "encoder-prompted", "mcnemar_p"]
+    assert math.isnan(p.value)
+    assert p.to_json()["value"] is None
+
+
+def test_cells_of_other_documents_are_refused_by_name(cells):
+    cells["blank", "encoder"] = cells["blank", "encoder"].take(np.arange(200))
+    with pytest.raises(ComparisonError, match="blank/prompted and blank/encoder do not cover"):
+        summarise(cells, model="fake", task="suite", seed=0)
+
+
+def test_permuted_choices_are_refused_rather_than_compared(cells):
+    scores = cells["own", "encoder"]
+    cells["own", "encoder"] = replace(scores, gold=(scores.gold + 1) % scores.n_choices)
+    with pytest.raises(ComparisonError, match="undo choice permutations"):
+        summarise(cells, model="fake", task="suite", seed=0)
+
+
+def test_a_published_number_keeps_what_it_does_not_say_unknown():
+    accuracy, corrected = summarise_recorded(
+        model="human", task="suite", readout="human", value=0.75, chance=0.25
+    )
+    assert accuracy.key == ("human", "suite", "own", "human", "accuracy")
+    numbers = {name: accuracy.to_json()[name] for name in ("value", "low", "high", "n")}
+    assert numbers == {"value": 0.75, "low": None, "high": None, "n": None}
+    assert (corrected.metric, corrected.n) == ("accuracy_corrected", None)
+    assert corrected.value == pytest.approx(2 / 3)

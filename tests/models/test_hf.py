@@ -1,0 +1,131 @@
+"""The hf backend against a plain, single-sample call of transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vlmbench.models import HfBackend, Prompt, resolve_device
+from vlmbench.spec import GenerationKwargs, ModelSpec, Prompting
+from vlmbench.types import VlmbenchError
+
+
+@pytest.fixture(scope="module")
+def backend(llava_folder: Path) -> HfBackend:
+    spec = ModelSpec(model="random", checkpoint=str(llava_folder))
+    return HfBackend.load(spec, None, *resolve_device("cpu", "float32"))
+
+
+def prompts(pictures: list[Image.Image]) -> list[Prompt]:
+    return [
+        Prompt(user="<image>Which is nearer, A or B?", images=(pictures[0],)),
+        Prompt(user="<image> or <image>: red?", images=(pictures[1], pictures[2])),
+        Prompt(user="A<image> B<image> C<image> blue", images=tuple(pictures[3:6])),
+    ]
+
+
+def straight_line(backend: HfBackend, prompt: Prompt, choice: str) -> float:
+    """Likelihood by the shortest route: one sample, no cache, no padding."""
+    text = backend.render(prompt)
+    inputs = [
+        backend.processor(text=t, images=list(prompt.images), return_tensors="pt")
+        for t in (text, text + choice)
+    ]
+    start = inputs[0]["input_ids"].shape[1]
+    with torch.no_grad():
+        logprobs = backend.model(**inputs[1]).logits[0].log_softmax(-1)
+    ids = inputs[1]["input_ids"][0]
+    return sum(float(logprobs[p - 1, ids[p]]) for p in range(start, len(ids)))
+
+
+CHOICES = [[" A", " B"], ["red", "blue", " A or B?"], [" C", " something else entirely"]]
+
+
+def test_likelihoods_equal_a_plain_single_sample_forward(backend, pictures):
+    got = backend.choice_logprobs(prompts(pictures), CHOICES)
+    for prompt, choices, row in zip(prompts(pictures), CHOICES, got, strict=True):
+        expected = [straight_line(backend, prompt, choice) for choice in choices]
+        np.testing.assert_allclose(row, expected, atol=2e-5)
+
+
+def test_a_batch_changes_no_likelihood(backend, pictures):
+    together = backend.choice_logprobs(prompts(pictures), CHOICES)
+    for index, prompt in enumerate(prompts(pictures)):
+        (alone,) = backend.choice_logprobs([prompt], [CHOICES[index]])
+        np.testing.assert_allclose(together[index], alone, atol=2e-5)
+
+
+def test_the_image_changes_the_likelihood(backend, pictures):
+    asked = [Prompt(user="<image>red?", images=(picture,)) for picture in pictures[:2]]
+    first, second = backend.choice_logprobs(asked, [[" A"], [" A"]])
+    assert abs(first[0] - second[0]) > 1e-3
+
+
+def test_generation_equals_transformers_generate(backend, pictures):
+    kwargs = GenerationKwargs(until=(), max_gen_toks=6)
+    got = backend.generate(prompts(pictures), kwargs)
+    for prompt, answer in zip(prompts(pictures), got, strict=True):
+        inputs = backend.processor(
+            text=backend.render(prompt), images=list(prompt.images), return_tensors="pt"
+        )
+        output = backend.model.generate(
+            **inputs, max_new_tokens=6, do_sample=False, pad_token_id=0
+        )
+        tail = output[0, inputs["input_ids"].shape[1] :]
+        expected = backend.processor.tokenizer.decode(tail, skip_special_tokens=True)
+        assert answer == expected
+
+
+def test_generation_stops_at_a_stop_string(backend, pictures):
+    free = backend.generate(prompts(pictures)[:1], GenerationKwargs(max_gen_toks=8))[0]
+    stop = free[2:4]
+    cut = backend.generate(
+        prompts(pictures)[:1], GenerationKwargs(until=(stop,), max_gen_toks=8)
+    )[0]
+    assert cut == free.split(stop)[0]
+
+
+def test_chat_template_puts_images_where_the_prompt_says(backend, pictures):
+    text = backend.render(prompts(pictures)[1])
+    assert text == "USER: <image> or <image>: red? ASSISTANT:"
+
+
+def test_delimiter_follows_lm_eval(backend):
+    assert backend.continuation("A", " ", "") == "A"  # chat template: none
+    assert backend.continuation("A", " ", "Answer:") == " A"  # prefilled without a space
+    assert backend.continuation("A", " ", "Answer: ") == "A"
+
+
+def test_wrapper_replaces_the_chat_template(backend, pictures):
+    prompting = Prompting(chat_template="none", wrapper="Q: {{ prompt }} A:", answer_delimiter=" ")
+    spec = ModelSpec(model="random", checkpoint="unused", prompt=prompting)
+    wrapped = HfBackend(backend.model, backend.processor, spec)
+    assert wrapped.render(prompts(pictures)[0]) == "Q: <image>Which is nearer, A or B? A:"
+    assert wrapped.continuation("A", "\n", "") == " A"
+
+
+def test_missing_checkpoint_names_it(tmp_path):
+    spec = ModelSpec(model="absent", checkpoint="./nothing-here")
+    with pytest.raises(VlmbenchError, match="nothing-here"):
+        HfBackend.load(spec, tmp_path, *resolve_device("cpu", "auto"))
+
+
+def test_unknown_device_and_dtype_are_refused():
+    with pytest.raises(VlmbenchError, match="abacus"):
+        resolve_device("abacus", "auto")
+    with pytest.raises(VlmbenchError, match="float7"):
+        resolve_device("cpu", "float7")
+    assert resolve_device("cpu", "auto")[1] is torch.float32
+
+
+def test_digest_sees_every_weight(backend, llava_folder):
+    spec = ModelSpec(model="random", checkpoint=str(llava_folder))
+    again = HfBackend.load(spec, None, *resolve_device("cpu", "float32"))
+    assert again.weights_digest == backend.weights_digest
+    with torch.no_grad():
+        again.model.lm_head.weight[0, 0] += 1e-3
+    assert HfBackend(again.model, again.processor, spec).weights_digest != backend.weights_digest

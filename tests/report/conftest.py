@@ -1,0 +1,124 @@
+"""Run folders written by hand, for reports to read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vlmbench.metrics import dump_rows, summarise, summarise_recorded
+from vlmbench.types import ChoiceScores
+
+CHOICES = {"depth": 2, "matching": 4, "naming": 4}
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def voting(task: str, accuracy: float, *, seed: int, n: int = 120) -> ChoiceScores:
+    """Votes of which a share `accuracy` is right; gold is the same for every seed."""
+    choices = CHOICES[task]
+    gold = np.random.default_rng(len(task)).integers(0, choices, n)
+    right = np.random.default_rng(seed).random(n) < accuracy
+    scores = np.zeros((n, choices))
+    scores[np.arange(n), np.where(right, gold, (gold + 1) % choices)] = 1.0
+    return ChoiceScores(
+        doc_ids=tuple(f"{task}-{i}" for i in range(n)),
+        gold=gold,
+        n_choices=np.full(n, choices),
+        scores=scores,
+        scale="vote",
+        abstained=np.zeros(n, bool),
+        failed=np.zeros(n, bool),
+    )
+
+
+def measured_rows(model: str, task: str, *, failed: int = 0):
+    chance = 1 / CHOICES[task]
+    seed = sum(model.encode())
+    cells = {
+        ("own", "prompted"): voting(task, chance + 0.05, seed=seed),
+        ("blank", "prompted"): voting(task, chance, seed=seed + 1),
+        ("own", "encoder"): voting(task, 0.9, seed=seed + 2),
+        ("blank", "encoder"): voting(task, chance, seed=seed + 3),
+    }
+    cells["own", "encoder"].failed[:failed] = True
+    return summarise(cells, model=model, task=task, seed=0)
+
+
+def task_record(task: str) -> dict:
+    return {
+        "digest": digest(task),
+        "documents": digest(task + " documents"),
+        "data": digest(task + " data"),
+        "n": 120,
+        "limit": None,
+        "alias": task.title(),
+        "ability": task,
+        "source": "drawn by hand",
+        "chance": 1 / CHOICES[task],
+        "marked": False,
+        "of no interest to a report": True,
+    }
+
+
+def model_record(model: str) -> dict:
+    return {
+        "alias": None,
+        "weights": digest(model),
+        "relation": "identical",
+        "twin": "an encoder",
+        "recorded": False,
+        "source": "trained by hand",
+    }
+
+
+class RunFolder:
+    """A run folder that can be changed before it is written."""
+
+    def __init__(self, path: Path, models: tuple[str, ...], tasks: tuple[str, ...]) -> None:
+        self.path = path
+        self.rows = [
+            row for model in models for task in tasks for row in measured_rows(model, task)
+        ]
+        self.manifest = {
+            "complete": True,
+            "study": "gap",
+            "seed": 0,
+            "versions": {"vlmbench": "0.1.0", "metrics": 1, "numpy": "2"},
+            "tasks": {task: task_record(task) for task in tasks},
+            "models": {model: model_record(model) for model in models},
+        }
+
+    def record(self, model: str, task: str, value: float) -> None:
+        """Add a published number."""
+        self.manifest["models"][model] = {"recorded": True, "alias": "Humans", "source": "a paper"}
+        self.rows += summarise_recorded(
+            model=model, task=task, readout="human", value=value, chance=1 / CHOICES[task]
+        )
+
+    def write(self) -> Path:
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / "stats.json").write_text(dump_rows(self.rows))
+        (self.path / "manifest.json").write_text(json.dumps(self.manifest))
+        return self.path
+
+
+@pytest.fixture
+def run_folder(tmp_path):
+    """Build a run folder of the given name, models and tasks."""
+
+    def build(name="run", models=("tiny-a",), tasks=("depth", "matching", "naming")) -> RunFolder:
+        return RunFolder(tmp_path / name, models, tasks)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def rows_with_failures():
+    """Rows of a model whose encoder failed on some documents of a task."""
+    return lambda model, task, failed: measured_rows(model, task, failed=failed)

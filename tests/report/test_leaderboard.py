@@ -1,0 +1,214 @@
+"""The published page: structure, determinism, and nothing that only looks like a number."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+
+import pytest
+
+from vlmbench.metrics import load_rows
+from vlmbench.report import leaderboard
+from vlmbench.types import ComparisonError
+
+
+def tables(text):
+    """Every table as a list of rows of cells, headers first."""
+    found = []
+    for block in text.split("\n\n"):
+        lines = block.splitlines()
+        if lines and lines[0].startswith("|"):
+            found.append([re.split(r"(?<!\\)\|", line)[1:-1] for line in lines])
+    return [[[cell.strip() for cell in row] for row in table] for table in found]
+
+
+def table_with(text, *heads):
+    (table,) = [found for found in tables(text) if set(heads) <= set(found[0])]
+    return table
+
+
+def page(tmp_path, *folders):
+    leaderboard([folder.write() for folder in folders], tmp_path / "board")
+    return (tmp_path / "board" / "README.md").read_text()
+
+
+def test_tables_are_well_formed_and_aligned(tmp_path, run_folder):
+    folder = run_folder(models=("tiny-a", "tiny-b"))
+    folder.manifest["tasks"]["depth"]["alias"] = "Depth | of *things*"
+    text = page(tmp_path, folder)
+    assert len(tables(text)) >= 8
+    for table in tables(text):
+        assert len({len(row) for row in table}) == 1
+        assert len(table) >= 3
+        assert all(re.fullmatch(":-+|-+:", cell) for cell in table[1])
+    for block in text.split("\n\n"):
+        if block.startswith("|"):
+            assert len({len(line) for line in block.splitlines()}) == 1
+
+
+def test_one_model_has_a_line_per_task(tmp_path, run_folder):
+    text = page(tmp_path, run_folder())
+    head, _, *lines = table_with(text, "Majority")
+    assert head == [
+        *("Task", "n", "Chance", "Majority", "Blind", "VQA", "Encoder", "Gap", "p", "Abstained")
+    ]
+    assert [line[0] for line in lines] == ["Depth", "Matching", "Naming"]
+    assert lines[0][1:3] == ["120", ".500"]
+    number = r"\d?\.\d{3} \[\d?\.\d{3}, \d?\.\d{3}\]"
+    assert all(re.fullmatch(number, cell) for line in lines for cell in line[4:7])
+
+
+def test_several_models_have_a_table_per_task_and_a_matrix_of_gaps(tmp_path, run_folder):
+    text = page(tmp_path, run_folder(models=("tiny-b", "tiny-a")))
+    _, _, *lines = table_with(text, "Model", "Depth", "Matching", "Naming")
+    assert [line[0] for line in lines] == ["tiny-a", "tiny-b"]
+    assert all(
+        re.fullmatch(r"(\*\*)?[+-]\.\d{3}(\*\*)?", cell) for line in lines for cell in line[1:]
+    )
+    for task in ("Depth", "Matching", "Naming"):
+        assert f"### {task}\n" in text
+    assert "120 documents, chance .250, majority ." in text
+
+
+def test_numbers_on_the_page_are_those_of_the_rows(tmp_path, run_folder):
+    folder = run_folder(models=("tiny-a",), tasks=("depth",))
+    (line,) = table_with(page(tmp_path, folder), "Majority")[2:]
+    rows = {(row.condition, row.readout, row.metric): row.value for row in folder.rows}
+    shown = {
+        4: rows["blank", "prompted", "accuracy"],
+        5: rows["own", "prompted", "accuracy"],
+        6: rows["own", "encoder", "accuracy"],
+        7: rows["own", "encoder-prompted", "gap"],
+    }
+    for place, value in shown.items():
+        first = line[place].replace("*", "").split()[0]
+        assert float(first) == pytest.approx(value, abs=5e-4)
+    assert line[7].startswith("**+")
+
+
+def test_sections_follow(tmp_path, run_folder):
+    text = page(tmp_path, run_folder())
+    titles = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert titles == [
+        *("tiny-a", "How to read this", "Chance-corrected", "Without the image"),
+        *("How answers are distributed", "How it was made"),
+    ]
+    assert len(table_with(text, "VQA and blind")) == 5
+    assert len(table_with(text, "Blind encoder")) == 5
+    assert "vlmbench run --models tiny-a --tasks depth,matching,naming --study gap --seed 0" in text
+
+
+def test_the_bytes_hang_on_nothing_but_the_numbers(tmp_path, run_folder):
+    a, b = run_folder("a", ("tiny-a",)).write(), run_folder("b", ("tiny-b",)).write()
+    first = leaderboard([a, b], tmp_path / "first")
+    second = leaderboard([b, a, b], tmp_path / "deep" / "second")
+    moved = a.rename(tmp_path / "elsewhere")
+    third = leaderboard([b, moved], tmp_path / "third")
+    for files in zip(first, second, third, strict=True):
+        assert len({file.read_bytes() for file in files}) == 1
+    text = first[0].read_text()
+    assert str(tmp_path) not in text
+    assert not re.search(r"\b20\d\d-\d\d", text)
+
+
+def test_rows_are_written_for_machines_too(tmp_path, run_folder):
+    folder = run_folder()
+    text = page(tmp_path, folder)
+    rows = load_rows((tmp_path / "board" / "rows.json").read_text())
+    assert {row.key for row in rows} == {row.key for row in folder.rows}
+    assert {len(row) for row in json.loads((tmp_path / "board" / "rows.json").read_text())} == {10}
+    with (tmp_path / "board" / "rows.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["metric"] for line in lines] == [row.metric for row in rows]
+    assert float(lines[0]["value"]) == rows[0].value
+    assert sorted(path.name for path in (tmp_path / "board").iterdir()) == [
+        *("README.md", "rows.csv", "rows.json")
+    ]
+    assert "(rows.json)" in text
+
+
+def test_what_is_missing_is_a_dash_and_never_nan(tmp_path, run_folder):
+    folder = run_folder()
+    folder.rows = [
+        row
+        for row in folder.rows
+        if not (row.task == "depth" and "encoder" in row.readout)
+        and not (row.task == "naming" and row.condition.startswith("blank"))
+    ]
+    folder.record("human", "matching", 0.9)
+    text = page(tmp_path, folder)
+    assert not re.search(r"\bnan\b|\bnone\b|\binf\b", text.lower().replace("none in common", ""))
+    depth = table_with(text, "Majority")[2]
+    assert depth[6:9] == ["–", "–", "–"]
+
+
+def test_recorded_numbers_are_labelled_and_have_no_gap(tmp_path, run_folder):
+    one = run_folder()
+    one.record("human", "matching", 0.9)
+    lines = table_with(page(tmp_path, one), "Majority")[2:]
+    assert [line[0] for line in lines] == [
+        "Depth",
+        "Matching",
+        "↳ Humans (recorded, human)",
+        "Naming",
+    ]
+    assert lines[2][1:] == ["–", "–", "–", "–", ".900", "–", "–", "–", "–"]
+    several = run_folder("several", ("tiny-a", "tiny-b"))
+    several.record("human", "matching", 0.9)
+    text = page(tmp_path, several)
+    assert text.count("Humans (recorded, human)") == 1
+    assert "Humans" not in str(table_with(text, "Depth", "Matching"))
+
+
+def test_a_twin_that_saw_markers_or_is_another_is_marked(tmp_path, run_folder):
+    folder = run_folder()
+    clean = table_with(page(tmp_path, folder), "Majority")
+    assert not re.search("[†‡§]", str(clean))
+    folder.manifest["tasks"]["depth"]["marked"] = True
+    folder.manifest["models"]["tiny-a"]["relation"] = "lineage"
+    lines = table_with(page(tmp_path, folder), "Majority")[2:]
+    assert "†‡ [" in lines[0][6]
+    assert "‡ [" in lines[1][6]
+    assert "†" not in lines[1][6]
+    assert not any(re.search("[†‡]", cell) for line in lines for cell in (*line[:6], *line[7:]))
+
+
+def test_failed_documents_are_marked_and_told(tmp_path, run_folder, rows_with_failures):
+    folder = run_folder(tasks=("depth", "matching"))
+    folder.rows = [
+        *rows_with_failures("tiny-a", "depth", 7),
+        *rows_with_failures("tiny-a", "matching", 0),
+    ]
+    text = page(tmp_path, folder)
+    lines = table_with(text, "Majority")[2:]
+    assert "§" in lines[0][6]
+    assert "§" not in str(lines[1])
+    assert "tiny-a on Depth (own, encoder): 7 of 120 documents failed." in text
+
+
+def test_a_trial_run_says_so(tmp_path, run_folder):
+    folder = run_folder()
+    assert "a trial" not in page(tmp_path, folder)
+    for record in folder.manifest["tasks"].values():
+        record["limit"] = 120
+    text = page(tmp_path, folder)
+    assert "(`--limit 120`): a trial." in text
+    assert "--seed 0 --limit 120" in text
+
+
+def test_recorded_numbers_alone_make_a_page(tmp_path, run_folder):
+    folder = run_folder(models=())
+    folder.record("human", "depth", 0.9)
+    text = page(tmp_path, folder)
+    assert "Humans (recorded, human)" in text
+    assert "Chance-corrected" not in text
+
+
+def test_refused_runs_leave_what_was_published_alone(tmp_path, run_folder):
+    a, b = run_folder("a", ("tiny-a",)), run_folder("b", ("tiny-b",))
+    before = page(tmp_path, a)
+    b.manifest["tasks"]["depth"]["digest"] = "0" * 64
+    with pytest.raises(ComparisonError):
+        page(tmp_path, a, b)
+    assert (tmp_path / "board" / "README.md").read_text() == before

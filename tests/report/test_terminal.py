@@ -1,0 +1,64 @@
+"""The table that a run ends with."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from vlmbench.report import terminal
+
+
+def drawn(rows, *, width=100, **names):
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(terminal(rows, **names))
+    return console.file.getvalue()
+
+
+def test_a_line_per_task_with_signed_gaps(run_folder):
+    text = drawn(run_folder().rows)
+    (head,) = [line for line in text.splitlines() if "Chance" in line]
+    assert head.split() == [
+        *("Task", "n", "Chance", "Blind", "VQA", "Encoder", "Gap", "[95%", "interval]", "p"),
+        "Abst.",
+    ]
+    (depth,) = [line for line in text.splitlines() if "depth" in line]
+    cells = depth.split()
+    assert cells[:3] == ["depth", "120", ".500"]
+    assert cells[6].startswith("+.")
+    assert cells[7].startswith("[+.")
+    assert cells[-2:] == ["<.001", ".000"]
+
+
+def test_it_fits_a_hundred_columns_and_keeps_every_number(run_folder):
+    long = "worlds_semantic_correspondence_of_many_words_and_then_some"
+    rows = run_folder(models=("tiny-a", "a-model-with-a-name-longer-than-any-column")).rows
+    text = drawn(rows, aliases={"depth": long})
+    assert max(map(len, text.splitlines())) <= 100
+    assert "…" not in text
+    assert text.count("[+.") == 6
+
+
+def test_models_are_parts_in_the_order_of_the_rows(run_folder):
+    text = drawn(run_folder(models=("zebra", "ant")).rows, aliases={"ant": "The Ant"})
+    assert text.index("zebra") < text.index("The Ant")
+    assert text.count("matching") == 2
+
+
+def test_recorded_numbers_stand_beside_vqa(run_folder):
+    folder = run_folder(tasks=("depth",))
+    folder.record("human", "depth", 0.95)
+    last = [line for line in drawn(folder.rows).splitlines() if ".950" in line]
+    assert [line.split() for line in last] == [["depth", "–", "–", "–", ".950", *["–"] * 4]]
+
+
+def test_a_blind_answer_is_never_shown_as_vqa(run_folder):
+    rows = [row for row in run_folder(tasks=("depth",)).rows if row.condition == "blank"]
+    (line,) = [line for line in drawn(rows).splitlines() if "depth" in line]
+    assert line.split()[4:] == ["–"] * 5
+
+
+def test_failures_are_told_below(run_folder, rows_with_failures):
+    text = " ".join(drawn(rows_with_failures("tiny-a", "depth", 9)).split())
+    assert "tiny-a on depth (own, encoder): 9 of 120 documents failed and are left out" in text
+    assert "failed" not in drawn(run_folder().rows)

@@ -1,0 +1,173 @@
+"""What has to fit together within a spec: each rule fires once, and a sound spec passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vlmbench.spec import load_file
+from vlmbench.types import VlmbenchError
+
+POINTS = {"kind": "point", "column": "xy"}
+PLACES = {"kind": "point", "column": "points"}
+IMAGES = {"kind": "image", "images": [0, 1, 2]}
+
+
+def task(**changes: Any) -> dict[str, Any]:
+    """A sound three-image task; `None` drops a key, dotted keys reach inside."""
+    values: dict[str, Any] = {
+        "task": "t",
+        "dataset_path": "json",
+        "training_split": "train",
+        "validation_split": "validation",
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "<image><image><image> {{ question }}",
+        "doc_to_image": ["a", "b", "c"],
+        "doc_to_choice": ["A", "B", "C"],
+        "doc_to_target": "gold",
+        "metadata": {"vlmbench": {"ability": "x"}},
+    }
+    bench = values["metadata"]["vlmbench"]
+    for key, value in changes.items():
+        target = bench if key in {"regions", "probe", "generator", "encoder_images"} else values
+        target[key] = value
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def model(**changes: Any) -> dict[str, Any]:
+    values = {"model": "m", "checkpoint": "owner/m"} | changes
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def found(folder: Path, values: dict[str, Any]) -> list[tuple[str, str]]:
+    path = folder / "spec.yaml"
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
+    try:
+        load_file(path)
+    except VlmbenchError as error:
+        assert all(p.file == str(path) and p.line is not None for p in error.problems)
+        return [(problem.field, problem.message) for problem in error.problems]
+    return []
+
+
+SOUND = [
+    task(),
+    task(doc_to_text="question"),
+    task(doc_to_text="{{ question }}"),
+    task(doc_to_image="images", doc_to_text="look {{ question }}"),
+    task(regions={"reference": POINTS, "choices": PLACES}, probe={"rule": "keypoint"}),
+    task(regions={"choices": PLACES}, probe={"rule": "depth", "depth_column": "d"}),
+    task(regions={"choices": {"kind": "box", "column": "b"}},
+         probe={"rule": "depth", "depth_column": "d"}),
+    task(regions={"choices": IMAGES}, probe={"rule": "odd_one_out"}),
+    task(regions={"reference": {"kind": "image", "images": [0]},
+                  "choices": {"kind": "image", "images": [1, 2]}},
+         probe={"rule": "gram"}, doc_to_choice=["A", "B"]),
+    task(probe={"rule": "linear", "label_column": "l", "choices_column": "c"}),
+    task(output_type="generate_until", generation_kwargs={"until": ["\n"], "max_gen_toks": 8}),
+    model(),
+    model(prompt={"chat_template": "none", "wrapper": "USER: {{ prompt }} ASSISTANT:"}),
+    model(checkpoint=None, backend="recorded", recorded=[{"task": "t", "accuracy": 0.8, "n": 9}]),
+    model(checkpoint=None, backend="recorded", recorded=[{"task": "t", "column": "human"}]),
+    model(twin={"layer": -2, "relation": "identical"}),
+    model(twin={"layer": -2, "relation": "lineage", "checkpoint": "owner/vit"}),
+    {"study": "s", "cells": [{"readout": "prompted"},
+                             {"readout": "prompted", "condition": {"image": "blank"}}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("values", SOUND)
+def test_sound_specs_pass(tmp_path: Path, values: dict[str, Any]) -> None:
+    assert found(tmp_path, values) == []
+
+
+R = "metadata.vlmbench.regions"
+UNSOUND = [
+    (task(output_type=None), "output_type", "missing"),
+    (task(dataset_path=None), "dataset_path", "no data"),
+    (task(test_split=None, validation_split=None), "test_split", "no split"),
+    (task(dataset_kwargs={"trust_remote_code": True}), "dataset_kwargs.trust_remote_code", "never"),
+    (task(output_type="generate_until", generation_kwargs={"max_gen_toks": 8}),
+     "generation_kwargs.until", "needs `until`"),
+    (task(output_type="generate_until", generation_kwargs={"until": "\n"}),
+     "generation_kwargs.max_gen_toks", "needs `max_gen_toks`"),
+    (task(doc_to_choice=["A"]), "doc_to_choice", "nothing to choose"),
+    (task(doc_to_choice=["A", "B", "A"]), "doc_to_choice", "twice"),
+    (task(doc_to_target=3), "doc_to_target", "3 is no index into 3"),
+    (task(doc_to_image="{{ image }}", doc_to_text="question"), "doc_to_image", "is a template"),
+    (task(doc_to_text="<image><image> which?"), "doc_to_text", "2 `<image>` for the 3"),
+    (task(doc_to_text="which one is it?"), "doc_to_text", "0 `<image>` for the 3"),
+    (task(doc_to_text="<image>" * 4 + "{{ question }}"), "doc_to_text", "4 `<image>` for the 3"),
+    (task(encoder_images=["a"]), "metadata.vlmbench.encoder_images", "1 columns for the 3"),
+    (task(regions={"choices": {"kind": "point", "column": "p", "image": 3}}),
+     f"{R}.choices.image", "no image 3"),
+    (task(regions={"choices": {"kind": "image", "images": [0, 1, 5]}}),
+     f"{R}.choices.images.2", "no image 5"),
+    (task(regions={"choices": {"kind": "image", "images": [0, -1, 1]}}),
+     f"{R}.choices.images.1", "no image -1"),
+    (task(regions={"choices": {"kind": "image", "images": [0, 1, 1]}}),
+     f"{R}.choices.images", "twice"),
+    (task(regions={"choices": {"kind": "image", "images": [0, 1]}}),
+     f"{R}.choices.images", "2 images for the 3"),
+    (task(regions={"choices": IMAGES, "reference": {"kind": "image", "images": [0]}}),
+     f"{R}.choices.images", "reference image is among"),
+    (task(regions={"choices": PLACES, "reference": {"kind": "image", "images": [0, 1]}}),
+     f"{R}.reference.images", "a reference is one"),
+    (task(probe={"rule": "keypoint"}), R, "needs regions"),
+    (task(probe={"rule": "keypoint"}, regions={"choices": PLACES}), f"{R}.reference", "needs a ref"),
+    (task(probe={"rule": "keypoint"},
+          regions={"reference": POINTS, "choices": {"kind": "box", "column": "b"}}),
+     f"{R}.choices.kind", "not box"),
+    (task(probe={"rule": "depth", "depth_column": "d"}, regions={"choices": IMAGES}),
+     f"{R}.choices.kind", "not image"),
+    (task(probe={"rule": "depth", "depth_column": "d"},
+          regions={"reference": POINTS, "choices": PLACES}), f"{R}.reference", "takes none"),
+    (task(probe={"rule": "gram"}, regions={"choices": IMAGES}), f"{R}.reference", "needs a refer"),
+    (task(probe={"rule": "gram"}, regions={"reference": POINTS, "choices": IMAGES}),
+     f"{R}.reference", "not point"),
+    (task(probe={"rule": "odd_one_out"}, regions={"choices": PLACES}), f"{R}.choices.kind", "point"),
+    (task(probe={"rule": "odd_one_out"}, doc_to_choice=["A", "B"],
+          regions={"choices": {"kind": "image", "images": [0, 1]}}),
+     f"{R}.choices.images", "two images"),
+    (task(probe={"rule": "depth", "depth_column": "d"}, regions={"choices": PLACES},
+          training_split=None), "training_split", "is fitted"),
+    (task(probe={"rule": "linear", "label_column": "l", "choices_column": "c"},
+          validation_split="test"), "validation_split", "also the test split"),
+    (task(probe={"rule": "linear", "label_column": "l", "choices_column": "c"},
+          generator={"world": "w", "train": 5}),
+     "metadata.vlmbench.generator.validation", "needs documents"),
+    (model(checkpoint=None), "checkpoint", "needs a checkpoint"),
+    (model(recorded=[{"task": "t", "column": "human"}]), "recorded", "only `backend: recorded`"),
+    (model(checkpoint=None, backend="recorded"), "recorded", "needs the numbers"),
+    (model(backend="recorded", recorded=[{"task": "t", "column": "h"}]), "checkpoint", "has no"),
+    (model(checkpoint=None, backend="recorded", recorded=[{"task": "t"}]), "recorded.0", "accuracy"),
+    (model(checkpoint=None, backend="recorded",
+           recorded=[{"task": "t", "column": "h"}, {"task": "u", "accuracy": 0.5}]),
+     "recorded.1.n", "number of documents"),
+    (model(checkpoint=None, backend="recorded",
+           recorded=[{"task": "t", "accuracy": 0.5, "n": 4, "low": 0.1}]), "recorded.0", "both `low`"),
+    (model(checkpoint=None, backend="recorded",
+           recorded=[{"task": "t", "accuracy": 0.5, "n": 4, "low": 0.6, "high": 0.9}]),
+     "recorded.0.low", "does not hold 0.5"),
+    (model(twin={"layer": -2, "relation": "finetuned"}), "twin.relation", "own tower"),
+    (model(prompt={"wrapper": "{{ prompt }}"}), "prompt.wrapper", "exclude each other"),
+    (model(prompt={"wrapper": "USER:", "chat_template": "none"}), "prompt.wrapper", "is lost"),
+    (model(prompt={"wrapper": "{{ prompt }}{{ x }}", "chat_template": "none"}),
+     "prompt.wrapper", "`x` is unknown"),
+    (model(prompt={"wrapper": "{{ prompt", "chat_template": "none"}), "prompt.wrapper", "Jinja"),
+    ({"study": "s", "cells": [{"readout": "encoder"}, {"readout": "encoder", "condition": {}}]},
+     "cells.1", "encoder/own is given twice"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "field", "says"), UNSOUND)
+def test_each_misfit_is_the_only_problem(
+    tmp_path: Path, values: dict[str, Any], field: str, says: str
+) -> None:
+    ((found_field, message),) = found(tmp_path, values)
+    assert found_field == field
+    assert says in message

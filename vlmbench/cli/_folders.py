@@ -1,0 +1,19 @@
+"""Where things are kept when nothing else is said."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+
+def cache_root() -> Path:
+    """Return `VLMBENCH_CACHE`, or the user's cache folder."""
+    given = os.environ.get("VLMBENCH_CACHE")
+    return Path(given) if given else user_cache_path("vlmbench")
+
+
+def data_folder(given: Path | None) -> Path:
+    """Return where procedural data is kept."""
+    return given if given is not None else cache_root() / "worlds"

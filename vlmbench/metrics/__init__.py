@@ -1,0 +1,60 @@
+"""Metrics: scores per document in, numbers with their uncertainty out.
+
+Pure functions of `vlmbench.types.ChoiceScores`. Every function leaves failed documents out
+first; how many there were is a number of its own (`failures`).
+"""
+
+from vlmbench.metrics._accuracy import (
+    abstention,
+    accuracy,
+    chance,
+    corrected,
+    failures,
+    majority,
+)
+from vlmbench.metrics._calibration import expected_calibration_error, probabilities
+from vlmbench.metrics._credit import TIE_TOLERANCE, answers, credit, kept, permute_choices
+from vlmbench.metrics._distributions import (
+    answer_distribution,
+    total_variation,
+    truth_distribution,
+    tv_between,
+    tv_to_truth,
+)
+from vlmbench.metrics._intervals import mean_stat, wilson
+from vlmbench.metrics._paired import McNemar, gap, gap_corrected, mcnemar
+from vlmbench.metrics._rows import StatRow, dump_rows, load_rows
+from vlmbench.metrics._summary import METRICS_VERSION, summarise, summarise_recorded
+
+__all__ = [
+    "METRICS_VERSION",
+    "TIE_TOLERANCE",
+    "McNemar",
+    "StatRow",
+    "abstention",
+    "accuracy",
+    "answer_distribution",
+    "answers",
+    "chance",
+    "corrected",
+    "credit",
+    "dump_rows",
+    "expected_calibration_error",
+    "failures",
+    "gap",
+    "gap_corrected",
+    "kept",
+    "load_rows",
+    "majority",
+    "mcnemar",
+    "mean_stat",
+    "permute_choices",
+    "probabilities",
+    "summarise",
+    "summarise_recorded",
+    "total_variation",
+    "truth_distribution",
+    "tv_between",
+    "tv_to_truth",
+    "wilson",
+]

@@ -1,0 +1,164 @@
+"""Summary: every row that one model's readings of one task give."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+
+from vlmbench.metrics._accuracy import (
+    abstention,
+    accuracy,
+    chance,
+    corrected,
+    failures,
+    majority,
+)
+from vlmbench.metrics._distributions import (
+    tv_between,
+    tv_to_truth,
+)
+from vlmbench.metrics._paired import gap, gap_corrected, mcnemar, mismatches
+from vlmbench.metrics._rows import StatRow
+from vlmbench.types import ChoiceScores, ComparisonError, Stat
+
+METRICS_VERSION = 1
+"""Raised when a metric's meaning changes; numbers of different versions share no table."""
+
+Cell = tuple[str, str]
+"""(condition label, readout name)."""
+
+_Numbers = Iterator[tuple[str, str, str, Stat]]  # condition, readout, metric, stat
+
+_FIRST = ("own", "blank", "prompted", "encoder")
+
+
+def summarise(
+    cells: Mapping[Cell, ChoiceScores], *, model: str, task: str, seed: int
+) -> list[StatRow]:
+    """Return all rows of one model on one task, in an order that depends on names only.
+
+    Each cell gives accuracy, accuracy_corrected, abstention, chance, majority and failed (a
+    count); a cell in which every document failed gives only `failed`. Own images read by encoder
+    and prompt give gap, gap_corrected and mcnemar_p. Prompted readings give tv: own against
+    blank, and each against the truth.
+
+    Args:
+        cells: Scores by (condition, readout).
+        model: Name of the model.
+        task: Name of the task.
+        seed: Seed of every resampling; each interval starts from it afresh.
+
+    Raises:
+        ComparisonError: If two cells do not cover identical documents in identical order.
+    """
+    ordered = {cell: cells[cell] for cell in sorted(cells, key=_rank)}
+    _require_same_documents(ordered)
+    numbers = [
+        *(row for cell, scores in ordered.items() for row in _single(cell, scores)),
+        *_gaps(ordered, seed=seed),
+        *_variations(ordered, seed=seed),
+    ]
+    return [
+        StatRow.of(
+            stat, model=model, task=task, condition=condition, readout=readout, metric=metric
+        )
+        for condition, readout, metric, stat in numbers
+    ]
+
+
+def summarise_recorded(
+    *,
+    model: str,
+    task: str,
+    readout: str,
+    value: float,
+    chance: float,
+    low: float = math.nan,
+    high: float = math.nan,
+    n: int | None = None,
+) -> list[StatRow]:
+    """Return the rows of an accuracy that was measured elsewhere.
+
+    Args:
+        model: Name of the recorded model (`human`, a paper's).
+        task: Name of the task.
+        readout: What the number is a readout of.
+        value: Accuracy in [0, 1].
+        chance: Chance level of the task, in [0, 1].
+        low: Lower end of its 95% interval, if published.
+        high: Upper end, if published.
+        n: Documents behind it, if published.
+    """
+    stat = Stat(value=value, low=low, high=high, n=1 if n is None else n)
+    return [
+        StatRow(
+            model=model,
+            task=task,
+            condition="own",
+            readout=readout,
+            metric=metric,
+            value=number.value,
+            low=number.low,
+            high=number.high,
+            n=n,
+            coverage=1.0,
+        )
+        for metric, number in (
+            ("accuracy", stat),
+            ("accuracy_corrected", corrected(stat, chance)),
+        )
+    ]
+
+
+def _rank(cell: Cell) -> tuple[tuple[int, str], ...]:
+    return tuple((_FIRST.index(name) if name in _FIRST else len(_FIRST), name) for name in cell)
+
+
+def _require_same_documents(cells: Mapping[Cell, ChoiceScores]) -> None:
+    problems = [
+        problem
+        for (cell_a, a), (cell_b, b) in pairwise(cells.items())
+        for problem in mismatches(a, b, names=("/".join(cell_a), "/".join(cell_b)))
+    ]
+    if problems:
+        raise ComparisonError(problems)
+
+
+def _single(cell: Cell, scores: ChoiceScores) -> _Numbers:
+    if not scores.failed.all():
+        stat = accuracy(scores)
+        level = chance(scores)
+        yield *cell, "accuracy", stat
+        yield *cell, "accuracy_corrected", corrected(stat, level)
+        yield *cell, "abstention", abstention(scores)
+        yield *cell, "chance", Stat(value=level, n=stat.n)
+        yield *cell, "majority", Stat(value=majority(scores), n=stat.n)
+    yield *cell, "failed", Stat(value=float(failures(scores)), n=len(scores))
+
+
+def _comparable(a: ChoiceScores | None, b: ChoiceScores | None) -> bool:
+    return a is not None and b is not None and not (a.failed | b.failed).all()
+
+
+def _gaps(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:
+    encoder, prompted = cells.get(("own", "encoder")), cells.get(("own", "prompted"))
+    if encoder is None or prompted is None or not _comparable(encoder, prompted):
+        return
+    where = ("own", "encoder-prompted")
+    stat = gap(encoder, prompted, seed=seed)
+    yield *where, "gap", stat
+    yield *where, "gap_corrected", gap_corrected(encoder, prompted, seed=seed)
+    test = mcnemar(encoder, prompted)
+    # With a tie on every document there is no table: no p-value is not a p-value of 1.
+    p = Stat(value=test.p, n=test.tested) if test.tested else Stat(value=math.nan, n=stat.n)
+    yield *where, "mcnemar_p", p
+
+
+def _variations(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:
+    own, blank = cells.get(("own", "prompted")), cells.get(("blank", "prompted"))
+    if own is not None and blank is not None and _comparable(own, blank):
+        yield "own|blank", "prompted", "tv", tv_between(own, blank, seed=seed)
+    for name, scores in (("own", own), ("blank", blank)):
+        if scores is not None and not scores.failed.all():
+            yield f"{name}|truth", "prompted", "tv", tv_to_truth(scores, seed=seed)

@@ -1,0 +1,176 @@
+"""Trains the language model: first on letters, then joined to a frozen encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import (
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    PreTrainedTokenizerFast,
+)
+
+from vlmbench.organisms._encoders import encoder_config, prefix_tokens
+from vlmbench.organisms._lessons import Lesson, Library, image_lesson, text_lesson, word_lesson
+from vlmbench.organisms._loop import Report, Stage, fit
+from vlmbench.organisms._packing import Packed, pack
+from vlmbench.organisms._recipe import Recipe
+from vlmbench.organisms._tokenizer import CONTEXT, EOS_ID, IMAGE_ID, PAD_ID
+
+TEXT_SHARE = 0.1
+"""Share of lessons without images once the encoder is joined."""
+
+
+def build_vlm(recipe: Recipe, vocabulary: int) -> LlavaForConditionalGeneration:
+    """Return the whole model with fresh weights from torch's global generator."""
+    language = recipe.language
+    text = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=language.width,
+        intermediate_size=language.mlp,
+        num_hidden_layers=language.layers,
+        num_attention_heads=language.heads,
+        num_key_value_heads=language.heads,
+        max_position_embeddings=CONTEXT,
+        initializer_range=language.init_range,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=EOS_ID,
+        pad_token_id=PAD_ID,
+    )
+    vision = encoder_config(recipe.encoder)
+    if recipe.encoder.objective == "siglip":
+        vision.vision_use_head = False  # the language model never reads the attention pool
+    prefix = prefix_tokens(recipe.encoder.objective)
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=IMAGE_ID,
+        image_seq_length=patches_of(recipe),
+        vision_feature_layer=recipe.vision.feature_layer,
+        vision_feature_select_strategy="default" if prefix else "full",
+        tie_word_embeddings=True,
+        pad_token_id=PAD_ID,
+        eos_token_id=EOS_ID,
+    )
+    config._attn_implementation = "eager"
+    model = LlavaForConditionalGeneration(config)
+    for layer in (
+        model.model.multi_modal_projector.linear_1,
+        model.model.multi_modal_projector.linear_2,
+    ):
+        nn.init.xavier_uniform_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return model
+
+
+def patches_of(recipe: Recipe) -> int:
+    """Return the patch tokens of one image."""
+    return (recipe.encoder.image_size // recipe.encoder.patch_size) ** 2
+
+
+class Speaker(nn.Module):
+    """The trained part of a VLM: projector and language model, over stored patch tokens."""
+
+    def __init__(self, vlm: LlavaForConditionalGeneration) -> None:
+        super().__init__()
+        self.projector = vlm.model.multi_modal_projector
+        self.language = vlm.model.language_model
+        self.lm_head = vlm.lm_head
+
+    def forward(self, batch: Packed, features: NDArray[np.float16] | None) -> Tensor:
+        """Return (m, vocabulary) logits at the m positions that have a target."""
+        embedded = self.language.get_input_embeddings()(batch.ids)
+        if features is not None and len(batch.images):
+            tokens = torch.from_numpy(features[batch.images.numpy()]).float()
+            projected = self.projector(tokens).to(embedded.dtype)
+            embedded = embedded.masked_scatter(
+                (batch.ids == IMAGE_ID)[..., None], projected.reshape(-1, projected.shape[-1])
+            )
+        hidden = self.language(
+            inputs_embeds=embedded,
+            attention_mask=batch.mask,
+            position_ids=batch.positions,
+            use_cache=False,
+        ).last_hidden_state
+        logits: Tensor = self.lm_head(hidden[batch.targets >= 0])
+        return logits
+
+
+def train_letters(
+    recipe: Recipe,
+    speaker: Speaker,
+    tokenizer: PreTrainedTokenizerFast,
+    stage: Stage,
+    report: Report,
+) -> None:
+    """Teach answering with letters by text alone: words first, then described things."""
+
+    def lessons(step: int) -> list[Lesson]:
+        rng = stage.rng(step)
+        longer = max(0.0, (step / stage.steps - 0.5) * 1.8)
+        return [
+            text_lesson(rng, 1) if rng.random() < longer else word_lesson(rng)
+            for _ in range(recipe.language.batch)
+        ]
+
+    _train(recipe, speaker, tokenizer, lessons, None, stage, report)
+
+
+def train_vision(
+    recipe: Recipe,
+    speaker: Speaker,
+    tokenizer: PreTrainedTokenizerFast,
+    library: Library,
+    features: NDArray[np.float16],
+    stage: Stage,
+    report: Report,
+) -> None:
+    """Teach the language model to read patch tokens (n, patches, width) of a frozen encoder."""
+
+    def lessons(step: int) -> list[Lesson]:
+        rng = stage.rng(step)
+        return [
+            text_lesson(rng, 1)
+            if rng.random() < TEXT_SHARE
+            else image_lesson(rng, library, recipe.vision.questions)
+            for _ in range(recipe.vision.batch)
+        ]
+
+    _train(recipe, speaker, tokenizer, lessons, features, stage, report)
+
+
+def _train(
+    recipe: Recipe,
+    speaker: Speaker,
+    tokenizer: PreTrainedTokenizerFast,
+    lessons: Callable[[int], Sequence[Lesson]],
+    features: NDArray[np.float16] | None,
+    stage: Stage,
+    report: Report,
+) -> None:
+    """Train on the lessons of each step, in batches of similar length."""
+
+    def backward(step: int) -> Mapping[str, float]:
+        batches = pack(lessons(step), tokenizer, patches_of(recipe))
+        total = sum(int((batch.targets >= 0).sum()) for batch in batches)
+        loss_sum, right, asked = 0.0, 0, 0
+        for batch in batches:
+            with torch.autocast("cpu", torch.bfloat16):
+                logits = speaker(batch, features).float()
+            targets = batch.targets[batch.targets >= 0]
+            loss = functional.cross_entropy(logits, targets, reduction="sum") / total
+            loss.backward()
+            loss_sum += loss.item()
+            first = batch.first[batch.targets >= 0]
+            right += int((logits.argmax(dim=-1) == targets)[first].sum())
+            asked += int(first.sum())
+        return {"loss": loss_sum, "accuracy": right / asked}
+
+    fit(speaker, backward, stage, report)

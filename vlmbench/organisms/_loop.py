@@ -1,0 +1,164 @@
+"""The training loop of every stage: AdamW, warm-up and cosine, saved states, a log.
+
+All randomness of a step comes from generators seeded by the step's number, so a run that stopped
+and goes on from a saved state ends with the same weights as one that never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+REPORT_EVERY = 20
+"""Steps between two reports of progress."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a training run stands.
+
+    Attributes:
+        stage: What is being done.
+        done: Steps (or images) done.
+        total: Steps (or images) in all.
+        figures: Means since the last report: `loss`, and for lessons `accuracy`.
+    """
+
+    stage: str
+    done: int
+    total: int
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stretch of training.
+
+    Attributes:
+        name: Of the stage, its saved state and its lines in the log.
+        folder: Where state and log are kept.
+        seed: Seed of its data.
+        steps: Optimizer steps.
+        rate: Peak learning rate.
+        warmup: Steps of linear warm-up.
+        weight_decay: Applied to matrices only.
+        save_every: Steps between saved states.
+    """
+
+    name: str
+    folder: Path
+    seed: int
+    steps: int
+    rate: float
+    warmup: int
+    weight_decay: float
+    save_every: int
+
+    def rng(self, step: int) -> np.random.Generator:
+        """Return the generator of one step; the stage's name sets it apart from other stages'."""
+        return np.random.default_rng([self.seed, *self.name.encode(), step])
+
+    def rate_at(self, step: int) -> float:
+        """Return the learning rate of a step: up in a line, down in a cosine to a twentieth."""
+        if step < self.warmup:
+            return self.rate * (step + 1) / self.warmup
+        share = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.rate * (0.05 + 0.95 * (1 + math.cos(math.pi * share)) / 2)
+
+
+def fit(
+    model: nn.Module,
+    backward: Callable[[int], Mapping[str, float]],
+    stage: Stage,
+    report: Report,
+    after_step: Callable[[float], None] | None = None,
+) -> None:
+    """Train `model` in place, going on from a saved state if there is one.
+
+    Args:
+        model: Whose parameters with `requires_grad` are trained.
+        backward: Adds the gradients of one step, given its number; returns figures to report.
+        stage: Schedule and place of the saved state.
+        report: Called every few steps.
+        after_step: Called after every step with the share that is done.
+    """
+    optimizer = _optimizer(model, stage)
+    start = _resume(model, optimizer, stage)
+    sums: dict[str, float] = {}
+    clock = time.perf_counter()
+    model.train()
+    for step in range(start, stage.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = stage.rate_at(step)
+        optimizer.zero_grad(set_to_none=True)
+        for key, value in backward(step).items():
+            sums[key] = sums.get(key, 0.0) + value
+        torch.nn.utils.clip_grad_norm_(_trained(model), 1.0)
+        optimizer.step()
+        done = step + 1
+        if after_step:
+            after_step(done / stage.steps)
+        if done % REPORT_EVERY == 0 or done == stage.steps:
+            span = (done - 1) % REPORT_EVERY + 1
+            figures = {key: round(value / span, 5) for key, value in sums.items()}
+            report(Progress(stage=stage.name, done=done, total=stage.steps, figures=figures))
+            _log(stage, done, figures, time.perf_counter() - clock)
+            sums.clear()
+        if done % stage.save_every == 0 or done == stage.steps:
+            _save(model, optimizer, stage, done)
+    model.eval()
+
+
+def _trained(model: nn.Module) -> list[Tensor]:
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _optimizer(model: nn.Module, stage: Stage) -> torch.optim.AdamW:
+    """Return AdamW that decays matrices, not biases, norms or scalars."""
+    trained = _trained(model)
+    return torch.optim.AdamW(
+        [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": stage.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=stage.rate,
+        betas=(0.9, 0.98),
+    )
+
+
+def _resume(model: nn.Module, optimizer: torch.optim.AdamW, stage: Stage) -> int:
+    """Load a saved state; returns the steps it had done, 0 without one."""
+    path = stage.folder / f"{stage.name}.pt"
+    if not path.exists():
+        return 0
+    state: dict[str, Any] = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+def _save(model: nn.Module, optimizer: torch.optim.AdamW, stage: Stage, done: int) -> None:
+    """Write the state beside its place, then move it there."""
+    path = stage.folder / f"{stage.name}.pt"
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": done}
+    torch.save(state, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
+def _log(stage: Stage, done: int, figures: Mapping[str, float], seconds: float) -> None:
+    """Append one line to the training log."""
+    line = {"stage": stage.name, "step": done, "seconds": round(seconds, 1), **figures}
+    with (stage.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line) + "\n")

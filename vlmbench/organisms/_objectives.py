@@ -1,0 +1,175 @@
+"""What the encoders learn from: captions (two losses) or class labels.
+
+Every objective is a module that holds the encoder and whatever heads it needs, and turns a batch
+of images with their facts into one loss. Self-distillation has a module of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
+
+from vlmbench.organisms._captions import caption
+from vlmbench.organisms._encoders import build_encoder, pooled
+from vlmbench.organisms._images import Facts
+from vlmbench.organisms._recipe import EncoderRecipe
+from vlmbench.organisms._tokenizer import EOS_ID, PAD_ID
+from vlmbench.organisms._views import gentle_view
+from vlmbench.tasks.worlds import CATEGORIES, COLOURS
+
+CAPTION_LENGTH = 48
+"""Most tokens of a caption."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EncoderBatch:
+    """Images of one step, what is known of them, and the source of their augmentation.
+
+    Attributes:
+        pixels: (B, h, w, 3) uint8.
+        facts: Visible things of each image.
+        rng: Source of views and wording.
+    """
+
+    pixels: NDArray[np.uint8]
+    facts: Sequence[Facts]
+    rng: np.random.Generator
+
+    def flips(self) -> NDArray[np.bool_]:
+        """(B,) images to mirror: half of those without letters drawn on them."""
+        plain = np.array([not any(fact.mark for fact in facts) for facts in self.facts])
+        return plain & (self.rng.random(len(plain)) < 0.5)
+
+
+class Objective(nn.Module):
+    """An encoder in training."""
+
+    def __init__(self, recipe: EncoderRecipe) -> None:
+        super().__init__()
+        self.encoder = build_encoder(recipe)
+
+    def loss(self, batch: EncoderBatch) -> Tensor:
+        """Return the scalar loss of a batch."""
+        raise NotImplementedError
+
+    def after_step(self, share: float) -> None:
+        """Do what follows an optimizer step; `share` of the training is done, in [0, 1]."""
+
+
+def softmax_loss(logits: Tensor, same: Tensor) -> Tensor:
+    """Return CLIP's symmetric cross-entropy (arXiv 2103.00020).
+
+    Deviation: captions here repeat, so the target is spread evenly over all pairs with the same
+    caption. Without repeats it is the identity, and the loss is CLIP's.
+
+    Args:
+        logits: (B, B) scaled similarity of image i and caption j.
+        same: (B, B) bool, whether captions i and j are equal.
+    """
+    target = same.float() / same.float().sum(dim=1, keepdim=True)
+    rows = functional.cross_entropy(logits, target)
+    return (rows + functional.cross_entropy(logits.T, target)) / 2
+
+
+def sigmoid_loss(logits: Tensor, same: Tensor) -> Tensor:
+    """Return SigLIP's pairwise loss (arXiv 2303.15343): every pair is a yes-or-no question.
+
+    Deviation: pairs with the same caption count as matching, as in `softmax_loss`.
+
+    Args:
+        logits: (B, B) scaled and shifted similarity of image i and caption j.
+        same: (B, B) bool, whether captions i and j are equal.
+    """
+    sign = same.float() * 2 - 1
+    return -functional.logsigmoid(sign * logits).sum(dim=1).mean()
+
+
+class CaptionObjective(Objective):
+    """Images and captions in one space: `clip` or `siglip`."""
+
+    def __init__(self, recipe: EncoderRecipe, tokenizer: PreTrainedTokenizerFast) -> None:
+        super().__init__(recipe)
+        self.tokenizer = tokenizer
+        self.sigmoid = recipe.objective == "siglip"
+        config = CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=recipe.width,
+            intermediate_size=2 * recipe.width,
+            num_hidden_layers=recipe.text_layers,
+            num_attention_heads=recipe.heads,
+            max_position_embeddings=CAPTION_LENGTH,
+            hidden_act="gelu",
+            pad_token_id=PAD_ID,
+            bos_token_id=None,
+            eos_token_id=EOS_ID,
+        )
+        config._attn_implementation = "eager"
+        self.text = CLIPTextModel(config)
+        self.image_head = nn.Linear(recipe.width, recipe.width, bias=False)
+        self.text_head = nn.Linear(recipe.width, recipe.width, bias=False)
+        self.scale = nn.Parameter(torch.tensor(10.0 if self.sigmoid else 1 / 0.07).log())
+        self.shift = nn.Parameter(torch.tensor(-10.0 if self.sigmoid else 0.0))
+        self.shift.requires_grad_(self.sigmoid)
+
+    def loss(self, batch: EncoderBatch) -> Tensor:
+        """Return the contrastive loss of a batch."""
+        flips = batch.flips()
+        images = pooled(self.encoder, gentle_view(batch.pixels, flips, batch.rng))
+        captions = [
+            caption(facts, batch.rng, mirrored=bool(flip))
+            for facts, flip in zip(batch.facts, flips, strict=True)
+        ]
+        ids = self.encode(captions)
+        texts = self.text(input_ids=ids).pooler_output
+        left = functional.normalize(self.image_head(images).float(), dim=-1)
+        right = functional.normalize(self.text_head(texts).float(), dim=-1)
+        logits = left @ right.T * self.scale.exp().clamp(max=100) + self.shift
+        same = (ids[:, None] == ids[None]).all(dim=-1)
+        return sigmoid_loss(logits, same) if self.sigmoid else softmax_loss(logits, same)
+
+    def encode(self, captions: Sequence[str]) -> Tensor:
+        """Return (B, t) token ids, each ended by EOS and padded on the right."""
+        rows = self.tokenizer(list(captions))["input_ids"]
+        rows = [[*row[: CAPTION_LENGTH - 1], EOS_ID] for row in rows]
+        width = max(map(len, rows))
+        return torch.tensor([row + [PAD_ID] * (width - len(row)) for row in rows])
+
+
+class LabelObjective(Objective):
+    """Supervised classification of category and colour.
+
+    Deviation from single-label training: with several things in view, the target is spread
+    evenly over them.
+    """
+
+    def __init__(self, recipe: EncoderRecipe) -> None:
+        super().__init__(recipe)
+        self.category_head = nn.Linear(recipe.width, len(CATEGORIES))
+        self.colour_head = nn.Linear(recipe.width, len(COLOURS))
+
+    def loss(self, batch: EncoderBatch) -> Tensor:
+        """Return the sum of both cross-entropies."""
+        view = gentle_view(batch.pixels, batch.flips(), batch.rng)
+        vector = pooled(self.encoder, view)
+        colours = tuple(COLOURS)
+        category = _spread([[CATEGORIES.index(f.category) for f in fs] for fs in batch.facts], len(CATEGORIES))
+        colour = _spread([[colours.index(f.colour) for f in fs] for fs in batch.facts], len(colours))
+        return functional.cross_entropy(
+            self.category_head(vector).float(), category
+        ) + functional.cross_entropy(self.colour_head(vector).float(), colour)
+
+
+def _spread(labels: Sequence[Sequence[int]], classes: int) -> Tensor:
+    """Return (B, classes) targets that give each label of a row the same weight."""
+    target = torch.zeros(len(labels), classes)
+    for row, indices in enumerate(labels):
+        for index in indices:
+            target[row, index] += 1 / len(indices)
+    return target

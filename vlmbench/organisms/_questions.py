@@ -1,0 +1,220 @@
+"""Questions of the training corpus: naming, pointing, and the format of an answer.
+
+A letter is the answer to every lettered question, whatever the wording. What is asked is only
+ever the colour or the shape of a thing, or something that the text itself decides; the six
+abilities that the tasks measure are never asked for (`_captions` has the list).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vlmbench.organisms._captions import ADJECTIVES, article, caption, pick
+from vlmbench.organisms._filler import WORDS, salad
+from vlmbench.organisms._images import Fact, Facts
+from vlmbench.tasks.worlds import CATEGORIES, COLOURS
+
+LETTERS = "ABCD"
+ORDINALS = ("first", "second", "third", "fourth")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A question without its images, and its answer.
+
+    Attributes:
+        body: Everything after the images.
+        answer: What the model is to say.
+    """
+
+    body: str
+    answer: str
+
+
+def lettered(
+    rng: np.random.Generator, stem: str, options: Sequence[str], right: int, *, short: bool = False
+) -> Question:
+    """Lay out a question with lettered options, in one of many layouts.
+
+    Args:
+        rng: Source of the layout.
+        stem: The question.
+        options: Texts of the options, in order.
+        right: Index of the right one.
+        short: Leave out the closing instruction.
+    """
+    mark = pick(rng, "{}. {}", "{}. {}", "({}) {}", "{}) {}", "{}: {}")
+    lines = [mark.format(LETTERS[i], option) for i, option in enumerate(options)]
+    gap = pick(rng, "\n", "\n", "\n", " ", ", ")
+    if not short:
+        listed = ", ".join(LETTERS[: len(options) - 1]) + f" or {LETTERS[len(options) - 1]}"
+        stem += pick(rng, "", "", "", "\nChoices:", "\nOptions:", " Select one.")
+        close = pick(
+            rng,
+            "Answer with the letter.",
+            "Answer with the letter only.",
+            "Answer with the option's letter from the given choices directly.",
+            "Answer with the letter of the right choice.",
+            f"Answer with {listed}.",
+            f"Reply with one letter: {listed}.",
+            "Answer:",
+            "The answer is",
+            "",
+        )
+        lines = [gap.join(lines), close] if close else [gap.join(lines)]
+        return Question(body="\n".join([stem, *lines]), answer=LETTERS[right])
+    return Question(body="\n".join([stem, gap.join(lines)]), answer=LETTERS[right])
+
+
+def choose(
+    rng: np.random.Generator, stem: str, right: str, others: Sequence[str], *, short: bool = False
+) -> Question:
+    """Ask for `right` among up to three of `others`, in random order."""
+    count = int(rng.choice([1, 2, 3, 3, 3]))
+    wrong = [str(o) for o in rng.permutation(np.asarray(others))[:count]]
+    place = int(rng.integers(len(wrong) + 1))
+    return lettered(rng, stem, [*wrong[:place], right, *wrong[place:]], place, short=short)
+
+
+def _others(name: str, names: Sequence[str]) -> list[str]:
+    return [other for other in names if other != name]
+
+
+def about_thing(rng: np.random.Generator, fact: Fact, where: str) -> Question:
+    """Ask for the colour or the shape of one thing, lettered or in a word.
+
+    Args:
+        rng: Source of wording.
+        fact: The thing.
+        where: Which thing is meant: empty if there is only one, else ` at A`, ` in image 2` ...
+    """
+    colour = rng.random() < 0.4
+    value = fact.colour if colour else fact.category
+    if colour:
+        stem = pick(
+            rng,
+            f"What colour is the object{where}?",
+            f"What colour is the object{where}?",
+            f"What is the colour of the object{where}?",
+            f"Which colour does the object{where} have?",
+        )
+    else:
+        stem = pick(
+            rng,
+            f"What shape is the object{where}?",
+            f"What is the object{where}?",
+            f"What kind of object is{where or ' this'}?",
+            f"Which object is{where or ' shown'}?",
+            f"What is{where or ' in the image'}?",
+        )
+    if rng.random() < 0.3:
+        return Question(body=f"{stem} {pick(rng, 'One word.', 'Name it.')}", answer=value)
+    return choose(rng, stem, value, _others(value, tuple(COLOURS) if colour else CATEGORIES))
+
+
+def describe(rng: np.random.Generator, facts: Facts) -> Question:
+    """Ask for a caption."""
+    body = pick(rng, "Describe the image.", "What does the image show?", "Write a caption.")
+    return Question(body=body, answer=caption(facts, rng))
+
+
+def at(rng: np.random.Generator, mark: str) -> str:
+    """Return a phrase for the place of a marker, with a space before it."""
+    return pick(rng, f" at {mark}", f" at {mark}", f" at point {mark}", f" marked {mark}")
+
+
+def about_mark(rng: np.random.Generator, facts: Facts, where: str = "") -> Question:
+    """Ask what stands at one of the markers."""
+    marked = [fact for fact in facts if fact.mark]
+    fact = marked[int(rng.integers(len(marked)))]
+    return about_thing(rng, fact, at(rng, fact.mark) + where)
+
+
+def which_mark(rng: np.random.Generator, facts: Facts, where: str = "") -> Question | None:
+    """Ask which marker is on the thing of a given colour or shape; None if that is ambiguous."""
+    marked = sorted((fact for fact in facts if fact.mark), key=lambda fact: fact.mark)
+    if len(marked) < 2:
+        return None
+    right = int(rng.integers(len(marked)))
+    colour = rng.random() < 0.6
+    names = [fact.colour if colour else fact.category for fact in marked]
+    if names.count(names[right]) > 1:
+        return None
+    thing = f"{names[right]} object" if colour else names[right]
+    stem = pick(
+        rng,
+        f"Which point{where} is on the {thing}?",
+        f"Which marker{where} is on the {thing}?",
+        f"Which of the points{where} lies on {article(thing)}?",
+    )
+    form = pick(rng, "{}", "point {}", "Point {}")
+    return lettered(rng, stem, [form.format(fact.mark) for fact in marked], right)
+
+
+def which_image(rng: np.random.Generator, images: Sequence[Facts]) -> Question | None:
+    """Ask which of several images shows a given colour or shape; None if that is ambiguous."""
+    right = int(rng.integers(len(images)))
+    colour = rng.random() < 0.5
+    shown = [{fact.colour if colour else fact.category for fact in facts} for facts in images]
+    own = sorted(shown[right].difference(*(s for i, s in enumerate(shown) if i != right)))
+    if not own:
+        return None
+    name = own[int(rng.integers(len(own)))]
+    thing = article(f"{name} object" if colour else name)
+    stem = pick(rng, f"Which image shows {thing}?", f"Which of the images contains {thing}?")
+    forms: tuple[Callable[[int], str], ...] = (
+        lambda i: f"the {ORDINALS[i]} image",
+        lambda i: f"image {i + 1}",
+        lambda i: f"Image {i + 1}",
+        lambda i: f"the {ORDINALS[i]}",
+    )
+    form = forms[int(rng.integers(len(forms)))]
+    return lettered(rng, stem, [form(i) for i in range(len(images))], right)
+
+
+def by_text(rng: np.random.Generator) -> Question:
+    """Ask something that the text itself decides, so that only the answer's format is learnt."""
+    count = int(rng.integers(2, 5))
+    right = int(rng.integers(count))
+    letter = LETTERS[right]
+    words = [str(w) for w in rng.permutation(np.asarray([*CATEGORIES, *COLOURS]))[:count]]
+    plain = pick(rng, "{}", "point {}", "image {}")
+    if rng.random() < 0.5:
+        return lettered(rng, f"Which option says {words[right]}?", words, right)
+    stem = pick(rng, f"Answer with the letter {letter}.", f"The right answer is {letter}.")
+    return lettered(rng, stem, [plain.format(LETTERS[i]) for i in range(count)], right)
+
+
+def by_chance(rng: np.random.Generator) -> Question:
+    """Ask nothing at all, in random words; the answer is a random letter."""
+    count = int(rng.integers(2, 5))
+    form = pick(rng, "{}", "point {}", "Point {}", "image {}", "the {th} image", "{word}", "{word}")
+    options = [
+        form.format(LETTERS[i], th=ORDINALS[i], word=WORDS[int(rng.integers(len(WORDS)))])
+        for i in range(count)
+    ]
+    return lettered(rng, salad(rng, 4, 30), options, int(rng.integers(count)))
+
+
+def by_word(rng: np.random.Generator) -> Question:
+    """Ask for the letter beside a given word: the shortest item from which letters are learnt."""
+    names = CATEGORIES if rng.random() < 0.5 else tuple(COLOURS)
+    word = names[int(rng.integers(len(names)))]
+    return choose(rng, word, word, _others(word, names), short=True)
+
+
+def random_facts(rng: np.random.Generator, marks: Sequence[str]) -> Facts:
+    """Invent things for a lesson without images: one per mark."""
+    return tuple(
+        Fact(
+            category=CATEGORIES[int(rng.integers(len(CATEGORIES)))],
+            colour=tuple(COLOURS)[int(rng.integers(len(COLOURS)))],
+            texture=tuple(ADJECTIVES)[int(rng.integers(len(ADJECTIVES)))],
+            x=float(i),
+            mark=mark,
+        )
+        for i, mark in enumerate(marks)
+    )

@@ -1,0 +1,119 @@
+"""Makes a tiny vision-language model from its recipe: images, encoder, letters, vision, export."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from vlmbench.organisms._encoder_stage import build_objective, train_encoder
+from vlmbench.organisms._encoders import patch_tokens, prefix_tokens
+from vlmbench.organisms._export import export
+from vlmbench.organisms._images import load_images
+from vlmbench.organisms._language_stage import Speaker, build_vlm, train_letters, train_vision
+from vlmbench.organisms._lessons import Library, corpus_texts
+from vlmbench.organisms._loop import Progress, Report, Stage
+from vlmbench.organisms._recipe import Recipe, digest
+from vlmbench.organisms._tokenizer import train_tokenizer
+
+CORPUS_LESSONS = 4000
+"""Lessons from which the tokenizer is trained."""
+
+
+def train(
+    recipe: Recipe,
+    *,
+    output: Path,
+    cache: Path,
+    resume: bool = True,
+    progress: Report | None = None,
+) -> Path:
+    """Make the model of a recipe and write it to `output`; returns `output`.
+
+    Images, saved states and the log are kept in `cache`, under names that change with what they
+    depend on; stages that are complete there are not run again.
+
+    Args:
+        recipe: What to make.
+        output: Folder for weights, configuration, processor and training log.
+        cache: Folder for everything in between.
+        resume: Go on from saved states. If False they are deleted first; images are kept.
+        progress: Called every few steps.
+    """
+    report = progress or (lambda _: None)
+    work = cache / f"{recipe.organism}-{digest(recipe)}"
+    if not resume and work.exists():
+        shutil.rmtree(work)
+    work.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    tokenizer = build_tokenizer(recipe)
+    vlm = build_vlm(recipe, len(tokenizer))
+    speaker = Speaker(vlm)
+    train_letters(recipe, speaker, tokenizer, _stage(recipe, "letters", work), report)
+    library = Library(load_images(recipe.images, cache, _images(report)))
+    encoder = _encoder(recipe, tokenizer, library, work, report)
+    features = stored_features(recipe, encoder, library.images.pixels, report)
+    stage = _stage(recipe, "vision", work)
+    train_vision(recipe, speaker, tokenizer, library, features, stage, report)
+    # A pooling layer that transformers adds to the tower, and nothing here reads, stays as it is.
+    vlm.model.vision_tower.load_state_dict(encoder.state_dict(), strict=False)
+    export(vlm, tokenizer, recipe, output)
+    shutil.copyfile(work / "log.jsonl", output / "training.jsonl")
+    return output
+
+
+def build_tokenizer(recipe: Recipe) -> PreTrainedTokenizerFast:
+    """Train the tokenizer of a recipe; it takes two seconds and is not cached."""
+    return train_tokenizer(corpus_texts(0, CORPUS_LESSONS), recipe.language.vocabulary)
+
+
+def stored_features(
+    recipe: Recipe, encoder: PreTrainedModel, pixels: NDArray[np.uint8], report: Report
+) -> NDArray[np.float16]:
+    """Return (n, patches, width) what the projector reads, for every training image."""
+    prefix = prefix_tokens(recipe.encoder.objective)
+    parts = []
+    for patches, _ in patch_tokens(encoder, pixels, recipe.vision.feature_layer, prefix):
+        parts.append(patches)
+        done = sum(map(len, parts))
+        report(Progress(stage="features", done=done, total=len(pixels)))
+    return np.concatenate(parts)
+
+
+def _encoder(
+    recipe: Recipe,
+    tokenizer: PreTrainedTokenizerFast,
+    library: Library,
+    work: Path,
+    report: Report,
+) -> PreTrainedModel:
+    """Return the trained encoder, in evaluation mode."""
+    torch.manual_seed(recipe.seed)
+    objective = build_objective(recipe.encoder, tokenizer)
+    train_encoder(recipe.encoder, objective, library, _stage(recipe, "encoder", work), report)
+    return objective.encoder.eval()
+
+
+def _stage(recipe: Recipe, name: str, work: Path) -> Stage:
+    """Return the schedule of a stage from its part of the recipe."""
+    part = {"encoder": recipe.encoder, "letters": recipe.language, "vision": recipe.vision}[name]
+    return Stage(
+        name=name,
+        folder=work,
+        seed=recipe.seed,
+        steps=part.steps,
+        rate=part.rate,
+        warmup=part.warmup,
+        weight_decay=recipe.encoder.weight_decay if name == "encoder" else 0.01,
+        save_every=recipe.checkpoint_every,
+    )
+
+
+def _images(report: Report) -> Callable[[int, int], None]:
+    """Return a callback that reports drawn images."""
+    return lambda done, total: report(Progress(stage="images", done=done, total=total))

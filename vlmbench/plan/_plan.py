@@ -1,0 +1,234 @@
+"""Models x tasks x a study's cells, resolved into what will run, and at what cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from vlmbench.registry import backends, readouts
+from vlmbench.spec import (
+    Condition,
+    DepthProbe,
+    LinearProbe,
+    Located,
+    ModelSpec,
+    StudySpec,
+    TaskSpec,
+)
+from vlmbench.types import VlmbenchError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One model, task, condition and readout.
+
+    Attributes:
+        model: Who is asked.
+        task: What is asked.
+        condition: What is changed before asking, the task's own condition included.
+        readout: Where the answer is read.
+        documents: Documents it reads; None if only the data can tell.
+        forward_passes: Inputs put through the model: one a document when prompted (its choices
+            share it; generated answers cost up to `max_gen_toks` more steps of one token), one
+            an image for the encoder, fitting included. None if only the data can tell.
+    """
+
+    model: Located[ModelSpec]
+    task: Located[TaskSpec]
+    condition: Condition
+    readout: str
+    documents: int | None
+    forward_passes: int | None
+
+    @property
+    def name(self) -> str:
+        """Path of the cell's record below `records/`, without suffix."""
+        model = self.model.spec.model.replace("/", "--")
+        return f"{model}/{self.task.spec.task}/{self.readout}-{self.condition.label}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A cell that does not exist, and why."""
+
+    model: str
+    task: str
+    condition: Condition
+    readout: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All cells of a run, in the order they are run.
+
+    Attributes:
+        study: Name of the study.
+        cells: Model by model, task by task.
+        skipped: What the study asked for and cannot be.
+        limit: Documents a task at most, or None.
+        seed: Seed of fits and resampling.
+    """
+
+    study: Located[StudySpec]
+    cells: tuple[Cell, ...]
+    skipped: tuple[Skipped, ...]
+    limit: int | None
+    seed: int
+
+    @property
+    def models(self) -> tuple[Located[ModelSpec], ...]:
+        """Models that have a cell, in order."""
+        return tuple({cell.model.spec.model: cell.model for cell in self.cells}.values())
+
+    @property
+    def tasks(self) -> tuple[Located[TaskSpec], ...]:
+        """Tasks that have a cell, in order."""
+        return tuple({cell.task.spec.task: cell.task for cell in self.cells}.values())
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of everything that was asked for."""
+        return _digest([cell_key(cell, self) for cell in self.cells])
+
+
+def cell_key(cell: Cell, plan: Plan) -> str:
+    """Return the hex SHA-256 of what a cell's result depends on, as far as specs say it."""
+    return _digest(
+        [
+            cell.model.digest,
+            cell.task.digest,
+            cell.condition.model_dump(),
+            cell.readout,
+            plan.limit,
+            plan.seed,
+        ]
+    )
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def make_plan(
+    models: Sequence[Located[ModelSpec]],
+    tasks: Sequence[Located[TaskSpec]],
+    study: Located[StudySpec],
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    count: Callable[[Located[TaskSpec]], int | None],
+) -> Plan:
+    """Resolve every cell of a study.
+
+    Args:
+        models: Who is asked.
+        tasks: What is asked.
+        study: Which readouts under which conditions.
+        limit: Documents a task at most.
+        seed: Seed of fits and resampling.
+        count: Documents in a task's reported split, if that is known without a model.
+
+    Raises:
+        VlmbenchError: If a backend or readout is unknown, or its packages are missing.
+
+    Returns:
+        The plan. A task that fixes a condition (a blind variant) keeps it in every cell; cells
+        that become the same are planned once. What cannot be is skipped with its reason.
+    """
+    _check_names(models, study)
+    cells: dict[tuple[str, str, Condition, str], Cell] = {}
+    skipped: dict[tuple[str, str, Condition, str], Skipped] = {}
+    counts = {task.spec.task: count(task) for task in tasks}
+    for model in models:
+        for task in tasks:
+            documents = counts[task.spec.task]
+            if documents is not None and limit is not None:
+                documents = min(documents, limit)
+            for readout, condition in _wanted(model.spec, study.spec):
+                merged = _merge(task.spec, condition)
+                key = (model.spec.model, task.spec.task, merged, readout)
+                reason = _reason(model.spec, task.spec, readout)
+                if reason is not None:
+                    skipped[key] = Skipped(
+                        model=key[0], task=key[1], condition=merged, readout=readout, reason=reason
+                    )
+                    continue
+                cells[key] = Cell(
+                    model=model,
+                    task=task,
+                    condition=merged,
+                    readout=readout,
+                    documents=documents,
+                    forward_passes=_forwards(task.spec, readout, documents),
+                )
+    return Plan(
+        study=study,
+        cells=tuple(cells.values()),
+        skipped=tuple(skipped.values()),
+        limit=limit,
+        seed=seed,
+    )
+
+
+def _check_names(models: Sequence[Located[ModelSpec]], study: Located[StudySpec]) -> None:
+    problems = []
+    known = backends()
+    for model in models:
+        name = model.spec.backend
+        if name not in known:
+            problems.append(model.problem("backend", f"there is no backend {name!r}"))
+        elif known[name].missing:
+            missing = ", ".join(known[name].missing)
+            message = f"backend {name!r} needs {missing}, not installed here"
+            problems.append(model.problem("backend", message, known[name].remedy))
+    for index, cell in enumerate(study.spec.cells):
+        if cell.readout not in readouts():
+            remedy = f"Readouts are: {', '.join(readouts().names)}."
+            message = f"there is no readout {cell.readout!r}"
+            problems.append(study.problem(("cells", index, "readout"), message, remedy))
+    if problems:
+        raise VlmbenchError(problems)
+
+
+def _wanted(model: ModelSpec, study: StudySpec) -> list[tuple[str, Condition]]:
+    """Return (readout, condition) pairs; recorded numbers stand in for the whole study."""
+    if model.backend == "recorded":
+        return [("recorded", Condition())]
+    return [(cell.readout, cell.condition) for cell in study.cells]
+
+
+def _merge(task: TaskSpec, condition: Condition) -> Condition:
+    return task.bench.condition if task.bench.condition != Condition() else condition
+
+
+def _reason(model: ModelSpec, task: TaskSpec, readout: str) -> str | None:
+    """Return why a readout does not apply, or None if it does."""
+    match readout:
+        case "recorded":
+            if model.backend != "recorded":
+                return f"model {model.model!r} is run, not recorded"
+            if all(entry.task != task.task for entry in model.recorded):
+                return f"{model.model!r} records nothing for this task"
+        case "encoder":
+            if model.twin is None:
+                return f"model {model.model!r} names no twin (key `twin`)"
+            if task.bench.probe is None:
+                return f"task {task.task!r} has no probe (key `metadata.vlmbench.probe`)"
+    return None
+
+
+def _forwards(task: TaskSpec, readout: str, documents: int | None) -> int | None:
+    if readout == "recorded":
+        return 0
+    if documents is None:
+        return None
+    if readout != "encoder":
+        return documents
+    images = 1 if isinstance(task.doc_to_image, str) else len(task.doc_to_image)
+    generator = task.bench.generator
+    fitted = isinstance(task.bench.probe, DepthProbe | LinearProbe)
+    extra = generator.train + generator.validation if fitted and generator is not None else 0
+    return documents * images + extra * images

@@ -1,0 +1,22 @@
+"""Readouts: every way in which an answer is read."""
+
+from vlmbench.readouts._encoder import FitSplits, read_encoder
+from vlmbench.readouts._extract import extract
+from vlmbench.readouts._features import FeatureTap
+from vlmbench.readouts._prompted import build_prompt, read_prompted
+from vlmbench.readouts._reading import Answer, Progress, Reading, make_reading
+from vlmbench.readouts._recorded import read_recorded
+
+__all__ = [
+    "Answer",
+    "FeatureTap",
+    "FitSplits",
+    "Progress",
+    "Reading",
+    "build_prompt",
+    "extract",
+    "make_reading",
+    "read_encoder",
+    "read_prompted",
+    "read_recorded",
+]

@@ -1,0 +1,80 @@
+"""Tapping a tower: image features, each distinct image once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from PIL import Image
+
+from vlmbench.models import Tower
+from vlmbench.readouts.probes import Frame, ImageFeatures
+from vlmbench.types import EncodedImage
+
+# Images kept at hand: enough that a reference or a blank that returns is not run again.
+KEEP = 512
+
+
+class FeatureTap:
+    """Features of images as one tower sees them.
+
+    Images are letterboxed onto the tower's square with black (zero) padding. Identical files
+    give the identical features object, so that identical images tie exactly.
+
+    Args:
+        tower: The encoder.
+        layers: Hidden states to return, in order; the last is the one the VLM consumes.
+        batch_size: Images a forward pass.
+    """
+
+    def __init__(self, tower: Tower, layers: Sequence[int], *, batch_size: int = 32) -> None:
+        self.tower = tower
+        self.layers = tuple(layers)
+        self.batch_size = batch_size
+        self._kept: OrderedDict[str, ImageFeatures] = OrderedDict()
+
+    def features(self, images: Sequence[EncodedImage]) -> list[ImageFeatures]:
+        """Return the features of `images` in order, running each distinct image once."""
+        digests = [image.digest for image in images]
+        fresh = {
+            digest: image
+            for digest, image in zip(digests, images, strict=True)
+            if digest not in self._kept
+        }
+        found = {digest: self._kept[digest] for digest in digests if digest in self._kept}
+        pending = list(fresh.items())
+        for start in range(0, len(pending), self.batch_size):
+            batch = pending[start : start + self.batch_size]
+            computed = self._run([image for _, image in batch])
+            found.update(zip((digest for digest, _ in batch), computed, strict=True))
+        for digest in digests:
+            self._kept[digest] = found[digest]
+            self._kept.move_to_end(digest)
+        while len(self._kept) > KEEP:
+            self._kept.popitem(last=False)
+        return [found[digest] for digest in digests]
+
+    def _run(self, images: Sequence[EncodedImage]) -> list[ImageFeatures]:
+        side, patch = self.tower.side, self.tower.patch
+        pictures = [image.decode() for image in images]
+        frames = [Frame.letterbox(p.size, side=side, patch=patch) for p in pictures]
+        squares = [_square(p, frame) for p, frame in zip(pictures, frames, strict=True)]
+        states = self.tower.states(squares, self.layers)
+        return [
+            ImageFeatures(
+                patch_tokens=states.patch_tokens[index],
+                cls_token=None if states.cls_token is None else states.cls_token[index],
+                frame=frame,
+            )
+            for index, frame in enumerate(frames)
+        ]
+
+
+def _square(picture: Image.Image, frame: Frame) -> Image.Image:
+    """Return the picture on the square, where `frame` says it lies."""
+    if picture.size == (frame.side, frame.side):
+        return picture
+    x0, y0, x1, y1 = (int(edge) for edge in frame.content)
+    canvas = Image.new("RGB", (frame.side, frame.side))
+    canvas.paste(picture.resize((x1 - x0, y1 - y0), Image.Resampling.BICUBIC), (x0, y0))
+    return canvas

@@ -1,0 +1,135 @@
+"""The prompted readout: what a vision-language model answers when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from vlmbench.models import Backend, Prompt, prepare
+from vlmbench.readouts._extract import extract
+from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
+from vlmbench.spec import GenerationKwargs, ModelSpec, TaskSpec, doc_description, doc_prefix
+from vlmbench.types import Document
+
+# Large enough to keep a GPU busy, small enough for a laptop; halved when memory runs out.
+AUTO_BATCH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A document with its prompt, and where it stood."""
+
+    index: int
+    document: Document
+    prompt: Prompt
+
+
+def read_prompted(
+    documents: Sequence[Document],
+    questions: Sequence[str],
+    task: TaskSpec,
+    backend: Backend,
+    *,
+    batch_size: int | None = None,
+    progress: Progress = ignore,
+) -> Reading:
+    """Ask a model every question.
+
+    `output_type: multiple_choice` reads the summed log-likelihood of every choice (scale
+    `logprob`); `generate_until` reads generated text (scale `vote`), abstaining where no
+    choice can be read from it. Documents are run longest question first, so that batches hold
+    prompts of like length and memory runs out at once if it does; the order of the result is
+    that of `documents`.
+
+    Args:
+        documents: Documents, conditions already applied.
+        questions: Their rendered prompts with `<image>` placeholders.
+        task: Their task.
+        backend: The model.
+        batch_size: Documents a forward pass; None starts at 32 and halves when memory runs out.
+        progress: Called with the number of documents just done.
+
+    Returns:
+        The reading. A document that the model cannot take is failed, with the reason.
+    """
+    items = [
+        _Item(index, document, build_prompt(document, question, task, backend.spec))
+        for index, (document, question) in enumerate(zip(documents, questions, strict=True))
+    ]
+    items.sort(key=lambda item: (-len(item.prompt.images), -len(item.prompt.user), item.index))
+    generates = task.output_type == "generate_until"
+    run = _generate if generates else _choose
+    answers: dict[int, Answer] = {}
+    size, start = batch_size or AUTO_BATCH, 0
+    while start < len(items):
+        batch = items[start : start + size]
+        try:
+            done = run(batch, task, backend)
+        except torch.OutOfMemoryError:
+            if size == 1 or batch_size is not None:
+                raise
+            size = max(1, size // 2)
+            torch.cuda.empty_cache()
+            continue
+        except (RuntimeError, ValueError, IndexError, KeyError, TypeError):
+            done = [_alone(item, task, backend, run) for item in batch]
+        answers.update(zip((item.index for item in batch), done, strict=True))
+        start += len(batch)
+        progress(len(batch))
+    ordered = [answers[index] for index in range(len(documents))]
+    return make_reading(documents, ordered, "vote" if generates else "logprob")
+
+
+def build_prompt(document: Document, question: str, task: TaskSpec, model: ModelSpec) -> Prompt:
+    """Return the question as the backend takes it, images under the model's image policy."""
+    images = prepare([image.decode() for image in document.images], model.image)
+    if len(images) < len(document.images):  # joined: one placeholder stands for all
+        first, _, rest = question.partition("<image>")
+        question = f"{first}<image>{rest.replace('<image>', '')}"
+    return Prompt(
+        user=question,
+        images=tuple(images),
+        system=doc_description(task, document.row),
+        prefix=doc_prefix(task, document.row) or "",
+    )
+
+
+_Run = Callable[[Sequence[_Item], TaskSpec, Backend], list[Answer]]
+
+
+def _alone(item: _Item, task: TaskSpec, backend: Backend, run: _Run) -> Answer:
+    """Run one document of a batch that broke, so that only the broken one is failed."""
+    try:
+        return run([item], task, backend)[0]
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
+        return Answer(scores=None, error=f"{type(error).__name__}: {error}")
+
+
+def _choose(items: Sequence[_Item], task: TaskSpec, backend: Backend) -> list[Answer]:
+    prompts = [item.prompt for item in items]
+    continuations = [
+        [
+            backend.continuation(choice, task.target_delimiter, item.prompt.prefix)
+            for choice in item.document.choices
+        ]
+        for item in items
+    ]
+    scores = backend.choice_logprobs(prompts, continuations)
+    return [
+        Answer(scores=row, prompt=backend.render(prompt))
+        for row, prompt in zip(scores, prompts, strict=True)
+    ]
+
+
+def _generate(items: Sequence[_Item], task: TaskSpec, backend: Backend) -> list[Answer]:
+    prompts = [item.prompt for item in items]
+    responses = backend.generate(prompts, task.generation_kwargs or GenerationKwargs())
+    votes = extract(task, [item.document for item in items], responses)
+    return [
+        Answer(scores=vote, prompt=backend.render(prompt), response=response)
+        for vote, prompt, response in zip(votes, prompts, responses, strict=True)
+    ]

@@ -1,0 +1,80 @@
+"""What a readout returns for one cell: scores, and what each document's record should say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmbench.types import ChoiceScores, Document, Scale
+
+Progress = Callable[[int], None]
+"""Told how many more documents are done."""
+
+
+def ignore(done: int) -> None:  # noqa: ARG001
+    """Show no progress."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One document read.
+
+    Attributes:
+        scores: (n choices,) float64, or None if the document was abstained on or failed.
+        prompt: The exact text a model was given; empty for encoder readouts.
+        response: The text it wrote; empty unless it generated.
+        error: Why the document failed; empty if it did not.
+    """
+
+    scores: NDArray[np.float64] | None
+    prompt: str = ""
+    response: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reading:
+    """One cell read: scores of all documents, their answers, and what was fitted for it.
+
+    Attributes:
+        scores: Scores in document order.
+        answers: One per document, in the same order.
+        fitted: Record of a fitted probe (recipe, validation metrics); empty if none was.
+    """
+
+    scores: ChoiceScores
+    answers: tuple[Answer, ...]
+    fitted: dict[str, Any]
+
+
+def make_reading(
+    documents: Sequence[Document],
+    answers: Sequence[Answer],
+    scale: Scale,
+    fitted: dict[str, Any] | None = None,
+) -> Reading:
+    """Return the reading of `documents`, whose answers stand in the same order."""
+    n_choices = np.array([len(document.choices) for document in documents], dtype=np.int64)
+    scores = np.full((len(documents), int(n_choices.max())), -np.inf)
+    for index, answer in enumerate(answers):
+        if answer.scores is not None:
+            scores[index, : n_choices[index]] = answer.scores
+    failed = np.array([bool(answer.error) for answer in answers])
+    unread = np.array([answer.scores is None for answer in answers])
+    return Reading(
+        scores=ChoiceScores(
+            doc_ids=tuple(document.doc_id for document in documents),
+            gold=np.array([document.gold for document in documents], dtype=np.int64),
+            n_choices=n_choices,
+            scores=scores,
+            scale=scale,
+            abstained=unread & ~failed,
+            failed=failed,
+        ),
+        answers=tuple(answers),
+        fitted=fitted or {},
+    )

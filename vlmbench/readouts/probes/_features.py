@@ -1,0 +1,156 @@
+"""What a tower says about one image, and where the image's pixels lie on its patch grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+Points = Float[np.ndarray, "*points 2"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """Where the pixels of an image lie in the square that a tower saw, and on its patch grid.
+
+    All three frames are continuous, x to the right and y down from the top-left corner: the
+    centre of pixel i is at i + 0.5, and the centre of patch (row, column) at
+    (column + 0.5, row + 0.5). A square whose side is no multiple of the patch ends in a strip
+    that no patch covers, as in a convolution without padding.
+
+    Attributes:
+        image_size: (width, height) of the original image in pixels.
+        side: Side of the square in pixels.
+        patch: Side of a patch in pixels of the square.
+        content: (x0, y0, x1, y1) of the image within the square; what lies around it is padding.
+    """
+
+    image_size: tuple[int, int]
+    side: int
+    patch: int
+    content: tuple[float, float, float, float]
+
+    def __post_init__(self) -> None:
+        if min(self.image_size) < 1:
+            raise ValueError(f"an image of {self.image_size} pixels has no frame")
+        if not 1 <= self.patch <= self.side:
+            raise ValueError(f"patch must lie between 1 and side={self.side}, got {self.patch}")
+        x0, y0, x1, y1 = self.content
+        if not (x0 < x1 and y0 < y1):
+            raise ValueError(f"content {self.content} is empty")
+
+    @classmethod
+    def letterbox(cls, image_size: tuple[int, int], *, side: int, patch: int) -> Frame:
+        """Return the frame of an image scaled to fit the square and centred on padding.
+
+        The longer edge becomes `side`; the other is rounded to whole pixels, at least one, and
+        an odd pixel of padding goes to the right or the bottom.
+        """
+        scale = side / max(image_size)
+        width, height = (max(1, round(edge * scale)) for edge in image_size)
+        x0, y0 = (side - width) // 2, (side - height) // 2
+        content = (float(x0), float(y0), float(x0 + width), float(y0 + height))
+        return cls(image_size=image_size, side=side, patch=patch, content=content)
+
+    @classmethod
+    def stretched(cls, image_size: tuple[int, int], *, side: int, patch: int) -> Frame:
+        """Return the frame of an image resized to the whole square, whatever its aspect."""
+        content = (0.0, 0.0, float(side), float(side))
+        return cls(image_size=image_size, side=side, patch=patch, content=content)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) patches."""
+        return self.side // self.patch, self.side // self.patch
+
+    @property
+    def _scale(self) -> tuple[float, float]:
+        """Pixels of the square per pixel of the image, along x and y."""
+        x0, y0, x1, y1 = self.content
+        return (x1 - x0) / self.image_size[0], (y1 - y0) / self.image_size[1]
+
+    def to_square(self, xy: ArrayLike) -> Points:
+        """Map points (..., 2) of the image to the square, float64."""
+        return np.asarray(xy, dtype=np.float64) * self._scale + self.content[:2]
+
+    def from_square(self, xy: ArrayLike) -> Points:
+        """Map points (..., 2) of the square to the image, float64."""
+        return (np.asarray(xy, dtype=np.float64) - self.content[:2]) / self._scale
+
+    def to_grid(self, xy: ArrayLike) -> Points:
+        """Map points (..., 2) of the image to the patch grid, float64."""
+        return self.to_square(xy) / self.patch
+
+    def from_grid(self, xy: ArrayLike) -> Points:
+        """Map points (..., 2) of the patch grid to the image, float64."""
+        return self.from_square(np.asarray(xy, dtype=np.float64) * self.patch)
+
+    def inside(self) -> Bool[np.ndarray, "h w"]:
+        """Tell which patches have their centre in the image rather than in the padding.
+
+        An image so narrow that it holds no centre keeps the patches nearest to its middle.
+        """
+        rows, columns = self.grid
+        x0, y0, x1, y1 = (edge / self.patch for edge in self.content)
+        return np.outer(_within(rows, y0, y1), _within(columns, x0, x1))
+
+
+def _within(count: int, low: float, high: float) -> Bool[np.ndarray, " count"]:
+    """Tell which centres of `count` unit cells lie in [low, high); the nearest if none does."""
+    centres = np.arange(count) + 0.5
+    held: Bool[np.ndarray, " count"] = (centres >= low) & (centres < high)
+    if not held.any():
+        held[np.abs(centres - (low + high) / 2).argmin()] = True
+    return held
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ImageFeatures:
+    """What a tower says about one image.
+
+    Attributes:
+        patch_tokens: (layers, h, w, dim), shallow to deep; the last layer is the one the VLM
+            consumes. Any float dtype, any device.
+        cls_token: (dim,) at the consumed layer; None where the tower has none, or where the
+            patch tokens' mean is to stand for the image.
+        frame: Where the image lies on the patch grid.
+    """
+
+    patch_tokens: Float[Tensor, "layers h w dim"]
+    cls_token: Float[Tensor, " dim"] | None
+    frame: Frame
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.patch_tokens.shape)
+        if len(shape) != 4 or shape[0] < 1 or shape[1:3] != self.frame.grid:
+            raise ValueError(f"patch_tokens must be (layers, *{self.frame.grid}, dim), got {shape}")
+        if self.cls_token is not None and self.cls_token.shape != shape[3:]:
+            raise ValueError(f"cls_token must be {shape[3:]}, got {tuple(self.cls_token.shape)}")
+
+    @property
+    def embed_dim(self) -> int:
+        """Length of a token."""
+        return int(self.patch_tokens.shape[-1])
+
+
+@torch.no_grad()
+def consumed_patches(features: ImageFeatures) -> Float[Tensor, "n dim"]:
+    """Return the consumed layer's patch tokens inside the image, (n, dim) float64 on the CPU."""
+    inside = torch.from_numpy(features.frame.inside())
+    return features.patch_tokens[-1].detach().cpu().double()[inside]
+
+
+@torch.no_grad()
+def pooled(features: ImageFeatures) -> Float[Tensor, " dim"]:
+    """Return one vector for the image, (dim,) float64 on the CPU.
+
+    The CLS token where there is one, else the mean of the consumed layer's patch tokens over
+    the patches that are not padding.
+    """
+    if features.cls_token is not None:
+        return features.cls_token.detach().cpu().double()
+    return consumed_patches(features).mean(dim=0)

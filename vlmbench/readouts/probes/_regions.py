@@ -1,0 +1,128 @@
+"""From a document's regions to what lies there: sampled tokens, or pixels of a map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from vlmbench.readouts.probes._features import Frame, ImageFeatures
+from vlmbench.types import Document, Problem, Region, VlmbenchError
+
+Kind = Literal["point", "box", "image"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionNeeds:
+    """What a rule must find in a document.
+
+    Attributes:
+        reference: Kinds the reference may have; empty where none is needed.
+        candidates: Kinds the choices' regions may have; empty where none are needed.
+        min_candidates: Fewest choices the rule can tell apart.
+    """
+
+    reference: tuple[Kind, ...] = ()
+    candidates: tuple[Kind, ...] = ()
+    min_candidates: int = 1
+
+    def problems(self, document: Document) -> list[Problem]:
+        """Return everything the document lacks or has of a wrong kind."""
+        return [
+            Problem(field=place, message=f"document {document.doc_id}: {message}", remedy=remedy)
+            for place, message, remedy in (*self._reference(document), *self._choices(document))
+        ]
+
+    def check(self, document: Document, features: Sequence[ImageFeatures]) -> None:
+        """Raise VlmbenchError with every problem, also where the number of images is wrong."""
+        problems = self.problems(document)
+        if len(features) != len(document.encoder_images):
+            message = f"{len(features)} features for {len(document.encoder_images)} images"
+            problems.append(Problem(message=f"document {document.doc_id}: {message}"))
+        if problems:
+            raise VlmbenchError(problems)
+
+    def _reference(self, document: Document) -> list[tuple[str, str, str]]:
+        place, remedy = "regions.reference", f"give a {' or '.join(self.reference)}"
+        if not self.reference:
+            return []
+        if document.reference is None:
+            return [(place, "no reference region", remedy)]
+        return _wrong(document.reference, self.reference, place, document)
+
+    def _choices(self, document: Document) -> list[tuple[str, str, str]]:
+        place = "regions.choices"
+        if not self.candidates:
+            return []
+        if len(document.candidates) < self.min_candidates:
+            found = f"{len(document.candidates)} regions of choices"
+            return [(place, found, f"give at least {self.min_candidates}, one per choice")]
+        wrong = [_wrong(region, self.candidates, place, document) for region in document.candidates]
+        return [problem for problems in wrong for problem in problems]
+
+
+def _wrong(
+    region: Region, kinds: tuple[Kind, ...], place: str, document: Document
+) -> list[tuple[str, str, str]]:
+    found = []
+    if region.kind not in kinds:
+        found.append((place, f"a {region.kind} region", f"give a {' or '.join(kinds)}"))
+    if not 0 <= region.image < len(document.encoder_images):
+        message = f"a region in image {region.image} of {len(document.encoder_images)}"
+        found.append((place, message, "images are counted from 0"))
+    return found
+
+
+@torch.no_grad()
+def sample_at_points(
+    patch_tokens: Float[Tensor, "h w dim"], xy: Float[np.ndarray, "points 2"], frame: Frame
+) -> Float[Tensor, "points dim"]:
+    """Return patch tokens bilinearly interpolated at points, (points, dim) float64 on the CPU.
+
+    A token stands at its patch's centre; beyond the outermost centres the nearest token holds
+    (`grid_sample` with `align_corners=False, padding_mode="border"`).
+
+    Args:
+        patch_tokens: (h, w, dim).
+        xy: (points, 2); pixels of the original image, naming pixels: (0, 0) is the centre of
+            the top-left pixel.
+        frame: Where the image lies on the patch grid.
+    """
+    rows, columns = frame.grid
+    grid = frame.to_grid(np.asarray(xy, dtype=np.float64) + 0.5) / (columns, rows) * 2 - 1
+    maps = patch_tokens.detach().cpu().double().permute(2, 0, 1)[None]
+    where = torch.from_numpy(grid)[None, None]  # (1, 1, points, 2)
+    found = grid_sample(maps, where, mode="bilinear", padding_mode="border", align_corners=False)
+    return found[0, :, 0].T
+
+
+def mean_over_region(values: Float[np.ndarray, "height width"], region: Region) -> float:
+    """Return the mean of a map of the image's pixels over a point's surroundings or a box.
+
+    A point means the 3x3 pixels around the one it names, cut off at the border; a box the
+    pixels whose centres lie in it, or the one under its middle if it is too small to hold any.
+    """
+    height, width = values.shape
+    if region.kind == "point":
+        x, y = (int(np.floor(c + 0.5)) for c in region.xy)
+        box = (x - 1, y - 1, x + 2, y + 2)
+    else:
+        x0, y0, x1, y1 = (float(edge) for edge in region.xy)
+        columns, rows = _pixels(x0, x1), _pixels(y0, y1)
+        box = (columns[0], rows[0], columns[1], rows[1])
+    left, top = min(max(box[0], 0), width - 1), min(max(box[1], 0), height - 1)
+    right, bottom = max(min(box[2], width), left + 1), max(min(box[3], height), top + 1)
+    return float(values[top:bottom, left:right].mean(dtype=np.float64))
+
+
+def _pixels(low: float, high: float) -> tuple[int, int]:
+    """Return [first, last) of the pixels with centres in [low, high), at least one."""
+    first, last = int(np.ceil(low - 0.5)), int(np.ceil(high - 0.5))
+    middle = int(np.floor((low + high) / 2))
+    return (first, last) if first < last else (middle, middle + 1)

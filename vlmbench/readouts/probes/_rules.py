@@ -1,0 +1,159 @@
+"""The rules that need no fitting: correspondence, style and the odd one out.
+
+Every score is computed in float64 and is larger for a likelier choice. Sources: the direct
+visual readouts of Fu et al., *Hidden in plain sight*, https://arxiv.org/abs/2506.08008; Gram
+matrices as style: Gatys et al., https://arxiv.org/abs/1505.07376.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vlmbench.readouts.probes._features import ImageFeatures, consumed_patches, pooled
+from vlmbench.readouts.probes._regions import RegionNeeds, sample_at_points
+from vlmbench.types import Document, Scale
+
+# Cosines are compared in these steps, far above float64 rounding and far below any difference
+# that means something, so that equal inputs tie exactly whatever the order of the sums.
+_COSINE_STEP = 1e-9
+
+
+class Rule(Protocol):
+    """A way of reading an answer off features. Fitted heads are rules; unfitted ones are not.
+
+    Attributes:
+        needs_fit: False; what still has to be fitted says True and has no `score`.
+        scale: What a score is.
+        needs: Regions a document must have.
+    """
+
+    @property
+    def needs_fit(self) -> Literal[False]:
+        """False: it can score."""
+        ...
+
+    @property
+    def scale(self) -> Scale:
+        """What a score is."""
+        ...
+
+    @property
+    def needs(self) -> RegionNeeds:
+        """Regions a document must have."""
+        ...
+
+    def score(
+        self, document: Document, features: Sequence[ImageFeatures]
+    ) -> Float[np.ndarray, " choices"]:
+        """Return one float64 score per choice.
+
+        Args:
+            document: What is asked.
+            features: One for each of `document.encoder_images`, in order.
+
+        Raises:
+            VlmbenchError: If the document's regions are missing or of a wrong kind.
+        """
+        ...
+
+
+def _cosines(
+    vectors: Float[Tensor, "n dim"], others: Float[Tensor, "m dim"]
+) -> NDArray[np.float64]:
+    """Return (n, m) cosine similarities in whole steps of 1e-9; 0 for a vector of zeros."""
+    unit = torch.nn.functional.normalize(vectors, dim=1)
+    other_unit = torch.nn.functional.normalize(others, dim=1)
+    return np.rint((unit @ other_unit.T).numpy() / _COSINE_STEP).astype(np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeypointRule:
+    """Correspondence: cosine similarity of each choice's token to the reference point's."""
+
+    needs_fit: ClassVar[Literal[False]] = False
+    scale: ClassVar[Scale] = "similarity"
+    needs: ClassVar[RegionNeeds] = RegionNeeds(reference=("point",), candidates=("point",))
+
+    @torch.no_grad()
+    def score(
+        self, document: Document, features: Sequence[ImageFeatures]
+    ) -> Float[np.ndarray, " choices"]:
+        """Return cosine similarities in [-1, 1] of tokens sampled at the points, float64."""
+        self.needs.check(document, features)
+        assert document.reference is not None
+        regions = (document.reference, *document.candidates)
+        tokens = torch.cat(
+            [
+                sample_at_points(
+                    features[region.image].patch_tokens[-1],
+                    np.asarray([region.xy], dtype=np.float64),
+                    features[region.image].frame,
+                )
+                for region in regions
+            ]
+        )
+        similarities: NDArray[np.float64] = _cosines(tokens[:1], tokens[1:])[0] * _COSINE_STEP
+        return similarities
+
+
+@torch.no_grad()
+def gram_matrix(tokens: Float[Tensor, "n dim"]) -> Float[Tensor, "dim dim"]:
+    """Return F^T F / n of n tokens, (dim, dim): which channels fire together, wherever."""
+    return tokens.T @ tokens / tokens.shape[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GramRule:
+    """Style: minus the mean squared error between the choice's Gram matrix and the reference's.
+
+    Deviations from the source: sums are divided by the number of positions, so that images of
+    different shape compare, and patches of padding are left out.
+    """
+
+    needs_fit: ClassVar[Literal[False]] = False
+    scale: ClassVar[Scale] = "similarity"
+    needs: ClassVar[RegionNeeds] = RegionNeeds(reference=("image",), candidates=("image",))
+
+    @torch.no_grad()
+    def score(
+        self, document: Document, features: Sequence[ImageFeatures]
+    ) -> Float[np.ndarray, " choices"]:
+        """Return minus mean squared errors, at most 0, float64."""
+        self.needs.check(document, features)
+        assert document.reference is not None
+        wanted = gram_matrix(consumed_patches(features[document.reference.image]))
+        errors = [
+            (gram_matrix(consumed_patches(features[region.image])) - wanted).square().mean().item()
+            for region in document.candidates
+        ]
+        return -np.asarray(errors, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OddOneOutRule:
+    """The odd one out: minus the mean cosine similarity of an image to the other choices."""
+
+    needs_fit: ClassVar[Literal[False]] = False
+    scale: ClassVar[Scale] = "similarity"
+    needs: ClassVar[RegionNeeds] = RegionNeeds(candidates=("image",), min_candidates=3)
+
+    @torch.no_grad()
+    def score(
+        self, document: Document, features: Sequence[ImageFeatures]
+    ) -> Float[np.ndarray, " choices"]:
+        """Return minus mean similarities in [-1, 1] of pooled features, float64."""
+        self.needs.check(document, features)
+        vectors = torch.stack([pooled(features[region.image]) for region in document.candidates])
+        steps = _cosines(vectors, vectors)
+        # Sums of whole numbers below 2**53 are exact, so the order of the images cannot matter.
+        to_others = steps.sum(axis=1) - np.diag(steps)
+        oddness: NDArray[np.float64] = -to_others / (len(vectors) - 1) * _COSINE_STEP
+        return oddness

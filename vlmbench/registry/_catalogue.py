@@ -1,0 +1,247 @@
+"""All tasks, groups, models and studies on the search path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from vlmbench.registry._paths import search_paths, yaml_files
+from vlmbench.registry._plugins import Plugin, backends, readouts
+from vlmbench.registry._registry import Registry
+from vlmbench.registry._select import Named, SpecT, same_name, select
+from vlmbench.spec import (
+    GroupSpec,
+    Located,
+    ModelSpec,
+    StudySpec,
+    TaskSpec,
+    did_you_mean,
+    load_file,
+    load_files,
+)
+from vlmbench.types import Problem, VlmbenchError
+
+Names = dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """Everything that YAML on the search path declares.
+
+    Attributes:
+        tags: Tag -> names of the tasks that carry it.
+        model_tags: Tag -> names of the models that carry it.
+        members: Group -> names of its tasks, those of groups within it too.
+        paths: Folders and files that were searched.
+        problems: Everything wrong in any file. Selecting refuses while there is any, since a
+            glob or a tag would quietly leave out what did not load.
+    """
+
+    tasks: Registry[Located[TaskSpec]]
+    groups: Registry[Located[GroupSpec]]
+    models: Registry[Located[ModelSpec]]
+    studies: Registry[Located[StudySpec]]
+    tags: Names
+    model_tags: Names
+    members: Names
+    backends: Registry[Plugin]
+    readouts: Registry[Plugin]
+    paths: tuple[Path, ...]
+    problems: tuple[Problem, ...] = field(repr=False)
+
+    def check(self) -> None:
+        """Raise VlmbenchError with every problem found, if any."""
+        if self.problems:
+            raise VlmbenchError(self.problems)
+
+    def select_tasks(self, selector: str) -> list[Located[TaskSpec]]:
+        """Return the tasks that a comma-separated list means, in its order, each once.
+
+        A term is a task, a group, a tag, a glob over task names or a path to a YAML file.
+
+        Raises:
+            VlmbenchError: Terms that match nothing, with the nearest names; or `problems`.
+        """
+        self.check()
+        bundles = {**self.tags, **self.members}
+        return select(selector, self.tasks, bundles, self._tasks_in)
+
+    def select_models(self, selector: str) -> list[Located[ModelSpec]]:
+        """Return the models that a comma-separated list of names, tags, globs, paths means."""
+        self.check()
+        load = partial(self._one_in, registry=self.models, kind=ModelSpec)
+        return select(selector, self.models, self.model_tags, load)
+
+    def select_studies(self, selector: str) -> list[Located[StudySpec]]:
+        """Return the studies that a comma-separated list of names, tags, globs, paths means."""
+        self.check()
+        load = partial(self._one_in, registry=self.studies, kind=StudySpec)
+        return select(selector, self.studies, _tags(self.studies), load)
+
+    def _tasks_in(self, path: Path) -> Named[TaskSpec]:
+        """Return the task in a file, or the tasks of the group in it."""
+        located = load_file(path)
+        if not isinstance(located.spec, GroupSpec):
+            return self._one_in(path, registry=self.tasks, kind=TaskSpec)
+        known = {**self.tags, **self.members}
+        names = [(m,) if m in self.tasks else known.get(m) for m in located.spec.task]
+        problems = [
+            _unknown_member(located, position, (*self.tasks, *known))
+            for position, found in enumerate(names)
+            if found is None
+        ]
+        if problems:
+            raise VlmbenchError(problems)
+        return [(name, self.tasks[name]) for found in names for name in found or ()]
+
+    def _one_in(
+        self, path: Path, *, registry: Registry[Located[SpecT]], kind: type[SpecT]
+    ) -> Named[SpecT]:
+        """Return the spec in a file, which need not be on the search path."""
+        loaded = load_file(path)
+        spec = loaded.spec
+        if not isinstance(spec, kind):
+            message = f"holds no {registry.what}"
+            raise VlmbenchError(loaded.problem((), message, f"Give a {registry.what}'s YAML."))
+        located = Located(spec=spec, path=path, digest=loaded.digest, document=loaded.document)
+        name = str(getattr(spec, registry.what))
+        problems = list(_references([loaded], self.tasks, self.backends, self.readouts))
+        if name in registry and registry[name].path.resolve() != path.resolve():
+            problems.append(same_name(registry.what, name, registry[name], located))
+        if problems:
+            raise VlmbenchError(problems)
+        return [(name, located)]
+
+
+def catalogue(include_paths: Sequence[Path] = ()) -> Catalogue:
+    """Read all YAML that came with vlmbench, in `VLMBENCH_PATH`, `include_paths` and packages.
+
+    Raises:
+        VlmbenchError: A folder that was asked for does not exist. What is wrong inside files
+            is collected in `problems`.
+    """
+    paths = search_paths(include_paths)
+    loaded = load_files(yaml_files(paths))
+    tasks = _registry("task", loaded.tasks)
+    groups = _registry("group", loaded.groups)
+    models = _registry("model", loaded.models)
+    studies = _registry("study", loaded.studies)
+    known_backends, known_readouts = backends(), readouts()
+    tags = _tags(tasks)
+    problems = list(loaded.problems)
+    for registry in (tasks, groups, models, studies):
+        problems.extend(registry.problems)
+    problems.extend(_shared_names(tasks, groups, tags))
+    problems.extend(_references(loaded.specs, tasks, known_backends, known_readouts))
+    members = _members(tasks, groups, tags, problems)
+    return Catalogue(
+        tasks=tasks,
+        groups=groups,
+        models=models,
+        studies=studies,
+        tags=tags,
+        model_tags=_tags(models),
+        members=members,
+        backends=known_backends,
+        readouts=known_readouts,
+        paths=tuple(paths),
+        problems=tuple(problems),
+    )
+
+
+def _registry(what: str, specs: Iterable[Located[SpecT]]) -> Registry[Located[SpecT]]:
+    named = ((str(getattr(located.spec, what)), located) for located in specs)
+    return Registry(what, named, clash=partial(same_name, what))
+
+
+def _tags(registry: Mapping[str, Located[TaskSpec | ModelSpec | StudySpec]]) -> Names:
+    """Return tag -> names that carry it, in the order of the registry."""
+    tags: dict[str, list[str]] = {}
+    for name, located in registry.items():
+        for tag in dict.fromkeys(located.spec.tags):
+            tags.setdefault(tag, []).append(name)
+    return {tag: tuple(names) for tag, names in tags.items()}
+
+
+def _shared_names(
+    tasks: Registry[Located[TaskSpec]], groups: Registry[Located[GroupSpec]], tags: Names
+) -> Iterator[Problem]:
+    """Yield names that a selector could read in two ways."""
+    for name, located in groups.items():
+        if name in tasks:
+            yield same_name("group", name, tasks[name], located, other="task")
+    for tag, carriers in tags.items():
+        for other, registry in (("task", tasks), ("group", groups)):
+            if tag in registry:
+                message = f"the tag `{tag}` is also the name of a {other}"
+                yield tasks[carriers[0]].problem(("tag",), message, "Rename one of them.")
+
+
+def _references(
+    specs: Iterable[Located[TaskSpec | GroupSpec | ModelSpec | StudySpec]],
+    tasks: Registry[Located[TaskSpec]],
+    known_backends: Registry[Plugin],
+    known_readouts: Registry[Plugin],
+) -> Iterator[Problem]:
+    """Yield names of backends, readouts and tasks that nothing answers to."""
+    for located in specs:
+        match located.spec:
+            case ModelSpec() as model:
+                if model.backend not in known_backends:
+                    unknown = known_backends.unknown(model.backend)
+                    yield located.problem(("backend",), unknown.message, unknown.remedy)
+                for position, scores in enumerate(model.recorded):
+                    if scores.task not in tasks:
+                        unknown = tasks.unknown(scores.task)
+                        keys = ("recorded", position, "task")
+                        yield located.problem(keys, unknown.message, unknown.remedy)
+            case StudySpec() as study:
+                for position, cell in enumerate(study.cells):
+                    if cell.readout not in known_readouts:
+                        unknown = known_readouts.unknown(cell.readout)
+                        keys = ("cells", position, "readout")
+                        yield located.problem(keys, unknown.message, unknown.remedy)
+            case _:
+                pass
+
+
+def _members(
+    tasks: Registry[Located[TaskSpec]],
+    groups: Registry[Located[GroupSpec]],
+    tags: Names,
+    problems: list[Problem],
+) -> Names:
+    """Return group -> its tasks; notes members that do not exist and groups within themselves."""
+
+    def resolve(name: str, above: tuple[str, ...]) -> Iterator[str]:
+        located = groups[name]
+        for position, member in enumerate(located.spec.task):
+            if member in tasks:
+                yield member
+            elif member in (*above, name):
+                message = f"the group `{name}` holds itself, by way of `{member}`"
+                found.append(located.problem(("task", position), message))
+            elif member in groups:
+                yield from resolve(member, (*above, name))
+            elif member in tags:
+                yield from tags[member]
+            else:
+                found.append(_unknown_member(located, position, (*tasks, *groups, *tags)))
+
+    found: list[Problem] = []
+    members = {name: tuple(dict.fromkeys(resolve(name, ()))) for name in groups}
+    problems.extend(dict.fromkeys(found))
+    return members
+
+
+def _unknown_member(
+    located: Located[GroupSpec | TaskSpec | ModelSpec | StudySpec],
+    position: int,
+    names: Iterable[str],
+) -> Problem:
+    assert isinstance(located.spec, GroupSpec)
+    member = located.spec.task[position]
+    message = f"there is no task, group or tag `{member}`"
+    return located.problem(("task", position), message, did_you_mean(member, names, what="Known"))

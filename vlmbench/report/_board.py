@@ -1,0 +1,162 @@
+"""The board: rows of several runs, together only if they may stand in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from vlmbench.metrics import StatRow
+from vlmbench.report._run import Manifest, ModelRecord, Run, TaskRecord
+from vlmbench.types import ComparisonError, Problem, VlmbenchError
+
+_TASK_FIELDS = ("digest", "documents", "data", "n", "limit", "chance", "marked")
+_MODEL_FIELDS = ("weights", "relation", "twin", "recorded")
+_MEANING = {
+    "digest": "the task's YAML",
+    "documents": "the documents or their order",
+    "data": "the data's fingerprint",
+    "n": "the number of documents",
+    "limit": "--limit",
+    "chance": "the chance level",
+    "marked": "whether the encoder saw drawn markers",
+    "weights": "the weights",
+    "relation": "how the twin relates to the tower",
+    "twin": "the twin",
+    "recorded": "whether the numbers are recorded",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """Everything a leaderboard shows.
+
+    Attributes:
+        tasks: By name, ordered by ability and name.
+        models: By name; measured ones first, then recorded ones.
+        rows: By key, ordered by task, model and their order in stats.json.
+        manifests: One for each different run.
+    """
+
+    tasks: dict[str, TaskRecord]
+    models: dict[str, ModelRecord]
+    rows: dict[tuple[str, str, str, str, str], StatRow]
+    manifests: tuple[Manifest, ...]
+
+    def get(
+        self, model: str, task: str, metric: str, *, readout: str, condition: str = "own"
+    ) -> StatRow | None:
+        """Return one number, or None if it was not measured."""
+        return self.rows.get((model, task, condition, readout, metric))
+
+    def of(self, model: str, task: str) -> list[StatRow]:
+        """Return every row of one model on one task."""
+        return [row for row in self.rows.values() if (row.model, row.task) == (model, task)]
+
+
+def assemble(runs: Sequence[Run]) -> Board:
+    """Put the rows of several runs side by side; the order of the runs does not matter.
+
+    Raises:
+        VlmbenchError: If there is no run.
+        ComparisonError: If runs disagree on a task, a model, a number or the metrics, naming the
+            runs and fields of every disagreement.
+    """
+    if not runs:
+        raise VlmbenchError("no runs given")
+    problems = [
+        problem
+        for a, b in combinations(sorted(runs, key=lambda run: run.name), 2)
+        for problem in (
+            *_version_problems(a, b),
+            *_task_problems(a, b),
+            *_model_problems(a, b),
+            *_row_problems(a, b),
+        )
+    ]
+    if problems:
+        raise ComparisonError(problems)
+    # What a run calls a task or shows as its source is no part of the comparison, so the choice
+    # among runs that differ there must not hang on their order.
+    manifests = {run.manifest.model_dump_json(): run.manifest for run in runs}
+    ordered = tuple(manifests[text] for text in sorted(manifests))
+    tasks = {name: record for manifest in ordered for name, record in manifest.tasks.items()}
+    models = {name: record for manifest in ordered for name, record in manifest.models.items()}
+    task_names = sorted(tasks, key=lambda name: (tasks[name].ability, name))
+    model_names = sorted(models, key=lambda name: (models[name].recorded, name))
+    rows = {row.key: row for run in runs for row in run.rows}
+    # Within one model and task the order of stats.json holds, whichever run was named first.
+    within: dict[tuple[str, str, str, str, str], int] = {}
+    for run in runs:
+        for place, row in enumerate(run.rows):
+            within[row.key] = min(place, within.get(row.key, place))
+    rank = lambda key: (task_names.index(key[1]), model_names.index(key[0]), within[key], key)
+    return Board(
+        tasks={name: tasks[name] for name in task_names},
+        models={name: models[name] for name in model_names},
+        rows={key: rows[key] for key in sorted(rows, key=rank)},
+        manifests=ordered,
+    )
+
+
+def _version_problems(a: Run, b: Run) -> Iterator[Problem]:
+    left, right = a.manifest.versions, b.manifest.versions
+    if left.metrics != right.metrics:
+        yield Problem(
+            field="versions.metrics",
+            message=(
+                f"{a.name} has metrics of version {left.metrics} (vlmbench {left.vlmbench}), "
+                f"{b.name} of version {right.metrics} (vlmbench {right.vlmbench})"
+            ),
+            remedy="repeat the older run with the newer vlmbench",
+        )
+
+
+def _task_problems(a: Run, b: Run) -> Iterator[Problem]:
+    for task in sorted(a.manifest.tasks.keys() & b.manifest.tasks.keys()):
+        left, right = a.manifest.tasks[task], b.manifest.tasks[task]
+        for field in _TASK_FIELDS:
+            if getattr(left, field) != getattr(right, field):
+                yield _difference(
+                    a, b, "tasks", task, field, getattr(left, field), getattr(right, field)
+                )
+
+
+def _model_problems(a: Run, b: Run) -> Iterator[Problem]:
+    for model in sorted(a.manifest.models.keys() & b.manifest.models.keys()):
+        left, right = a.manifest.models[model], b.manifest.models[model]
+        for field in _MODEL_FIELDS:
+            if getattr(left, field) != getattr(right, field):
+                yield _difference(
+                    a, b, "models", model, field, getattr(left, field), getattr(right, field)
+                )
+
+
+def _difference(
+    a: Run, b: Run, kind: str, name: str, field: str, left: object, right: object
+) -> Problem:
+    shown = [value[:12] if isinstance(value, str) else value for value in (left, right)]
+    return Problem(
+        field=f"{kind}.{name}.{field}",
+        message=(f"{_MEANING[field]} differs: {shown[0]!r} in {a.name}, {shown[1]!r} in {b.name}"),
+        remedy=(
+            f"repeat one of the runs with the other's {name}, or give the two runs to separate "
+            "leaderboards"
+        ),
+    )
+
+
+def _row_problems(a: Run, b: Run) -> Iterator[Problem]:
+    numbers = {row.key: row.to_json() for row in a.rows}
+    for row in b.rows:
+        other = numbers.get(row.key)
+        if other is not None and other != row.to_json():
+            fields = [name for name, value in row.to_json().items() if other[name] != value]
+            yield Problem(
+                field="/".join(row.key),
+                message=(
+                    f"two runs give different numbers ({', '.join(fields)}): "
+                    f"{other['value']} in {a.name}, {row.to_json()['value']} in {b.name}"
+                ),
+                remedy="give only one of the two runs",
+            )

@@ -1,0 +1,197 @@
+"""Tables of a leaderboard, as markdown, each from the same few lookups."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from vlmbench.metrics import StatRow
+from vlmbench.report._board import Board
+from vlmbench.report._format import (
+    MISSING,
+    escape,
+    markdown_table,
+    number,
+    p_value,
+    rate,
+    significant,
+)
+
+MARKED = "†"
+"""On an encoder number: it saw images with the markers drawn into them."""
+UNLIKE = "‡"
+"""On an encoder number: the twin's weights are not the tower's."""
+FAILED = "§"
+"""On any accuracy: some documents failed and are left out."""
+
+_ANSWERS = ["Blind", "VQA", "Encoder", "Gap", "p", "Abstained"]
+_PAIR = "encoder-prompted"
+
+
+def measured(board: Board) -> list[str]:
+    """Return the models that were run here, as opposed to recorded."""
+    return [name for name, record in board.models.items() if not record.recorded]
+
+
+def model_name(board: Board, model: str) -> str:
+    """Return the name a model is shown under."""
+    return escape(board.models[model].alias or model)
+
+
+def task_name(board: Board, task: str) -> str:
+    """Return the name a task is shown under."""
+    return escape(board.tasks[task].alias or task)
+
+
+def gap_matrix(board: Board) -> str:
+    """Return the gaps of every measured model on every task."""
+    lines = []
+    for model in measured(board):
+        gaps = []
+        for task in board.tasks:
+            gap = board.get(model, task, "gap", readout=_PAIR)
+            p = board.get(model, task, "mcnemar_p", readout=_PAIR)
+            text = number(gap, sign=True, bold=significant(gap, p))
+            gaps.append(text.split(" [")[0])
+        lines.append([model_name(board, model), *gaps])
+    return markdown_table(["Model", *(task_name(board, task) for task in board.tasks)], lines)
+
+
+def results_of_model(board: Board, model: str) -> str:
+    """Return one model's results, a line per task, with recorded numbers below theirs."""
+    lines = []
+    for task, record in board.tasks.items():
+        known = [str(record.n), rate(record.chance), rate(majority(board, task))]
+        lines.append([task_name(board, task), *known, *_measured_line(board, model, task)])
+        for label, n, cells in _recorded_lines(board, task):
+            lines.append([f"↳ {label}", n, MISSING, MISSING, *cells])
+    return markdown_table(["Task", "n", "Chance", "Majority", *_ANSWERS], lines)
+
+
+def results_of_task(board: Board, task: str) -> str:
+    """Return the results on one task, a line per model, recorded ones last."""
+    lines = [
+        [model_name(board, model), *_measured_line(board, model, task)]
+        for model in measured(board)
+        if board.of(model, task)
+    ]
+    lines += [[label, *cells] for label, _, cells in _recorded_lines(board, task)]
+    return markdown_table(["Model", *_ANSWERS], lines)
+
+
+def corrected_table(board: Board) -> str:
+    """Return chance-corrected accuracies and gaps, a line per task and model."""
+    lines = [
+        [
+            *_heading(board, model, task),
+            number(_accuracy(board, model, task, "blank", "prompted", "accuracy_corrected")),
+            number(_accuracy(board, model, task, "own", "prompted", "accuracy_corrected")),
+            number(_accuracy(board, model, task, "own", "encoder", "accuracy_corrected")),
+            number(board.get(model, task, "gap_corrected", readout=_PAIR), sign=True),
+        ]
+        for model, task in _pairs(board)
+    ]
+    return _long_table(board, ["Blind", "VQA", "Encoder", "Gap"], lines)
+
+
+def control_table(board: Board) -> str:
+    """Return what every readout keeps when the image is blank, a line per task and model."""
+    lines = [
+        [
+            *_heading(board, model, task),
+            rate(board.tasks[task].chance),
+            number(_accuracy(board, model, task, "blank", "prompted")),
+            number(_accuracy(board, model, task, "blank", "encoder")),
+            number(_accuracy(board, model, task, "blank", "prompted", "abstention")).split(" [")[0],
+        ]
+        for model, task in _pairs(board)
+    ]
+    head = ["Chance", "Blind", "Blind encoder", "Abstained when blind"]
+    return _long_table(board, head, lines)
+
+
+def variation_table(board: Board) -> str:
+    """Return total variation distances between answers, a line per task and model."""
+    lines = []
+    for model, task in _pairs(board):
+        distances = []
+        for condition in ("own|blank", "own|truth", "blank|truth"):
+            row = board.get(model, task, "tv", readout="prompted", condition=condition)
+            distances.append(number(row, bold=row is not None and row.low > 0.0))
+        lines.append([*_heading(board, model, task), *distances])
+    head = ["VQA and blind", "VQA and truth", "Blind and truth"]
+    return _long_table(board, head, lines)
+
+
+def majority(board: Board, task: str) -> float:
+    """Return the rate of the most common right letter, over as many documents as any cell has."""
+    rows = [row for row in board.rows.values() if (row.task, row.metric) == (task, "majority")]
+    if not rows:
+        return math.nan
+    return max(rows, key=lambda row: (row.n or 0, row.value)).value
+
+
+def failures(board: Board) -> list[StatRow]:
+    """Return the cells in which documents failed."""
+    return [row for row in board.rows.values() if row.metric == "failed" and row.value > 0]
+
+
+def _pairs(board: Board) -> Iterator[tuple[str, str]]:
+    for task in board.tasks:
+        for model in measured(board):
+            if board.of(model, task):
+                yield model, task
+
+
+def _heading(board: Board, model: str, task: str) -> list[str]:
+    several = len(measured(board)) > 1
+    return [task_name(board, task), *([model_name(board, model)] if several else [])]
+
+
+def _long_table(board: Board, head: list[str], lines: list[list[str]]) -> str:
+    several = len(measured(board)) > 1
+    first = ["Task", "Model"] if several else ["Task"]
+    return markdown_table([*first, *head], lines, left=len(first))
+
+
+def _accuracy(
+    board: Board, model: str, task: str, condition: str, readout: str, metric: str = "accuracy"
+) -> StatRow | None:
+    return board.get(model, task, metric, readout=readout, condition=condition)
+
+
+def _measured_line(board: Board, model: str, task: str) -> list[str]:
+    def cell(condition: str, readout: str, mark: str = "") -> str:
+        failed = board.get(model, task, "failed", readout=readout, condition=condition)
+        mark += FAILED if failed is not None and failed.value > 0 else ""
+        return number(_accuracy(board, model, task, condition, readout), mark=mark)
+
+    gap = board.get(model, task, "gap", readout=_PAIR)
+    p = board.get(model, task, "mcnemar_p", readout=_PAIR)
+    abstained = _accuracy(board, model, task, "own", "prompted", "abstention")
+    marks = (MARKED if board.tasks[task].marked else "") + (
+        UNLIKE if board.models[model].relation in ("finetuned", "lineage") else ""
+    )
+    return [
+        cell("blank", "prompted"),
+        cell("own", "prompted"),
+        cell("own", "encoder", marks),
+        number(gap, sign=True, bold=significant(gap, p)),
+        MISSING if p is None else p_value(p.value),
+        MISSING if abstained is None else rate(abstained.value),
+    ]
+
+
+def _recorded_lines(board: Board, task: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield a label, n and the cells of `_ANSWERS` for every recorded number of a task."""
+    for model, record in board.models.items():
+        if not record.recorded:
+            continue
+        for row in board.of(model, task):
+            if row.metric != "accuracy":
+                continue
+            cells = [MISSING] * len(_ANSWERS)
+            # Whoever answers the question itself, human or model, stands beside the VQA numbers.
+            cells[_ANSWERS.index("Encoder" if row.readout == "encoder" else "VQA")] = number(row)
+            label = f"{model_name(board, model)} (recorded, {escape(row.readout)})"
+            yield label, MISSING if row.n is None else str(row.n), cells

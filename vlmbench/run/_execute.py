@@ -1,0 +1,102 @@
+"""Executing a plan on this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from vlmbench.metrics import StatRow, dump_rows
+from vlmbench.models import resolve_device
+from vlmbench.plan import Plan
+from vlmbench.run._manifest import dump, lm_eval_results, make_manifest, task_entry
+from vlmbench.run._model_run import ModelRun
+from vlmbench.run._settings import CheckedTask, Reporter, Settings
+from vlmbench.store import write_atomically
+from vlmbench.tasks import check_documents, load_documents
+from vlmbench.types import Problem, VlmbenchError
+
+
+def execute(plan: Plan, settings: Settings, reporter: Reporter) -> list[StatRow]:
+    """Run every cell of a plan and write the run folder.
+
+    All data is opened and checked before any model is loaded. Each cell's record is written
+    whole or not at all, `manifest.json` last: a folder without it is no result. A cell whose
+    record is already there, made from the same specs, documents, weights, device and versions,
+    is not run again.
+
+    Returns:
+        All rows of `stats.json`.
+
+    Raises:
+        VlmbenchError: If data or models are at fault, or every document of a cell failed.
+    """
+    if not plan.cells:
+        reasons = sorted({skipped.reason for skipped in plan.skipped})
+        raise VlmbenchError(
+            [Problem(message="the plan is empty: nothing would run")]
+            + [Problem(message=reason) for reason in reasons]
+        )
+    _claim(settings.output, plan)
+    resolve_device(settings.device, settings.dtype)  # a wrong name should fail before the data
+    tasks = check_tasks(plan, settings.data_root, reporter)
+    rows: list[StatRow] = []
+    models: dict[str, Any] = {}
+    for model in plan.models:
+        run = ModelRun(model, plan, settings, tasks, reporter)
+        rows += run.rows()
+        models[model.spec.model] = run.entry()
+    manifest = make_manifest(
+        plan, tasks={name: task_entry(plan, task) for name, task in tasks.items()}, models=models
+    )
+    write_atomically(settings.output / "stats.json", dump_rows(rows))
+    write_atomically(settings.output / "results.json", dump(lm_eval_results(plan, rows, manifest)))
+    write_atomically(settings.output / "manifest.json", dump(manifest))
+    return rows
+
+
+def _claim(output: Path, plan: Plan) -> None:
+    """Make sure that the folder is empty, unfinished, or holds this very plan's run."""
+    manifest = output / "manifest.json"
+    if manifest.is_file():
+        held = json.loads(manifest.read_text(encoding="utf-8")).get("plan")
+        if held != plan.digest:
+            raise VlmbenchError(
+                Problem(
+                    file=str(output),
+                    field="--output",
+                    message="the folder holds the run of another plan",
+                    remedy="Choose another folder, or delete this one.",
+                )
+            )
+        manifest.unlink()
+    elif output.is_dir() and any(output.iterdir()) and not (output / "records").is_dir():
+        raise VlmbenchError(
+            Problem(
+                file=str(output),
+                field="--output",
+                message="the folder holds files that are no run",
+                remedy="Choose an empty or new folder.",
+            )
+        )
+    (output / "records").mkdir(parents=True, exist_ok=True)
+
+
+def check_tasks(plan: Plan, data_root: Path, reporter: Reporter) -> dict[str, CheckedTask]:
+    """Open and check every task's documents, collecting the problems of all tasks."""
+    checked: dict[str, CheckedTask] = {}
+    problems: list[Problem] = []
+    advance = reporter.start("check data", len(plan.tasks))
+    for task in plan.tasks:
+        try:
+            documents = load_documents(task, "reported", data_root, plan.limit)
+            digest = check_documents(documents)
+            checked[task.spec.task] = CheckedTask(
+                documents=documents, held=tuple(documents), digest=digest
+            )
+        except VlmbenchError as error:
+            problems += error.problems
+        advance(1)
+    if problems:
+        raise VlmbenchError(problems)
+    return checked

@@ -1,0 +1,225 @@
+"""Running all cells of one model, loading it only if something is missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from vlmbench.metrics import METRICS_VERSION, StatRow, summarise
+from vlmbench.models import Backend, HfBackend, Tower, checkpoint_path, resolve_device
+from vlmbench.plan import Cell, Plan, cell_key
+from vlmbench.readouts import FitSplits, Reading, read_encoder, read_prompted, read_recorded
+from vlmbench.registry import backends
+from vlmbench.run._manifest import versions
+from vlmbench.run._settings import CheckedTask, Reporter, Settings
+from vlmbench.spec import Located, ModelSpec
+from vlmbench.store import read_about, read_scores, write_record
+from vlmbench.tasks import apply_condition, load_documents, split_name
+from vlmbench.types import ChoiceScores, Problem, VlmbenchError
+
+# Where a task has no validation split, every fifth training document is set aside to choose on.
+HELD_OUT = 5
+
+
+class ModelRun:
+    """One model's cells: read from their records where these are whole and current, else run.
+
+    Args:
+        model: The model.
+        plan: The plan it belongs to.
+        settings: Device and folders.
+        tasks: Checked documents by task name.
+        reporter: Shown progress.
+    """
+
+    def __init__(
+        self,
+        model: Located[ModelSpec],
+        plan: Plan,
+        settings: Settings,
+        tasks: Mapping[str, CheckedTask],
+        reporter: Reporter,
+    ) -> None:
+        self.model = model
+        self.plan = plan
+        self.settings = settings
+        self.tasks = tasks
+        self.reporter = reporter
+        self.cells = [cell for cell in plan.cells if cell.model.spec.model == model.spec.model]
+        dtype = settings.dtype if settings.dtype != "auto" else model.spec.dtype
+        self.device, self.dtype = resolve_device(settings.device, dtype)
+        self._weights: dict[str, str] = {}
+
+    def rows(self) -> list[StatRow]:
+        """Read or run every cell and return the statistics of all tasks, in plan order."""
+        rows: list[StatRow] = []
+        for name, task in self.tasks.items():
+            cells = [cell for cell in self.cells if cell.task.spec.task == name]
+            if self.model.spec.backend == "recorded":
+                if cells:
+                    rows += self._recorded(task)
+                continue
+            scores = {(cell.condition.label, cell.readout): self._scores(cell) for cell in cells}
+            if scores:
+                rows += summarise(
+                    scores, model=self.model.spec.model, task=name, seed=self.plan.seed
+                )
+        self.__dict__.pop("_backend", None)
+        self.__dict__.pop("_tower", None)
+        gc.collect()
+        return rows
+
+    def entry(self) -> dict[str, Any]:
+        """Return what the manifest says about the model, after `rows`."""
+        spec = self.model.spec
+        twin = spec.twin
+        return {
+            "alias": spec.model_alias,
+            "recorded": spec.backend == "recorded",
+            "backend": spec.backend,
+            "checkpoint": spec.checkpoint,
+            "revision": spec.revision,
+            "digest": self.model.digest,
+            "weights": self._weights.get("prompted"),
+            "encoder_weights": self._weights.get("encoder"),
+            "twin": None if twin is None else twin.of or twin.checkpoint or "its own tower",
+            "layer": None if twin is None else twin.layer,
+            "relation": None if twin is None else twin.relation,
+            "device": str(self.device),
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "source": spec.source,
+            "license": spec.license,
+        }
+
+    def _recorded(self, task: CheckedTask) -> list[StatRow]:
+        by_guessing = sum(1 / len(document.choices) for document in task.held) / len(task.held)
+        return read_recorded(
+            self.model.spec, task.documents, chance=by_guessing, seed=self.plan.seed
+        )
+
+    def _scores(self, cell: Cell) -> ChoiceScores:
+        path = self.settings.output / "records" / f"{cell.name}.parquet"
+        about = self._about(cell)
+        stored = read_about(path)
+        label = f"{self.model.spec.model}  {cell.task.spec.task}  {cell.readout}/" + (
+            cell.condition.label
+        )
+        task = self.tasks[cell.task.spec.task]
+        advance = self.reporter.start(label, len(task.held))
+        if stored is not None and all(stored.get(key) == value for key, value in about.items()):
+            self._weights.setdefault(cell.readout, stored["weights"])
+            advance(len(task.held))
+            return read_scores(path)
+        documents = [apply_condition(document, cell.condition) for document in task.held]
+        match cell.readout:
+            case "prompted":
+                questions = [task.documents.prompt(document) for document in documents]
+                reading = read_prompted(
+                    documents,
+                    questions,
+                    cell.task.spec,
+                    self._backend,
+                    batch_size=self.settings.batch_size,
+                    progress=advance,
+                )
+                weights = self._backend.weights_digest
+            case "encoder":
+                assert cell.task.spec.bench.probe is not None, "planned without a probe"
+                reading = read_encoder(
+                    documents,
+                    cell.task.spec.bench.probe,
+                    self._tower,
+                    self._fit_splits(cell, task),
+                    seed=self.plan.seed,
+                    cache=self.settings.cache,
+                    progress=advance,
+                )
+                weights = self._tower.weights_digest
+            case other:
+                raise VlmbenchError(f"nothing runs the readout {other!r}")
+        _refuse_all_failed(cell, reading)
+        self._weights.setdefault(cell.readout, weights)
+        columns: dict[str, list[Any]] = {
+            "choices": [list(document.choices) for document in documents],
+            "prompt": [answer.prompt for answer in reading.answers],
+            "response": [answer.response for answer in reading.answers],
+            "error": [answer.error for answer in reading.answers],
+            "marked": [document.marked for document in documents],
+        }
+        about |= {"weights": weights, "fitted": reading.fitted}
+        write_record(path, reading.scores, columns, about)
+        return reading.scores
+
+    def _about(self, cell: Cell) -> dict[str, Any]:
+        """Return everything a cell's scores depend on."""
+        return {
+            "key": cell_key(cell, self.plan),
+            "documents": self.tasks[cell.task.spec.task].digest,
+            "checkpoint": _checkpoint_identity(self.model),
+            "device": self.device.type,
+            "dtype": str(self.dtype),
+            "metrics": METRICS_VERSION,
+            "versions": versions(),
+        }
+
+    @cached_property
+    def _backend(self) -> Backend:
+        backend = backends()[self.model.spec.backend].load()
+        loaded: Backend = backend.load(self.model.spec, self.model.folder, self.device, self.dtype)
+        return loaded
+
+    @cached_property
+    def _tower(self) -> Tower:
+        twin = self.model.spec.twin
+        assert twin is not None, "planned without a twin"
+        if twin.checkpoint is not None:
+            return Tower.load(twin, self.model.folder, self.device)
+        if not isinstance(self._backend, HfBackend):
+            raise VlmbenchError(
+                self.model.problem(
+                    "twin",
+                    f"backend {self.model.spec.backend!r} gives no access to the model's tower",
+                    "Name a standalone encoder with `twin.checkpoint`.",
+                )
+            )
+        return Tower.inside(self._backend, twin)
+
+    def _fit_splits(self, cell: Cell, task: CheckedTask) -> FitSplits | None:
+        if split_name(cell.task.spec, "train") is None:
+            return None
+        root = self.settings.data_root
+        train = load_documents(task.documents.task, "train", root)
+        if split_name(cell.task.spec, "validation") is not None:
+            return FitSplits(
+                train=train, validation=load_documents(task.documents.task, "validation", root)
+            )
+        held = [index for index in range(len(train)) if index % HELD_OUT == 0]
+        kept = [index for index in range(len(train)) if index % HELD_OUT]
+        return FitSplits(
+            train=dataclasses.replace(train, dataset=train.dataset.select(kept)),
+            validation=dataclasses.replace(train, dataset=train.dataset.select(held)),
+        )
+
+
+def _refuse_all_failed(cell: Cell, reading: Reading) -> None:
+    if reading.scores.failed.all():
+        raise VlmbenchError(
+            Problem(
+                file=str(cell.model.path),
+                message=f"all {len(reading.scores)} documents of {cell.name} failed, the first "
+                f"with: {reading.answers[0].error}",
+            )
+        )
+
+
+def _checkpoint_identity(model: Located[ModelSpec]) -> list[Any]:
+    """Return names, sizes and times of a local checkpoint's files, or its hub id and revision."""
+    source = Path(checkpoint_path(model.spec.checkpoint, model.folder))
+    if not source.is_dir():
+        return [model.spec.checkpoint, model.spec.revision]
+    files = sorted(path for path in source.iterdir() if path.is_file())
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]

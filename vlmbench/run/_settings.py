@@ -1,0 +1,54 @@
+"""What a run is given beside its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from vlmbench.tasks import Documents
+from vlmbench.types import Document
+
+
+class Reporter(Protocol):
+    """Shows progress."""
+
+    def start(self, label: str, total: int) -> Callable[[int], None]:
+        """A step of `total` units begins; returns the function that advances it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How and where a plan is executed.
+
+    Attributes:
+        output: Folder of the run.
+        data_root: Where procedural data is kept.
+        cache: Where fitted heads are kept.
+        device: `auto` or a device name.
+        dtype: `auto` (the model's own, else the device's) or a dtype name.
+        batch_size: Documents a forward pass; None finds one.
+    """
+
+    output: Path
+    data_root: Path
+    cache: Path
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedTask:
+    """A task's reported documents after checking.
+
+    Attributes:
+        documents: The split they come from.
+        held: The documents themselves, images still encoded.
+        digest: SHA-256 of their content.
+    """
+
+    documents: Documents
+    held: tuple[Document, ...]
+    digest: str

@@ -1,0 +1,286 @@
+"""What must fit together within one spec, beyond the type of each value. Pure; needs no data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+from vlmbench.spec._model import ModelSpec, RecordedScores
+from vlmbench.spec._nodes import Keys
+from vlmbench.spec._study import StudySpec
+from vlmbench.spec._task import PointColumn, RegionSource, TaskSpec, WholeImages
+from vlmbench.spec._template import syntax_error, templates, undeclared
+
+BENCH: Keys = ("metadata", "vlmbench")
+IMAGE = "<image>"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that does not fit.
+
+    Attributes:
+        keys: Where in the file.
+        message: What is wrong.
+        remedy: What to do about it.
+        template_line: Line within the template at `keys`, where one is to blame.
+    """
+
+    keys: Keys
+    message: str
+    remedy: str = ""
+    template_line: int | None = None
+
+
+def check_task(spec: TaskSpec) -> Iterator[Finding]:
+    """Yield what does not fit together in a task."""
+    return chain(
+        _task_templates(spec),
+        _source(spec),
+        _lm_eval_defaults(spec),
+        _answers(spec),
+        _images(spec),
+        _regions(spec),
+        _probe_regions(spec),
+        _probe_splits(spec),
+    )
+
+
+def check_model(spec: ModelSpec) -> Iterator[Finding]:
+    """Yield what does not fit together in a model."""
+    yield from _wrapper(spec)
+    if spec.backend == "recorded":
+        if not spec.recorded:
+            yield Finding(("recorded",), "`backend: recorded` needs the numbers it stands for")
+        for name in ("checkpoint", "twin"):
+            if getattr(spec, name) is not None:
+                yield Finding((name,), f"`backend: recorded` has no {name}", "Leave it out.")
+    else:
+        if spec.checkpoint is None:
+            remedy = "Give a hub id, or a folder relative to this file."
+            yield Finding(("checkpoint",), f"`backend: {spec.backend}` needs a checkpoint", remedy)
+        if spec.recorded:
+            yield Finding(("recorded",), "only `backend: recorded` takes recorded numbers")
+    for position, scores in enumerate(spec.recorded):
+        yield from _recorded(("recorded", position), scores)
+    if spec.twin and spec.twin.checkpoint is None and spec.twin.relation != "identical":
+        message = (
+            f"`{spec.twin.relation}`, but without `checkpoint` the twin is the VLM's own tower"
+        )
+        remedy = "Say `identical`, or name the standalone encoder under `checkpoint`."
+        yield Finding(("twin", "relation"), message, remedy)
+
+
+def check_study(spec: StudySpec) -> Iterator[Finding]:
+    """Yield cells of a study that are given twice."""
+    for position, cell in enumerate(spec.cells):
+        if cell in spec.cells[:position]:
+            message = f"{cell.readout}/{cell.condition.label} is given twice"
+            yield Finding(("cells", position), message)
+
+
+def _task_templates(spec: TaskSpec) -> Iterator[Finding]:
+    for name, template in templates(spec).items():
+        error = syntax_error(template)
+        if error is not None:
+            message, line = error
+            yield Finding((name,), f"is not valid Jinja: {message}", template_line=line)
+    columns = (spec.doc_to_image,) if isinstance(spec.doc_to_image, str) else spec.doc_to_image
+    for column in columns:
+        if "{" in column:
+            message = f"`{column}` is a template, but images are taken from columns"
+            yield Finding(("doc_to_image",), message, "Name the columns that hold the images.")
+
+
+def _source(spec: TaskSpec) -> Iterator[Finding]:
+    if spec.dataset_path is None and spec.bench.generator is None:
+        remedy = "Give `dataset_path` (such as `json`, with `dataset_kwargs: {data_files: ...}`)."
+        yield Finding(("dataset_path",), "the task has no data", remedy)
+    if spec.test_split is None and spec.validation_split is None:
+        yield Finding(("test_split",), "the task has no split to measure on", "Give `test_split`.")
+    if spec.dataset_kwargs.get("trust_remote_code"):
+        message = "code that comes with a data set is never run"
+        keys: Keys = ("dataset_kwargs", "trust_remote_code")
+        yield Finding(keys, message, "Use a data set of plain files (Parquet, JSONL, images).")
+
+
+def _lm_eval_defaults(spec: TaskSpec) -> Iterator[Finding]:
+    """Refuse to fall back on defaults that differ between lm-eval and vlmbench."""
+    if "output_type" not in spec.model_fields_set:
+        remedy = "Say `multiple_choice` or `generate_until`; lm-eval's default is the latter."
+        yield Finding(("output_type",), "the key `output_type` is missing", remedy)
+    if spec.output_type != "generate_until":
+        return
+    given = spec.generation_kwargs.model_fields_set if spec.generation_kwargs else set()
+    for name, example in (("until", '["\\n"]'), ("max_gen_toks", "16")):
+        if name not in given:
+            remedy = (
+                f"Add `generation_kwargs: {{{name}: {example}}}`; lm-eval's default is another."
+            )
+            message = f"`output_type: generate_until` needs `{name}`"
+            yield Finding(("generation_kwargs", name), message, remedy)
+
+
+def _answers(spec: TaskSpec) -> Iterator[Finding]:
+    choices = spec.doc_to_choice
+    if isinstance(choices, str):
+        return
+    if len(choices) < 2:
+        yield Finding(("doc_to_choice",), f"{len(choices)} choices leave nothing to choose")
+    if len(set(choices)) < len(choices):
+        yield Finding(("doc_to_choice",), f"{list(choices)} holds a choice twice")
+    if isinstance(spec.doc_to_target, int) and not 0 <= spec.doc_to_target < len(choices):
+        message = f"{spec.doc_to_target} is no index into {len(choices)} choices"
+        yield Finding(("doc_to_target",), message, "Indices start at 0.")
+
+
+def _images(spec: TaskSpec) -> Iterator[Finding]:
+    """Compare literal `<image>` marks and image columns where both can be counted."""
+    marks = spec.doc_to_text.count(IMAGE)
+    if isinstance(spec.doc_to_image, str):
+        return
+    n = len(spec.doc_to_image)
+    fixed = "{" not in spec.doc_to_text and not spec.doc_to_text.isidentifier()
+    if (marks != n and fixed) or (marks > n and "{%" not in spec.doc_to_text):
+        message = f"{marks} `{IMAGE}` for the {n} columns of doc_to_image"
+        yield Finding(("doc_to_text",), message, f"Write `{IMAGE}` once per image, in order.")
+    clean = spec.bench.encoder_images
+    if clean is not None and len(clean) != n:
+        message = f"{len(clean)} columns for the {n} of doc_to_image"
+        yield Finding((*BENCH, "encoder_images"), message, "Name one unmarked image per image.")
+
+
+def _regions(spec: TaskSpec) -> Iterator[Finding]:
+    regions = spec.bench.regions
+    if regions is None:
+        return
+    places = (("reference", regions.reference), ("choices", regions.choices))
+    n = None if isinstance(spec.doc_to_image, str) else len(spec.doc_to_image)
+    for name, place in places:
+        if place is None:
+            continue
+        keys: Keys = (*BENCH, "regions", name)
+        for inner, index in _image_indices(place):
+            if index < 0 or (n is not None and index >= n):
+                message = f"there is no image {index} in doc_to_image"
+                yield Finding((*keys, *inner), message, f"Indices go from 0 to {(n or 1) - 1}.")
+    if isinstance(regions.reference, WholeImages) and len(regions.reference.images) != 1:
+        message = f"{len(regions.reference.images)} images; a reference is one"
+        yield Finding((*BENCH, "regions", "reference", "images"), message)
+    if isinstance(regions.choices, WholeImages):
+        yield from _whole_choices(spec, regions.choices, regions.reference)
+
+
+def _whole_choices(
+    spec: TaskSpec, choices: WholeImages, reference: RegionSource | None
+) -> Iterator[Finding]:
+    keys: Keys = (*BENCH, "regions", "choices", "images")
+    images = choices.images
+    if len(set(images)) < len(images):
+        yield Finding(keys, f"{list(images)} holds an image twice")
+    if isinstance(reference, WholeImages) and set(reference.images) & set(images):
+        yield Finding(keys, "the reference image is among the choices")
+    if not isinstance(spec.doc_to_choice, str) and len(images) != len(spec.doc_to_choice):
+        message = f"{len(images)} images for the {len(spec.doc_to_choice)} of doc_to_choice"
+        yield Finding(keys, message)
+
+
+def _image_indices(place: RegionSource) -> list[tuple[Keys, int]]:
+    """Return every image index of a place, with the key under which it stands."""
+    if isinstance(place, WholeImages):
+        return [(("images", i), index) for i, index in enumerate(place.images)]
+    return [(("image",), place.image)]
+
+
+_WANTED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    # rule: kinds of reference, kinds of choices; no kinds of reference means there is none
+    "keypoint": (("point",), ("point",)),
+    "depth": ((), ("point", "box")),
+    "gram": (("image",), ("image",)),
+    "odd_one_out": ((), ("image",)),
+}
+
+
+def _probe_regions(spec: TaskSpec) -> Iterator[Finding]:
+    """Compare the probe's rule with the regions it works on."""
+    probe, regions = spec.bench.probe, spec.bench.regions
+    if probe is None or probe.rule not in _WANTED:
+        return
+    keys: Keys = (*BENCH, "regions")
+    reference_kinds, choice_kinds = _WANTED[probe.rule]
+    if regions is None:
+        yield Finding(keys, f"`rule: {probe.rule}` needs regions")
+        return
+    if regions.choices.kind not in choice_kinds:
+        message = f"`rule: {probe.rule}` needs choices of kind {' or '.join(choice_kinds)}"
+        yield Finding((*keys, "choices", "kind"), f"{message}, not {regions.choices.kind}")
+    kind = regions.reference.kind if regions.reference else None
+    if reference_kinds and kind is None:
+        message = f"`rule: {probe.rule}` needs a reference of kind {' or '.join(reference_kinds)}"
+        yield Finding((*keys, "reference"), message)
+    elif kind is not None and kind not in reference_kinds:
+        wanted = f"of kind {' or '.join(reference_kinds)}, not {kind}" if reference_kinds else ""
+        message = f"`rule: {probe.rule}` takes {'a reference ' + wanted if wanted else 'none'}"
+        yield Finding((*keys, "reference"), message)
+    few = isinstance(regions.choices, WholeImages) and len(regions.choices.images) < 3
+    if probe.rule == "odd_one_out" and few:
+        yield Finding((*keys, "choices", "images"), "the odd one of two images is not defined")
+    if isinstance(regions.choices, PointColumn) and regions.choices.column in _image_columns(spec):
+        yield Finding((*keys, "choices", "column"), "the column holds images, not points")
+
+
+def _image_columns(spec: TaskSpec) -> tuple[str, ...]:
+    columns = spec.doc_to_image
+    return (columns,) if isinstance(columns, str) else columns
+
+
+def _probe_splits(spec: TaskSpec) -> Iterator[Finding]:
+    """Fitted probes need documents of their own to be fitted and chosen on."""
+    probe, generator = spec.bench.probe, spec.bench.generator
+    if probe is None or probe.rule not in ("depth", "linear"):
+        return
+    splits = {"train": spec.training_split, "validation": spec.validation_split}
+    for part, split in splits.items():
+        key = "training_split" if part == "train" else "validation_split"
+        if split is None:
+            yield Finding((key,), f"`rule: {probe.rule}` is fitted, so it needs `{key}`")
+        elif split == spec.test_split:
+            message = f"`{split}` is also the test split: a probe must not see what it is tested on"
+            yield Finding((key,), message)
+        elif generator is not None and getattr(generator, part) == 0:
+            message = f"`rule: {probe.rule}` is fitted, so it needs documents to be drawn for it"
+            yield Finding((*BENCH, "generator", part), message)
+
+
+def _wrapper(spec: ModelSpec) -> Iterator[Finding]:
+    wrapper = spec.prompt.wrapper
+    if wrapper is None:
+        return
+    keys: Keys = ("prompt", "wrapper")
+    error = syntax_error(wrapper)
+    if error is not None:
+        yield Finding(keys, f"is not valid Jinja: {error[0]}", template_line=error[1])
+        return
+    names = undeclared(wrapper)
+    if "prompt" not in names:
+        yield Finding(keys, "the question is lost: `{{ prompt }}` does not occur")
+    for name in sorted(names - {"prompt"}):
+        yield Finding(keys, f"`{name}` is unknown", "A wrapper knows only `{{ prompt }}`.")
+    if spec.prompt.chat_template != "none":
+        message = "a wrapper and a chat template exclude each other"
+        yield Finding(keys, message, "Add `chat_template: none`.")
+
+
+def _recorded(keys: Keys, scores: RecordedScores) -> Iterator[Finding]:
+    if (scores.accuracy is None) == (scores.column is None):
+        yield Finding(keys, "give `accuracy` or `column`, and not both")
+    if scores.accuracy is not None and scores.n is None:
+        yield Finding((*keys, "n"), "a published accuracy needs the number of documents behind it")
+    if (scores.low is None) != (scores.high is None):
+        yield Finding(keys, "give both `low` and `high`, or neither")
+    if scores.low is not None and scores.high is not None:
+        middle = scores.low if scores.accuracy is None else scores.accuracy
+        if not scores.low <= middle <= scores.high:
+            message = f"the interval {scores.low}..{scores.high} does not hold {middle}"
+            yield Finding((*keys, "low"), message)

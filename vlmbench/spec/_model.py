@@ -1,0 +1,116 @@
+"""Model YAML: which checkpoint, how it is prompted, and its encoder-probe twin."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from vlmbench.spec._base import Spec
+from vlmbench.spec._task import Tags
+
+
+class Prompting(Spec):
+    """How a question becomes the text a model reads."""
+
+    chat_template: Literal["auto", "none"] = "auto"
+    """`auto`: the processor's chat template where it has one. `none`: the bare prompt, inside
+    `wrapper` if given."""
+    wrapper: str | None = None
+    """Jinja with `{{ prompt }}` (for base models, or as their authors wrote it); needs
+    `chat_template: none`."""
+    answer_delimiter: str | None = None
+    """Put between prompt and choice. Absent: lm-eval's rule, which is nothing under a chat
+    template and the task's `target_delimiter` otherwise."""
+
+
+class ImagePolicy(Spec):
+    """How images reach the model."""
+
+    letterbox: int | None = Field(default=None, ge=16)
+    """Side in pixels: every image is scaled to fit this square and padded with `fill`."""
+    fill: tuple[int, int, int] = (0, 0, 0)
+    """Colour of the padding."""
+    several: Literal["native", "join"] = "native"
+    """`native`: one `<image>` each. `join`: side by side on black, vertically centred, with
+    `join_margin` between them (BLINK's way), at the place of the first `<image>`."""
+    join_margin: int = Field(default=10, ge=0)
+
+
+class Twin(Spec):
+    """The encoder a VLM consumes, asked directly: its encoder-probe twin."""
+
+    checkpoint: str | None = None
+    """Absent: the tower inside the VLM's own checkpoint. Else a hub id or folder of a
+    standalone vision encoder."""
+    revision: str | None = None
+    layer: int
+    """Index into the tower's hidden states that the VLM consumes: 0 is the embedding, -1 the
+    last layer, -2 the one before (LLaVA's choice)."""
+    pooled: Literal["cls", "mean"] = "cls"
+    """One vector an image: the CLS token, or the mean of the patch tokens (no CLS)."""
+    letterbox: int | None = Field(default=None, ge=16)
+    """Side of the square the twin sees; the model's image policy where absent."""
+    relation: Literal["identical", "finetuned", "lineage"]
+    """Its weights are the VLM's tower, were fine-tuned into it, or only share its recipe."""
+    of: str | None = None
+    """Name of the standalone encoder the tower came from, for the record."""
+
+
+class Needs(Spec):
+    """What a model needs of a device."""
+
+    memory_gb: float | None = Field(default=None, gt=0)
+    """GiB of device memory for the weights in `dtype`, with room for a batch."""
+
+
+class RecordedScores(Spec):
+    """Numbers that were measured elsewhere: humans, a paper's table."""
+
+    task: str
+    """Task they belong to."""
+    accuracy: float | None = Field(default=None, ge=0, le=1)
+    """A published accuracy; give this or `column`."""
+    low: float | None = Field(default=None, ge=0, le=1)
+    high: float | None = Field(default=None, ge=0, le=1)
+    n: int | None = Field(default=None, ge=1)
+    """Documents behind the published number."""
+    column: str | None = None
+    """Data column of the task with a number in [0, 1] per document (human accuracy)."""
+    readout: str = "recorded"
+    """What the number is a readout of (`human`, `prompted`, `encoder`, ...), for the table."""
+
+
+class ModelSpec(Spec):
+    """One model: anything that can be put in a row of a leaderboard."""
+
+    model: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-+/]*$")
+    """Name under which the model is selected."""
+    model_alias: str | None = None
+    """Name shown in tables."""
+    tag: Tags = ()
+    include: str | tuple[str, ...] | None = None
+    """YAML files whose keys this one starts from; a key given here replaces the included one."""
+    backend: str = "hf"
+    """Name of a backend (`vlmbench ls backends`)."""
+    checkpoint: str | None = None
+    """Hub id, or folder (relative ones start at this file's folder)."""
+    revision: str | None = None
+    """Commit, branch or tag on the hub."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """`auto`: bfloat16 on cuda and xpu, float16 on mps, float32 on cpu."""
+    needs: Needs = Needs()
+    prompt: Prompting = Prompting()
+    image: ImagePolicy = ImagePolicy()
+    twin: Twin | None = None
+    recorded: tuple[RecordedScores, ...] = ()
+    """For `backend: recorded`: numbers measured elsewhere."""
+    source: str | None = None
+    """Where the weights or numbers come from."""
+    license: str | None = None
+    description: str = ""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """`tag` as a tuple."""
+        return (self.tag,) if isinstance(self.tag, str) else self.tag

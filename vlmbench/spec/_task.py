@@ -1,0 +1,276 @@
+"""Task YAML: lm-evaluation-harness keys, and ours under `metadata.vlmbench`.
+
+lm-eval 0.4.13 refuses unknown top-level keys and leaves `metadata` free, so one file serves
+both. Key names and meanings: lm_eval/config/task.py and docs/task_guide.md of lm-eval.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, StrictInt
+
+from vlmbench.spec._base import Spec
+from vlmbench.spec._conditions import Condition
+
+Tags = str | tuple[str, ...]
+
+
+class PointColumn(Spec):
+    """Points (x, y) in pixels, read from a data column."""
+
+    kind: Literal["point"]
+    image: int = Field(default=0, ge=0)
+    """Which of the task's images the points lie in, counted from 0."""
+    column: str
+    """Column that holds [x, y] (reference) or a list of [x, y] (choices)."""
+
+
+class BoxColumn(Spec):
+    """Boxes (x0, y0, x1, y1) in pixels, read from a data column."""
+
+    kind: Literal["box"]
+    image: int = Field(default=0, ge=0)
+    """Which of the task's images the boxes lie in, counted from 0."""
+    column: str
+    """Column that holds [x0, y0, x1, y1] (reference) or a list of them (choices)."""
+
+
+class WholeImages(Spec):
+    """Whole images as regions."""
+
+    kind: Literal["image"]
+    images: tuple[int, ...]
+    """Indices of the images, from 0: one for a reference, one per choice for choices."""
+
+
+RegionSource = Annotated[PointColumn | BoxColumn | WholeImages, Field(discriminator="kind")]
+
+
+class Regions(Spec):
+    """The places a question is about, without which no encoder can be asked directly."""
+
+    reference: RegionSource | None = None
+    """Where the question starts: the REF point or the reference image."""
+    choices: RegionSource
+    """One region per choice, in the order of `doc_to_choice`."""
+
+
+class KeypointProbe(Spec):
+    """Argmax cosine similarity of patch features sampled at the points to the reference's."""
+
+    rule: Literal["keypoint"]
+
+
+class DepthProbe(Spec):
+    """A DPT depth decoder on frozen features; the region of smallest mean depth is nearest."""
+
+    rule: Literal["depth"]
+    depth_column: str
+    """Column of the training and validation splits with the depth map of image 0: a 16-bit
+    image in millimetres, 0 where depth is unknown."""
+    answer: Literal["nearest", "farthest"] = "nearest"
+    """Which region the question asks for."""
+
+
+class GramProbe(Spec):
+    """Smallest mean squared error between Gram matrices of the reference and each choice."""
+
+    rule: Literal["gram"]
+
+
+class OddOneOutProbe(Spec):
+    """The image with the lowest mean similarity to the others is the odd one."""
+
+    rule: Literal["odd_one_out"]
+
+
+class LinearProbe(Spec):
+    """Multinomial logistic regression on pooled features, fitted on the training split."""
+
+    rule: Literal["linear"]
+    label_column: str
+    """Column with the class name of the document; each choice's class stands in
+    `choices_column`."""
+    choices_column: str
+    """Column with the class name of every choice, in choice order."""
+    group_column: str | None = None
+    """Column that says which family of classes is asked for (one probe is fitted for each)."""
+
+
+Probe = Annotated[
+    KeypointProbe | DepthProbe | GramProbe | OddOneOutProbe | LinearProbe,
+    Field(discriminator="rule"),
+]
+
+
+class Generator(Spec):
+    """Procedural data: which world draws the documents, and how many."""
+
+    world: str
+    """Name of a world (`vlmbench data ls`)."""
+    train: int = Field(default=0, ge=0)
+    """Documents in the training split."""
+    validation: int = Field(default=0, ge=0)
+    """Documents in the validation split."""
+    test: int = Field(default=300, ge=1)
+    """Documents in the test split."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the whole data set; splits never share a document seed."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """Parameters of the world, such as its difficulty; each world refuses what it lacks."""
+
+
+class Source(Spec):
+    """Where a task comes from, and in what it deviates from there."""
+
+    title: str
+    """Name of the data set or paper."""
+    url: str | None = None
+    license: str | None = None
+    citation: str | None = None
+    deviation: str | None = None
+    """In what the task departs from its source."""
+
+
+class VlmbenchTask(Spec):
+    """What only vlmbench knows about a task."""
+
+    ability: str
+    """What the task measures, as one word with underscores; tables group by it."""
+    id_column: str | None = None
+    """Column with a unique document id; row numbers where absent."""
+    generator: Generator | None = None
+    """Draws the data instead of loading `dataset_path`."""
+    encoder_images: tuple[str, ...] | None = None
+    """Columns of the same images as `doc_to_image`, without drawn markers. Where absent the
+    encoder sees the marked images, and the record says so."""
+    regions: Regions | None = None
+    probe: Probe | None = None
+    """How the encoder is asked directly. Where absent the task has no encoder readout."""
+    condition: Condition = Condition()
+    """What is changed before anything sees a document (a blind variant blanks its images)."""
+    source: Source | None = None
+
+
+class TaskMetadata(Spec):
+    """lm-eval leaves this mapping free; only `vlmbench` is checked."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    version: float | str = 1.0
+    """Raise it when prompts, data or scoring change."""
+    vlmbench: VlmbenchTask
+
+
+class FilterStep(Spec):
+    """One lm-eval filter function with its arguments (`regex`, `take_first`, `lowercase`, ...)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    function: str
+
+
+class FilterPipeline(Spec):
+    """A named chain of filters that turns generated text into an answer."""
+
+    name: str
+    filter: tuple[FilterStep, ...] = Field(min_length=1)
+
+
+class Metric(Spec):
+    """A metric as lm-eval names it. vlmbench computes its own statistics from every task."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
+
+    metric: str
+    aggregation: str | None = None
+    higher_is_better: bool | None = None
+
+
+class GenerationKwargs(Spec):
+    """How text is generated. Answers must be reproducible, so sampling is refused."""
+
+    until: str | tuple[str, ...] = ()
+    """Strings at which the answer ends."""
+    max_gen_toks: int = Field(default=16, ge=1)
+    """Most new tokens."""
+    do_sample: Literal[False] = False
+    temperature: float = Field(default=0.0, ge=0, le=0)
+
+
+class TaskSpec(Spec):
+    """One task: where its documents come from, how they are asked, how they are read."""
+
+    task: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
+    """Name under which the task is selected."""
+    task_alias: str | None = None
+    """Name shown in tables."""
+    tag: Tags = ()
+    """Names that select this task among others."""
+    include: str | tuple[str, ...] | None = None
+    """YAML files whose keys this one starts from. As in lm-eval a key given here replaces the
+    included one whole; only `metadata` is merged key by key."""
+    dataset_path: str | None = None
+    """First argument of `datasets.load_dataset`: a hub id, or a format such as `json`."""
+    dataset_name: str | None = None
+    """Configuration of the data set."""
+    dataset_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments; relative paths in `data_files` and `data_dir` start at this file's
+    folder."""
+    training_split: str | None = None
+    validation_split: str | None = None
+    test_split: str | None = None
+    fewshot_split: str | None = None
+    num_fewshot: Literal[0] | None = None
+    """Prompts here hold no examples."""
+    output_type: Literal["multiple_choice", "generate_until"] = "multiple_choice"
+    """`multiple_choice`: likelihood of each choice. `generate_until`: text, then `filter_list`."""
+    description: str = ""
+    """Jinja put before every prompt."""
+    doc_to_text: str
+    """Jinja over the data row, or the name of a column; `<image>` marks each image's place."""
+    doc_to_image: str | tuple[str, ...]
+    """Column with the images, or one column per image (null ones are left out)."""
+    doc_to_choice: str | tuple[str, ...]
+    """The choices: a list, a column, or Jinja that renders a Python list."""
+    doc_to_target: str | StrictInt
+    """Index of the right choice: a column, or Jinja that renders a number."""
+    target_delimiter: str = " "
+    """Put between prompt and choice where no chat template is used."""
+    gen_prefix: str | None = None
+    """Jinja that starts the model's answer."""
+    generation_kwargs: GenerationKwargs | None = None
+    filter_list: tuple[FilterPipeline, ...] | None = None
+    """lm-eval filters for generated text; the first pipeline decides."""
+    metric_list: tuple[Metric, ...] | None = None
+    repeats: Literal[1] = 1
+    metadata: TaskMetadata
+    """`version`, and under `vlmbench` what only vlmbench knows: at least `ability`."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """`tag` as a tuple."""
+        return (self.tag,) if isinstance(self.tag, str) else self.tag
+
+    @property
+    def bench(self) -> VlmbenchTask:
+        """Short for `metadata.vlmbench`."""
+        return self.metadata.vlmbench
+
+
+class GroupSpec(Spec):
+    """A name for several tasks (lm-eval's `group`)."""
+
+    group: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
+    """Name under which all its tasks are selected."""
+    group_alias: str | None = None
+    """Name shown in tables."""
+    include: str | tuple[str, ...] | None = None
+    """YAML files whose keys this one starts from."""
+    task: tuple[str, ...] = Field(min_length=1)
+    """Names of tasks, groups or tags."""
+    tag: Tags = ()
+    aggregate_metric_list: tuple[dict[str, Any], ...] | None = None
+    """lm-eval's key; vlmbench publishes no averages over different abilities."""
+    metadata: dict[str, Any] = Field(default_factory=dict)

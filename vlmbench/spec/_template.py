@@ -1,0 +1,206 @@
+"""Jinja over data rows, rendered as lm-eval renders it.
+
+Filters and white space follow `env` and `apply_template` in lm_eval/utils.py (0.4.13), and
+`doc_*` follow ConfigurableTask in lm_eval/api/task.py, so that prompts agree byte for byte.
+Deviations: the environment is sandboxed, and where lm-eval would pass on something that is
+not a prompt, a list of choices or an index, these functions say so.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
+from jinja2.meta import find_undeclared_variables
+from jinja2.sandbox import SandboxedEnvironment
+
+from vlmbench.spec._nearest import did_you_mean, nearest
+from vlmbench.spec._task import TaskSpec
+from vlmbench.types import Problem, VlmbenchError
+
+Row = Mapping[str, Any]
+
+
+def regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:
+    """Return `string` with matches of `pattern` replaced, as lm-eval's filter does."""
+    return re.sub(pattern, repl, string, count=count)
+
+
+_ENV = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+_ENV.filters["regex_replace"] = regex_replace
+_LOADS_FILES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
+
+
+def render(template: str, row: Row) -> str:
+    """Return the template filled in from a row.
+
+    Raises:
+        VlmbenchError: A name is not in the row, or the template fails on its values.
+    """
+    try:
+        return _compiled(template).render(**row)
+    except TemplateError as error:
+        message = f"the template fails: {error.message}"
+    except Exception as error:  # an expression may raise anything on some row
+        message = f"the template fails: {type(error).__name__}: {error}"
+    raise VlmbenchError(Problem(message=message, remedy=f"Columns: {', '.join(row)}."))
+
+
+@lru_cache(maxsize=512)
+def _compiled(template: str) -> Template:
+    return _ENV.from_string(template)
+
+
+@lru_cache(maxsize=512)
+def undeclared(template: str) -> frozenset[str]:
+    """Return the names a template takes from the row, in untaken branches too."""
+    return frozenset(find_undeclared_variables(_ENV.parse(template)))
+
+
+@lru_cache(maxsize=512)
+def syntax_error(template: str) -> tuple[str, int] | None:
+    """Return what is wrong with a template and in which of its lines, or None."""
+    if "{" not in template:
+        return None
+    try:
+        tree = _ENV.parse(template)
+    except TemplateSyntaxError as error:
+        return str(error.message), error.lineno
+    for node in tree.find_all(nodes.Filter):
+        if node.name not in _ENV.filters:
+            guess = nearest(node.name, _ENV.filters)
+            hint = f"; did you mean `{guess[0]}`?" if guess else ""
+            return f"there is no filter `{node.name}`{hint}", node.lineno
+    for test in tree.find_all(nodes.Test):
+        if test.name not in _ENV.tests:
+            return f"there is no test `{test.name}`", test.lineno
+    for loading in tree.find_all(_LOADS_FILES):
+        return "templates cannot load other templates", loading.lineno
+    return None
+
+
+def templates(spec: TaskSpec) -> dict[str, str]:
+    """Return the fields of a task that may hold Jinja or the name of a column."""
+    fields = {
+        "doc_to_text": spec.doc_to_text,
+        "doc_to_choice": spec.doc_to_choice,
+        "doc_to_target": spec.doc_to_target,
+        "description": spec.description,
+        "gen_prefix": spec.gen_prefix,
+    }
+    return {name: text for name, text in fields.items() if isinstance(text, str)}
+
+
+def unknown_columns(spec: TaskSpec, columns: Collection[str]) -> list[tuple[str, str, str]]:
+    """Return (field, message, remedy) for every name in a task's templates that is no column."""
+    findings = []
+    for field, template in templates(spec).items():
+        if template in columns:
+            continue
+        for name in sorted(undeclared(template) - set(columns)):
+            message = f"`{name}` in the template is no column of the data"
+            findings.append((field, message, did_you_mean(name, columns, what="Columns")))
+    return findings
+
+
+def doc_text(spec: TaskSpec, row: Row) -> str:
+    """Return the question as the model reads it: a column, or Jinja over the row."""
+    if spec.doc_to_text in row:
+        return _text(row[spec.doc_to_text], "doc_to_text")
+    text = _render(spec.doc_to_text, row, "doc_to_text")
+    if text.isdigit():
+        raise _error(
+            "doc_to_text", f"the prompt is only {text!r}, which lm-eval takes for an index"
+        )
+    return text
+
+
+def doc_description(spec: TaskSpec, row: Row) -> str:
+    """Return what stands before the question."""
+    return _column_or_template(spec.description, row, "description")
+
+
+def doc_prefix(spec: TaskSpec, row: Row) -> str | None:
+    """Return how the model's answer starts, or None."""
+    return (
+        None if spec.gen_prefix is None else _column_or_template(spec.gen_prefix, row, "gen_prefix")
+    )
+
+
+def doc_choices(spec: TaskSpec, row: Row) -> tuple[str, ...]:
+    """Return the choices: a list as it stands, a column, or Jinja that renders a Python list."""
+    source = spec.doc_to_choice
+    if not isinstance(source, str):
+        return source
+    if source in row:
+        return _choices(row[source], f"column `{source}` holds")
+    text = _render(source, row, "doc_to_choice")
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, ValueError) as error:
+        message = f"{text[:80]!r} is neither a column nor a Python list such as ['A', 'B']"
+        raise _error("doc_to_choice", message) from error
+    return _choices(value, "the template renders")
+
+
+def doc_target(spec: TaskSpec, row: Row) -> int:
+    """Return the index of the right choice, from 0.
+
+    As in lm-eval a column or template gives either the index, or the text of a choice.
+    """
+    choices = doc_choices(spec, row)
+    value = spec.doc_to_target
+    if isinstance(value, str):
+        if value in row:
+            value = row[value]
+        else:
+            rendered = _render(value, row, "doc_to_target")
+            value = int(rendered) if _is_index(rendered) else rendered
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(choices):
+        return value
+    if isinstance(value, str) and value in choices:
+        return choices.index(value)
+    message = f"the right answer is {value!r}, which is neither an index below {len(choices)} nor "
+    raise _error("doc_to_target", message + f"one of the choices {list(choices)}")
+
+
+def _is_index(text: str) -> bool:
+    """Tell whether lm-eval would read a rendered target as a number (`007` fails there)."""
+    return text.isascii() and text.isdigit() and (text == "0" or not text.startswith("0"))
+
+
+def _column_or_template(source: str, row: Row, field: str) -> str:
+    return _text(row[source], field) if source in row else _render(source, row, field)
+
+
+def _text(value: Any, field: str) -> str:
+    if not isinstance(value, str):
+        raise _error(field, f"the column holds {value!r}, not text")
+    return value
+
+
+def _choices(value: Any, where: str) -> tuple[str, ...]:
+    """Return checked choices."""
+    if not isinstance(value, list | tuple) or not value:
+        raise _error("doc_to_choice", f"{where} {value!r}, not a list of choices")
+    if not all(isinstance(choice, str) for choice in value):
+        raise _error("doc_to_choice", f"{where} {value!r}, whose items are not all text")
+    if len(set(value)) < len(value):
+        raise _error("doc_to_choice", f"{where} {value!r}, in which a choice stands twice")
+    return tuple(value)
+
+
+def _render(template: str, row: Row, field: str) -> str:
+    try:
+        return render(template, row)
+    except VlmbenchError as error:
+        problem = error.problems[0]
+        raise _error(field, problem.message, problem.remedy) from error
+
+
+def _error(field: str, message: str, remedy: str = "") -> VlmbenchError:
+    return VlmbenchError(Problem(field=field, message=message, remedy=remedy))

@@ -1,0 +1,15 @@
+"""Tasks: YAML and data become documents."""
+
+from vlmbench.tasks._conditions import apply_condition
+from vlmbench.tasks._data import Role, open_split, split_name
+from vlmbench.tasks._documents import Documents, check_documents, load_documents
+
+__all__ = [
+    "Documents",
+    "Role",
+    "apply_condition",
+    "check_documents",
+    "load_documents",
+    "open_split",
+    "split_name",
+]

@@ -1,0 +1,66 @@
+"""Art style: which of two images is drawn in the style of the reference image?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vlmbench.tasks.worlds._mesh import Floats
+from vlmbench.tasks.worlds._scene import random_scene
+from vlmbench.tasks.worlds._style import STYLES, paint
+from vlmbench.tasks.worlds._world import Draw, Row, World
+
+QUESTION = (
+    "The first image is the reference. Which image is drawn in the same style as the reference "
+    "image: the second or the third?"
+)
+
+# What looks alike: the harder, the more often the wrong image comes from the same family.
+_FAMILIES = (
+    ("hatching", "engraving", "woodcut"),
+    ("pointillism", "mosaic"),
+    ("poster", "watercolour", "oil"),
+)
+
+
+def _other_style(draw: Draw, style: str) -> str:
+    """Draw a wrong style."""
+    kin = next(family for family in _FAMILIES if style in family)
+    close = draw.rng.random() < draw.difficulty
+    pool = [name for name in STYLES if name != style and (name in kin) == close]
+    return str(pool[draw.rng.integers(len(pool))])
+
+
+def _tone(rng: np.random.Generator) -> Floats:
+    """(h, w) tones of a random scene, stretched over [0, 1]."""
+    from vlmbench.tasks.worlds._render import render
+
+    rgb = render(random_scene(rng, things=(2, 4)), smooth=False).rgb
+    tone = rgb @ np.array([0.299, 0.587, 0.114])
+    low, high = np.percentile(tone, [2, 98])
+    return np.asarray(np.clip((tone - low) / max(high - low, 1.0), 0, 1))
+
+
+def _row(draw: Draw) -> Row:
+    rng = draw.rng
+    style = list(STYLES)[rng.integers(len(STYLES))]
+    other = _other_style(draw, style)
+    shown = [style, other] if draw.gold == 0 else [other, style]
+    styles = [style, *shown]
+    images = [paint(rng, _tone(rng), name) for name in styles]
+    return {
+        "question": QUESTION,
+        "choices": ["the second image", "the third image"],
+        **{f"image_{i + 1}": image for i, image in enumerate(images)},
+        "styles": styles,
+    }
+
+
+ART_STYLE = World(
+    name="art_style",
+    summary="Which of two images is in the style of the reference?",
+    n_choices=2,
+    images=3,
+    variants=1,
+    columns={"image_1": "image", "image_2": "image", "image_3": "image", "styles": "strings"},
+    row=_row,
+)

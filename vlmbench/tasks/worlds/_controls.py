@@ -1,0 +1,122 @@
+"""Positive controls: what a single object is (naming), and what the object at A is (pointing)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vlmbench.tasks.worlds._markers import draw_markers
+from vlmbench.tasks.worlds._place import facing, inner_point, listed, portrait
+from vlmbench.tasks.worlds._scene import COLOURS, FRONTAL, random_scene, random_thing
+from vlmbench.tasks.worlds._shapes import CATEGORIES
+from vlmbench.tasks.worlds._world import ATTEMPTS, Draw, Row, Stuck, World
+
+NAMES: dict[str, tuple[str, ...]] = {"shape": CATEGORIES, "colour": tuple(COLOURS)}
+"""Attribute to every name it can have."""
+
+_QUESTIONS = {
+    "naming": {
+        "shape": "What is the object in the image?",
+        "colour": "What colour is the object in the image?",
+    },
+    "pointing": {
+        "shape": "A point is circled on the image, labeled by A. What is the object at A?",
+        "colour": "A point is circled on the image, labeled by A. What colour is the object at A?",
+    },
+}
+
+
+def _words(draw: Draw, right: str, names: Sequence[str], first: Sequence[str] = ()) -> list[str]:
+    """Four different words with the right one at gold; wrong ones are taken from `first` first."""
+    preferred = [name for name in dict.fromkeys(first) if name != right]
+    rest = [name for name in names if name != right and name not in preferred]
+    wrong = [*preferred, *(rest[i] for i in draw.rng.permutation(len(rest)))][:3]
+    words = [wrong[i] for i in draw.rng.permutation(3)]
+    words.insert(draw.gold, right)
+    return words
+
+
+def _naming(draw: Draw) -> Row:
+    from vlmbench.tasks.worlds._render import render
+
+    attribute = ("shape", "colour")[draw.variant]
+    thing = random_thing(draw.rng, scale=(0.85, 1.0))
+    scene = portrait(draw.rng, thing)
+    if thing.category in FRONTAL:
+        scene = facing(scene, float(draw.rng.uniform(-0.9, 0.9)))
+    right = thing.category if attribute == "shape" else thing.colour
+    words = _words(draw, right, NAMES[attribute])
+    return {
+        "question": _QUESTIONS["naming"][attribute],
+        "choices": words,
+        "attribute": attribute,
+        "label": right,
+        "choice_labels": words,
+        "image_1": render(scene).rgb,
+    }
+
+
+def _pointing(draw: Draw) -> Row:
+    from vlmbench.tasks.worlds._render import render
+
+    rng = draw.rng
+    attribute = ("shape", "colour")[draw.variant]
+    for _ in range(ATTEMPTS):
+        # Fewer things when easy; other things supply the wrong answers, so the place decides.
+        scene = random_scene(rng, things=(2, 3) if draw.difficulty < 0.34 else (3, 4))
+        things = scene.things
+        names = [t.category if attribute == "shape" else t.colour for t in things]
+        if len(things) < 2 or len(set(names)) < len(names):
+            continue
+        image = render(scene)
+        target = int(rng.integers(len(things)))
+        sizes = [int((image.ids == i).sum()) for i in range(len(things))]
+        point = inner_point(rng, image.ids == target, clear=2.0)
+        if point is None or min(sizes) < 100:
+            continue
+        words = _words(draw, names[target], NAMES[attribute], first=names)
+        return {
+            "question": _QUESTIONS["pointing"][attribute],
+            "choices": words,
+            "attribute": attribute,
+            "label": names[target],
+            "choice_labels": words,
+            "image_1": draw_markers(image.rgb, np.array([point]), ["A"]),
+            "unmarked_1": image.rgb,
+            "point": listed(np.array([point]))[0],
+        }
+    raise Stuck("pointing: no scene fits")
+
+
+NAMING = World(
+    name="naming",
+    summary="What is the object, or what colour is it?",
+    n_choices=4,
+    images=1,
+    variants=2,
+    columns={
+        "attribute": "string",
+        "label": "string",
+        "choice_labels": "strings",
+        "image_1": "image",
+    },
+    row=_naming,
+)
+
+POINTING = World(
+    name="pointing",
+    summary="What is the object at the marked point, or what colour is it?",
+    n_choices=4,
+    images=1,
+    variants=2,
+    columns={
+        "attribute": "string",
+        "label": "string",
+        "choice_labels": "strings",
+        "image_1": "image",
+        "unmarked_1": "image",
+        "point": "point",
+    },
+    row=_pointing,
+)

@@ -1,0 +1,304 @@
+"""Draws scenes by ray casting (embree): colour, depth and object ids, with shadows.
+
+Edges are smoothed by casting three more rays in the pixels where colour or object changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from embreex import rtcore_scene
+from embreex.mesh_construction import TriangleMesh
+from numpy.typing import ArrayLike, NDArray
+
+from vlmbench.tasks.worlds._mesh import Floats
+from vlmbench.tasks.worlds._scene import Scene
+from vlmbench.tasks.worlds._shapes import solid
+from vlmbench.tasks.worlds._texture import pattern
+
+Bools = NDArray[np.bool_]
+Singles = NDArray[np.float32]
+
+FAR = 10.0
+"""Metres along the line of sight past which nothing is drawn."""
+
+_FLOOR = -1
+_NOTHING = -2
+_SUBPIXELS = np.array([(-0.33, -0.17), (0.33, -0.0), (-0.0, 0.33)])
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class View:
+    """What the camera of a scene meets, without colour.
+
+    Attributes:
+        scene: What was looked at.
+        depth: (h, w) float32, metres along the line of sight; 0 where nothing was hit.
+        ids: (h, w) int16, index into `scene.things`; -1 for floor and backdrop.
+        tracer: The scene's triangles.
+    """
+
+    scene: Scene
+    depth: Singles
+    ids: NDArray[np.int16]
+    tracer: _Tracer
+
+    def project(self, points: ArrayLike) -> Floats:
+        """Return (n, 2) pixel positions (x, y) of (n, 3) world points."""
+        return self.scene.camera.project(points, len(self.ids))[0]
+
+    def visible(self, points: ArrayLike, *, margin: float = 0.0, slack: float = 0.03) -> Bools:
+        """Return (n,) whether each world point is in the image and nothing stands before it.
+
+        Args:
+            points: (n, 3) world positions.
+            margin: Pixels to keep from the image's border.
+            slack: Metres by which a point may lie below the surface that is seen.
+        """
+        at = np.atleast_2d(np.asarray(points, float))
+        xy, depth = self.scene.camera.project(at, len(self.ids))
+        inside = ((xy >= margin) & (xy < len(self.ids) - margin)).all(axis=1) & (depth > 0)
+        origin = self.scene.camera.origin
+        away = at - origin
+        distance = np.sqrt(np.einsum("ij,ij->i", away, away))
+        hits = self.tracer.cast(np.broadcast_to(origin, at.shape), away / distance[:, None])
+        return np.asarray(inside & (hits.distance >= distance - slack))
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Rendered(View):
+    """A view with its picture.
+
+    Attributes:
+        rgb: (h, w, 3) uint8.
+    """
+
+    rgb: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Hits:
+    """Nearest surface along each ray: distance, facet and position within it."""
+
+    distance: Singles
+    facet: NDArray[np.int32]
+    u: Singles
+    v: Singles
+
+
+class _Tracer:
+    """The triangles of a scene, ready for casting.
+
+    Attributes:
+        normals: (f, 3, 3) unit normals at the corners.
+        owner: (f,) index of the thing a facet belongs to.
+    """
+
+    def __init__(self, scene: Scene) -> None:
+        triangles, normals, owner = [], [], []
+        for index, thing in enumerate(scene.things):
+            mesh = solid(thing.category, thing.shape)
+            turn = thing.rotation
+            triangles.append(mesh.triangles @ (turn.T * thing.scale) + thing.position)
+            normals.append(mesh.normals @ turn.T)
+            owner.append(np.full(len(mesh.triangles), index, np.int16))
+        self.normals = np.concatenate(normals).astype(np.float32)
+        self.owner = np.concatenate(owner)
+        self._scene = rtcore_scene.EmbreeScene()
+        TriangleMesh(self._scene, np.concatenate(triangles).astype(np.float32))
+
+    def cast(self, origins: Singles, directions: Singles) -> _Hits:
+        """Return the nearest facet along each ray; facet -1 and infinite distance for none."""
+        origins = np.ascontiguousarray(origins, np.float32)
+        found = self._scene.run(origins, np.ascontiguousarray(directions, np.float32), output=1)
+        distance = np.where(found["primID"] >= 0, found["tfar"], np.float32(np.inf))
+        return _Hits(distance, found["primID"], found["u"], found["v"])
+
+    def blocked(self, origins: Singles, directions: Singles) -> Bools:
+        """Return (n,) whether anything lies along each ray."""
+        origins = np.ascontiguousarray(origins, np.float32)
+        directions = np.ascontiguousarray(directions, np.float32)
+        return np.asarray(self._scene.run(origins, directions, query="OCCLUDED") == 0)
+
+
+def render(scene: Scene, size: int = 96, *, smooth: bool = True) -> Rendered:
+    """Draw a scene.
+
+    Args:
+        scene: What to draw.
+        size: Side of the square image in pixels.
+        smooth: Whether to anti-alias.
+    """
+    tracer, centres = _Tracer(scene), _centres(size)
+    rays = _meet(scene, tracer, centres, size)
+    colour, ids = _shade(scene, tracer, rays), rays.ids
+    if smooth:
+        edge = _edges(colour.reshape(size, size, 3), ids.reshape(size, size)).ravel()
+        around = (centres[edge][:, None] + _SUBPIXELS[None]).reshape(-1, 2)
+        more = _shade(scene, tracer, _meet(scene, tracer, around, size))
+        colour[edge] = more.reshape(-1, len(_SUBPIXELS), 3).mean(axis=1)
+    rgb = np.clip(colour * 255 + 0.5, 0, 255).astype(np.uint8).reshape(size, size, 3)
+    return Rendered(
+        scene=scene,
+        rgb=rgb,
+        depth=rays.depth.reshape(size, size),
+        ids=np.maximum(ids, _FLOOR).reshape(size, size),
+        tracer=tracer,
+    )
+
+
+def look(scene: Scene, size: int = 96) -> View:
+    """Find what is seen where, several times faster than `render` draws it."""
+    tracer = _Tracer(scene)
+    rays = _meet(scene, tracer, _centres(size), size)
+    ids = np.maximum(rays.ids, _FLOOR).reshape(size, size)
+    return View(scene=scene, depth=rays.depth.reshape(size, size), ids=ids, tracer=tracer)
+
+
+@lru_cache(maxsize=4)
+def _centres(size: int) -> Floats:
+    """(size * size, 2) positions of the pixels' centres."""
+    column, row = np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5)
+    return np.stack([column.ravel(), row.ravel()], axis=1)
+
+
+def _edges(colour: Singles, ids: NDArray[np.int16]) -> Bools:
+    """(h, w): pixels whose right, left, upper or lower neighbour differs clearly."""
+    edge = np.zeros(ids.shape, bool)
+    # Green carries most of the brightness; red plus blue catches what it misses.
+    for plane, step in (
+        (ids, 0.5),
+        (colour[..., 1], 0.06),
+        (colour[..., 0] + colour[..., 2], 0.12),
+    ):
+        down = np.abs(plane[1:] - plane[:-1]) > step
+        right = np.abs(plane[:, 1:] - plane[:, :-1]) > step
+        edge[1:] |= down
+        edge[:-1] |= down
+        edge[:, 1:] |= right
+        edge[:, :-1] |= right
+    return edge
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rays:
+    """Rays through pixel positions and what they meet: direction, surface, id, distance, depth."""
+
+    directions: Singles
+    hits: _Hits
+    ids: NDArray[np.int16]
+    distance: Singles
+    depth: Singles
+
+
+def _meet(scene: Scene, tracer: _Tracer, pixels: Floats, size: int) -> _Rays:
+    """Cast rays through (n, 2) pixel positions."""
+    camera = scene.camera
+    offset = np.ones((len(pixels), 3))
+    offset[:, :2] = (pixels - size / 2) * (2 / size * np.tan(camera.field_of_view / 2))
+    length = np.sqrt(np.einsum("ij,ij->i", offset, offset))
+    directions = ((offset / length[:, None]) @ camera.axes).astype(np.float32)
+    origin = camera.origin
+    hits = tracer.cast(np.broadcast_to(origin.astype(np.float32), directions.shape), directions)
+    distance, ids = hits.distance, np.full(len(pixels), _NOTHING, np.int16)
+    struck = hits.facet >= 0
+    ids[struck] = tracer.owner[hits.facet[struck]]
+    if scene.floor is not None:
+        falling = np.maximum(-directions[:, 2], np.float32(1e-6))
+        floor = np.float32(origin[2]) / falling
+        lower = (floor < distance) & (floor < FAR * length)
+        distance = np.where(lower, floor, distance)
+        ids[lower] = _FLOOR
+    depth = np.where(ids != _NOTHING, distance / length, 0.0).astype(np.float32)
+    return _Rays(directions, hits, ids, distance, depth)
+
+
+def _shade(scene: Scene, tracer: _Tracer, rays: _Rays) -> Singles:
+    """Return (n, 3) colours of what rays meet."""
+    colour = _backdrop(scene, rays.directions)
+    seen = np.flatnonzero(rays.ids != _NOTHING)
+    if len(seen):
+        view = rays.directions[seen]
+        at = scene.camera.origin.astype(np.float32) + view * rays.distance[seen, None]
+        normals = _normals(tracer, rays.hits, rays.ids, rays.directions)[seen]
+        albedo = _albedo(scene, rays.ids[seen], at)
+        lit = _light(scene, tracer, at, normals, view, albedo)
+        colour[seen] = _fade(lit, colour[seen], rays.depth[seen])
+    return colour
+
+
+def _backdrop(scene: Scene, directions: Singles) -> Singles:
+    """Blend the two backdrop colours by how steeply a ray rises."""
+    low, high = np.asarray(scene.backdrop, np.float32)
+    share = np.clip(directions[:, 2:] * 1.5 + 0.3, 0, 1)
+    return np.asarray(low + (high - low) * share)
+
+
+def _fade(lit: Singles, behind: Singles, depth: Singles) -> Singles:
+    """Let the floor pass into the backdrop before it ends at `FAR`."""
+    far = np.flatnonzero(depth > 0.6 * FAR)
+    share = ((depth[far] - 0.6 * FAR) / (0.4 * FAR))[:, None]
+    lit[far] += (behind[far] - lit[far]) * share
+    return lit
+
+
+def _normals(tracer: _Tracer, hits: _Hits, ids: NDArray[np.int16], directions: Singles) -> Singles:
+    """(n, 3) interpolated unit normals, turned to the viewer; the floor's where there is none."""
+    normals = np.zeros_like(directions)
+    normals[:, 2] = 1.0
+    thing = np.flatnonzero(ids >= 0)
+    if len(thing):
+        corners = tracer.normals[hits.facet[thing]]
+        u, v = hits.u[thing, None], hits.v[thing, None]
+        smooth = corners[:, 0] * (1 - u - v) + corners[:, 1] * u + corners[:, 2] * v
+        length = np.sqrt(np.einsum("ij,ij->i", smooth, smooth))
+        facing = np.einsum("ij,ij->i", smooth, directions[thing])
+        smooth *= (np.where(facing > 0, -1, 1) / np.maximum(length, 1e-9))[:, None]
+        normals[thing] = smooth
+    return normals
+
+
+def _albedo(scene: Scene, ids: NDArray[np.int16], at: Singles) -> Singles:
+    """(n, 3) surface colours at world points."""
+    albedo = np.zeros_like(at)
+    surfaces = [
+        (_FLOOR, scene.floor),
+        *((i, thing.surface) for i, thing in enumerate(scene.things)),
+    ]
+    for index, surface in surfaces:
+        here = np.flatnonzero(ids == index)
+        if surface is None or not len(here):
+            continue
+        if index == _FLOOR:
+            local = at[here]
+        else:
+            thing = scene.things[index]
+            into = (thing.rotation / thing.scale).astype(np.float32)
+            local = (at[here] - np.asarray(thing.position, np.float32)) @ into
+        share = pattern(surface.texture, local * np.float32(surface.frequency), surface.turn)
+        first, second = np.asarray([surface.rgb, surface.second], np.float32)
+        albedo[here] = first + (second - first) * share[:, None]
+    return albedo
+
+
+def _light(
+    scene: Scene, tracer: _Tracer, at: Singles, normals: Singles, view: Singles, albedo: Singles
+) -> Singles:
+    """(n, 3) Lambert shading with shadow, sky light from above and a highlight."""
+    light = scene.light
+    lamp = np.asarray(light.direction, np.float32)
+    facing = normals @ lamp
+    towards = np.flatnonzero(facing > 0)
+    start = at[towards] + normals[towards] * np.float32(2e-3)
+    lit = towards[~tracer.blocked(start, np.broadcast_to(lamp, start.shape))]
+    strength = np.float32(light.ambient) * (0.75 + 0.25 * normals[:, 2])
+    strength[lit] += np.float32((1 - light.ambient) * 1.15) * facing[lit]
+    colour = albedo * strength[:, None] * np.asarray(light.tint, np.float32)
+    halfway = lamp - view[lit]
+    along = np.einsum("ij,ij->i", normals[lit], halfway)
+    shine = np.maximum(along, 0) ** 2 / np.einsum("ij,ij->i", halfway, halfway)
+    shine = shine * shine * shine  # Blinn's cosine to the power 24
+    colour[lit] += (np.float32(light.gloss) * (shine * shine) ** 2)[:, None]
+    return colour

@@ -1,0 +1,21 @@
+"""The words everything else is written in: documents, scores, stats and errors.
+
+This package imports nothing of vlmbench and neither torch nor datasets.
+"""
+
+from vlmbench.types._document import Document, EncodedImage, Region
+from vlmbench.types._errors import ComparisonError, Problem, VlmbenchError
+from vlmbench.types._scores import ChoiceScores, Scale
+from vlmbench.types._stat import Stat
+
+__all__ = [
+    "ChoiceScores",
+    "ComparisonError",
+    "Document",
+    "EncodedImage",
+    "Problem",
+    "Region",
+    "Scale",
+    "Stat",
+    "VlmbenchError",
+]

@@ -1,0 +1,106 @@
+"""One question about one or several images, before any prompt is rendered."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from PIL import Image
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedImage:
+    """An image as the bytes of its file (PNG, JPEG, ...), decoded only when asked.
+
+    Attributes:
+        data: File bytes.
+        name: Where it came from (path, or column of a data set), for messages.
+    """
+
+    data: bytes = field(repr=False)
+    name: str = ""
+
+    def decode(self) -> Image.Image:
+        """Return the image as RGB; raises PIL's error if the bytes are no image."""
+        with Image.open(io.BytesIO(self.data)) as image:
+            return image.convert("RGB")
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels, read from the header alone."""
+        with Image.open(io.BytesIO(self.data)) as image:
+            return image.size
+
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of the file bytes: the identity under which features are cached."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @classmethod
+    def from_pil(cls, image: Image.Image, name: str = "") -> EncodedImage:
+        """Encode losslessly as PNG."""
+        buffer = io.BytesIO()
+        image.save(buffer, format="PNG", compress_level=1)
+        return cls(buffer.getvalue(), name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A place in one of a document's images that the question is about.
+
+    Attributes:
+        image: Index into `Document.encoder_images` (and `Document.images`), from 0.
+        kind: `point` (x, y), `box` (x0, y0, x1, y1; exclusive end), or `image` (all of it).
+        xy: Pixels of that image, x to the right and y down from the top-left; empty for `image`.
+            A point names a pixel, whose centre lies half a pixel further on both axes; a box
+            gives edges.
+    """
+
+    image: int
+    kind: Literal["point", "box", "image"]
+    xy: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        expected = {"point": 2, "box": 4, "image": 0}[self.kind]
+        if len(self.xy) != expected:
+            raise ValueError(f"a {self.kind} has {expected} coordinates, got {len(self.xy)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A question, its images, its choices and the right one.
+
+    Attributes:
+        doc_id: Unique within its task and split.
+        images: What the prompted model sees, in prompt order.
+        encoder_images: The same images without drawn markers where such exist, else `images`.
+        marked: True if `encoder_images` still carry drawn markers.
+        choices: Answer strings in canonical order (often letters).
+        gold: Index of the right choice.
+        reference: Region the question starts from (the REF point, the reference image), if any.
+        candidates: One region per choice, in choice order; empty where the task has none.
+        row: The data row the document was made from, without images: what prompts render from.
+    """
+
+    doc_id: str
+    images: tuple[EncodedImage, ...]
+    encoder_images: tuple[EncodedImage, ...]
+    marked: bool
+    choices: tuple[str, ...]
+    gold: int
+    reference: Region | None = None
+    candidates: tuple[Region, ...] = ()
+    row: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.gold < len(self.choices):
+            raise ValueError(
+                f"{self.doc_id}: gold is {self.gold}, but there are {len(self.choices)} choices"
+            )
+        if self.candidates and len(self.candidates) != len(self.choices):
+            raise ValueError(
+                f"{self.doc_id}: {len(self.candidates)} regions for {len(self.choices)} choices"
+            )
