@@ -73,6 +73,18 @@ def test_bins_are_weighted_by_their_documents(documents):
     assert stat.low < 0.25 < stat.high
 
 
+def test_errors_in_neighbouring_bins_do_not_cancel(documents):
+    # 50 documents at confidence .85, all right; 50 at .95, 40 right: off by .15 both ways.
+    suite = documents(100, 2)
+    answer = np.where(np.arange(100) < 90, suite.gold, 1 - suite.gold)
+    confidence = np.where(np.arange(100) < 50, 0.85, 0.95)
+    values = np.empty((100, 2))
+    values[np.arange(100), answer] = confidence
+    values[np.arange(100), 1 - answer] = 1 - confidence
+    stat = expected_calibration_error(suite.scored(values, "probability"), seed=0)
+    assert stat.value == pytest.approx(0.15)
+
+
 def test_abstentions_have_no_confidence(documents):
     suite = documents(40, 4)
     scores = replace(suite.random(seed=0), abstained=np.arange(40) < 10)

@@ -71,3 +71,14 @@ def test_pooling_is_cls_or_none(backend, pictures):
 def test_a_square_that_patches_do_not_fill_is_refused(backend):
     with pytest.raises(VlmbenchError, match="multiple of 8"):
         Tower.inside(backend, Twin(layer=-2, relation="identical", letterbox=30))
+
+
+def test_random_weights_differ_and_repeat(backend, pictures):
+    tower = Tower.inside(backend, TWIN)
+    first, second, other = (tower.randomised(seed) for seed in (10, 10, 11))
+    assert first.weights_digest == second.weights_digest
+    assert len({tower.weights_digest, first.weights_digest, other.weights_digest}) == 3
+    before = torch.random.get_rng_state()
+    tower.randomised(3)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert first.states(pictures[:1], [2]).patch_tokens.shape == (1, 1, 4, 4, 32)

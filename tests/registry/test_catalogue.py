@@ -81,8 +81,8 @@ def messages(shelf: Catalogue) -> list[str]:
         (" naming , ,depth,", ["naming", "depth"]),
         ("depth,depth,worlds", ["depth", "style", "matching"]),
         ("worlds", ["style", "depth", "matching"]),
-        ("all", ["naming", "style", "depth", "matching"]
-         + ["depth_blind", "matching_blind", "style_blind"]),
+        ("all", ["naming", "style", "depth", "matching",
+                 "depth_blind", "matching_blind", "style_blind"]),
         ("blind", ["depth_blind", "matching_blind", "style_blind"]),
         ("*_blind", ["depth_blind", "matching_blind", "style_blind"]),
         ("d*,naming", ["depth", "depth_blind", "naming"]),

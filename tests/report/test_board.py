@@ -29,6 +29,7 @@ def test_runs_of_different_models_stand_side_by_side(run_folder):
 def test_the_order_of_runs_does_not_matter(run_folder):
     folders = [*two_runs(run_folder), run_folder("both", ("tiny-a", "tiny-b"), ("naming",))]
     folders[0].manifest["tasks"]["depth"]["source"] = "another wording"
+    folders[2].rows.reverse()
     forth, back = board_of(folders), board_of(folders[::-1])
     assert list(forth.rows) == list(back.rows)
     assert forth.tasks == back.tasks

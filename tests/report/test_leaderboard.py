@@ -71,20 +71,40 @@ def test_several_models_have_a_table_per_task_and_a_matrix_of_gaps(tmp_path, run
     assert "120 documents, chance .250, majority ." in text
 
 
-def test_numbers_on_the_page_are_those_of_the_rows(tmp_path, run_folder):
-    folder = run_folder(models=("tiny-a",), tasks=("depth",))
-    (line,) = table_with(page(tmp_path, folder), "Majority")[2:]
-    rows = {(row.condition, row.readout, row.metric): row.value for row in folder.rows}
-    shown = {
-        4: rows["blank", "prompted", "accuracy"],
-        5: rows["own", "prompted", "accuracy"],
-        6: rows["own", "encoder", "accuracy"],
-        7: rows["own", "encoder-prompted", "gap"],
-    }
-    for place, value in shown.items():
-        first = line[place].replace("*", "").split()[0]
-        assert float(first) == pytest.approx(value, abs=5e-4)
-    assert line[7].startswith("**+")
+SHOWN = [
+    ("Majority", "Blind", ("blank", "prompted", "accuracy")),
+    ("Majority", "VQA", ("own", "prompted", "accuracy")),
+    ("Majority", "Encoder", ("own", "encoder", "accuracy")),
+    ("Majority", "Gap", ("own", "encoder-prompted", "gap")),
+    ("Majority", "Majority", ("own", "prompted", "majority")),
+    ("Majority", "Abstained", ("own", "prompted", "abstention")),
+    ("Blind encoder", "Blind", ("blank", "prompted", "accuracy")),
+    ("Blind encoder", "Blind encoder", ("blank", "encoder", "accuracy")),
+    ("Blind encoder", "Chance", ("own", "prompted", "chance")),
+    ("VQA and blind", "VQA and blind", ("own|blank", "prompted", "tv")),
+    ("VQA and blind", "VQA and truth", ("own|truth", "prompted", "tv")),
+    ("VQA and blind", "Blind and truth", ("blank|truth", "prompted", "tv")),
+    ("Corrected", "Blind", ("blank", "prompted", "accuracy_corrected")),
+    ("Corrected", "VQA", ("own", "prompted", "accuracy_corrected")),
+    ("Corrected", "Encoder", ("own", "encoder", "accuracy_corrected")),
+    ("Corrected", "Gap", ("own", "encoder-prompted", "gap_corrected")),
+]
+
+
+@pytest.mark.parametrize(("table", "column", "key"), SHOWN)
+def test_numbers_on_the_page_are_those_of_the_rows(tmp_path, run_folder, table, column, key):
+    folder = run_folder(models=("tiny-a",), tasks=("matching",))
+    text = page(tmp_path, folder)
+    if table == "Corrected":
+        (found,) = [t for t in tables(text) if t[0] == ["Task", "Blind", "VQA", "Encoder", "Gap"]]
+    else:
+        found = table_with(text, table)
+    cell = dict(zip(found[0], found[2], strict=True))[column]
+    (row,) = [r for r in folder.rows if (r.condition, r.readout, r.metric) == key]
+    numbers = [float(part) for part in re.findall(r"[+-]?\d*\.\d+", cell)]
+    assert numbers[0] == pytest.approx(row.value, abs=5e-4)
+    if len(numbers) == 3:
+        assert numbers[1:] == pytest.approx([row.low, row.high], abs=5e-4)
 
 
 def test_sections_follow(tmp_path, run_folder):

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from vlmbench.spec import load_file
-from vlmbench.types import VlmbenchError
+from vlmbench.spec import load_files
 
 POINTS = {"kind": "point", "column": "xy"}
 PLACES = {"kind": "point", "column": "points"}
@@ -46,12 +45,9 @@ def model(**changes: Any) -> dict[str, Any]:
 def found(folder: Path, values: dict[str, Any]) -> list[tuple[str, str]]:
     path = folder / "spec.yaml"
     path.write_text(yaml.safe_dump(values, sort_keys=False))
-    try:
-        load_file(path)
-    except VlmbenchError as error:
-        assert all(p.file == str(path) and p.line is not None for p in error.problems)
-        return [(problem.field, problem.message) for problem in error.problems]
-    return []
+    problems = load_files([path]).problems
+    assert all(p.file == str(path) and p.line is not None for p in problems)
+    return [(problem.field, problem.message) for problem in problems]
 
 
 SOUND = [
@@ -118,7 +114,7 @@ UNSOUND = [
     (task(regions={"choices": PLACES, "reference": {"kind": "image", "images": [0, 1]}}),
      f"{R}.reference.images", "a reference is one"),
     (task(probe={"rule": "keypoint"}), R, "needs regions"),
-    (task(probe={"rule": "keypoint"}, regions={"choices": PLACES}), f"{R}.reference", "needs a ref"),
+    (task(probe={"rule": "keypoint"}, regions={"choices": PLACES}), f"{R}.reference", "needs a"),
     (task(probe={"rule": "keypoint"},
           regions={"reference": POINTS, "choices": {"kind": "box", "column": "b"}}),
      f"{R}.choices.kind", "not box"),
@@ -129,7 +125,7 @@ UNSOUND = [
     (task(probe={"rule": "gram"}, regions={"choices": IMAGES}), f"{R}.reference", "needs a refer"),
     (task(probe={"rule": "gram"}, regions={"reference": POINTS, "choices": IMAGES}),
      f"{R}.reference", "not point"),
-    (task(probe={"rule": "odd_one_out"}, regions={"choices": PLACES}), f"{R}.choices.kind", "point"),
+    (task(probe={"rule": "odd_one_out"}, regions={"choices": PLACES}), f"{R}.choices.kind", "not"),
     (task(probe={"rule": "odd_one_out"}, doc_to_choice=["A", "B"],
           regions={"choices": {"kind": "image", "images": [0, 1]}}),
      f"{R}.choices.images", "two images"),
@@ -144,12 +140,13 @@ UNSOUND = [
     (model(recorded=[{"task": "t", "column": "human"}]), "recorded", "only `backend: recorded`"),
     (model(checkpoint=None, backend="recorded"), "recorded", "needs the numbers"),
     (model(backend="recorded", recorded=[{"task": "t", "column": "h"}]), "checkpoint", "has no"),
-    (model(checkpoint=None, backend="recorded", recorded=[{"task": "t"}]), "recorded.0", "accuracy"),
+    (model(checkpoint=None, backend="recorded", recorded=[{"task": "t"}]), "recorded.0", "column"),
     (model(checkpoint=None, backend="recorded",
            recorded=[{"task": "t", "column": "h"}, {"task": "u", "accuracy": 0.5}]),
      "recorded.1.n", "number of documents"),
     (model(checkpoint=None, backend="recorded",
-           recorded=[{"task": "t", "accuracy": 0.5, "n": 4, "low": 0.1}]), "recorded.0", "both `low`"),
+           recorded=[{"task": "t", "accuracy": 0.5, "n": 4, "low": 0.1}]),
+     "recorded.0", "both `low`"),
     (model(checkpoint=None, backend="recorded",
            recorded=[{"task": "t", "accuracy": 0.5, "n": 4, "low": 0.6, "high": 0.9}]),
      "recorded.0.low", "does not hold 0.5"),

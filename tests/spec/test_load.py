@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from lm_eval.config.group import GroupConfig
+from lm_eval.config.task import TaskConfig
 
 from vlmbench.spec import (
     GroupSpec,
@@ -125,8 +128,8 @@ def test_the_digest_follows_meaning_not_form(tmp_path: Path) -> None:
          "metadata.vlmbench.probe.depth_column", "is missing", "Column of the training"),
         ("ability: depth", "ability: x\n    probe: {rule: depth, depth_colum: d}", 14, 26,
          "metadata.vlmbench.probe.depth_colum", "no key", "Did you mean `depth_column`?"),
-        ("ability: depth", "ability: x\n    regions: {choices: {kind: image, image: 0, images: [0]}}",
-         14, 38, "metadata.vlmbench.regions.choices.image", "no key", "Did you mean `images`?"),
+        ("ability: depth", "ability: x\n    regions: {choices: {images: [], kind: image, image: }}",
+         14, 50, "metadata.vlmbench.regions.choices.image", "no key", "Did you mean `images`?"),
         ("ability: depth", "ability: x\n    regions: {choices: {kind: box, column: c, image: -1}}",
          14, 54, "metadata.vlmbench.regions.choices.image", "-1 must be at least 0", ""),
         ("ability: depth", "ability: x\n    generator: {world: w, test: 0}", 14, 33,
@@ -167,6 +170,13 @@ def test_a_typo_in_any_key_is_found_at_that_key_and_mended(tmp_path: Path, key: 
     (problem,) = [problem for problem in problems if problem.field == typo]
     assert (problem.line, problem.column) == (line + 1, 1)
     assert problem.remedy.startswith(f"Did you mean `{key}`?")
+
+
+def test_every_key_of_a_task_or_group_is_one_of_lm_eval() -> None:
+    theirs = {field.name for field in fields(TaskConfig)} | {"include"}
+    assert set(TaskSpec.model_fields) <= theirs
+    theirs = {field.name for field in fields(GroupConfig)} | {"include", "tag"}
+    assert set(GroupSpec.model_fields) <= theirs
 
 
 def test_one_mistake_makes_one_problem(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ TEMPLATES = [
     "{{ nested.x[0] }} {{ nested['x'] }} {{ null }} {{ empty }}|",
     "{{ choices }} {{ choices | join(', ') }}",
     "{# gone #}{{ '%.2f' | format(n) }}{{ 'a' ~ n }}",
-    "{% set k = namespace(i=0) %}{% for c in choices %}{% set k.i = k.i + 1 %}{% endfor %}{{ k.i }}",
+    "{% set k = namespace(i=0) %}{% for c in 'ab' %}{% set k.i = k.i + 1 %}{% endfor %}{{ k.i }}",
     "{{ 'x' if gold else 'y' }}\r\n",
     "<b>&amp;{{ choices[1] }}",
 ]
@@ -186,9 +186,36 @@ def test_names_in_untaken_branches_count() -> None:
 
 def test_unknown_columns_name_field_and_nearest() -> None:
     task = spec(doc_to_text="<image>{% if x %}{{ qestion }}{% endif %}", doc_to_choice="choices")
-    findings = unknown_columns(task, ["question", "choices", "gold", "x"])
-    assert [(field, "`qestion`" in message) for field, message, _ in findings] == [
-        ("doc_to_text", True)
-    ]
-    assert "Did you mean `question`?" in findings[0][2]
-    assert unknown_columns(task, ["qestion", "choices", "gold", "x"]) == []
+    ((keys, message, remedy),) = unknown_columns(
+        task, ["image", "question", "choices", "gold", "x"]
+    )
+    assert keys == ("doc_to_text",)
+    assert "`qestion`" in message
+    assert "Did you mean `question`?" in remedy
+    assert unknown_columns(task, ["image", "qestion", "choices", "gold", "x"]) == []
+
+
+def test_columns_named_outside_templates_are_looked_for_too() -> None:
+    bench = {
+        "ability": "x",
+        "id_column": "uid",
+        "encoder_images": ["clean"],
+        "regions": {
+            "reference": {"kind": "point", "column": "start"},
+            "choices": {"kind": "box", "column": "boxes"},
+        },
+    }
+    task = spec(
+        doc_to_text="qestion",
+        doc_to_choice="options",
+        metadata={"vlmbench": bench},
+        gen_prefix="Hm",
+    )
+    found = {".".join(map(str, keys)) for keys, _, _ in unknown_columns(task, ["gold"])}
+    inside = ("id_column", "encoder_images.0", "regions.reference.column", "regions.choices.column")
+    assert found == {
+        "doc_to_text", "doc_to_choice", "doc_to_image.0",
+        *(f"metadata.vlmbench.{name}" for name in inside),
+    }  # fmt: skip
+    columns = ["qestion", "options", "gold", "image", "uid", "clean", "start", "boxes"]
+    assert unknown_columns(task, columns) == []

@@ -122,7 +122,8 @@ def test_merge_keys_and_anchors_read_as_in_lm_eval(tmp_path: Path) -> None:
     ("files", "where", "says"),
     [
         ({"a": "include: a.yaml\nx: 1\n"}, ("a.yaml", 1, 10), "includes itself"),
-        ({"a": "x: 1\ninclude: b.yaml\n", "b": "y: 1\ninclude: a.yaml\n"}, ("b.yaml", 2, 10), "a.yaml"),
+        ({"a": "x: 1\ninclude: b.yaml\n", "b": "y: 1\ninclude: a.yaml\n"},
+         ("b.yaml", 2, 10), "a.yaml"),
         ({"a": "include: [b.yaml, c.yaml]\n", "b": "include: c.yaml\n", "c": "x: 1\n"},
          ("a.yaml", 1, 19), "already part"),
     ],

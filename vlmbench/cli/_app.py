@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 import vlmbench
-from vlmbench.types import VlmbenchError
 
 app = typer.Typer(
     name="vlmbench",
@@ -225,7 +224,11 @@ def main() -> None:
     """Run the command line; bad input ends with every problem on stderr and status 1."""
     try:
         app()
-    except VlmbenchError as error:
+    except Exception as error:
+        from vlmbench.types import VlmbenchError  # brings numpy, which `--help` need not wait for
+
+        if not isinstance(error, VlmbenchError):
+            raise
         for problem in error.problems:
             typer.echo(str(problem), err=True)
         count = len(error.problems)

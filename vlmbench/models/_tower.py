@@ -92,6 +92,15 @@ class Tower:
         module = getattr(module, "vision_model", module)
         return cls(module.to(device).eval(), processor, twin)
 
+    def randomised(self, seed: int) -> Tower:
+        """Return a tower of the same architecture and transform with freshly drawn weights."""
+        parameter = next(self.module.parameters())
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            module = type(self.module)(self.module.config)
+        module = module.to(parameter.device, parameter.dtype).eval()
+        return Tower(module, self.image_processor, self.twin)
+
     @torch.inference_mode()
     def states(self, squares: Sequence[Image.Image], layers: Sequence[int]) -> TowerStates:
         """Return hidden states of square images.

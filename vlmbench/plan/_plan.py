@@ -150,7 +150,7 @@ def make_plan(
             for readout, condition in _wanted(model.spec, study.spec):
                 merged = _merge(task.spec, condition)
                 key = (model.spec.model, task.spec.task, merged, readout)
-                reason = _reason(model.spec, task.spec, readout)
+                reason = _reason(model.spec, task.spec, readout, merged)
                 if reason is not None:
                     skipped[key] = Skipped(
                         model=key[0], task=key[1], condition=merged, readout=readout, reason=reason
@@ -201,11 +201,15 @@ def _wanted(model: ModelSpec, study: StudySpec) -> list[tuple[str, Condition]]:
 
 
 def _merge(task: TaskSpec, condition: Condition) -> Condition:
-    return task.bench.condition if task.bench.condition != Condition() else condition
+    fixed = task.bench.condition
+    changed = {name: getattr(fixed, name) for name in fixed.model_fields_set}
+    return condition.model_copy(update=changed)
 
 
-def _reason(model: ModelSpec, task: TaskSpec, readout: str) -> str | None:
+def _reason(model: ModelSpec, task: TaskSpec, readout: str, condition: Condition) -> str | None:
     """Return why a readout does not apply, or None if it does."""
+    if condition.weights == "random" and readout != "encoder":
+        return "random weights are drawn for encoders only"
     match readout:
         case "recorded":
             if model.backend != "recorded":

@@ -1,6 +1,6 @@
 """Readouts: every way in which an answer is read."""
 
-from vlmbench.readouts._encoder import FitSplits, read_encoder
+from vlmbench.readouts._encoder import read_encoder
 from vlmbench.readouts._extract import extract
 from vlmbench.readouts._features import FeatureTap
 from vlmbench.readouts._prompted import build_prompt, read_prompted
@@ -10,7 +10,6 @@ from vlmbench.readouts._recorded import read_recorded
 __all__ = [
     "Answer",
     "FeatureTap",
-    "FitSplits",
     "Progress",
     "Reading",
     "build_prompt",

@@ -33,25 +33,12 @@ from vlmbench.readouts.probes import (
     rule_for,
 )
 from vlmbench.spec import DepthProbe, Probe
-from vlmbench.tasks import Documents
+from vlmbench.tasks import Documents, FitSplits
 from vlmbench.types import Document, EncodedImage, Problem, VlmbenchError
 
 # Documents whose features are held at once; bounds memory on large data sets.
 CHUNK = 64
 MILLIMETRE = 1e-3
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class FitSplits:
-    """What a fitted probe may learn from: never the reported split.
-
-    Attributes:
-        train: Documents to fit on.
-        validation: Documents to choose hyperparameters on.
-    """
-
-    train: Documents
-    validation: Documents
 
 
 def read_encoder(

@@ -15,7 +15,7 @@ Progress = Callable[[int], None]
 """Told how many more documents are done."""
 
 
-def ignore(done: int) -> None:  # noqa: ARG001
+def ignore(done: int) -> None:
     """Show no progress."""
 
 

@@ -12,8 +12,9 @@ from vlmbench.plan import Plan
 from vlmbench.run._manifest import dump, lm_eval_results, make_manifest, task_entry
 from vlmbench.run._model_run import ModelRun
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
+from vlmbench.spec import DepthProbe, LinearProbe, Located, TaskSpec
 from vlmbench.store import write_atomically
-from vlmbench.tasks import check_documents, load_documents
+from vlmbench.tasks import FitSplits, check_documents, load_documents
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -83,20 +84,40 @@ def _claim(output: Path, plan: Plan) -> None:
 
 
 def check_tasks(plan: Plan, data_root: Path, reporter: Reporter) -> dict[str, CheckedTask]:
-    """Open and check every task's documents, collecting the problems of all tasks."""
+    """Open and check every task's documents, collecting the problems of all tasks.
+
+    Training and validation splits are opened and checked where a probe will be fitted on them.
+    """
     checked: dict[str, CheckedTask] = {}
     problems: list[Problem] = []
+    fitted = {cell.task.spec.task for cell in plan.cells if cell.readout == "encoder"}
     advance = reporter.start("check data", len(plan.tasks))
     for task in plan.tasks:
         try:
-            documents = load_documents(task, "reported", data_root, plan.limit)
-            digest = check_documents(documents)
-            checked[task.spec.task] = CheckedTask(
-                documents=documents, held=tuple(documents), digest=digest
-            )
+            name = task.spec.task
+            checked[name] = _check_task(task, data_root, plan.limit, fits=name in fitted)
         except VlmbenchError as error:
             problems += error.problems
         advance(1)
     if problems:
         raise VlmbenchError(problems)
     return checked
+
+
+def _check_task(
+    task: Located[TaskSpec], data_root: Path, limit: int | None, *, fits: bool
+) -> CheckedTask:
+    documents = load_documents(task, "reported", data_root, limit)
+    digest = check_documents(documents)
+    held = tuple(documents)
+    if not fits or not isinstance(task.spec.bench.probe, DepthProbe | LinearProbe):
+        return CheckedTask(documents=documents, held=held, digest=digest)
+    train = load_documents(task, "train", data_root)
+    validation = load_documents(task, "validation", data_root)
+    return CheckedTask(
+        documents=documents,
+        held=held,
+        digest=digest,
+        fit_on=FitSplits(train=train, validation=validation),
+        fit_digest=f"{check_documents(train)}{check_documents(validation)}",
+    )

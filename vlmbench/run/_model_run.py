@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,14 @@ from typing import Any
 from vlmbench.metrics import METRICS_VERSION, StatRow, summarise
 from vlmbench.models import Backend, HfBackend, Tower, checkpoint_path, resolve_device
 from vlmbench.plan import Cell, Plan, cell_key
-from vlmbench.readouts import FitSplits, Reading, read_encoder, read_prompted, read_recorded
+from vlmbench.readouts import Progress, Reading, read_encoder, read_prompted, read_recorded
 from vlmbench.registry import backends
 from vlmbench.run._manifest import versions
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Located, ModelSpec
 from vlmbench.store import read_about, read_scores, write_record
-from vlmbench.tasks import apply_condition, load_documents, split_name
-from vlmbench.types import ChoiceScores, Problem, VlmbenchError
-
-# Where a task has no validation split, every fifth training document is set aside to choose on.
-HELD_OUT = 5
+from vlmbench.tasks import apply_condition
+from vlmbench.types import ChoiceScores, Document, Problem, VlmbenchError
 
 
 class ModelRun:
@@ -102,47 +98,25 @@ class ModelRun:
         )
 
     def _scores(self, cell: Cell) -> ChoiceScores:
+        """Return a cell's scores, from its record if that is whole and current."""
         path = self.settings.output / "records" / f"{cell.name}.parquet"
-        about = self._about(cell)
-        stored = read_about(path)
-        label = f"{self.model.spec.model}  {cell.task.spec.task}  {cell.readout}/" + (
-            cell.condition.label
-        )
         task = self.tasks[cell.task.spec.task]
-        advance = self.reporter.start(label, len(task.held))
+        about = self._about(cell, task)
+        stored = read_about(path)
+        place = f"{cell.readout}/{cell.condition.label}"
+        advance = self.reporter.start(
+            f"{self.model.spec.model}  {cell.task.spec.task}  {place}", len(task.held)
+        )
         if stored is not None and all(stored.get(key) == value for key, value in about.items()):
-            self._weights.setdefault(cell.readout, stored["weights"])
+            if cell.condition.weights == "base":
+                self._weights.setdefault(cell.readout, stored["weights"])
             advance(len(task.held))
             return read_scores(path)
         documents = [apply_condition(document, cell.condition) for document in task.held]
-        match cell.readout:
-            case "prompted":
-                questions = [task.documents.prompt(document) for document in documents]
-                reading = read_prompted(
-                    documents,
-                    questions,
-                    cell.task.spec,
-                    self._backend,
-                    batch_size=self.settings.batch_size,
-                    progress=advance,
-                )
-                weights = self._backend.weights_digest
-            case "encoder":
-                assert cell.task.spec.bench.probe is not None, "planned without a probe"
-                reading = read_encoder(
-                    documents,
-                    cell.task.spec.bench.probe,
-                    self._tower,
-                    self._fit_splits(cell, task),
-                    seed=self.plan.seed,
-                    cache=self.settings.cache,
-                    progress=advance,
-                )
-                weights = self._tower.weights_digest
-            case other:
-                raise VlmbenchError(f"nothing runs the readout {other!r}")
+        reading, weights = self._read(cell, task, documents, advance)
         _refuse_all_failed(cell, reading)
-        self._weights.setdefault(cell.readout, weights)
+        if cell.condition.weights == "base":
+            self._weights.setdefault(cell.readout, weights)
         columns: dict[str, list[Any]] = {
             "choices": [list(document.choices) for document in documents],
             "prompt": [answer.prompt for answer in reading.answers],
@@ -154,11 +128,46 @@ class ModelRun:
         write_record(path, reading.scores, columns, about)
         return reading.scores
 
-    def _about(self, cell: Cell) -> dict[str, Any]:
+    def _read(
+        self, cell: Cell, task: CheckedTask, documents: Sequence[Document], advance: Progress
+    ) -> tuple[Reading, str]:
+        """Run a cell and return its reading with the digest of the weights that gave it."""
+        match cell.readout:
+            case "prompted":
+                reading = read_prompted(
+                    documents,
+                    [task.documents.prompt(document) for document in documents],
+                    cell.task.spec,
+                    self._backend,
+                    batch_size=self.settings.batch_size,
+                    progress=advance,
+                )
+                return reading, self._backend.weights_digest
+            case "encoder":
+                probe = cell.task.spec.bench.probe
+                assert probe is not None, "planned without a probe"
+                tower = self._tower
+                if cell.condition.weights == "random":
+                    tower = tower.randomised(self.plan.seed)
+                reading = read_encoder(
+                    documents,
+                    probe,
+                    tower,
+                    task.fit_on,
+                    seed=self.plan.seed,
+                    cache=self.settings.cache,
+                    progress=advance,
+                )
+                return reading, tower.weights_digest
+            case other:
+                raise VlmbenchError(f"nothing runs the readout {other!r}")
+
+    def _about(self, cell: Cell, task: CheckedTask) -> dict[str, Any]:
         """Return everything a cell's scores depend on."""
         return {
             "key": cell_key(cell, self.plan),
-            "documents": self.tasks[cell.task.spec.task].digest,
+            "documents": task.digest,
+            "fitted_on": task.fit_digest if cell.readout == "encoder" else "",
             "checkpoint": _checkpoint_identity(self.model),
             "device": self.device.type,
             "dtype": str(self.dtype),
@@ -187,22 +196,6 @@ class ModelRun:
                 )
             )
         return Tower.inside(self._backend, twin)
-
-    def _fit_splits(self, cell: Cell, task: CheckedTask) -> FitSplits | None:
-        if split_name(cell.task.spec, "train") is None:
-            return None
-        root = self.settings.data_root
-        train = load_documents(task.documents.task, "train", root)
-        if split_name(cell.task.spec, "validation") is not None:
-            return FitSplits(
-                train=train, validation=load_documents(task.documents.task, "validation", root)
-            )
-        held = [index for index in range(len(train)) if index % HELD_OUT == 0]
-        kept = [index for index in range(len(train)) if index % HELD_OUT]
-        return FitSplits(
-            train=dataclasses.replace(train, dataset=train.dataset.select(kept)),
-            validation=dataclasses.replace(train, dataset=train.dataset.select(held)),
-        )
 
 
 def _refuse_all_failed(cell: Cell, reading: Reading) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vlmbench.tasks import Documents
+from vlmbench.tasks import Documents, FitSplits
 from vlmbench.types import Document
 
 
@@ -47,8 +47,12 @@ class CheckedTask:
         documents: The split they come from.
         held: The documents themselves, images still encoded.
         digest: SHA-256 of their content.
+        fit_on: Splits that a fitted probe of the task learns from, if the plan has one.
+        fit_digest: SHA-256 of those splits' content; empty without them.
     """
 
     documents: Documents
     held: tuple[Document, ...]
     digest: str
+    fit_on: FitSplits | None = None
+    fit_digest: str = ""

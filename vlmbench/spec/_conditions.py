@@ -13,7 +13,11 @@ class Condition(Spec):
     image: Literal["own", "blank"] = "own"
     """`own`: the document's images. `blank`: images of the same sizes, all mid-grey (127)."""
 
+    weights: Literal["base", "random"] = "base"
+    """`base`: the model's own weights. `random`: the encoder's architecture with freshly drawn
+    weights, against which its readout is to be judged (encoder readout only)."""
+
     @property
     def label(self) -> str:
         """How the condition is written in tables and file names."""
-        return self.image
+        return self.image if self.weights == "base" else f"{self.image}+{self.weights}"

@@ -137,9 +137,12 @@ def load_files(paths: Iterable[str | Path]) -> Loaded:
 
 
 def check_columns(task: Located[TaskSpec], columns: Iterable[str]) -> list[Problem]:
-    """Return a problem for every name in a task's templates that is no column of its data."""
+    """Return a problem for every column that a task names and its data lacks.
+
+    Columns that only a probe reads are left out, since not every split needs them.
+    """
     found = unknown_columns(task.spec, tuple(columns))
-    return [task.problem((field,), message, remedy) for field, message, remedy in found]
+    return [task.problem(keys, message, remedy) for keys, message, remedy in found]
 
 
 def _load(document: YamlDocument, kind: Kind) -> Located[AnySpec]:

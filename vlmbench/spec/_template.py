@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +19,8 @@ from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import SandboxedEnvironment
 
 from vlmbench.spec._nearest import did_you_mean, nearest
-from vlmbench.spec._task import TaskSpec
+from vlmbench.spec._nodes import Keys
+from vlmbench.spec._task import BoxColumn, PointColumn, TaskSpec
 from vlmbench.types import Problem, VlmbenchError
 
 Row = Mapping[str, Any]
@@ -95,16 +96,41 @@ def templates(spec: TaskSpec) -> dict[str, str]:
     return {name: text for name, text in fields.items() if isinstance(text, str)}
 
 
-def unknown_columns(spec: TaskSpec, columns: Collection[str]) -> list[tuple[str, str, str]]:
-    """Return (field, message, remedy) for every name in a task's templates that is no column."""
-    findings = []
+def unknown_columns(spec: TaskSpec, columns: Collection[str]) -> list[tuple[Keys, str, str]]:
+    """Return (keys, message, remedy) for every name a task takes from the data in vain."""
+    wanted: list[tuple[Keys, str]] = []
     for field, template in templates(spec).items():
         if template in columns:
             continue
-        for name in sorted(undeclared(template) - set(columns)):
-            message = f"`{name}` in the template is no column of the data"
-            findings.append((field, message, did_you_mean(name, columns, what="Columns")))
-    return findings
+        wanted += [((field,), name) for name in sorted(undeclared(template))]
+        if template.isidentifier() and field in ("doc_to_text", "doc_to_choice"):
+            # As text a lone word is no question and no list, so it was meant as a column.
+            wanted.append(((field,), template))
+    wanted += _named_columns(spec)
+    return [
+        (keys, f"the data has no column `{name}`", did_you_mean(name, columns, what="Columns"))
+        for keys, name in wanted
+        if name not in columns
+    ]
+
+
+def _named_columns(spec: TaskSpec) -> Iterator[tuple[Keys, str]]:
+    """Yield every column that a task names outside its templates, for all splits."""
+    bench: Keys = ("metadata", "vlmbench")
+    images = spec.doc_to_image
+    if isinstance(images, str):
+        yield ("doc_to_image",), images
+    else:
+        yield from ((("doc_to_image", i), name) for i, name in enumerate(images))
+    for i, name in enumerate(spec.bench.encoder_images or ()):
+        yield (*bench, "encoder_images", i), name
+    if spec.bench.id_column is not None:
+        yield (*bench, "id_column"), spec.bench.id_column
+    if spec.bench.regions is not None:
+        for part in ("reference", "choices"):
+            source = getattr(spec.bench.regions, part)
+            if isinstance(source, PointColumn | BoxColumn):
+                yield (*bench, "regions", part, "column"), source.column
 
 
 def doc_text(spec: TaskSpec, row: Row) -> str:

@@ -2,10 +2,11 @@
 
 from vlmbench.tasks._conditions import apply_condition
 from vlmbench.tasks._data import Role, open_split, split_name
-from vlmbench.tasks._documents import Documents, check_documents, load_documents
+from vlmbench.tasks._documents import Documents, FitSplits, check_documents, load_documents
 
 __all__ = [
     "Documents",
+    "FitSplits",
     "Role",
     "apply_condition",
     "check_documents",

@@ -63,6 +63,19 @@ class Documents:
         return doc_text(self.task.spec, document.row)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitSplits:
+    """What a fitted probe may learn from: never the reported split.
+
+    Attributes:
+        train: Documents to fit on.
+        validation: Documents to choose hyperparameters on.
+    """
+
+    train: Documents
+    validation: Documents
+
+
 def load_documents(
     task: Located[TaskSpec], role: Role, data_root: Path, limit: int | None = None
 ) -> Documents:

@@ -332,6 +332,7 @@ def test_default_recipe_builds_and_predicts_within_its_range():
     # Channels are cut for speed; scales, bins and range are the default's.
     recipe = replace(PROBE3D_RECIPE, hidden=16)
     network = DptNetwork(embed_dim=32, recipe=recipe, depth_range=(0.001, 10.0), side=42)
-    depth = network(torch.randn(2, 4, 3, 3, 32, generator=torch.Generator().manual_seed(0)))
+    with torch.no_grad():
+        depth = network(torch.randn(2, 4, 3, 3, 32, generator=torch.Generator().manual_seed(0)))
     assert depth.shape == (2, 42, 42)
     assert 0.001 < float(depth.min()) <= float(depth.max()) < 10.0

@@ -1,7 +1,8 @@
 """Low-level matching: where is the REF point of one view in another view of the same scene?
 
-The second view is rolled by up to half a turn, taken from another side and in other light; the
-wrong points look alike, and how near a choice lies to REF's own position is balanced by rank.
+The second view is rolled by up to half a turn, taken from another side and in other light. Four
+points of like colour are drawn there first, then which of them is right; the first view is aimed
+so that REF's position is random: no position tells anything.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from scipy.ndimage import uniform_filter
 
 from vlmbench.tasks.worlds._markers import draw_markers
 from vlmbench.tasks.worlds._mesh import Floats
-from vlmbench.tasks.worlds._place import MARGIN, in_frame, listed, nearest_apart
+from vlmbench.tasks.worlds._place import MARGIN, listed, nearest_apart, reference_pixel
 from vlmbench.tasks.worlds._scene import (
     Scene,
     random_light,
@@ -84,21 +85,14 @@ def _row(draw: Draw) -> Row:
     rng = draw.rng
     for _ in range(ATTEMPTS):
         scene = random_scene(rng, things=(3, 5))
-        first = render(scene)
         second = render(_other_view(rng, scene, draw.difficulty))
-        pixels = _telling_points(rng, first)
-        if len(pixels) < 8:
+        candidates = _four_alike(rng, second, draw.difficulty)
+        if candidates is None:
             continue
-        there_at = _surface_points(first, pixels)
-        there = second.project(there_at)
-        kept = second.visible(there_at, slack=0.02) & in_frame(there)
-        pixels, there = pixels[kept], there[kept]
-        if len(pixels) < 5:
-            continue
-        found = _choose(rng, pixels, there, second.rgb, draw)
+        found = _first_view(draw, scene, _surface_points(second, candidates)[draw.gold])
         if found is None:
             continue
-        reference, candidates = found
+        first, reference = render(found[0]), found[1]
         return {
             "question": QUESTION,
             "choices": list(_CHOICES),
@@ -112,33 +106,34 @@ def _row(draw: Draw) -> Row:
     raise Stuck("low_level_matching: no points fit")
 
 
-def _choose(
-    rng: np.random.Generator, pixels: Floats, there: Floats, rgb: Image, draw: Draw
-) -> tuple[Floats, Floats] | None:
-    """Pick REF (2,) in the first view and A-D (4, 2) in the second; REF's own place is gold.
+def _four_alike(rng: np.random.Generator, image: Rendered, difficulty: float) -> Floats | None:
+    """Pick four points (4, 2) apart from each other, on spots of like mean colour."""
+    pixels = _telling_points(rng, image)
+    if len(pixels) < 8:
+        return None
+    means = np.array([_mean_colour(image.rgb, point) for point in pixels])
+    unlike = np.abs(means - means[0]).sum(axis=1)
+    share = 0.5 - 0.4 * difficulty
+    pool = np.argsort(unlike, kind="stable")[: max(8, round(share * len(pixels)))]
+    for _ in range(20):
+        four = pixels[rng.choice(pool, 4, replace=False)]
+        if nearest_apart(four) > 11:
+            return four
+    return None
 
-    Distractors come from those most like the gold in mean colour; `variant` of them lie nearer to
-    REF's own position than the gold does, so that staying put is worth chance.
-    """
-    means = np.array([_mean_colour(rgb, point) for point in there])
-    for gold in rng.permutation(len(pixels))[:16]:
-        distance = np.hypot(*(there - pixels[gold]).T)
-        unlike = np.abs(means - means[gold]).sum(axis=1)
-        clear = np.hypot(*(there - there[gold]).T) > 13
-        pools = []
-        for side in (distance < distance[gold], distance > distance[gold]):
-            able = np.flatnonzero(clear & side)
-            able = able[np.argsort(unlike[able], kind="stable")]
-            pools.append(able[: max(6, round(len(able) * (1 - 0.8 * draw.difficulty)))])
-        if len(pools[0]) < draw.variant or len(pools[1]) < 3 - draw.variant:
-            continue
-        for _ in range(6):
-            nearer = rng.choice(pools[0], draw.variant, replace=False) if draw.variant else []
-            farther = rng.choice(pools[1], 3 - draw.variant, replace=False) if len(pools[1]) else []
-            wrong = rng.permutation(np.concatenate([nearer, farther]).astype(int))
-            candidates = there[np.insert(wrong, draw.gold, gold)]
-            if nearest_apart(candidates) > 12:
-                return pixels[gold], candidates
+
+def _first_view(draw: Draw, scene: Scene, point: Floats) -> tuple[Scene, Floats] | None:
+    """Aim the first view so that a world point (3,) shows at a random pixel (2,); return both."""
+    from vlmbench.tasks.worlds._render import look
+
+    for _ in range(4):
+        pixel = reference_pixel(draw.rng)
+        aimed = replace(scene, camera=scene.camera.aimed(point, pixel, SIZE))
+        if look(aimed).visible(point, slack=0.02)[0]:
+            return aimed, pixel
+        nudge = float(draw.rng.uniform(-0.25, 0.25))
+        azimuth = scene.camera.azimuth + nudge
+        scene = replace(scene, camera=replace(scene.camera, azimuth=azimuth))
     return None
 
 
@@ -153,7 +148,7 @@ LOW_LEVEL_MATCHING = World(
     summary="Which point of a second view is the REF point of the first?",
     n_choices=4,
     images=2,
-    variants=4,
+    variants=1,
     columns={
         "image_1": "image",
         "image_2": "image",

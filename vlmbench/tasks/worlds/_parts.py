@@ -1,12 +1,12 @@
 """Parts: the same part on another instance, and the same functional part on another category.
 
-Both views are rolled by up to half a turn, so that a part's place in the image says little; how
-near a choice lies to REF's own position is balanced by rank.
+Both views are rolled by up to half a turn, which of the shown parts is right is drawn last, and
+the first view is aimed so that REF's position is random: no position tells anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from types import MappingProxyType
@@ -21,9 +21,9 @@ from vlmbench.tasks.worlds._place import (
     listed,
     nearest_apart,
     portrait,
-    rank_of_gold,
+    reference_pixel,
 )
-from vlmbench.tasks.worlds._scene import Scene, random_thing
+from vlmbench.tasks.worlds._scene import Scene, Thing, random_thing
 from vlmbench.tasks.worlds._shapes import COMPOSITES, solid
 from vlmbench.tasks.worlds._world import ATTEMPTS, LETTERS, SIZE, Draw, Row, Stuck, World
 
@@ -47,6 +47,8 @@ FUNCTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "pan": ("handle",),
             "kettle": ("handle",),
             "hammer": ("handle",),
+            "bottle": ("neck",),
+            "lamp": ("stand",),
         },
         "contain": {"mug": ("body",), "kettle": ("body",), "bottle": ("body",)},
         "pour": {"mug": ("rim",), "pan": ("rim",), "kettle": ("spout",), "bottle": ("opening",)},
@@ -78,99 +80,99 @@ def _portrait(rng: np.random.Generator, category: str) -> Scene:
     return portrait(rng, thing, roll=np.pi)
 
 
-def _seen_parts(view: View) -> dict[str, Floats]:
-    """Pixel position (2,) of every visible part; where it goes all round, of its nearest point."""
-    (thing,) = view.scene.things
-    found = {}
-    for name, points in solid(thing.category, thing.shape).parts.items():
-        world = points @ thing.rotation.T * thing.scale + thing.position
-        xy, depth = view.scene.camera.project(world, SIZE)
-        usable = view.visible(world) & in_frame(xy)
-        if usable.any():
-            x, y = best = xy[int(np.argmin(np.where(usable, depth, np.inf)))]
-            # A point on the very edge would be marked beside the thing: it must show there.
-            if view.ids[int(y), int(x)] == 0:
-                found[name] = best
-    return found
+def _world_points(thing: Thing, part: str) -> Floats:
+    """(k, 3) world positions of a part's equivalent points."""
+    points = solid(thing.category, thing.shape).parts[part]
+    return points @ thing.rotation.T * thing.scale + thing.position
+
+
+def _spot(view: View, part: str) -> tuple[Floats, Floats] | None:
+    """Pixel (2,) and world (3,) position of a part where it is seen nearest, or None if hidden."""
+    world = _world_points(view.scene.things[0], part)
+    xy, depth = view.scene.camera.project(world, SIZE)
+    usable = view.visible(world) & in_frame(xy)
+    if not usable.any():
+        return None
+    best = int(np.argmin(np.where(usable, depth, np.inf)))
+    # A point on the very edge would be marked beside the thing: it must show there.
+    shows = view.ids[int(xy[best, 1]), int(xy[best, 0])] == 0
+    return (xy[best], world[best]) if shows else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Question:
-    """A part of the first object, and four of the second of which one answers to it."""
+class _Choices:
+    """The second object with four visible parts, of which the gold one is asked for."""
 
-    first: Scene
-    second: Scene
-    part: str
+    scene: Scene
     parts: list[str]
-    reference: Floats
-    candidates: Floats
+    points: Floats
 
 
-def _ask(draw: Draw, categories: tuple[str, str], *, use: bool) -> _Question | None:
-    """Try one pair of views; None if no part and distractors fit.
+def _choices(draw: Draw, category: str, *, use: bool) -> _Choices | None:
+    """Try one view of the second object.
 
-    Args:
-        draw: The document to draw.
-        categories: Of the first and the second object.
-        use: Whether parts answer to each other by function rather than by name.
+    Which four parts are shown is settled before which of them is right, so that their positions
+    do not tell.
     """
     from vlmbench.tasks.worlds._render import look
 
-    first, second = (_portrait(draw.rng, category) for category in categories)
-    there = _seen_parts(look(second))
-    if len(there) < 4:
-        return None
-    here = _seen_parts(look(first))
-
-    def same(a: str, b: str) -> bool:
-        return _same_use((categories[0], a), (categories[1], b)) if use else a == b
-
-    questions = [
-        (a, b, wrong)
-        for a in here
-        for b in there
-        if same(a, b)
-        for wrong in combinations([name for name in there if not same(a, name)], 3)
-    ]
+    view = look(_portrait(draw.rng, category))
+    names = solid(category, view.scene.things[0].shape).parts
+    spots = {name: spot[0] for name in names if (spot := _spot(view, name)) is not None}
+    fours = list(combinations(spots, 4))
     apart = 12 - 3 * draw.difficulty
-    for pick in draw.rng.permutation(len(questions)):
-        a, b, wrong = questions[pick]
-        parts = [wrong[i] for i in draw.rng.permutation(3)]
-        parts.insert(draw.gold, b)
-        candidates = np.stack([there[name] for name in parts])
-        if nearest_apart(candidates) < apart:
+    for pick in draw.rng.permutation(len(fours)):
+        four = fours[pick]
+        if nearest_apart(np.stack([spots[name] for name in four])) < apart:
             continue
-        rolled = _rolled(draw, first, here[a], candidates)
-        if rolled is not None:
-            return _Question(
-                first=rolled[0],
-                second=second,
-                part=a,
-                parts=parts,
-                reference=rolled[1],
-                candidates=candidates,
-            )
+        parts = [four[i] for i in draw.rng.permutation(4)]
+        right = [name for name in parts if not use or _partners(category, name, parts)]
+        if not right:
+            continue
+        gold = parts.index(right[draw.rng.integers(len(right))])
+        parts[gold], parts[draw.gold] = parts[draw.gold], parts[gold]
+        points = np.stack([spots[name] for name in parts])
+        return _Choices(scene=view.scene, parts=parts, points=points)
     return None
 
 
-def _rolled(
-    draw: Draw, scene: Scene, reference: Floats, candidates: Floats
-) -> tuple[Scene, Floats] | None:
-    """Roll the first view until the gold's distance to REF's position has the rank of the variant.
+def _partners(category: str, part: str, shown: Sequence[str]) -> list[tuple[str, str]]:
+    """Parts of other categories that serve as `part` does, unless two of the shown ones do."""
+    alike = [name for name in shown if _same_use((category, part), (category, name))]
+    if len(alike) != 1:
+        return []
+    return [
+        key for key in _USES if key[0] != category and _same_use(key, (category, part))
+    ]
 
-    Rolling turns a pinhole image about its centre, so nothing has to be drawn to know where REF
-    comes to lie.
-    """
-    for angle in draw.rng.uniform(-np.pi, np.pi, 12):
-        c, s = np.cos(angle), np.sin(angle)
-        turned = np.array([[c, s], [-s, c]]) @ (reference - SIZE / 2) + SIZE / 2
-        if (
-            in_frame(turned[None])[0]
-            and rank_of_gold(turned, candidates, draw.gold) == draw.variant
-        ):
-            roll = scene.camera.roll + float(angle)
-            return replace(scene, camera=replace(scene.camera, roll=roll)), turned
+
+def _reference(draw: Draw, category: str, part: str) -> tuple[Scene, Floats] | None:
+    """Find a view of the first object that shows `part`; return it and REF's pixel."""
+    from vlmbench.tasks.worlds._render import look
+
+    for _ in range(30):
+        scene = _portrait(draw.rng, category)
+        camera = replace(scene.camera, distance=scene.camera.distance * 1.15)
+        spot = _spot(look(replace(scene, camera=camera)), part)
+        if spot is None:
+            continue
+        pixel = reference_pixel(draw.rng)
+        scene = replace(scene, camera=camera.aimed(spot[1], pixel, SIZE))
+        view = look(scene)
+        hit = view.ids[int(pixel[1]), int(pixel[0])] == 0 and view.visible(spot[1])[0]
+        if hit and _share_in_frame(scene) > 0.7:
+            return scene, pixel
     return None
+
+
+def _share_in_frame(scene: Scene) -> float:
+    """Share of the first thing's corners that project into the image."""
+    thing = scene.things[0]
+    corners = solid(thing.category, thing.shape).triangles[::4, 0]
+    xy = scene.camera.project(
+        corners @ thing.rotation.T * thing.scale + thing.position, SIZE
+    )[0]
+    return float(((xy > 0) & (xy < SIZE)).all(axis=1).mean())
 
 
 def _same_use(a: tuple[str, str], b: tuple[str, str]) -> bool:
@@ -178,43 +180,50 @@ def _same_use(a: tuple[str, str], b: tuple[str, str]) -> bool:
     return a in _USES and _USES[a] == _USES.get(b)
 
 
-def _finish(question: _Question) -> Row:
-    """Draw both views of a question."""
+def _finish(first: Scene, part: str, reference: Floats, second: _Choices) -> Row:
+    """Draw both views."""
     from vlmbench.tasks.worlds._render import render
 
-    first, second = question.first, question.second
-    one, two = render(first).rgb, render(second).rgb
-    reference = question.reference[None]
+    one, two = render(first).rgb, render(second.scene).rgb
     return {
         "choices": list(_CHOICES),
-        "image_1": draw_markers(one, reference, ["REF"]),
-        "image_2": draw_markers(two, question.candidates, LETTERS),
+        "image_1": draw_markers(one, reference[None], ["REF"]),
+        "image_2": draw_markers(two, second.points, LETTERS),
         "unmarked_1": one,
         "unmarked_2": two,
-        "reference": listed(reference)[0],
-        "points": listed(question.candidates),
-        "reference_part": f"{first.things[0].category}.{question.part}",
-        "point_parts": [f"{second.things[0].category}.{name}" for name in question.parts],
+        "reference": listed(reference[None])[0],
+        "points": listed(second.points),
+        "reference_part": f"{first.things[0].category}.{part}",
+        "point_parts": [f"{second.scene.things[0].category}.{name}" for name in second.parts],
     }
 
 
 def _correspondence(draw: Draw) -> Row:
     category = COMPOSITES[draw.rng.integers(len(COMPOSITES))]
     for _ in range(ATTEMPTS):
-        question = _ask(draw, (category, category), use=False)
-        if question is not None:
-            return {"question": SAME_PART, **_finish(question)}
+        second = _choices(draw, category, use=False)
+        if second is None:
+            continue
+        part = second.parts[draw.gold]
+        found = _reference(draw, category, part)
+        if found is not None:
+            return {"question": SAME_PART, **_finish(found[0], part, found[1], second)}
     raise Stuck(f"semantic_correspondence: no parts of a {category} fit")
 
 
 def _affordance(draw: Draw) -> Row:
-    use = list(FUNCTIONS)[draw.rng.integers(len(FUNCTIONS))]
+    able = sorted({category for category, _ in _USES})
+    category = able[draw.rng.integers(len(able))]
     for _ in range(ATTEMPTS):
-        a, b = draw.rng.choice(list(FUNCTIONS[use]), 2, replace=False)
-        question = _ask(draw, (str(a), str(b)), use=True)
-        if question is not None:
-            return {"question": SAME_USE, **_finish(question)}
-    raise Stuck(f"object_affordance: no parts that {use} fit")
+        second = _choices(draw, category, use=True)
+        if second is None:
+            continue
+        partners = _partners(category, second.parts[draw.gold], second.parts)
+        other, part = partners[draw.rng.integers(len(partners))]
+        found = _reference(draw, other, part)
+        if found is not None:
+            return {"question": SAME_USE, **_finish(found[0], part, found[1], second)}
+    raise Stuck(f"object_affordance: no parts of a {category} fit")
 
 
 _COLUMNS = MappingProxyType(
@@ -235,7 +244,7 @@ SEMANTIC_CORRESPONDENCE = World(
     summary="Which point marks the same part on another instance of the category?",
     n_choices=4,
     images=2,
-    variants=4,
+    variants=1,
     columns=_COLUMNS,
     row=_correspondence,
 )
@@ -245,7 +254,7 @@ OBJECT_AFFORDANCE = World(
     summary="Which point marks the part with the same function on another category?",
     n_choices=4,
     images=2,
-    variants=4,
+    variants=1,
     columns=_COLUMNS,
     row=_affordance,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -56,10 +55,13 @@ def nearest_apart(points: Floats) -> float:
     return float(gaps[np.triu_indices(len(points), 1)].min())
 
 
-def rank_of_gold(reference: Floats, candidates: Floats, gold: int) -> int:
-    """Return how many candidates lie nearer to the reference's position than the gold one."""
-    distance = np.hypot(*(candidates - reference).T)
-    return int((distance < distance[gold]).sum())
+def reference_pixel(rng: np.random.Generator) -> Floats:
+    """Draw where REF shall lie in the first image.
+
+    The first view is aimed afterwards, so that REF's position knows nothing of what it marks; a
+    centred object would betray its middle and its ends.
+    """
+    return np.clip(rng.normal(SIZE / 2, 9.0, 2), SIZE / 4, 3 * SIZE / 4)
 
 
 def portrait(rng: np.random.Generator, thing: Thing, *, roll: float = 0.0) -> Scene:
@@ -93,11 +95,6 @@ def facing(scene: Scene, yaw: float) -> Scene:
     return replace(
         scene, things=(replace(thing, turn=(0.0, 0.0, scene.camera.azimuth + yaw)),)
     )
-
-
-def unmarked_names(count: int) -> Sequence[str]:
-    """Names of the unmarked image columns."""
-    return [f"unmarked_{i + 1}" for i in range(count)]
 
 
 def listed(points: Floats) -> list[list[float]]:

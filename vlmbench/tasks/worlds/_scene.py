@@ -132,6 +132,17 @@ class Camera:
         safe = np.where(np.abs(depth) < 1e-9, 1e-9, depth)
         return local[:, :2] / safe[:, None] * scale + size / 2, depth
 
+    def aimed(self, point: ArrayLike, pixel: ArrayLike, size: int) -> Camera:
+        """Return the camera shifted, not turned, so that a world point (3,) shows at a pixel (2,).
+
+        Afterwards the point lies `distance` away along the line of sight.
+        """
+        offset = (np.asarray(pixel, float) - size / 2) * (2 / size)
+        offset *= np.tan(self.field_of_view / 2) * self.distance
+        right, down, _ = self.axes
+        target = np.asarray(point, float) - offset[0] * right - offset[1] * down
+        return replace(self, target=vector(target))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Light:
