@@ -20,7 +20,10 @@ COMMANDS = {
     "vlmbench ls tasks": ["vlmbench", "ls", "tasks"],
     "lm_eval ls tasks": ["lm_eval", "ls", "tasks"],
 }
-TARGETS = [("vlmbench --help", "lm_eval --help", 1.0), ("vlmbench ls tasks", "lm_eval ls tasks", 0.1)]
+TARGETS = [
+    ("vlmbench --help", "lm_eval --help", 1.0),
+    ("vlmbench ls tasks", "lm_eval ls tasks", 0.1),
+]
 
 
 def seconds(command: list[str]) -> float:

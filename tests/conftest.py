@@ -9,9 +9,14 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
+
+# The same examples every time: a change that breaks a property must not pass by luck.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 TEMPLATE = (
     "{% for message in messages %}{{ message['role'].upper() }}: "
@@ -43,7 +48,9 @@ def make_llava(folder: Path, *, seed: int = 0, side: int = 32, patch: int = 8) -
         special_tokens=["<pad>", "</s>", "<image>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    inner.train_from_iterator(["USER: Which is nearer, A or B? ASSISTANT: A B C D red blue"], trainer)
+    inner.train_from_iterator(
+        ["USER: Which is nearer, A or B? ASSISTANT: A B C D red blue"], trainer
+    )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=inner,
         pad_token="<pad>",

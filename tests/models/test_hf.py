@@ -72,9 +72,7 @@ def test_generation_equals_transformers_generate(backend, pictures):
         inputs = backend.processor(
             text=backend.render(prompt), images=list(prompt.images), return_tensors="pt"
         )
-        output = backend.model.generate(
-            **inputs, max_new_tokens=6, do_sample=False, pad_token_id=0
-        )
+        output = backend.model.generate(**inputs, max_new_tokens=6, do_sample=False, pad_token_id=0)
         tail = output[0, inputs["input_ids"].shape[1] :]
         expected = backend.processor.tokenizer.decode(tail, skip_special_tokens=True)
         assert answer == expected
@@ -83,9 +81,9 @@ def test_generation_equals_transformers_generate(backend, pictures):
 def test_generation_stops_at_a_stop_string(backend, pictures):
     free = backend.generate(prompts(pictures)[:1], GenerationKwargs(max_gen_toks=8))[0]
     stop = free[2:4]
-    cut = backend.generate(
-        prompts(pictures)[:1], GenerationKwargs(until=(stop,), max_gen_toks=8)
-    )[0]
+    cut = backend.generate(prompts(pictures)[:1], GenerationKwargs(until=(stop,), max_gen_toks=8))[
+        0
+    ]
     assert cut == free.split(stop)[0]
 
 
@@ -95,9 +93,9 @@ def test_chat_template_puts_images_where_the_prompt_says(backend, pictures):
 
 
 def test_delimiter_follows_lm_eval(backend):
-    assert backend.continuation("A", " ", "") == "A"  # chat template: none
-    assert backend.continuation("A", " ", "Answer:") == " A"  # prefilled without a space
-    assert backend.continuation("A", " ", "Answer: ") == "A"
+    assert backend.continuation("A", " ") == "A"  # nothing under a chat template
+    plain = ModelSpec(model="r", checkpoint="unused", prompt=Prompting(chat_template="none"))
+    assert HfBackend(backend.model, backend.processor, plain).continuation("A", " ") == " A"
 
 
 def test_wrapper_replaces_the_chat_template(backend, pictures):
@@ -105,7 +103,7 @@ def test_wrapper_replaces_the_chat_template(backend, pictures):
     spec = ModelSpec(model="random", checkpoint="unused", prompt=prompting)
     wrapped = HfBackend(backend.model, backend.processor, spec)
     assert wrapped.render(prompts(pictures)[0]) == "Q: <image>Which is nearer, A or B? A:"
-    assert wrapped.continuation("A", "\n", "") == " A"
+    assert wrapped.continuation("A", "\n") == " A"
 
 
 def test_missing_checkpoint_names_it(tmp_path):

@@ -34,14 +34,13 @@ def call(*command: object, cwd: Path) -> None:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with both harnesses' runs over the same exported data."""
     folder = tmp_path_factory.mktemp("parity")
-    blind = "include: {}\ntask: depth_blind_generate\n".format
     extra = folder / "extra"
     extra.mkdir()
-    # A blind variant in generation form, made as a user would: two lines on a shipped file.
-    generate = (ROOT / "tasks" / "depth_generate.yaml").read_text()
-    assert "output_type: generate_until" in generate
+    # A blind variant in generation form, made as a user would.
     (extra / "depth_blind_generate.yaml").write_text(
-        blind(f"[{ROOT}/tasks/depth_generate.yaml, {ROOT}/tasks/depth_blind.yaml]")
+        f"include: {ROOT}/tasks/depth_generate.yaml\n"
+        "task: depth_blind_generate\ndoc_to_image: [blank]\n"
+        "metadata: {vlmbench: {condition: {image: blank}}}\n"
     )
     for task in ("depth", "semantic_correspondence", "art_style", "naming"):
         call("vlmbench", "data", "build", task, "--output", "vlmbench-data", cwd=folder)

@@ -15,7 +15,6 @@ from vlmbench.spec import (
     TaskSpec,
     doc_choices,
     doc_description,
-    doc_prefix,
     doc_target,
     doc_text,
     render,
@@ -55,7 +54,7 @@ def spec(**changes: Any) -> TaskSpec:
 
 def lm_eval_task(**config: Any) -> Any:
     """Enough of a ConfigurableTask for its `doc_to_*` methods."""
-    namespace = SimpleNamespace(**{"doc_to_choice": ["A", "B"], "gen_prefix": None} | config)
+    namespace = SimpleNamespace(**{"doc_to_choice": ["A", "B"]} | config)
     return SimpleNamespace(prompt=None, features=list(ROW), config=namespace, _config=namespace)
 
 
@@ -123,10 +122,7 @@ def test_targets_agree_with_lm_eval(target: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["Answer:", "letter", "({{ letter }}"])
-def test_prefix_and_description_agree_with_lm_eval(text: str) -> None:
-    theirs = ConfigurableTask.doc_to_prefix(lm_eval_task(gen_prefix=text), ROW)
-    assert doc_prefix(spec(gen_prefix=text), ROW) == theirs
-    assert doc_prefix(spec(), ROW) is None
+def test_description_agrees_with_lm_eval(text: str) -> None:
     theirs = ConfigurableTask.resolve_field(ROW, text)
     assert doc_description(spec(description=text), ROW) == theirs
 
@@ -209,7 +205,6 @@ def test_columns_named_outside_templates_are_looked_for_too() -> None:
         doc_to_text="qestion",
         doc_to_choice="options",
         metadata={"vlmbench": bench},
-        gen_prefix="Hm",
     )
     found = {".".join(map(str, keys)) for keys, _, _ in unknown_columns(task, ["gold"])}
     inside = ("id_column", "encoder_images.0", "regions.reference.column", "regions.choices.column")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -54,7 +55,7 @@ def build(
             folder = worlds.build(
                 generator,
                 root=root,
-                progress=lambda done, bar=bar: progress.advance(bar, done),  # type: ignore[misc]
+                progress=partial(progress.advance, bar),
             )
             progress.update(bar, completed=total)
             console.print(f"{task.spec.task}: {folder}", highlight=False, soft_wrap=True)

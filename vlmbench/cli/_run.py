@@ -57,6 +57,7 @@ class Request:
             limit=self.limit,
             seed=self.seed,
             count=_count,
+            known_tasks=found.tasks,
         )
 
 
@@ -143,7 +144,7 @@ def plan(request: Request, *, output: Path | None, as_json: bool) -> None:
     resolved = request.plan()
     there = {cell.name for cell in resolved.cells if _is_there(cell, resolved, output)}
     if as_json:
-        rows = [_row(cell, there) for cell in resolved.cells]
+        rows = [_row(cell, there) | {"note": cell.note} for cell in resolved.cells]
         print(json.dumps(rows, indent=1))  # noqa: T201
         return
     table = Table(box=None, pad_edge=False)
@@ -161,12 +162,18 @@ def plan(request: Request, *, output: Path | None, as_json: bool) -> None:
     unknown = len(resolved.cells) - len(known)
     more = f" and {unknown} cells whose data must be opened to tell" if unknown else ""
     console.print(f"{len(resolved.cells)} cells, {sum(known)} forward passes{more}")
+    for note in dict.fromkeys(_noted(cell) for cell in resolved.cells if cell.note):
+        console.print(f"[dim]{note}[/dim]", highlight=False, soft_wrap=True)
     for skipped in resolved.skipped:
         console.print(
             f"[dim]left out: {skipped.model} {skipped.task} {skipped.readout}: "
             f"{skipped.reason}[/dim]",
             highlight=False,
         )
+
+
+def _noted(cell: Cell) -> str:
+    return f"{cell.model.spec.model} {cell.task.spec.task}: {cell.note}"
 
 
 def _is_there(cell: Cell, resolved: Plan, output: Path | None) -> bool:

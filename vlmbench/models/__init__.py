@@ -5,7 +5,9 @@ from vlmbench.models._backend import (
     Backend,
     Generates,
     Prompt,
+    Remote,
     RendersPrompts,
+    Reply,
     ScoresChoices,
 )
 from vlmbench.models._device import resolve_device
@@ -19,7 +21,9 @@ __all__ = [
     "Generates",
     "HfBackend",
     "Prompt",
+    "Remote",
     "RendersPrompts",
+    "Reply",
     "ScoresChoices",
     "Tower",
     "TowerStates",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +24,11 @@ class Prompt:
         user: The question, with `<image>` where each image stands.
         images: RGB images, one per placeholder, after the model's image policy.
         system: The task's description, if any.
-        prefix: What the answer starts with, if anything.
     """
 
     user: str
     images: tuple[Image.Image, ...]
     system: str = ""
-    prefix: str = ""
 
 
 class RendersPrompts(Protocol):
@@ -66,5 +65,56 @@ class Backend(ScoresChoices, Generates, Protocol):
     spec: ModelSpec
     weights_digest: str
 
-    def continuation(self, choice: str, delimiter: str, prefix: str) -> str:
+    def continuation(self, choice: str, delimiter: str) -> str:
         """Return what stands after the rendered prompt when `choice` is the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reply:
+    """What a server said to one prompt.
+
+    Attributes:
+        text: Its answer up to the first stop string.
+        logprobs: (n continuations,) float64, log-likelihood in nats of each continuation as the
+            answer's first token; None unless the server listed every one of them.
+        error: Why there is no answer; empty if there is one.
+        prompt_tokens: Tokens billed for the question; None where the server does not say.
+        completion_tokens: Tokens billed for the answer; None where the server does not say.
+        usd: What the two cost at the declared prices; 0.0 without prices.
+    """
+
+    text: str = ""
+    logprobs: NDArray[np.float64] | None = None
+    error: str = ""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    usd: float = 0.0
+
+
+@runtime_checkable
+class Remote(RendersPrompts, Protocol):
+    """A model behind a server: what it offers shows only in its answers.
+
+    Attributes:
+        spec: The model spec it was loaded for.
+        weights_digest: Hex SHA-256 of what stands for its weights: the address and the name.
+        batch: Prompts to hand over at once, so that it is busy.
+    """
+
+    spec: ModelSpec
+    weights_digest: str
+    batch: int
+
+    def continuation(self, choice: str, delimiter: str) -> str:
+        """Return what the answer starts with when `choice` is the answer."""
+
+    def keep(self, path: Path) -> None:
+        """Keep all answers in a file from now on, and take those that are in it as given."""
+
+    def answer(
+        self,
+        prompts: Sequence[Prompt],
+        kwargs: GenerationKwargs,
+        continuations: Sequence[Sequence[str]] | None = None,
+    ) -> list[Reply]:
+        """Return one reply per prompt; `continuations` asks for their likelihoods too."""

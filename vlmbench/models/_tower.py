@@ -1,9 +1,15 @@
-"""A vision tower asked for its hidden states: what an encoder-probe twin reads."""
+"""A vision tower asked for its hidden states: what an encoder-probe twin reads.
+
+Hidden states are taken by hooks on the tower's blocks, because what transformers itself returns
+as `hidden_states` differs between towers (some put the projected or downsampled output last).
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +18,14 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from vlmbench.models._blocks import Tap, blocks_of, image_tower
+from vlmbench.models._pixels import packed_order, unpack, whole_squares
 from vlmbench.models.hf import HfBackend, checkpoint_path, weights_digest
 from vlmbench.spec import Twin
 from vlmbench.types import Problem, VlmbenchError
+
+# The class token follows the patches in these towers; in all others it comes first.
+_CLASS_TOKEN_LAST = frozenset({"llama4_vision_model"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,10 +42,13 @@ class TowerStates:
 
 
 class Tower:
-    """A vision transformer with its own image transform.
+    """A vision tower with its own image transform, shown one whole square at a time.
+
+    Models that cut images into tiles also look at the whole image; that view is the one read
+    here. Patches are those of the tower, before any merging or pooling by the projector.
 
     Args:
-        module: A transformers vision model that returns `hidden_states`.
+        module: A transformers vision model.
         image_processor: Its processor; only its rescaling and normalisation are used, because
             images arrive as squares of `side` pixels already.
         twin: How the tower is described in the model's YAML.
@@ -43,6 +57,9 @@ class Tower:
         side: Side of the square the tower sees, in pixels.
         patch: Side of a patch, in pixels.
         n_layers: Transformer blocks; hidden states are numbered 0 (embedding) to `n_layers`.
+            Where the twin says `final_norm`, state `n_layers` is the one after that norm. A
+            convolutional tower has one state, its last map, under every number.
+        consumed: Number of the state that the VLM consumes, the deepest where it takes several.
         weights_digest: SHA-256 of the tower's own weights.
     """
 
@@ -50,25 +67,29 @@ class Tower:
         self.module = module
         self.image_processor = image_processor
         self.twin = twin
-        config = module.config
-        self.side = int(twin.letterbox or config.image_size)
-        self.patch = int(config.patch_size)
-        self.n_layers = int(config.num_hidden_layers)
         self.weights_digest = weights_digest(module)
-        if self.side % self.patch:
+        self.blocks = blocks_of(module)
+        self.n_layers = len(self.blocks)
+        self._packed = "grid_thw" in inspect.signature(type(module).forward).parameters
+        self.side = _side(module.config, twin)
+        self._several = tuple(self._index(one) for one in _indices(twin))
+        self.consumed = max(self._several, default=self.n_layers)
+        self.patch = self._patch()
+        step = self.patch * (int(module.config.spatial_merge_size) if self._packed else 1)
+        if self.side % step:
             raise VlmbenchError(
                 Problem(
                     field="twin.letterbox",
                     message=f"a square of {self.side} pixels is no whole number of patches of "
-                    f"{self.patch}",
-                    remedy=f"Use a multiple of {self.patch}.",
+                    f"{step}",
+                    remedy=f"Use a multiple of {step}.",
                 )
             )
 
     @classmethod
     def inside(cls, backend: HfBackend, twin: Twin) -> Tower:
         """Return the tower inside a VLM: the very weights that feed its projector."""
-        module = backend.model.get_encoder(modality="image")
+        module = image_tower(backend.model)
         return cls(module, backend.processor.image_processor, twin)
 
     @classmethod
@@ -84,7 +105,7 @@ class Tower:
         try:
             module = AutoModel.from_pretrained(source, revision=twin.revision)
             processor = AutoImageProcessor.from_pretrained(source, revision=twin.revision)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, ImportError) as error:
             raise VlmbenchError(
                 Problem(field="twin.checkpoint", message=f"cannot load {source!r}: {error}")
             ) from error
@@ -101,25 +122,30 @@ class Tower:
         module = module.to(parameter.device, parameter.dtype).eval()
         return Tower(module, self.image_processor, self.twin)
 
+    @cached_property
+    def width(self) -> int:
+        """Channels of the consumed state."""
+        blank = Image.new("RGB", (self.side, self.side))
+        return int(self.states([blank], [self.consumed]).patch_tokens.shape[-1])
+
     @torch.inference_mode()
     def states(self, squares: Sequence[Image.Image], layers: Sequence[int]) -> TowerStates:
         """Return hidden states of square images.
+
+        Where the VLM concatenates several states, the consumed one asked for alone is that
+        concatenation; asked for beside shallower ones (a depth head), it is the deepest of
+        them, since all must be of one width.
 
         Args:
             squares: RGB images of `side` x `side` pixels.
             layers: Which hidden states, 0 to `n_layers`, in the order wanted.
         """
         assert all(square.size == (self.side, self.side) for square in squares)
-        pixels = self.image_processor(
-            images=list(squares), do_resize=False, do_center_crop=False, return_tensors="pt"
-        )["pixel_values"]
-        parameter = next(self.module.parameters())
-        output = self.module(
-            pixels.to(parameter.device, parameter.dtype), output_hidden_states=True
-        )
-        stacked = torch.stack([output.hidden_states[layer] for layer in layers], dim=1).float()
+        whole = len(self._several) > 1 and tuple(layers) == (self.consumed,)
+        states = self._run(squares, self._several if whole else layers)
+        states = [torch.cat(states, dim=-1)] if whole else states
+        stacked = torch.stack(states, dim=1).float()
         rows = self.side // self.patch
-        # Class and register tokens come first in every tower of transformers; patches follow.
         extra = stacked.shape[2] - rows * rows
         if extra < 0:
             raise VlmbenchError(
@@ -134,6 +160,70 @@ class Tower:
                     remedy="Write `pooled: mean`.",
                 )
             )
-        patches = stacked[:, :, extra:].reshape(*stacked.shape[:2], rows, rows, -1)
-        cls_token = stacked[:, -1, 0] if self.twin.pooled == "cls" else None
+        # Class and register tokens come first in nearly every tower; patches follow.
+        last = self.module.config.model_type in _CLASS_TOKEN_LAST
+        patches = stacked[:, :, : rows * rows] if last else stacked[:, :, extra:]
+        patches = patches.reshape(*stacked.shape[:2], rows, rows, -1)
+        cls_token = stacked[:, -1, -1 if last else 0] if self.twin.pooled == "cls" else None
         return TowerStates(patch_tokens=patches, cls_token=cls_token)
+
+    def _run(self, squares: Sequence[Image.Image], layers: Sequence[int]) -> list[Tensor]:
+        """Return (images, tokens, width) a layer, tokens row by row."""
+        parameter = next(self.module.parameters())
+        batch = whole_squares(self.image_processor, squares, packed=self._packed)
+        pixels = batch.pop("pixel_values").to(parameter.device, parameter.dtype)
+        batch = {name: value.to(parameter.device) for name, value in batch.items()}
+        normed = self.n_layers if self.twin.layer == "final_norm" else None
+        with Tap(self.module, self.blocks, layers, normed=normed) as tap:
+            output = self.module(pixels, **batch)
+        if getattr(output, "last_hidden_state", None) is not None:
+            tap.last_hidden_state = output.last_hidden_state
+        states = [unpack(state, len(squares)) for state in tap.states(layers)]
+        if self._packed:
+            order = packed_order(self.module, batch["grid_thw"])
+            states = [state[:, order] for state in states]
+        return states
+
+    def _index(self, layer: int) -> int:
+        """Return a hidden state's number counted from 0."""
+        if not -(self.n_layers + 1) <= layer <= self.n_layers:
+            message = f"layer {layer} of a tower with {self.n_layers + 1} hidden states"
+            raise VlmbenchError(Problem(field="twin.layer", message=message))
+        return layer % (self.n_layers + 1)
+
+    def _patch(self) -> int:
+        size = getattr(self.module.config, "patch_size", None)
+        if size is not None:
+            return _one(size)
+        blank = Image.new("RGB", (self.side, self.side))
+        with torch.inference_mode():  # a convolutional tower, or timm's: its map says it
+            (state,) = self._run([blank], [self.n_layers])
+        return self.side // int(state.shape[1] ** 0.5)
+
+
+def _indices(twin: Twin) -> tuple[int, ...]:
+    match twin.layer:
+        case "final_norm":
+            return ()
+        case int() as layer:
+            return (layer,)
+        case several:
+            return several
+
+
+def _side(config: Any, twin: Twin) -> int:
+    size = twin.letterbox or getattr(config, "image_size", None)
+    if size is None:
+        raise VlmbenchError(
+            Problem(
+                field="twin.letterbox",
+                message=f"a {config.model_type} tower takes squares of any size",
+                remedy="Write how many pixels a side it shall see.",
+            )
+        )
+    return _one(size)
+
+
+def _one(size: Any) -> int:
+    """Return the side that a config gives as one number or as a pair."""
+    return int(size[0] if isinstance(size, list | tuple) else size)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool
+from jinja2 import TemplateError
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt
+from vlmbench.models._continuations import can_continue, from_cache, run_whole
+from vlmbench.models._processor import load_processor
+from vlmbench.registry import family_of
 from vlmbench.spec import GenerationKwargs, ModelSpec
 from vlmbench.types import Problem, VlmbenchError
 
@@ -28,7 +33,8 @@ class HfBackend:
 
     Attributes:
         model: As given.
-        processor: As given, padding on the right.
+        processor: As given.
+        family: Where the model leaves transformers' conventions.
         weights_digest: SHA-256 over names, shapes and bytes of all parameters and buffers.
     """
 
@@ -37,6 +43,8 @@ class HfBackend:
         self.processor = processor
         self.spec = spec
         self.weights_digest = weights_digest(model)
+        self.family = family_of(model.config.model_type)
+        self._picks_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
         tokenizer = processor.tokenizer
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -50,23 +58,21 @@ class HfBackend:
         Args:
             spec: Which model.
             folder: Folder of its YAML, at which a relative `checkpoint` starts.
-            device: Where to put it.
-            dtype: Number format of the weights.
+            device: Where to put it. A model that `needs` more memory than one GPU has is spread
+                over all of them.
+            dtype: Number format of the weights; quantised ones keep theirs.
 
         Raises:
             VlmbenchError: If there is no such checkpoint, or it is no image-text-to-text model.
         """
-        from transformers import AutoModelForImageTextToText, AutoProcessor
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # the run shows its own
         source = checkpoint_path(spec.checkpoint, folder)
         try:
-            processor = AutoProcessor.from_pretrained(source, revision=spec.revision)
-            model = AutoModelForImageTextToText.from_pretrained(
-                source, revision=spec.revision, dtype=dtype
-            )
-        except (OSError, ValueError) as error:
+            processor = load_processor(source, spec.revision)
+            model = _load_model(source, spec, device, dtype)
+        except (OSError, ValueError, ImportError) as error:
             raise VlmbenchError(
                 Problem(
                     field="checkpoint",
@@ -75,7 +81,7 @@ class HfBackend:
                     "downloaded or can be.",
                 )
             ) from error
-        return cls(model.to(device).eval(), processor, spec)
+        return cls(model.eval(), processor, spec)
 
     @property
     def device(self) -> torch.device:
@@ -89,23 +95,22 @@ class HfBackend:
         """Return the text the processor is given: chat template or wrapper applied."""
         if self._chat():
             return self._render_chat(prompt)
-        text = "".join((prompt.system, prompt.user, prompt.prefix))
+        text = prompt.system + prompt.user
         if self.spec.prompt.wrapper is not None:
             from vlmbench.spec import render
 
             text = render(self.spec.prompt.wrapper, {"prompt": text})
-        return text.replace(IMAGE_PLACEHOLDER, self._image_token())
+        return text.replace(IMAGE_PLACEHOLDER, self._placeholder())
 
-    def continuation(self, choice: str, delimiter: str, prefix: str) -> str:
+    def continuation(self, choice: str, delimiter: str) -> str:
         """Return what stands after the rendered prompt when `choice` is the answer.
 
         The delimiter follows lm-eval's rule (api/task.py, construct_requests): nothing under a
-        chat template, unless the answer is prefilled, else the task's `target_delimiter`.
+        chat template, else the task's `target_delimiter`.
         """
         if self.spec.prompt.answer_delimiter is not None:
             return self.spec.prompt.answer_delimiter + choice
-        prefilled = bool(prefix) and not prefix[-1].isspace()
-        return (delimiter if prefilled or not self._chat() else "") + choice
+        return choice if self._chat() else delimiter + choice
 
     def _chat(self) -> bool:
         has_template = getattr(self.processor, "chat_template", None) is not None
@@ -115,17 +120,42 @@ class HfBackend:
         token = getattr(self.processor, "image_token", None)
         return str(token) if token is not None else IMAGE_PLACEHOLDER
 
+    def _placeholder(self) -> str:
+        """Return how an image is written into a prompt."""
+        return self.family.placeholder or self._image_token()
+
     def _render_chat(self, prompt: Prompt) -> str:
-        messages = [] if not prompt.system else [_message("system", prompt.system)]
-        messages.append(_message("user", prompt.user))
-        if prompt.prefix:
-            messages.append(_message("assistant", prompt.prefix))
-        text: str = self.processor.apply_chat_template(
-            messages,
-            add_generation_prompt=not prompt.prefix,
-            continue_final_message=bool(prompt.prefix),
+        """Return the prompt under the chat template, with every image where it belongs.
+
+        Templates take a message as a list of texts and images, or (older ones, such as
+        Phi-4-multimodal's) as one string that has the image tokens in it already.
+        """
+        system = [] if not prompt.system else [_message("system", prompt.system)]
+        strings = [{"role": "system", "content": prompt.system}] if prompt.system else []
+        written = prompt.user.replace(IMAGE_PLACEHOLDER, self._placeholder())
+        conversations = (
+            [*system, _message("user", prompt.user)],
+            [*strings, {"role": "user", "content": written}],
         )
-        return text
+        token = self._image_token()
+        marker = token if token in self._placeholder() else self._placeholder()
+        for messages in conversations:
+            try:
+                text: str = self.processor.apply_chat_template(
+                    messages, add_generation_prompt=True, tokenize=False
+                )
+            except (TypeError, TemplateError):
+                continue
+            if text.count(marker) == len(prompt.images):
+                return text
+        raise VlmbenchError(
+            Problem(
+                field="prompt.chat_template",
+                message=f"model {self.spec.model!r}: its chat template does not write "
+                f"{len(prompt.images)} images as {marker!r}",
+                remedy="Write `chat_template: none` and give a `wrapper`.",
+            )
+        )
 
     # -- numbers --------------------------------------------------------------------------
 
@@ -143,14 +173,31 @@ class HfBackend:
         # A template that already wrote the first token must not get a second one.
         special = not (bos and all(text.startswith(bos) for text in texts))
         batch = self.processor(
-            text=texts,
+            text=list(texts),
             images=images if any(images) else None,
             padding=True,
             padding_side=side,
             add_special_tokens=special,
             return_tensors="pt",
         )
+        batch.pop("labels", None)  # PaliGemma's processor prepares for training
         return batch.to(self.device, self.model.dtype)
+
+    def image_positions(self, batch: Any) -> Bool[Tensor, "prompts tokens"]:
+        """Tell which tokens of an encoded batch are replaced by projected image tokens.
+
+        Raises:
+            VlmbenchError: If the model's config names no such token.
+        """
+        config = self.model.config
+        places = (config, getattr(config, "vision_config", None))
+        for place in places:
+            for name in ("image_token_id", "image_token_index"):
+                token = getattr(place, name, None)
+                if token is not None:
+                    positions: Tensor = batch["input_ids"] == token
+                    return positions
+        raise VlmbenchError(f"{config.model_type!r} replaces no token of the text by images")
 
     @torch.inference_mode()
     def choice_logprobs(
@@ -158,16 +205,28 @@ class HfBackend:
     ) -> list[NDArray[np.float64]]:
         """Return each continuation's summed log-likelihood; one shared forward per prompt.
 
-        The prompt runs once. Single-token continuations are read off its last position;
-        longer ones continue from its key-value cache. Log-softmax is taken in float32.
+        The prompt runs once. Single-token continuations are read off its last position; longer
+        ones continue from its key-value cache, or, where a cache cannot be continued (sliding
+        windows, cross-attention), are run together with the prompt. Log-softmax is taken in
+        float32.
 
         Args:
-            prompts: Questions, run as one batch.
+            prompts: Questions, run as one batch; those without images apart.
             choices: Per prompt, the continuations exactly as they follow the rendered prompt.
 
         Returns:
             Per prompt, (n continuations,) float64 in nats.
         """
+        results: dict[int, NDArray[np.float64]] = {}
+        for group in _alike(prompts):
+            own = [prompts[index] for index in group]
+            rows = self._logprobs(own, [choices[index] for index in group])
+            results.update(zip(group, rows, strict=True))
+        return [results[index] for index in range(len(prompts))]
+
+    def _logprobs(
+        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
+    ) -> list[NDArray[np.float64]]:
         texts = [self.render(prompt) for prompt in prompts]
         tokens = [
             [self._continuation_tokens(text, choice) for choice in row]
@@ -175,22 +234,38 @@ class HfBackend:
         ]
         longest = max(len(ids) for row in tokens for ids in row)
         batch = self.encode(texts, prompts, side="right")
-        lengths = batch["attention_mask"].sum(dim=1)
-        output = self.model(**batch, use_cache=longest > 1)
-        rows = torch.arange(len(prompts), device=lengths.device)
-        last = output.logits[rows, lengths - 1].float().log_softmax(dim=-1)  # (batch, vocab)
+        last, cache = self._last(batch, use_cache=longest > 1)
+        continuable = longest > 1 and can_continue(cache, batch)
         results = []
         for index, row in enumerate(tokens):
-            first = last[index, [ids[0] for ids in row]].double()
-            rest = torch.zeros_like(first)
-            if any(len(ids) > 1 for ids in row):
-                rest = self._continue(output.past_key_values, index, int(lengths[index]), row)
-            results.append((first + rest).cpu().numpy())
+            total = last[index, [ids[0] for ids in row]].double()
+            if max(len(ids) for ids in row) == 1:
+                pass
+            elif continuable:
+                total = total + from_cache(self.model, cache, batch, index, row)
+            else:
+                copies = [texts[index]] * len(row), [prompts[index]] * len(row)
+                again = self.encode(*copies, side="right")
+                kind = int(self.family.prefix_lm)
+                total = run_whole(self.model, again, row, answer_type=kind)
+            results.append(total.cpu().numpy())
         return results
+
+    def _last(self, batch: Any, *, use_cache: bool) -> tuple[Tensor, Any]:
+        """Return float32 log-probabilities (batch, vocab) after each prompt, and the cache."""
+        ends = batch["attention_mask"].sum(dim=1) - 1
+        if self._picks_logits:  # of all positions, only those: vocabularies are large
+            kept, ends = torch.unique(ends, return_inverse=True)
+            output = self.model(**batch, use_cache=use_cache, logits_to_keep=kept)
+        else:
+            output = self.model(**batch, use_cache=use_cache)
+        rows = torch.arange(len(ends), device=ends.device)
+        return output.logits[rows, ends].float().log_softmax(dim=-1), output.past_key_values
 
     def _continuation_tokens(self, text: str, choice: str) -> list[int]:
         """Return the tokens that `choice` adds to `text`, tokenised together as lm-eval does."""
         tail = text.rpartition(self._image_token())[2]  # image tokens never merge with text
+        tail += self.family.appended
         encode = self.processor.tokenizer.encode
         before = encode(tail, add_special_tokens=False)
         ids: list[int] = encode(tail + choice, add_special_tokens=False)[len(before) :]
@@ -198,36 +273,16 @@ class HfBackend:
             raise VlmbenchError(f"the choice {choice!r} has no tokens, so it has no likelihood")
         return ids
 
-    def _continue(self, cache: Any, index: int, length: int, row: list[list[int]]) -> Tensor:
-        """Return (n continuations,) float64 log-likelihoods of all tokens after the first."""
-        longest = max(len(ids) for ids in row)
-        padded = torch.zeros(len(row), longest, dtype=torch.long, device=self.device)
-        valid = torch.zeros(len(row), longest, device=self.device)
-        for position, ids in enumerate(row):
-            padded[position, : len(ids)] = torch.tensor(ids, device=self.device)
-            valid[position, : len(ids)] = 1
-        # The shared cache serves every prompt of the batch, so each takes a copy of its row.
-        own = copy.deepcopy(cache)
-        own.batch_select_indices(torch.tensor([index], device=self.device))
-        padding = own.get_seq_length() - length
-        if padding:
-            own.crop(-padding)
-        own.batch_repeat_interleave(len(row))
-        positions = torch.arange(length, length + longest - 1, device=self.device)
-        output = self.model(
-            input_ids=padded[:, :-1],
-            attention_mask=torch.ones(len(row), length + longest - 1, device=self.device),
-            position_ids=positions.expand(len(row), -1),
-            past_key_values=own,
-        )
-        logprobs = output.logits.float().log_softmax(dim=-1)
-        taken = logprobs.gather(2, padded[:, 1:, None]).squeeze(2)
-        total: Tensor = (taken.double() * valid[:, 1:]).sum(dim=1)
-        return total
-
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[str]:
         """Return greedily decoded answers, cut at the first stop string as lm-eval cuts them."""
+        results: dict[int, str] = {}
+        for group in _alike(prompts):
+            answers = self._answers([prompts[index] for index in group], kwargs)
+            results.update(zip(group, answers, strict=True))
+        return [results[index] for index in range(len(prompts))]
+
+    def _answers(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[str]:
         until = (kwargs.until,) if isinstance(kwargs.until, str) else kwargs.until
         tokenizer = self.processor.tokenizer
         stops = (*until, tokenizer.decode([tokenizer.eos_token_id], skip_special_tokens=False))
@@ -248,6 +303,34 @@ class HfBackend:
                 text = text.split(stop, maxsplit=1)[0] if stop else text
             answers.append(text)
         return answers
+
+
+def _alike(prompts: Sequence[Prompt]) -> list[list[int]]:
+    """Return positions of prompts with images and of those without, which no batch may mix."""
+    groups: dict[bool, list[int]] = {}
+    for index, prompt in enumerate(prompts):
+        groups.setdefault(bool(prompt.images), []).append(index)
+    return list(groups.values())
+
+
+def _load_model(source: str, spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> Any:
+    """Return the model on its device, or spread over several where one is too small."""
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoModelForMultimodalLM
+
+    config = AutoConfig.from_pretrained(source, revision=spec.revision)
+    # Models that also hear are in the second list only; image-text-to-text is part of it.
+    auto = (
+        AutoModelForImageTextToText
+        if type(config) in AutoModelForImageTextToText._model_mapping
+        else AutoModelForMultimodalLM
+    )
+    where: dict[str, Any] = {}
+    if device.type == "cuda":
+        room = torch.cuda.get_device_properties(device).total_memory / 2**30
+        spread = spec.needs.memory_gb is not None and spec.needs.memory_gb > room
+        where = {"device_map": "auto" if spread else {"": device}}
+    model = auto.from_pretrained(source, revision=spec.revision, dtype=dtype, **where)
+    return model if where else model.to(device)
 
 
 def _message(role: str, text: str) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def train_encoder(
         )
         with torch.autocast("cpu", torch.bfloat16):
             loss = objective.loss(batch)
-        loss.backward()
+        torch.autograd.backward(loss)
         return {"loss": loss.item()}
 
     fit(objective, backward, stage, report, objective.after_step)

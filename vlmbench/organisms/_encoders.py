@@ -79,14 +79,15 @@ def pooled(encoder: PreTrainedModel, pixels: Tensor) -> Tensor:
         pixels: (B, 3, size, size) normalised.
     """
     output = encoder(pixel_values=pixels)
-    vector = output.pooler_output
-    return output.last_hidden_state[:, 0] if vector is None else vector
+    vector: Tensor | None = output.pooler_output
+    tokens: Tensor = output.last_hidden_state
+    return tokens[:, 0] if vector is None else vector
 
 
 def normalise(pixels: NDArray[np.uint8]) -> Tensor:
     """Return (B, 3, h, w) float32 of (B, h, w, 3) uint8 images."""
-    scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-    return (scaled - MEAN) / STD
+    scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().float()
+    return scaled.mul_(1 / (255 * STD)).sub_(MEAN / STD)
 
 
 @torch.no_grad()

@@ -109,7 +109,7 @@ def _marks(rng: np.random.Generator, shown: Sequence[int]) -> dict[int, str]:
     """Choose which things are marked, and with what: REF alone, or letters from A on."""
     order = [int(i) for i in rng.permutation(np.asarray(shown, int))]
     if rng.random() < 0.25:
-        return {i: "REF" for i in order[:1]}
+        return dict.fromkeys(order[:1], "REF")
     if rng.random() < 0.4:
         order = order[: rng.integers(1, len(order) + 1)] if order else order
     return dict(zip(order, "ABCD", strict=False))

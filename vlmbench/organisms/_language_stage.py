@@ -113,12 +113,15 @@ def train_letters(
     """Teach answering with letters by text alone: words first, then described things."""
 
     def lessons(step: int) -> list[Lesson]:
-        rng = stage.rng(step)
-        longer = max(0.0, (step / stage.steps - 0.5) * 1.8)
-        return [
-            text_lesson(rng, 1) if rng.random() < longer else word_lesson(rng)
-            for _ in range(recipe.language.batch)
-        ]
+        rng, share = stage.rng(step), step / stage.steps
+        varied, longer = (share - 0.25) / 0.15, (share - 0.4) / 0.3
+        made = []
+        for _ in range(recipe.language.batch):
+            if rng.random() * 1.1 < longer:
+                made.append(text_lesson(rng, 1))
+            else:
+                made.append(word_lesson(rng, uniform=bool(rng.random() > varied)))
+        return made
 
     _train(recipe, speaker, tokenizer, lessons, None, stage, report)
 
@@ -166,7 +169,7 @@ def _train(
                 logits = speaker(batch, features).float()
             targets = batch.targets[batch.targets >= 0]
             loss = functional.cross_entropy(logits, targets, reduction="sum") / total
-            loss.backward()
+            torch.autograd.backward(loss)
             loss_sum += loss.item()
             first = batch.first[batch.targets >= 0]
             right += int((logits.argmax(dim=-1) == targets)[first].sum())

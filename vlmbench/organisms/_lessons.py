@@ -84,9 +84,10 @@ class Library:
         return int(pool[int(rng.integers(len(pool)))])
 
 
-def word_lesson(rng: np.random.Generator) -> Lesson:
+def word_lesson(rng: np.random.Generator, *, uniform: bool) -> Lesson:
     """Return the shortest lesson: a word, options, the letter of the word."""
-    return Lesson(images=(), head="", questions=(by_word(rng),), chatty=_chatty(rng))
+    asked = (by_word(rng, uniform=uniform),)
+    return Lesson(images=(), head="", questions=asked, chatty=_chatty(rng))
 
 
 def text_lesson(rng: np.random.Generator, questions: int) -> Lesson:
@@ -107,7 +108,7 @@ def image_lesson(rng: np.random.Generator, library: Library, questions: int) -> 
     roll = rng.random()
     if roll < 0.78:
         pool = library.single if roll < 0.38 else library.marked
-        if 0.72 < roll:
+        if roll > 0.72:
             pool = library.several
         index = library.draw(rng, pool)
         facts = library.images.facts[index]
@@ -152,7 +153,14 @@ def _head(rng: np.random.Generator, count: int) -> str:
     """Introduce `count` images."""
     if count == 1:
         return pick(rng, "<image>\n", "<image>\n", "<image>\n", "<image> ", "Image: <image>\n")
-    form = pick(rng, "<image>\n", "Image {n}: <image>\n", "{th} image: <image>\n", "{n}. <image>\n")
+    form = pick(
+        rng,
+        "{th} image: <image>\n",
+        "{th} image: <image>\n",
+        "Image {n}: <image>\n",
+        "{n}. <image>\n",
+        "<image>\n",
+    )
     return "".join(form.format(n=i + 1, th=ORDINALS[i].capitalize()) for i in range(count))
 
 
@@ -180,4 +188,4 @@ def _ask_several(rng: np.random.Generator, images: list[Facts]) -> Question:
     facts = images[place]
     if any(fact.mark for fact in facts):
         return _ask_marked(rng, facts, where)
-    return about_thing(rng, facts[0], where)
+    return about_thing(rng, facts[0], where, [other[0] for other in images])

@@ -159,8 +159,12 @@ class LabelObjective(Objective):
         view = gentle_view(batch.pixels, batch.flips(), batch.rng)
         vector = pooled(self.encoder, view)
         colours = tuple(COLOURS)
-        category = _spread([[CATEGORIES.index(f.category) for f in fs] for fs in batch.facts], len(CATEGORIES))
-        colour = _spread([[colours.index(f.colour) for f in fs] for fs in batch.facts], len(colours))
+        category = _spread(
+            [[CATEGORIES.index(f.category) for f in fs] for fs in batch.facts], len(CATEGORIES)
+        )
+        colour = _spread(
+            [[colours.index(f.colour) for f in fs] for fs in batch.facts], len(colours)
+        )
         return functional.cross_entropy(
             self.category_head(vector).float(), category
         ) + functional.cross_entropy(self.colour_head(vector).float(), colour)

@@ -18,6 +18,7 @@ from vlmbench.organisms._images import Fact, Facts
 from vlmbench.tasks.worlds import CATEGORIES, COLOURS
 
 LETTERS = "ABCD"
+COUNTS = ("No", "One", "Two", "Three", "Four")
 ORDINALS = ("first", "second", "third", "fourth")
 
 
@@ -34,9 +35,7 @@ class Question:
     answer: str
 
 
-def lettered(
-    rng: np.random.Generator, stem: str, options: Sequence[str], right: int, *, short: bool = False
-) -> Question:
+def lettered(rng: np.random.Generator, stem: str, options: Sequence[str], right: int) -> Question:
     """Lay out a question with lettered options, in one of many layouts.
 
     Args:
@@ -44,52 +43,72 @@ def lettered(
         stem: The question.
         options: Texts of the options, in order.
         right: Index of the right one.
-        short: Leave out the closing instruction.
     """
-    mark = pick(rng, "{}. {}", "{}. {}", "({}) {}", "{}) {}", "{}: {}")
+    mark = pick(rng, "({}) {}", "({}) {}", "({}) {}", "{}. {}", "{}. {}", "{}) {}", "{}: {}")
     lines = [mark.format(LETTERS[i], option) for i, option in enumerate(options)]
     gap = pick(rng, "\n", "\n", "\n", " ", ", ")
-    if not short:
-        listed = ", ".join(LETTERS[: len(options) - 1]) + f" or {LETTERS[len(options) - 1]}"
-        stem += pick(rng, "", "", "", "\nChoices:", "\nOptions:", " Select one.")
-        close = pick(
-            rng,
-            "Answer with the letter.",
-            "Answer with the letter only.",
-            "Answer with the option's letter from the given choices directly.",
-            "Answer with the letter of the right choice.",
-            f"Answer with {listed}.",
-            f"Reply with one letter: {listed}.",
-            "Answer:",
-            "The answer is",
-            "",
-        )
-        lines = [gap.join(lines), close] if close else [gap.join(lines)]
-        return Question(body="\n".join([stem, *lines]), answer=LETTERS[right])
-    return Question(body="\n".join([stem, gap.join(lines)]), answer=LETTERS[right])
+    listed = ", ".join(LETTERS[: len(options) - 1]) + f" or {LETTERS[len(options) - 1]}"
+    stem += pick(rng, "", "", "", "\nChoices:", "\nOptions:", " Select one.")
+    close = pick(
+        rng,
+        "\nAnswer with the letter:",
+        "\nAnswer with the letter:",
+        "\nAnswer with the letter:",
+        "\nAnswer with the letter.",
+        "\nAnswer with the letter only.",
+        "\nAnswer with the option's letter from the given choices directly.",
+        "\nAnswer with the letter of the right choice.",
+        f"\nAnswer with {listed}.",
+        f"\nReply with one letter: {listed}.",
+        "\nAnswer:",
+        "\nAnswer:",
+        "\nThe answer is",
+        "",
+    )
+    return Question(body=f"{stem}\n{gap.join(lines)}{close}", answer=LETTERS[right])
 
 
 def choose(
-    rng: np.random.Generator, stem: str, right: str, others: Sequence[str], *, short: bool = False
+    rng: np.random.Generator,
+    stem: str,
+    right: str,
+    names: Sequence[str],
+    near: Sequence[str] = (),
 ) -> Question:
-    """Ask for `right` among up to three of `others`, in random order."""
+    """Ask for `right` among up to three other names, in random order.
+
+    Args:
+        rng: Source of options and layout.
+        stem: The question.
+        right: The right name.
+        names: All names there are.
+        near: Names of other things in view, which mostly come first among the wrong ones:
+            then the place that is asked about decides.
+    """
     count = int(rng.choice([1, 2, 3, 3, 3]))
-    wrong = [str(o) for o in rng.permutation(np.asarray(others))[:count]]
-    place = int(rng.integers(len(wrong) + 1))
-    return lettered(rng, stem, [*wrong[:place], right, *wrong[place:]], place, short=short)
+    first = [n for n in dict.fromkeys(near) if n != right] if rng.random() < 0.7 else []
+    rest = _others(right, [n for n in names if n not in first])
+    wrong = [*first, *(str(n) for n in rng.permutation(np.asarray(rest)))][:count]
+    options = [wrong[int(i)] for i in rng.permutation(count)]
+    place = int(rng.integers(count + 1))
+    options.insert(place, right)
+    return lettered(rng, stem, options, place)
 
 
 def _others(name: str, names: Sequence[str]) -> list[str]:
     return [other for other in names if other != name]
 
 
-def about_thing(rng: np.random.Generator, fact: Fact, where: str) -> Question:
+def about_thing(
+    rng: np.random.Generator, fact: Fact, where: str, near: Sequence[Fact] = ()
+) -> Question:
     """Ask for the colour or the shape of one thing, lettered or in a word.
 
     Args:
         rng: Source of wording.
         fact: The thing.
         where: Which thing is meant: empty if there is only one, else ` at A`, ` in image 2` ...
+        near: Other things in view.
     """
     colour = rng.random() < 0.4
     value = fact.colour if colour else fact.category
@@ -97,7 +116,7 @@ def about_thing(rng: np.random.Generator, fact: Fact, where: str) -> Question:
         stem = pick(
             rng,
             f"What colour is the object{where}?",
-            f"What colour is the object{where}?",
+            f"What colour is the object{where or ' in the image'}?",
             f"What is the colour of the object{where}?",
             f"Which colour does the object{where} have?",
         )
@@ -105,14 +124,20 @@ def about_thing(rng: np.random.Generator, fact: Fact, where: str) -> Question:
         stem = pick(
             rng,
             f"What shape is the object{where}?",
-            f"What is the object{where}?",
+            f"What is the object{where or ' in the image'}?",
             f"What kind of object is{where or ' this'}?",
             f"Which object is{where or ' shown'}?",
             f"What is{where or ' in the image'}?",
         )
     if rng.random() < 0.3:
         return Question(body=f"{stem} {pick(rng, 'One word.', 'Name it.')}", answer=value)
-    return choose(rng, stem, value, _others(value, tuple(COLOURS) if colour else CATEGORIES))
+    return choose(
+        rng,
+        stem,
+        value,
+        tuple(COLOURS) if colour else CATEGORIES,
+        [other.colour if colour else other.category for other in near],
+    )
 
 
 def describe(rng: np.random.Generator, facts: Facts) -> Question:
@@ -126,11 +151,25 @@ def at(rng: np.random.Generator, mark: str) -> str:
     return pick(rng, f" at {mark}", f" at {mark}", f" at point {mark}", f" marked {mark}")
 
 
+def preface(rng: np.random.Generator, marks: Sequence[str], where: str) -> str:
+    """Say, at times, which markers an image carries; ends with a space unless empty."""
+    if rng.random() < 0.4:
+        return ""
+    label = pick(rng, "labeled by", "labelled", "marked", "labeled with")
+    image = where or " on the image"
+    if len(marks) == 1:
+        return f"A point is circled{image}, {label} {marks[0]}. "
+    listed = ", ".join(marks[:-1]) + f" and {marks[-1]}"
+    return f"{COUNTS[len(marks)]} points are circled{image}, {label} {listed}. "
+
+
 def about_mark(rng: np.random.Generator, facts: Facts, where: str = "") -> Question:
     """Ask what stands at one of the markers."""
-    marked = [fact for fact in facts if fact.mark]
+    marked = sorted((fact for fact in facts if fact.mark), key=lambda fact: fact.mark)
     fact = marked[int(rng.integers(len(marked)))]
-    return about_thing(rng, fact, at(rng, fact.mark) + where)
+    asked = about_thing(rng, fact, at(rng, fact.mark) + where, facts)
+    start = preface(rng, [fact.mark for fact in marked], where)
+    return Question(body=start + asked.body, answer=asked.answer)
 
 
 def which_mark(rng: np.random.Generator, facts: Facts, where: str = "") -> Question | None:
@@ -151,7 +190,8 @@ def which_mark(rng: np.random.Generator, facts: Facts, where: str = "") -> Quest
         f"Which of the points{where} lies on {article(thing)}?",
     )
     form = pick(rng, "{}", "point {}", "Point {}")
-    return lettered(rng, stem, [form.format(fact.mark) for fact in marked], right)
+    start = preface(rng, [fact.mark for fact in marked], where)
+    return lettered(rng, start + stem, [form.format(fact.mark) for fact in marked], right)
 
 
 def which_image(rng: np.random.Generator, images: Sequence[Facts]) -> Question | None:
@@ -199,11 +239,24 @@ def by_chance(rng: np.random.Generator) -> Question:
     return lettered(rng, salad(rng, 4, 30), options, int(rng.integers(count)))
 
 
-def by_word(rng: np.random.Generator) -> Question:
-    """Ask for the letter beside a given word: the shortest item from which letters are learnt."""
+def by_word(rng: np.random.Generator, *, uniform: bool) -> Question:
+    """Ask for the letter beside a given word: the shortest item from which letters are learnt.
+
+    Args:
+        rng: Source of word and options.
+        uniform: Use four options and one layout. Binding a letter to a word then comes within
+            250 steps; in mixed layouts it had not come after 500.
+    """
     names = CATEGORIES if rng.random() < 0.5 else tuple(COLOURS)
     word = names[int(rng.integers(len(names)))]
-    return choose(rng, word, word, _others(word, names), short=True)
+    others = _others(word, names)
+    if not uniform:
+        return choose(rng, pick(rng, f"Find {word}.", f"Which is {word}?"), word, names)
+    options = [str(other) for other in rng.permutation(np.asarray(others))[:3]]
+    place = int(rng.integers(4))
+    options.insert(place, word)
+    lines = [f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=True)]
+    return Question(body="\n".join([f"Find {word}.", *lines, "Answer:"]), answer=LETTERS[place])
 
 
 def random_facts(rng: np.random.Generator, marks: Sequence[str]) -> Facts:

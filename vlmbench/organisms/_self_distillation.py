@@ -44,7 +44,8 @@ class Head(nn.Module):
         """Return (..., prototypes) cosine similarities."""
         vector = functional.normalize(self.mlp(tokens).float(), dim=-1)
         weight = functional.normalize(self.prototypes.weight.float(), dim=-1)
-        return functional.linear(vector, weight)
+        similarity: Tensor = vector @ weight.T
+        return similarity
 
 
 @torch.no_grad()
@@ -98,9 +99,7 @@ class SelfDistillation(Objective):
     def loss(self, batch: EncoderBatch) -> Tensor:
         """Return DINO + iBOT + KoLeo for two global and two local crops of each image."""
         images, count = normalise(batch.pixels), len(batch.pixels)
-        wide = torch.cat(
-            [random_crop(images, batch.rng, self.size, (0.4, 1.0)) for _ in range(2)]
-        )
+        wide = torch.cat([random_crop(images, batch.rng, self.size, (0.4, 1.0)) for _ in range(2)])
         narrow = torch.cat(
             [random_crop(images, batch.rng, self.local_size, (0.12, 0.4)) for _ in range(2)]
         )
@@ -113,8 +112,7 @@ class SelfDistillation(Objective):
         other = torch.cat([second, first])
         # Six pairs of a student's and another teacher's crop: two wide, four local.
         pairs = 2 * distillation(wide_answer, other).mean() + sum(
-            2 * distillation(local_answer, target.repeat(2, 1)).mean()
-            for target in (first, second)
+            2 * distillation(local_answer, target.repeat(2, 1)).mean() for target in (first, second)
         )
         patch = distillation(self.patch_head(tokens[:, 1:][mask]), patch_target)
         weight = (1 / mask.sum(dim=1).clamp_min(1))[:, None].expand_as(mask)[mask]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,7 +19,13 @@ from vlmbench.organisms._images import load_images
 from vlmbench.organisms._language_stage import Speaker, build_vlm, train_letters, train_vision
 from vlmbench.organisms._lessons import Library, corpus_texts
 from vlmbench.organisms._loop import Progress, Report, Stage
-from vlmbench.organisms._recipe import Recipe, digest
+from vlmbench.organisms._recipe import (
+    EncoderRecipe,
+    LanguageRecipe,
+    Recipe,
+    VisionRecipe,
+    digest,
+)
 from vlmbench.organisms._tokenizer import train_tokenizer
 
 CORPUS_LESSONS = 4000
@@ -99,9 +106,14 @@ def _encoder(
     return objective.encoder.eval()
 
 
-def _stage(recipe: Recipe, name: str, work: Path) -> Stage:
+def _stage(recipe: Recipe, name: Literal["letters", "encoder", "vision"], work: Path) -> Stage:
     """Return the schedule of a stage from its part of the recipe."""
-    part = {"encoder": recipe.encoder, "letters": recipe.language, "vision": recipe.vision}[name]
+    parts: dict[str, EncoderRecipe | LanguageRecipe | VisionRecipe] = {
+        "encoder": recipe.encoder,
+        "letters": recipe.language,
+        "vision": recipe.vision,
+    }
+    part = parts[name]
     return Stage(
         name=name,
         folder=work,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from vlmbench.registry import backends, readouts
 from vlmbench.spec import (
@@ -16,8 +16,9 @@ from vlmbench.spec import (
     ModelSpec,
     StudySpec,
     TaskSpec,
+    did_you_mean,
 )
-from vlmbench.types import VlmbenchError
+from vlmbench.types import Problem, VlmbenchError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,24 @@ class Cell:
         model = self.model.spec.model.replace("/", "--")
         return f"{model}/{self.task.spec.task}/{self.readout}-{self.condition.label}"
 
+    @property
+    def note(self) -> str:
+        """How a server is asked and its answers are read; empty for what runs here."""
+        server = self.model.spec.server
+        if server is None or self.readout != "prompted":
+            return ""
+        if self.task.spec.output_type == "generate_until":
+            how = "reads generated text"
+        elif server.logprobs == "never":
+            how = "reads choices from generated text, for want of likelihoods"
+        else:
+            how = (
+                "reads likelihoods if the server lists every choice of every document, "
+                "else generated text"
+            )
+        budget = "no budget" if server.budget_usd is None else f"{server.budget_usd:g} USD at most"
+        return f"asks {server.base_url}, {budget}; {how}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
@@ -70,6 +89,7 @@ class Plan:
         skipped: What the study asked for and cannot be.
         limit: Documents a task at most, or None.
         seed: Seed of fits and resampling.
+        fit_tasks: Tasks that a probe of another one is fitted on (`probe.fit_on`), by name.
     """
 
     study: Located[StudySpec]
@@ -77,6 +97,7 @@ class Plan:
     skipped: tuple[Skipped, ...]
     limit: int | None
     seed: int
+    fit_tasks: Mapping[str, Located[TaskSpec]] = field(default_factory=dict)
 
     @property
     def models(self) -> tuple[Located[ModelSpec], ...]:
@@ -120,6 +141,7 @@ def make_plan(
     limit: int | None = None,
     seed: int = 0,
     count: Callable[[Located[TaskSpec]], int | None],
+    known_tasks: Mapping[str, Located[TaskSpec]] | None = None,
 ) -> Plan:
     """Resolve every cell of a study.
 
@@ -130,9 +152,10 @@ def make_plan(
         limit: Documents a task at most.
         seed: Seed of fits and resampling.
         count: Documents in a task's reported split, if that is known without a model.
+        known_tasks: Tasks that `probe.fit_on` may name, beside `tasks` themselves.
 
     Raises:
-        VlmbenchError: If a backend or readout is unknown, or its packages are missing.
+        VlmbenchError: If a backend, readout or task to fit on is unknown, or packages are missing.
 
     Returns:
         The plan. A task that fixes a condition (a blind variant) keeps it in every cell; cells
@@ -170,7 +193,34 @@ def make_plan(
         skipped=tuple(skipped.values()),
         limit=limit,
         seed=seed,
+        fit_tasks=_fit_tasks(tasks, known_tasks or {}),
     )
+
+
+def _fit_tasks(
+    tasks: Sequence[Located[TaskSpec]], known: Mapping[str, Located[TaskSpec]]
+) -> dict[str, Located[TaskSpec]]:
+    """Return the tasks that probes are fitted on, where these are not the probes' own."""
+    found: dict[str, Located[TaskSpec]] = {}
+    problems: list[Problem] = []
+    by_name = {**known, **{task.spec.task: task for task in tasks}}
+    for task in tasks:
+        probe = task.spec.bench.probe
+        if not isinstance(probe, DepthProbe) or probe.fit_on is None:
+            continue
+        keys = "metadata.vlmbench.probe.fit_on"
+        other = by_name.get(probe.fit_on)
+        if other is None:
+            remedy = did_you_mean(probe.fit_on, by_name, what="Known")
+            problems.append(task.problem(keys, f"there is no task `{probe.fit_on}`", remedy))
+        elif other.spec.training_split is None or other.spec.validation_split is None:
+            message = f"`{probe.fit_on}` has no training and validation split"
+            problems.append(task.problem(keys, message))
+        else:
+            found[probe.fit_on] = other
+    if problems:
+        raise VlmbenchError(problems)
+    return found
 
 
 def _check_names(models: Sequence[Located[ModelSpec]], study: Located[StudySpec]) -> None:

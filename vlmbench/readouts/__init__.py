@@ -6,6 +6,7 @@ from vlmbench.readouts._features import FeatureTap
 from vlmbench.readouts._prompted import build_prompt, read_prompted
 from vlmbench.readouts._reading import Answer, Progress, Reading, make_reading
 from vlmbench.readouts._recorded import read_recorded
+from vlmbench.readouts._replies import read_replies
 
 __all__ = [
     "Answer",
@@ -18,4 +19,5 @@ __all__ = [
     "read_encoder",
     "read_prompted",
     "read_recorded",
+    "read_replies",
 ]

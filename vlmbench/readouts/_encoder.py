@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import assert_never
 
@@ -32,7 +32,7 @@ from vlmbench.readouts.probes import (
     region_problems,
     rule_for,
 )
-from vlmbench.spec import DepthProbe, Probe
+from vlmbench.spec import DepthProbe, LinearProbe, Probe
 from vlmbench.tasks import Documents, FitSplits
 from vlmbench.types import Document, EncodedImage, Problem, VlmbenchError
 
@@ -56,8 +56,9 @@ def read_encoder(
     Rules (protocol: arXiv 2506.08008): cosine of patch tokens at keypoints, a DPT depth head,
     Gram matrices, odd one out by pooled similarity, and a linear probe for naming. Features
     are those of the layer that the VLM consumes (`twin.layer`); the depth head also reads
-    three shallower ones. Fitted heads see `fit_on` only, and are cached under `cache` by
-    weights, layers, data, recipe and seed.
+    three shallower ones. Documents whose coordinates are not known fail, and count as such.
+    Fitted heads see `fit_on` only, and are cached under `cache` by weights, layers, data, recipe
+    and seed.
 
     Args:
         documents: Documents, conditions already applied.
@@ -71,10 +72,11 @@ def read_encoder(
     Raises:
         VlmbenchError: If documents lack the regions the rule needs, or nothing is there to fit.
     """
-    problems = [p for document in documents for p in region_problems(probe, document)]
+    located = [document for document in documents if _is_located(probe, document)]
+    problems = [p for document in located for p in region_problems(probe, document)]
     if problems:
-        raise VlmbenchError(problems[:20])
-    tap = FeatureTap(tower, layers(probe, n_layers=tower.n_layers, consumed=tower.twin.layer))
+        raise VlmbenchError(problems)
+    tap = FeatureTap(tower, layers(probe, n_layers=tower.n_layers, consumed=tower.consumed))
     rule, record = fitted_rule(probe, tap, fit_on, seed=seed, cache=cache)
     answers: list[Answer] = []
     for start in range(0, len(documents), CHUNK):
@@ -83,9 +85,17 @@ def read_encoder(
         features = iter(tap.features(images))
         for document in chunk:
             own = [next(features) for _ in document.encoder_images]
-            answers.append(Answer(scores=rule.score(document, own)))
+            if _is_located(probe, document):
+                answers.append(Answer(scores=rule.score(document, own)))
+            else:
+                answers.append(Answer(scores=None, error="its coordinates are not known"))
         progress(len(chunk))
     return make_reading(documents, answers, rule.scale, record)
+
+
+def _is_located(probe: Probe, document: Document) -> bool:
+    """Tell whether a rule can be asked: not for lack of coordinates (`regions.missing: skip`)."""
+    return isinstance(probe, LinearProbe) or bool(document.candidates)
 
 
 def fitted_rule(
@@ -106,7 +116,8 @@ def fitted_rule(
                 )
             )
         case LinearHead():
-            linear = head.fit(_pairs(fit_on.train, tap), _pairs(fit_on.validation, tap))
+            train, validation = tuple(fit_on.train), tuple(fit_on.validation)
+            linear = head.fit(list(_examples(train, tap)), list(_examples(validation, tap)))
             return linear, linear.record()
         case DepthHead():
             assert isinstance(probe, DepthProbe)
@@ -116,8 +127,16 @@ def fitted_rule(
             assert_never(never)
 
 
-def _pairs(documents: Documents, tap: FeatureTap) -> list[tuple[Document, Sequence[ImageFeatures]]]:
-    return [(document, tap.features(document.encoder_images)) for document in documents]
+_Example = tuple[Document, Sequence[ImageFeatures]]
+
+
+def _examples(documents: Sequence[Document], tap: FeatureTap) -> Iterator[_Example]:
+    """Yield each document with the features of its images, run in chunks."""
+    for start in range(0, len(documents), CHUNK):
+        chunk = documents[start : start + CHUNK]
+        features = iter(tap.features([i for document in chunk for i in document.encoder_images]))
+        for document in chunk:
+            yield document, [next(features) for _ in document.encoder_images]
 
 
 def _depth_head(
@@ -132,7 +151,7 @@ def _depth_head(
     """Return the fitted head from the cache, or fit and cache it."""
     module = tap.tower.module
     device = next(module.parameters()).device
-    recipe = recipe_for(module.config.hidden_size)
+    recipe = recipe_for(tap.tower.width)
     splits = [_depth_maps(part, probe.depth_column) for part in (fit_on.train, fit_on.validation)]
     about = {
         "weights": tap.tower.weights_digest,
@@ -146,7 +165,7 @@ def _depth_head(
     folder = cache / "depth" / key[:32]
     if (folder / "head.json").is_file():
         return FittedDepthHead.load(folder, answer=probe.answer, device=device)
-    train, validation = (_examples(split, tap) for split in splits)
+    train, validation = (_depth_examples(split, tap) for split in splits)
     fitted = head.fit(train, validation, seed=seed, recipe=recipe, device=device)
     fitted.save(folder)
     return fitted
@@ -163,7 +182,7 @@ def _digest(split: Sequence[_DepthMap]) -> str:
     return digest.hexdigest()
 
 
-def _examples(split: Sequence[_DepthMap], tap: FeatureTap) -> list[DepthExample]:
+def _depth_examples(split: Sequence[_DepthMap], tap: FeatureTap) -> list[DepthExample]:
     examples = []
     for start in range(0, len(split), CHUNK):
         chunk = split[start : start + CHUNK]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
-from vlmbench.models import Backend, Prompt, prepare
+from vlmbench.models import Backend, Prompt, Remote, Reply, prepare
 from vlmbench.readouts._extract import extract
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
-from vlmbench.spec import GenerationKwargs, ModelSpec, TaskSpec, doc_description, doc_prefix
+from vlmbench.readouts._replies import read_replies
+from vlmbench.spec import GenerationKwargs, ModelSpec, TaskSpec, doc_description
 from vlmbench.types import Document
 
 # Large enough to keep a GPU busy, small enough for a laptop; halved when memory runs out.
@@ -30,7 +31,7 @@ def read_prompted(
     documents: Sequence[Document],
     questions: Sequence[str],
     task: TaskSpec,
-    backend: Backend,
+    backend: Backend | Remote,
     *,
     batch_size: int | None = None,
     progress: Progress = ignore,
@@ -41,7 +42,7 @@ def read_prompted(
     `logprob`); `generate_until` reads generated text (scale `vote`), abstaining where no
     choice can be read from it. Documents are run longest question first, so that batches hold
     prompts of like length and memory runs out at once if it does; the order of the result is
-    that of `documents`.
+    that of `documents`. A server is asked as `vlmbench.readouts.read_replies` says.
 
     Args:
         documents: Documents, conditions already applied.
@@ -54,6 +55,8 @@ def read_prompted(
     Returns:
         The reading. A document that the model cannot take is failed, with the reason.
     """
+    if isinstance(backend, Remote):
+        return _ask(documents, questions, task, backend, progress)
     items = [
         _Item(index, document, build_prompt(document, question, task, backend.spec))
         for index, (document, question) in enumerate(zip(documents, questions, strict=True))
@@ -92,8 +95,35 @@ def build_prompt(document: Document, question: str, task: TaskSpec, model: Model
         user=question,
         images=tuple(images),
         system=doc_description(task, document.row),
-        prefix=doc_prefix(task, document.row) or "",
     )
+
+
+def _ask(
+    documents: Sequence[Document],
+    questions: Sequence[str],
+    task: TaskSpec,
+    backend: Remote,
+    progress: Progress,
+) -> Reading:
+    """Ask a server, as many documents at once as keep it busy; images are decoded as needed."""
+    kwargs = task.generation_kwargs or GenerationKwargs()
+    replies: list[Reply] = []
+    sent: list[str] = []
+    for start in range(0, len(documents), backend.batch):
+        batch = documents[start : start + backend.batch]
+        prompts = [
+            build_prompt(document, question, task, backend.spec)
+            for document, question in zip(batch, questions[start:], strict=False)
+        ]
+        continuations = [
+            [backend.continuation(choice, task.target_delimiter) for choice in document.choices]
+            for document in batch
+        ]
+        generates = task.output_type == "generate_until"
+        replies += backend.answer(prompts, kwargs, None if generates else continuations)
+        sent += [backend.render(prompt) for prompt in prompts]
+        progress(len(batch))
+    return read_replies(documents, sent, replies, task)
 
 
 _Run = Callable[[Sequence[_Item], TaskSpec, Backend], list[Answer]]
@@ -112,10 +142,7 @@ def _alone(item: _Item, task: TaskSpec, backend: Backend, run: _Run) -> Answer:
 def _choose(items: Sequence[_Item], task: TaskSpec, backend: Backend) -> list[Answer]:
     prompts = [item.prompt for item in items]
     continuations = [
-        [
-            backend.continuation(choice, task.target_delimiter, item.prompt.prefix)
-            for choice in item.document.choices
-        ]
+        [backend.continuation(choice, task.target_delimiter) for choice in item.document.choices]
         for item in items
     ]
     scores = backend.choice_logprobs(prompts, continuations)

@@ -44,11 +44,13 @@ class Reading:
         scores: Scores in document order.
         answers: One per document, in the same order.
         fitted: Record of a fitted probe (recipe, validation metrics); empty if none was.
+        notes: What a server left open: how its answers were read, and what they cost.
     """
 
     scores: ChoiceScores
     answers: tuple[Answer, ...]
     fitted: dict[str, Any]
+    notes: dict[str, Any]
 
 
 def make_reading(
@@ -56,6 +58,7 @@ def make_reading(
     answers: Sequence[Answer],
     scale: Scale,
     fitted: dict[str, Any] | None = None,
+    notes: dict[str, Any] | None = None,
 ) -> Reading:
     """Return the reading of `documents`, whose answers stand in the same order."""
     n_choices = np.array([len(document.choices) for document in documents], dtype=np.int64)
@@ -77,4 +80,5 @@ def make_reading(
         ),
         answers=tuple(answers),
         fitted=fitted or {},
+        notes=notes or {},
     )

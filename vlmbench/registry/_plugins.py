@@ -69,6 +69,20 @@ BACKENDS = (
         packages=_TORCH,
     ),
     Plugin(
+        name="openai",
+        description="A model behind any OpenAI-compatible server: hosted, vLLM, SGLang, ...",
+        target="vlmbench.models.openai:OpenAIBackend",
+        packages=(*_TORCH, "httpx2"),
+        install=f"{DISTRIBUTION}[openai]",
+    ),
+    Plugin(
+        name="vllm",
+        description="Any checkpoint of transformers that vLLM runs, in its offline engine.",
+        target="vlmbench.models._vllm:VllmBackend",
+        packages=(*_TORCH, "vllm"),
+        install=f"{DISTRIBUTION}[vllm]",
+    ),
+    Plugin(
         name="recorded",
         description="Numbers measured elsewhere: humans, or a paper's table.",
         target="vlmbench.readouts:read_recorded",

@@ -14,7 +14,7 @@ from vlmbench.run._model_run import ModelRun
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import DepthProbe, LinearProbe, Located, TaskSpec
 from vlmbench.store import write_atomically
-from vlmbench.tasks import FitSplits, check_documents, load_documents
+from vlmbench.tasks import FitSplits, check_documents, load_documents, require_regions
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -95,7 +95,7 @@ def check_tasks(plan: Plan, data_root: Path, reporter: Reporter) -> dict[str, Ch
     for task in plan.tasks:
         try:
             name = task.spec.task
-            checked[name] = _check_task(task, data_root, plan.limit, fits=name in fitted)
+            checked[name] = _check_task(task, plan, data_root, encoder=name in fitted)
         except VlmbenchError as error:
             problems += error.problems
         advance(1)
@@ -105,15 +105,20 @@ def check_tasks(plan: Plan, data_root: Path, reporter: Reporter) -> dict[str, Ch
 
 
 def _check_task(
-    task: Located[TaskSpec], data_root: Path, limit: int | None, *, fits: bool
+    task: Located[TaskSpec], plan: Plan, data_root: Path, *, encoder: bool
 ) -> CheckedTask:
-    documents = load_documents(task, "reported", data_root, limit)
+    documents = load_documents(task, "reported", data_root, plan.limit)
     digest = check_documents(documents)
     held = tuple(documents)
-    if not fits or not isinstance(task.spec.bench.probe, DepthProbe | LinearProbe):
+    probe = task.spec.bench.probe
+    if encoder:
+        require_regions(documents, held)
+    if not encoder or not isinstance(probe, DepthProbe | LinearProbe):
         return CheckedTask(documents=documents, held=held, digest=digest)
-    train = load_documents(task, "train", data_root)
-    validation = load_documents(task, "validation", data_root)
+    elsewhere = probe.fit_on if isinstance(probe, DepthProbe) else None
+    fit_task = task if elsewhere is None else plan.fit_tasks[elsewhere]
+    train = load_documents(fit_task, "train", data_root)
+    validation = load_documents(fit_task, "validation", data_root)
     return CheckedTask(
         documents=documents,
         held=held,

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vlmbench.metrics import METRICS_VERSION, StatRow, summarise
-from vlmbench.models import Backend, HfBackend, Tower, checkpoint_path, resolve_device
+from vlmbench.models import Backend, HfBackend, Remote, Tower, checkpoint_path, resolve_device
+from vlmbench.models.openai import account
 from vlmbench.plan import Cell, Plan, cell_key
 from vlmbench.readouts import Progress, Reading, read_encoder, read_prompted, read_recorded
 from vlmbench.registry import backends
@@ -85,8 +86,9 @@ class ModelRun:
             "twin": None if twin is None else twin.of or twin.checkpoint or "its own tower",
             "layer": None if twin is None else twin.layer,
             "relation": None if twin is None else twin.relation,
-            "device": str(self.device),
-            "dtype": str(self.dtype).removeprefix("torch."),
+            "device": str(self.device) if spec.server is None else "server",
+            "dtype": str(self.dtype).removeprefix("torch.") if spec.server is None else None,
+            "server": None if spec.server is None else account(self._answers),
             "source": spec.source,
             "license": spec.license,
         }
@@ -107,7 +109,7 @@ class ModelRun:
         advance = self.reporter.start(
             f"{self.model.spec.model}  {cell.task.spec.task}  {place}", len(task.held)
         )
-        if stored is not None and all(stored.get(key) == value for key, value in about.items()):
+        if stored is not None and _is_current(stored, about):
             if cell.condition.weights == "base":
                 self._weights.setdefault(cell.readout, stored["weights"])
             advance(len(task.held))
@@ -124,7 +126,7 @@ class ModelRun:
             "error": [answer.error for answer in reading.answers],
             "marked": [document.marked for document in documents],
         }
-        about |= {"weights": weights, "fitted": reading.fitted}
+        about |= {"weights": weights, "fitted": reading.fitted, "notes": reading.notes}
         write_record(path, reading.scores, columns, about)
         return reading.scores
 
@@ -176,10 +178,20 @@ class ModelRun:
         }
 
     @cached_property
-    def _backend(self) -> Backend:
+    def _backend(self) -> Backend | Remote:
         backend = backends()[self.model.spec.backend].load()
-        loaded: Backend = backend.load(self.model.spec, self.model.folder, self.device, self.dtype)
+        loaded: Backend | Remote = backend.load(
+            self.model.spec, self.model.folder, self.device, self.dtype
+        )
+        if isinstance(loaded, Remote):
+            loaded.keep(self._answers)
         return loaded
+
+    @property
+    def _answers(self) -> Path:
+        """Where a server's answers are kept."""
+        name = self.model.spec.model.replace("/", "--")
+        return self.settings.output / "answers" / f"{name}.jsonl"
 
     @cached_property
     def _tower(self) -> Tower:
@@ -196,6 +208,15 @@ class ModelRun:
                 )
             )
         return Tower.inside(self._backend, twin)
+
+
+def _is_current(stored: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
+    """Tell whether a record was made from the same things and lacks no server's answer.
+
+    What a server failed to answer is asked again; what it did answer is in its journal.
+    """
+    whole = not stored.get("notes", {}).get("unanswered")
+    return whole and all(stored.get(key) == value for key, value in about.items())
 
 
 def _refuse_all_failed(cell: Cell, reading: Reading) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from urllib.parse import urlsplit
 
 from vlmbench.spec._model import ModelSpec, RecordedScores
 from vlmbench.spec._nodes import Keys
@@ -14,6 +16,8 @@ from vlmbench.spec._template import syntax_error, templates, undeclared
 
 BENCH: Keys = ("metadata", "vlmbench")
 IMAGE = "<image>"
+# What a shell takes as a name, and too short to be mistaken for a key.
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ def check_task(spec: TaskSpec) -> Iterator[Finding]:
         _answers(spec),
         _images(spec),
         _regions(spec),
+        _points(spec),
         _probe_regions(spec),
         _probe_splits(spec),
     )
@@ -50,6 +55,7 @@ def check_task(spec: TaskSpec) -> Iterator[Finding]:
 def check_model(spec: ModelSpec) -> Iterator[Finding]:
     """Yield what does not fit together in a model."""
     yield from _wrapper(spec)
+    yield from _server(spec)
     if spec.backend == "recorded":
         if not spec.recorded:
             yield Finding(("recorded",), "`backend: recorded` needs the numbers it stands for")
@@ -94,11 +100,14 @@ def _task_templates(spec: TaskSpec) -> Iterator[Finding]:
 
 
 def _source(spec: TaskSpec) -> Iterator[Finding]:
-    if spec.dataset_path is None and spec.bench.generator is None:
+    bench = spec.bench
+    if spec.dataset_path is None and bench.generator is None and bench.reader is None:
         remedy = "Give `dataset_path` (such as `json`, with `dataset_kwargs: {data_files: ...}`)."
         yield Finding(("dataset_path",), "the task has no data", remedy)
     if spec.test_split is None and spec.validation_split is None:
         yield Finding(("test_split",), "the task has no split to measure on", "Give `test_split`.")
+    if bench.generator is not None and bench.reader is not None:
+        yield Finding((*BENCH, "reader"), "a task is drawn or read, not both: it has a generator")
     if spec.dataset_kwargs.get("trust_remote_code"):
         message = "code that comes with a data set is never run"
         keys: Keys = ("dataset_kwargs", "trust_remote_code")
@@ -186,6 +195,22 @@ def _whole_choices(
         yield Finding(keys, message)
 
 
+def _points(spec: TaskSpec) -> Iterator[Finding]:
+    """Joined coordinates must be asked for, and can only be points."""
+    bench, keys = spec.bench, (*BENCH, "points")
+    if bench.points is None:
+        return
+    if bench.regions is None:
+        yield Finding(keys, "coordinates are joined, but no region uses them", "Add `regions`.")
+    elif not isinstance(bench.regions.choices, PointColumn):
+        yield Finding((*BENCH, "regions", "choices", "kind"), "joined coordinates are points")
+    if bench.points.kind == "vpbench":
+        wanted = {"depth": ("image_1",), "semantic": ("image_1", "image_2")}[bench.points.part]
+        if _image_columns(spec) != wanted:
+            message = f"its images are BLINK's {', '.join(wanted)}, unlike doc_to_image"
+            yield Finding((*keys, "part"), message)
+
+
 def _image_indices(place: RegionSource) -> list[tuple[Keys, int]]:
     """Return every image index of a place, with the key under which it stands."""
     if isinstance(place, WholeImages):
@@ -240,6 +265,11 @@ def _probe_splits(spec: TaskSpec) -> Iterator[Finding]:
     probe, generator = spec.bench.probe, spec.bench.generator
     if probe is None or probe.rule not in ("depth", "linear"):
         return
+    if probe.rule == "depth" and probe.fit_on is not None:
+        if probe.fit_on == spec.task:
+            message = "the task itself; leave `fit_on` out to fit on its own splits"
+            yield Finding((*BENCH, "probe", "fit_on"), message)
+        return
     splits = {"train": spec.training_split, "validation": spec.validation_split}
     for part, split in splits.items():
         key = "training_split" if part == "train" else "validation_split"
@@ -270,6 +300,50 @@ def _wrapper(spec: ModelSpec) -> Iterator[Finding]:
     if spec.prompt.chat_template != "none":
         message = "a wrapper and a chat template exclude each other"
         yield Finding(keys, message, "Add `chat_template: none`.")
+
+
+# Keys of a request that follow from the task and from what is read of the answer.
+_OURS = ("model", "messages", "stream", "n", "logprobs", "top_logprobs")
+
+
+def _server(spec: ModelSpec) -> Iterator[Finding]:
+    """Compare the backend with its server; values that could be keys are never repeated."""
+    server = spec.server
+    if spec.backend != "openai":
+        if server is not None:
+            yield Finding(("server",), f"`backend: {spec.backend}` asks no server")
+        return
+    if server is None:
+        remedy = "Add `server: {base_url: ..., api_key_env: ...}`."
+        yield Finding(("server",), "`backend: openai` needs the server that is asked", remedy)
+        return
+    if spec.prompt.chat_template == "none":
+        message = "the server puts prompts into its own chat template"
+        yield Finding(("prompt", "chat_template"), message, "Leave it out.")
+    yield from _address(server.base_url)
+    if server.api_key_env is not None and not _VARIABLE.fullmatch(server.api_key_env):
+        message = "is no name of an environment variable"
+        remedy = "Give the variable's name, such as OPENAI_API_KEY, never the key itself."
+        yield Finding(("server", "api_key_env"), message, remedy)
+    if server.budget_usd is not None and server.prices is None:
+        message = "a budget can only be kept where prices are known"
+        yield Finding(("server", "budget_usd"), message, "Add `prices: {input: ..., output: ...}`.")
+    for name in _OURS:
+        if name in server.body:
+            yield Finding(("server", "body", name), "is set by the readout", "Leave it out.")
+
+
+def _address(base_url: str) -> Iterator[Finding]:
+    keys: Keys = ("server", "base_url")
+    try:
+        url = urlsplit(base_url)
+    except ValueError:
+        url = urlsplit("")
+    if url.scheme not in ("http", "https") or not url.hostname:
+        yield Finding(keys, "is no http or https address")
+    elif "@" in url.netloc or url.query or url.fragment:
+        message = "holds more than an address; a user, password or query could be a secret"
+        yield Finding(keys, message, "Name a variable with `api_key_env`.")
 
 
 def _recorded(keys: Keys, scores: RecordedScores) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from vlmbench.spec._study import StudySpec
 from vlmbench.spec._task import GroupSpec, TaskSpec
 from vlmbench.spec._template import unknown_columns
 from vlmbench.spec._translate import translate
-from vlmbench.spec._yaml import YamlDocument, read_yaml
+from vlmbench.spec._yaml import YamlDocument, read_text, read_yaml
 from vlmbench.types import Problem, VlmbenchError
 
 Kind = Literal["task", "group", "model", "study"]
@@ -96,6 +96,19 @@ def load_file(path: str | Path) -> Located[AnySpec]:
         VlmbenchError: Every problem of the file, or that it holds no spec.
     """
     document = read_yaml(path)
+    kind = _kind_of(document)
+    if kind is None:
+        raise VlmbenchError(_no_kind(document))
+    return _load(document, kind)
+
+
+def load_text(text: str, path: Path) -> Located[AnySpec]:
+    """Read one spec from YAML that was made rather than found; `path` is where it stands for.
+
+    Raises:
+        VlmbenchError: Every problem of the text, or that it holds no spec.
+    """
+    document = read_text(text, path)
     kind = _kind_of(document)
     if kind is None:
         raise VlmbenchError(_no_kind(document))

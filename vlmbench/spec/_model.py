@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from vlmbench.spec._base import Spec
 from vlmbench.spec._task import Tags
@@ -44,9 +44,10 @@ class Twin(Spec):
     """Absent: the tower inside the VLM's own checkpoint. Else a hub id or folder of a
     standalone vision encoder."""
     revision: str | None = None
-    layer: int
-    """Index into the tower's hidden states that the VLM consumes: 0 is the embedding, -1 the
-    last layer, -2 the one before (LLaVA's choice)."""
+    layer: int | tuple[int, ...] | Literal["final_norm"]
+    """What of the tower the VLM consumes: an index into its hidden states (0 is the embedding,
+    -1 the last block's output, -2 the one before, LLaVA's choice); `final_norm`, the last one
+    after the tower's final norm; or several indices, whose states are concatenated."""
     pooled: Literal["cls", "mean"] = "cls"
     """One vector an image: the CLS token, or the mean of the patch tokens (no CLS)."""
     letterbox: int | None = Field(default=None, ge=16)
@@ -62,6 +63,43 @@ class Needs(Spec):
 
     memory_gb: float | None = Field(default=None, gt=0)
     """GiB of device memory for the weights in `dtype`, with room for a batch."""
+
+
+class Prices(Spec):
+    """What a server charges, as its price list says."""
+
+    input: float = Field(ge=0)
+    """USD per million prompt tokens."""
+    output: float = Field(ge=0)
+    """USD per million completion tokens."""
+    image_tokens: int = Field(default=2048, ge=1)
+    """Most prompt tokens an image is billed as. Set aside with every request until its true
+    usage is known, so that a budget is not exceeded by requests under way."""
+
+
+class Server(Spec):
+    """An OpenAI-compatible server and how it may be used."""
+
+    base_url: str
+    """Address up to, and without, `/chat/completions`."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key. The key itself stands nowhere."""
+    concurrency: int = Field(default=8, ge=1, le=256)
+    """Requests under way at once."""
+    timeout_s: float = Field(default=120.0, gt=0)
+    """Seconds after which a request is given up and tried again."""
+    retries: int = Field(default=6, ge=0)
+    """Further tries after 408, 429, 5xx, timeouts and broken connections."""
+    logprobs: Literal["auto", "never"] = "auto"
+    """`auto`: multiple choice is read from the likelihoods of the answer's first token where the
+    server lists every choice of every document, and from the generated text otherwise. `never`:
+    always from the text."""
+    budget_usd: float | None = Field(default=None, gt=0)
+    """Most USD that one run folder may spend; needs `prices`."""
+    prices: Prices | None = None
+    body: dict[str, JsonValue] = Field(default_factory=dict)
+    """Further keys of every request, as the server documents them (`reasoning_effort: none`). A
+    key set to null is left out of the request (`temperature: null`)."""
 
 
 class RecordedScores(Spec):
@@ -103,6 +141,9 @@ class ModelSpec(Spec):
     prompt: Prompting = Prompting()
     image: ImagePolicy = ImagePolicy()
     twin: Twin | None = None
+    server: Server | None = None
+    """For `backend: openai`: where it is asked. `checkpoint` is then the name that the server
+    knows the model by."""
     recorded: tuple[RecordedScores, ...] = ()
     """For `backend: recorded`: numbers measured elsewhere."""
     source: str | None = None

@@ -193,9 +193,11 @@ def _syntax_problem(path: Path, error: Exception) -> Problem:
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     context = getattr(error, "context", None)
+    if mark is not None:  # at the end of a file the parser points past the last line
+        lines = len(path.read_bytes().split(b"\n"))
     return Problem(
         file=shown(path),
-        line=mark.line + 1 if mark else None,
+        line=min(mark.line + 1, lines) if mark else None,
         column=mark.column + 1 if mark else None,
         message=f"is not valid YAML: {what}" + (f" ({context})" if context else ""),
         remedy="Text with `: ` or ` #`, or that starts with `{`, `[`, `%`, `@`, `*`, `&` or `!`, "

@@ -34,6 +34,9 @@ class BoxColumn(Spec):
     """Which of the task's images the boxes lie in, counted from 0."""
     column: str
     """Column that holds [x0, y0, x1, y1] (reference) or a list of them (choices)."""
+    clip: bool = False
+    """Cut boxes at the edges of their image, for data whose boxes reach beyond; a box wholly
+    outside is refused all the same."""
 
 
 class WholeImages(Spec):
@@ -54,6 +57,9 @@ class Regions(Spec):
     """Where the question starts: the REF point or the reference image."""
     choices: RegionSource
     """One region per choice, in the order of `doc_to_choice`."""
+    missing: Literal["refuse", "skip"] = "refuse"
+    """What to do with a document whose columns are null: `refuse` the data, or `skip` the
+    document in the encoder readout, where it then counts as failed."""
 
 
 class KeypointProbe(Spec):
@@ -69,6 +75,9 @@ class DepthProbe(Spec):
     depth_column: str
     """Column of the training and validation splits with the depth map of image 0: a 16-bit
     image in millimetres, 0 where depth is unknown."""
+    fit_on: str | None = None
+    """Name of the task whose training and validation splits the decoder is fitted on, for tasks
+    that come without depth maps; the task's own where absent."""
     answer: Literal["nearest", "farthest"] = "nearest"
     """Which region the question asks for."""
 
@@ -121,6 +130,44 @@ class Generator(Spec):
     """Parameters of the world, such as its difficulty; each world refuses what it lacks."""
 
 
+class Reader(Spec):
+    """Published data on disk, read in its own layout."""
+
+    layout: Literal["spair71k", "hpatches", "funkpoint", "nyuv2", "da2k"]
+    """The layout; docs/data.md says what each looks like and how to get the data."""
+    root: str | None = None
+    """Folder of the unpacked data. Relative ones start at `$VLMBENCH_DATA`; absent: the name
+    under which the archive unpacks, there."""
+    documents: int | None = Field(default=300, ge=1)
+    """Most documents drawn for the test split; null for all there are."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of which documents, which points and which letters."""
+
+
+class MarkerPoints(Spec):
+    """Coordinates recovered from drawn markers by `vlmbench annotate`."""
+
+    kind: Literal["markers"]
+    file: str
+    """JSONL with one marker a row (`doc_id`, `image`, `label`, `x`, `y`, `confidence`); relative
+    ones start at `$VLMBENCH_DATA/annotations`."""
+    min_confidence: float = Field(default=0.5, ge=0, le=1)
+    """A less certain marker counts as not found."""
+
+
+class VpBenchPoints(Spec):
+    """Coordinates and unmarked images that VPBench publishes for BLINK documents."""
+
+    kind: Literal["vpbench"]
+    part: Literal["depth", "semantic"]
+    """Which of BLINK's tasks."""
+    root: str = "longlian/VPBench"
+    """Folder of the downloaded repository; relative ones start at `$VLMBENCH_DATA`."""
+
+
+Points = Annotated[MarkerPoints | VpBenchPoints, Field(discriminator="kind")]
+
+
 class Source(Spec):
     """Where a task comes from, and in what it deviates from there."""
 
@@ -142,6 +189,11 @@ class VlmbenchTask(Spec):
     """Column with a unique document id; row numbers where absent."""
     generator: Generator | None = None
     """Draws the data instead of loading `dataset_path`."""
+    reader: Reader | None = None
+    """Reads the data from a published layout instead of loading `dataset_path`."""
+    points: Points | None = None
+    """Joins coordinates that the data lacks, as the columns `points_reference` and
+    `points_choices`; VPBench brings `unmarked_1` (and `unmarked_2`) too."""
     encoder_images: tuple[str, ...] | None = None
     """Columns of the same images as `doc_to_image`, without drawn markers. Where absent the
     encoder sees the marked images, and the record says so."""
@@ -238,8 +290,6 @@ class TaskSpec(Spec):
     """Index of the right choice: a column, or Jinja that renders a number."""
     target_delimiter: str = " "
     """Put between prompt and choice where no chat template is used."""
-    gen_prefix: str | None = None
-    """Jinja that starts the model's answer."""
     generation_kwargs: GenerationKwargs | None = None
     filter_list: tuple[FilterPipeline, ...] | None = None
     """lm-eval filters for generated text; the first pipeline decides."""

@@ -91,7 +91,6 @@ def templates(spec: TaskSpec) -> dict[str, str]:
         "doc_to_choice": spec.doc_to_choice,
         "doc_to_target": spec.doc_to_target,
         "description": spec.description,
-        "gen_prefix": spec.gen_prefix,
     }
     return {name: text for name, text in fields.items() if isinstance(text, str)}
 
@@ -148,13 +147,6 @@ def doc_text(spec: TaskSpec, row: Row) -> str:
 def doc_description(spec: TaskSpec, row: Row) -> str:
     """Return what stands before the question."""
     return _column_or_template(spec.description, row, "description")
-
-
-def doc_prefix(spec: TaskSpec, row: Row) -> str | None:
-    """Return how the model's answer starts, or None."""
-    return (
-        None if spec.gen_prefix is None else _column_or_template(spec.gen_prefix, row, "gen_prefix")
-    )
 
 
 def doc_choices(spec: TaskSpec, row: Row) -> tuple[str, ...]:

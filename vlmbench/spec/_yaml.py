@@ -8,6 +8,7 @@ a blind variant need not repeat what it shares.
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -76,6 +77,15 @@ def read_yaml(path: str | Path) -> YamlDocument:
     if problems or root is None:
         raise VlmbenchError(problems)
     return YamlDocument(path=path, data=construct(root), included=tuple(included), root=root)
+
+
+def read_text(text: str, path: Path) -> YamlDocument:
+    """Parse YAML that was made rather than found; marks name `path`."""
+    stream = io.BytesIO(text.encode())
+    stream.name = shown(path)  # type: ignore[attr-defined]  # marks take their file name from it
+    root = yaml.compose(stream, Loader=yaml.SafeLoader)
+    assert isinstance(root, yaml.MappingNode)
+    return YamlDocument(path=path, data=construct(root), included=(), root=root)
 
 
 def _load(

@@ -2,7 +2,13 @@
 
 from vlmbench.tasks._conditions import apply_condition
 from vlmbench.tasks._data import Role, open_split, split_name
-from vlmbench.tasks._documents import Documents, FitSplits, check_documents, load_documents
+from vlmbench.tasks._documents import (
+    Documents,
+    FitSplits,
+    check_documents,
+    load_documents,
+    require_regions,
+)
 
 __all__ = [
     "Documents",
@@ -12,5 +18,6 @@ __all__ = [
     "check_documents",
     "load_documents",
     "open_split",
+    "require_regions",
     "split_name",
 ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vlmbench.spec import Located, TaskSpec
+from vlmbench.tasks import worlds
+from vlmbench.tasks.sources import add_points, hub_copy, hub_remedy, read_source
 from vlmbench.types import VlmbenchError
 
 if TYPE_CHECKING:
@@ -46,17 +49,47 @@ def open_split(task: Located[TaskSpec], role: Role, data_root: Path) -> Dataset:
         raise VlmbenchError(task.problem("task", f"the task has no {role} split"))
     generator = task.spec.bench.generator
     if generator is not None:
-        from vlmbench.tasks import worlds
-
-        worlds.build(generator, root=data_root)
+        worlds.build(generator, root=data_root, splits=[name], processes=_processes())
         dataset = worlds.load(generator, name, root=data_root)
+    elif task.spec.bench.reader is not None:
+        dataset = _read(task, name)
     else:
         dataset = _load(task, name)
     if len(dataset) == 0:
         raise VlmbenchError(
             task.problem("dataset_path", f"split {name!r} holds no documents", "Check the files.")
         )
-    return _undecoded(dataset)
+    dataset = _undecoded(dataset)
+    return add_points(task, dataset, document_ids(task.spec, name, dataset))
+
+
+def _processes() -> int:
+    """Return how many processes draw at once: the cores this process may use, at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(cores or 1, 8)
+
+
+def document_ids(spec: TaskSpec, split: str, dataset: Dataset) -> list[str]:
+    """Return the documents' ids: those of `id_column`, else numbered within the split."""
+    column = spec.bench.id_column
+    if column is None or column not in dataset.column_names:
+        return [f"{split}-{index}" for index in range(len(dataset))]
+    return [str(value) for value in dataset[column]]
+
+
+def _read(task: Located[TaskSpec], name: str) -> Dataset:
+    assert task.spec.bench.reader is not None, "called for tasks with a reader"
+    try:
+        return read_source(task.spec.bench.reader, name)
+    except VlmbenchError as error:
+        raise VlmbenchError(
+            [
+                problem
+                if problem.file
+                else task.problem("metadata.vlmbench.reader", problem.message, problem.remedy)
+                for problem in error.problems
+            ]
+        ) from error
 
 
 def _load(task: Located[TaskSpec], name: str) -> Dataset:
@@ -71,9 +104,13 @@ def _load(task: Located[TaskSpec], name: str) -> Dataset:
                 "Give one.",
             )
         )
+    copy = hub_copy(spec.dataset_path)
     try:
         return datasets.load_dataset(
-            spec.dataset_path, spec.dataset_name, split=name, **resolved_kwargs(task)
+            spec.dataset_path if copy is None else str(copy),
+            spec.dataset_name,
+            split=name,
+            **resolved_kwargs(task),
         )
     except StopIteration as error:  # what datasets makes of an empty JSON file
         raise VlmbenchError(
@@ -85,10 +122,19 @@ def _load(task: Located[TaskSpec], name: str) -> Dataset:
             task.problem(
                 "dataset_path",
                 f"cannot load split {name!r} of {spec.dataset_path!r}: {reason}",
-                "Local files are looked up from the folder of the task's YAML; hub data must be "
-                "downloaded or downloadable (HF_HUB_OFFLINE unset).",
+                _remedy(spec.dataset_path),
             )
         ) from error
+
+
+def _remedy(dataset_path: str) -> str:
+    """Return how to get data that did not load."""
+    if dataset_path.count("/") == 1 and not dataset_path.startswith("."):
+        return (
+            f"Without network (or with HF_HUB_OFFLINE set), download it first:\n    "
+            f"{hub_remedy(dataset_path)}"
+        )
+    return "Local files are looked up from the folder of the task's YAML."
 
 
 def resolved_kwargs(task: Located[TaskSpec]) -> dict[str, Any]:
@@ -124,12 +170,11 @@ def image_folder(task: Located[TaskSpec], role: Role) -> Path:
 
 def _undecoded(dataset: Dataset) -> Dataset:
     """Return the data set with every image column giving file bytes instead of pixels."""
-    from datasets import Features, Image, List
+    from datasets import Image, List
 
-    features = dict(dataset.features)
-    for column, feature in features.items():
+    for column, feature in dataset.features.items():
         if isinstance(feature, Image):
-            features[column] = Image(decode=False)
+            dataset = dataset.cast_column(column, Image(decode=False))
         elif isinstance(feature, List) and isinstance(feature.feature, Image):
-            features[column] = List(Image(decode=False))
-    return dataset.cast(Features(features))
+            dataset = dataset.cast_column(column, List(Image(decode=False)))
+    return dataset

@@ -9,9 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmbench.spec import Located, TaskSpec, check_columns, doc_choices, doc_target, doc_text
+from vlmbench.spec import (
+    BoxColumn,
+    Located,
+    Regions,
+    TaskSpec,
+    WholeImages,
+    check_columns,
+    doc_choices,
+    doc_target,
+    doc_text,
+)
+from vlmbench.tasks import worlds
 from vlmbench.tasks._data import Role, image_folder, open_split, split_name
 from vlmbench.tasks._regions import document_regions
+from vlmbench.tasks.sources import describe_source, points_remedy
 from vlmbench.types import Document, EncodedImage, Problem, VlmbenchError
 
 if TYPE_CHECKING:
@@ -53,9 +65,9 @@ class Documents:
         """What the rows come from: a world's fingerprint, or the data set's path and name."""
         spec = self.task.spec
         if spec.bench.generator is not None:
-            from vlmbench.tasks import worlds
-
             return worlds.fingerprint(spec.bench.generator)
+        if spec.bench.reader is not None:
+            return describe_source(spec.bench.reader)
         return ":".join(part for part in (spec.dataset_path, spec.dataset_name) if part)
 
     def prompt(self, document: Document) -> str:
@@ -124,6 +136,24 @@ def check_documents(documents: Documents) -> str:
     if problems:
         raise VlmbenchError(problems)
     return digest.hexdigest()
+
+
+def require_regions(documents: Documents, held: Sequence[Document]) -> None:
+    """Raise VlmbenchError, with how to get them, if not one document's regions are known.
+
+    That single ones are missing is no error where the task says `missing: skip`.
+    """
+    regions = documents.task.spec.bench.regions
+    if regions is None or any(document.candidates for document in held):
+        return
+    raise VlmbenchError(
+        documents.task.problem(
+            "metadata.vlmbench.regions",
+            f"no document of {documents.task.spec.task!r} has coordinates, so its encoder cannot "
+            "be asked",
+            points_remedy(documents.task),
+        )
+    )
 
 
 def _content(documents: Documents, document: Document) -> bytes:
@@ -245,12 +275,13 @@ def make_document(
     try:
         choices = doc_choices(spec, plain)
         gold = doc_target(spec, plain)
-        reference, candidates = document_regions(spec, plain, len(choices), len(images))
+        sizes = [image.size for image in unmarked] if _clips(bench.regions) else []
+        reference, candidates = document_regions(spec, plain, len(choices), len(images), sizes)
         return Document(
             doc_id=doc_id,
             images=images,
             encoder_images=unmarked,
-            marked=columns is None and bench.regions is not None,
+            marked=columns is None and _has_markers(bench.regions),
             choices=choices,
             gold=gold,
             reference=reference,
@@ -266,6 +297,17 @@ def make_document(
         ) from error
     except ValueError as error:
         raise VlmbenchError(where.problem(str(error), field="metadata.vlmbench")) from error
+
+
+def _clips(regions: Regions | None) -> bool:
+    """Tell whether a region is cut at the edges of its image, which must be opened for that."""
+    places = () if regions is None else (regions.reference, regions.choices)
+    return any(isinstance(place, BoxColumn) and place.clip for place in places)
+
+
+def _has_markers(regions: Regions | None) -> bool:
+    """Tell whether a question that is about these regions must have them drawn in its images."""
+    return regions is not None and not isinstance(regions.choices, WholeImages)
 
 
 def _is_image(value: Any) -> bool:

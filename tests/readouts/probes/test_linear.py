@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from vlmbench.readouts.probes import Frame, ImageFeatures, LinearHead, pooled
 from vlmbench.readouts.probes._linear import C_GRID
-from vlmbench.types import Document, EncodedImage, VlmbenchError
+from vlmbench.types import Document, EncodedImage, Region, VlmbenchError
 
 FRAME = Frame.letterbox((16, 16), side=16, patch=8)
 CLASSES = ("cube", "cone", "ball", "torus")
@@ -110,6 +112,18 @@ def test_permuted_choices_permute_scores():
     document, features = example(0, "cube", CENTRES[0])
     moved, _ = example(0, "cube", CENTRES[0], shapes=list(CLASSES[::-1]))
     np.testing.assert_array_equal(head.score(moved, features), head.score(document, features)[::-1])
+
+
+def test_the_image_asked_about_is_the_references():
+    head = HEAD.fit(split(80, 1), split(40, 2))
+    (document, first), (_, second) = split(2, 3)
+    images = (EncodedImage(b""),) * 2
+    both = replace(document, images=images, encoder_images=images)
+    about_second = replace(both, reference=Region(image=1, kind="image"))
+    expected = [head.score(document, features) for features in (first, second)]
+    assert not np.array_equal(*expected)
+    np.testing.assert_array_equal(head.score(both, first + second), expected[0])
+    np.testing.assert_array_equal(head.score(about_second, first + second), expected[1])
 
 
 def test_unseen_class_is_an_error():

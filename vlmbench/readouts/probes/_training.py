@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -148,6 +149,29 @@ def evaluate(
     return mean_metrics(parts)
 
 
+def _train_epoch(
+    network: DptNetwork,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    *,
+    recipe: DptRecipe,
+    depth_range: tuple[float, float],
+    after_step: Callable[[], None],
+) -> float:
+    """Take one step per batch and return the mean loss."""
+    losses = []
+    for tokens, depth in batches:
+        loss = depth_loss(network(tokens), depth, _known(depth, depth_range), recipe)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.detach())
+        after_step()
+    return float(torch.stack(losses).double().mean())
+
+
 def train_network(
     network: DptNetwork,
     train: Sequence[DepthExample],
@@ -170,24 +194,21 @@ def train_network(
     )
     history: list[EpochMetrics] = []
     best: dict[str, Tensor] = {}
-    done = 0
+    done = itertools.count(1)
     for epoch in range(1, recipe.epochs + 1):
         order = rng.permutation(len(train)).tolist()
-        losses = []
-        for tokens, depth in _batches(train, order, recipe.batch_size, network.bins.device):
-            loss = depth_loss(network(tokens), depth, _known(depth, depth_range), recipe)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.detach())
-            done += 1
-            if progress is not None:
-                progress(done, steps)
+        mean_loss = _train_epoch(
+            network,
+            _batches(train, order, recipe.batch_size, network.bins.device),
+            optimizer,
+            schedule,
+            recipe=recipe,
+            depth_range=depth_range,
+            after_step=lambda: progress(next(done), steps) if progress else None,
+        )
         judged = evaluate(
             network, validation, batch_size=recipe.batch_size, depth_range=depth_range
         )
-        mean_loss = float(torch.stack(losses).double().mean())
         if not math.isfinite(mean_loss) or not math.isfinite(judged.abs_rel):
             raise VlmbenchError(f"the depth head diverged in epoch {epoch} (loss {mean_loss})")
         if all(judged.abs_rel < past.validation.abs_rel for past in history):

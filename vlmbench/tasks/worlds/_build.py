@@ -11,11 +11,11 @@ import io
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from importlib import metadata
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from zlib import crc32
@@ -33,13 +33,12 @@ if TYPE_CHECKING:
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
-Progress = Callable[[int, int], None]
-"""Called with documents done and documents in all."""
+Progress = Callable[[int], None]
+"""Called with the number of documents drawn since the last call."""
 
 _CHUNK = 25
 # Whatever can change a pixel or its encoding.
 _LIBRARIES = ("embreex", "numpy", "pillow", "scipy")
-_DIGEST = "digest.json"
 
 
 def world_of(generator: Generator) -> World:
@@ -81,6 +80,12 @@ def fingerprint(generator: Generator) -> str:
 def folder(generator: Generator, root: Path) -> Path:
     """Return where the data of a generator stands, built or not."""
     return root / f"{generator.world}-{fingerprint(generator)}"
+
+
+def is_built(generator: Generator, *, root: Path) -> bool:
+    """Return whether every split of a generator is there."""
+    place = folder(generator, root)
+    return all(_record(place, s).is_file() for s in SPLITS if getattr(generator, s))
 
 
 def drawn_row(
@@ -132,6 +137,9 @@ def _encoded(world: World, row: Row) -> Row:
             stored[name] = {"bytes": _blank(), "path": None}
         elif column in {"image", "depth"}:
             stored[name] = {"bytes": _png(row[name]), "path": None}
+        elif column in {"point", "points"}:
+            # Drawn in continuous coordinates; stored points name pixels, as data sets do.
+            stored[name] = (np.asarray(row[name], dtype=float) - 0.5).tolist()
         else:
             stored[name] = row[name]
     return stored
@@ -172,77 +180,77 @@ def _chunk(generator: Generator, split: Split, start: int) -> list[Row]:
     ]
 
 
-def _rows(generator: Generator, processes: int) -> Iterator[tuple[Split, list[Row]]]:
-    """Yield every chunk of every split, in order."""
-    jobs = [
-        (split, start) for split in SPLITS for start in range(0, getattr(generator, split), _CHUNK)
-    ]
+def _rows(generator: Generator, split: Split, processes: int) -> Iterator[list[Row]]:
+    """Yield the chunks of a split, in order."""
+    starts = range(0, getattr(generator, split), _CHUNK)
     if processes <= 1:
-        for split, start in jobs:
-            yield split, _chunk(generator, split, start)
+        for start in starts:
+            yield _chunk(generator, split, start)
         return
-    with ProcessPoolExecutor(processes) as pool:
-        waiting = [pool.submit(_chunk, generator, split, start) for split, start in jobs]
-        for (split, _), future in zip(jobs, waiting, strict=True):
-            yield split, future.result()
+    # Fresh processes: forking one that runs torch's threads can hang.
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(_chunk, generator, split, start) for start in starts]
+        for future in waiting:
+            yield future.result()
 
 
 def build(
-    generator: Generator, *, root: Path, processes: int = 1, progress: Progress | None = None
+    generator: Generator,
+    *,
+    root: Path,
+    splits: Sequence[Split] = SPLITS,
+    processes: int = 1,
+    progress: Progress | None = None,
 ) -> Path:
-    """Build every split that is not there yet; return the folder they stand in.
+    """Build the splits that are not there yet; return the folder they stand in.
 
-    The folder appears whole or not at all. Beside the splits it holds the digest of all values.
+    A split appears whole or not at all; beside it stands a record with the digest of its values.
 
     Args:
         generator: What to draw.
         root: Folder of all built data.
+        splits: Which splits; those without documents are passed over.
         processes: Processes to draw with; the bytes are the same for any number.
-        progress: Told how far it is.
+        progress: Told how many more documents are drawn.
     """
     world_of(generator)
     place = folder(generator, root)
-    if (place / _DIGEST).is_file():
-        return place
-    root.mkdir(parents=True, exist_ok=True)
-    half = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=root))
-    try:
-        _write(generator, half, processes, progress)
-        try:
-            half.rename(place)
-        except OSError:
-            # Somebody else finished the same data first, which is as good.
-            if not (place / _DIGEST).is_file():
-                raise
-    finally:
-        shutil.rmtree(half, ignore_errors=True)
+    missing = [s for s in splits if getattr(generator, s) and not _record(place, s).is_file()]
+    if missing:
+        place.mkdir(parents=True, exist_ok=True)
+    for split in missing:
+        rows: list[Row] = []
+        for some in _rows(generator, split, processes):
+            rows += some
+            if progress is not None:
+                progress(len(some))
+        _write(generator, split, rows, place)
     return place
 
 
-def _write(generator: Generator, place: Path, processes: int, progress: Progress | None) -> None:
-    """Draw all splits into `place`."""
-    from datasets import Dataset
+def _record(place: Path, split: Split) -> Path:
+    """Where the record of a split stands; it is written last."""
+    return place / f"{split}.json"
 
-    world = WORLDS[generator.world]
-    split_rows: dict[Split, list[Row]] = {split: [] for split in SPLITS}
-    total = sum(getattr(generator, split) for split in SPLITS)
-    done = 0
-    for split, rows in _rows(generator, processes):
-        split_rows[split] += rows
-        done += len(rows)
-        if progress is not None:
-            progress(done, total)
-    for split, rows in split_rows.items():
-        if rows:
-            table = Dataset.from_list(rows, features=features(world), split=split)
-            table.to_parquet(place / f"{split}.parquet")
-    summary = {
+
+def _write(generator: Generator, split: Split, rows: list[Row], place: Path) -> None:
+    """Write a split and then its record, each under another name first."""
+    from datasets import Dataset
+    from pyarrow import parquet
+
+    record = {
         "generator": generator.model_dump(mode="json"),
         "libraries": {name: metadata.version(name) for name in _LIBRARIES},
-        "documents": {split: len(rows) for split, rows in split_rows.items()},
-        "sha256": {split: content_digest(rows) for split, rows in split_rows.items()},
+        "documents": len(rows),
+        "sha256": content_digest(rows),
     }
-    (place / _DIGEST).write_text(json.dumps(summary, indent=2) + "\n")
+    # Not `to_parquet`, which draws a progress bar of its own.
+    table = Dataset.from_list(rows, features=features(WORLDS[generator.world])).data.table
+    half = place / f".{split}.{os.getpid()}"
+    parquet.write_table(table, half)
+    half.replace(place / f"{split}.parquet")
+    half.write_text(json.dumps(record, indent=2) + "\n")
+    half.replace(_record(place, split))
 
 
 def content_digest(rows: list[Row]) -> str:
@@ -258,30 +266,31 @@ def content_digest(rows: list[Row]) -> str:
 def load(generator: Generator, split: Split, root: Path) -> datasets.Dataset:
     """Return one split of built data; raises VlmbenchError if it is not built or empty."""
     from datasets import Dataset
+    from pyarrow import parquet
 
-    path = folder(generator, root) / f"{split}.parquet"
-    if not path.is_file():
-        built = (path.parent / _DIGEST).is_file()
+    place = folder(generator, root)
+    path = place / f"{split}.parquet"
+    if not _record(place, split).is_file():
+        remedy = (
+            "Build it first: `vlmbench data build`."
+            if getattr(generator, split)
+            else f"Its generator draws none: raise `metadata.vlmbench.generator.{split}`."
+        )
         raise VlmbenchError(
             Problem(
                 file=str(path),
                 message=f"world {generator.world!r} has no {split} split here",
-                remedy=(
-                    f"Its generator draws no {split} documents: raise "
-                    f"`metadata.vlmbench.generator.{split}`."
-                    if built
-                    else "Build it first: `vlmbench data build`."
-                ),
+                remedy=remedy,
             )
         )
-    cache = path.parent / "cache"
-    return Dataset.from_parquet(str(path), cache_dir=str(cache))
+    # The Arrow schema in the file carries the features; nothing is converted or cached.
+    return Dataset(parquet.read_table(path), fingerprint=f"{path.parent.name}-{split}")
 
 
 def export(generator: Generator, dest: Path, *, root: Path) -> Path:
     """Copy built splits to `dest` as `train.parquet` and so on, for other harnesses."""
     place = folder(generator, root)
-    if not (place / _DIGEST).is_file():
+    if not is_built(generator, root=root):
         raise VlmbenchError(f"{place} is not built; run `vlmbench data build` first")
     dest.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:

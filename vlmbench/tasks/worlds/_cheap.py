@@ -43,7 +43,7 @@ def central_point(row: Mapping[str, Any]) -> Floats | None:
     if points is None:
         return None
     height, width = _pixels(row, 1).shape[:2]
-    return -np.hypot(points[:, 0] - width / 2, points[:, 1] - height / 2)
+    return np.asarray(-np.hypot(points[:, 0] - width / 2, points[:, 1] - height / 2))
 
 
 def nearest_position(row: Mapping[str, Any]) -> Floats | None:
@@ -51,7 +51,7 @@ def nearest_position(row: Mapping[str, Any]) -> Floats | None:
     points = _points(row)
     if points is None or "reference" not in row:
         return None
-    return -np.hypot(*(points - np.asarray(row["reference"], float)).T)
+    return np.asarray(-np.hypot(*(points - np.asarray(row["reference"], float)).T))
 
 
 def longest_choice(row: Mapping[str, Any]) -> Floats:
@@ -82,7 +82,7 @@ def patch_colour(row: Mapping[str, Any]) -> Floats | None:
     reference = _patch(_pixels(row, 1), row["reference"]).mean(axis=(0, 1))
     second = _pixels(row, 2)
     means = np.array([_patch(second, point).mean(axis=(0, 1)) for point in points])
-    return -np.abs(means - reference).sum(axis=1)
+    return np.asarray(-np.abs(means - reference).sum(axis=1))
 
 
 def colour_histogram(row: Mapping[str, Any]) -> Floats | None:
@@ -91,7 +91,7 @@ def colour_histogram(row: Mapping[str, Any]) -> Floats | None:
     With as many images as choices, the one least like the others scores highest (odd one out);
     with one more, the choice most like the first image does (reference).
     """
-    return _whole_images(row, lambda image: _histogram(image))
+    return _whole_images(row, _histogram)
 
 
 def thumbnail(row: Mapping[str, Any]) -> Floats | None:
@@ -107,7 +107,7 @@ def _whole_images(row: Mapping[str, Any], describe: Callable[[Floats], Floats]) 
         return None
     found = np.stack([describe(_pixels(row, i + 1)) for i in range(count)])
     apart = np.abs(found[:, None] - found[None]).sum(axis=2)
-    return apart.sum(axis=1) if count == choices else -apart[0, 1:]
+    return np.asarray(apart.sum(axis=1) if count == choices else -apart[0, 1:])
 
 
 def _patch(image: Floats, point: Any) -> Floats:
@@ -128,14 +128,14 @@ def _histogram(image: Floats) -> Floats:
     """Shares of pixels in each of 4 x 4 x 4 colour bins."""
     bins = np.minimum(image // (256 / _BINS), _BINS - 1).astype(int)
     flat = (bins[..., 0] * _BINS + bins[..., 1]) * _BINS + bins[..., 2]
-    return np.bincount(flat.ravel(), minlength=_BINS**3) / flat.size
+    return np.asarray(np.bincount(flat.ravel(), minlength=_BINS**3) / flat.size)
 
 
 def _thumbnail(image: Floats) -> Floats:
     """(192,) mean colours of an 8 x 8 grid."""
     height, width = (side // 8 * 8 for side in image.shape[:2])
     blocks = image[:height, :width].reshape(8, height // 8, 8, width // 8, 3)
-    return blocks.mean(axis=(1, 3)).ravel() / 255
+    return np.asarray(blocks.mean(axis=(1, 3)).ravel() / 255)
 
 
 CHEAP_RULES: Mapping[str, Rule] = MappingProxyType(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from vlmbench.tasks.worlds._markers import draw_markers
 from vlmbench.tasks.worlds._place import facing, inner_point, listed, portrait
 from vlmbench.tasks.worlds._scene import COLOURS, FRONTAL, random_scene, random_thing
 from vlmbench.tasks.worlds._shapes import CATEGORIES
-from vlmbench.tasks.worlds._world import ATTEMPTS, Draw, Row, Stuck, World
+from vlmbench.tasks.worlds._world import ATTEMPTS, Draw, Row, StuckError, World
 
 NAMES: dict[str, tuple[str, ...]] = {"shape": CATEGORIES, "colour": tuple(COLOURS)}
 """Attribute to every name it can have."""
@@ -43,6 +44,9 @@ def _naming(draw: Draw) -> Row:
     attribute = ("shape", "colour")[draw.variant]
     thing = random_thing(draw.rng, scale=(0.85, 1.0))
     scene = portrait(draw.rng, thing)
+    # Cubes and tall things would not fit otherwise.
+    camera = replace(scene.camera, distance=scene.camera.distance * 1.2)
+    scene = replace(scene, camera=camera)
     if thing.category in FRONTAL:
         scene = facing(scene, float(draw.rng.uniform(-0.9, 0.9)))
     right = thing.category if attribute == "shape" else thing.colour
@@ -86,7 +90,7 @@ def _pointing(draw: Draw) -> Row:
             "unmarked_1": image.rgb,
             "point": listed(np.array([point]))[0],
         }
-    raise Stuck("pointing: no scene fits")
+    raise StuckError("pointing: no scene fits")
 
 
 NAMING = World(

@@ -1,7 +1,8 @@
 """Depth: which of two marked points is nearer to the camera?
 
-Things stand on the floor or on plinths of any height, so that neither height in the image nor
-size says which is nearer; where a plinth meets the floor does, and so do overlap and shadow.
+Where the two things show in the image and how large they look is drawn before which of them is
+the nearer; then each is set at its depth upon a pole that reaches the floor. So neither height
+in the image nor apparent size tells: the pole's foot, overlap and shadow do.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 from vlmbench.tasks.worlds._markers import draw_markers
 from vlmbench.tasks.worlds._mesh import Floats
-from vlmbench.tasks.worlds._place import inner_point, listed, nearest_apart
+from vlmbench.tasks.worlds._place import inner_point, listed
 from vlmbench.tasks.worlds._scene import (
     Camera,
     Scene,
@@ -24,110 +25,121 @@ from vlmbench.tasks.worlds._scene import (
     random_thing,
     vector,
 )
-from vlmbench.tasks.worlds._world import ATTEMPTS, Draw, Row, Stuck, World
+from vlmbench.tasks.worlds._shapes import solid
+from vlmbench.tasks.worlds._world import ATTEMPTS, SIZE, Draw, Row, StuckError, World
 
 QUESTION = (
     "Two points are circled on the image, labeled by A and B. Which point is closer to the camera?"
 )
 
 
-def _plinth(rng: np.random.Generator, at: tuple[float, float], width: float, height: float) -> Thing:
-    """A grey column of the given width and height in metres."""
+_MARKED = 2  # the first two things of a scene carry the markers
+
+
+def _camera(rng: np.random.Generator) -> Camera:
+    """A camera high enough that things low in the image stay above the floor at any depth."""
+    elevation = float(rng.uniform(0.25, 0.4))
+    distance = 3.2
+    lowest = np.sin(elevation) + 0.19 * np.cos(elevation)  # fall per metre of depth, at y = 72
+    height = float(rng.uniform(0.3, 0.6) + 4.4 * lowest)
+    return Camera(
+        target=(0.0, 0.0, height - distance * float(np.sin(elevation))),
+        distance=distance,
+        azimuth=float(rng.uniform(-np.pi, np.pi)),
+        elevation=elevation,
+        field_of_view=0.74,
+    )
+
+
+def _standing(
+    rng: np.random.Generator, camera: Camera, pixel: Floats, depth: float, extent: float
+) -> tuple[Thing, Thing]:
+    """Return a thing that shows at a pixel and depth with an extent in pixels, and its pole."""
+    span = 2 * np.tan(camera.field_of_view / 2) / SIZE  # metres per pixel at a depth of one metre
+    thing = random_thing(rng, azimuth=camera.azimuth)
+    scale = float(extent * span * depth)
+    right, down, forward = camera.axes
+    offset = (pixel - SIZE / 2) * span
+    centre = camera.origin + depth * (forward + offset[0] * right + offset[1] * down)
+    tall = float(solid(thing.category, thing.shape).triangles[..., 2].max())
+    base = max(float(centre[2]) - tall * scale / 2, 0.05)
+    at = (float(centre[0]), float(centre[1]), base)
     grey = np.clip(rng.uniform(0.4, 0.8) + rng.normal(0, 0.02, 3), 0, 1)
-    return Thing(
+    width = 0.35 * scale
+    pole = Thing(
         category="plinth",
         colour="white",
         surface=Surface(texture="plain", rgb=vector(grey), second=vector(grey)),
-        shape=(width, height, 0.0, 0.0),
-        position=(*at, 0.0),
-        scale=max(width, height),
+        shape=(width, base, 0.0, 0.0),
+        position=(at[0], at[1], 0.0),
+        scale=max(width, base),
     )
+    return replace(thing, position=at, scale=scale), pole
 
 
-def _scene(rng: np.random.Generator) -> tuple[Scene, int]:
-    """Draw a scene; return it and how many of its things may be marked (they come first)."""
-    azimuth = float(rng.uniform(-np.pi, np.pi))
-    camera = Camera(
-        target=(0.0, 0.0, float(rng.uniform(0.55, 0.75))),
-        distance=float(rng.uniform(3.5, 4.1)),
-        azimuth=azimuth,
-        elevation=float(rng.uniform(0.15, 0.4)),
-        field_of_view=float(rng.uniform(0.66, 0.76)),
-    )
-    right, _, forward = camera.axes
-    forward = forward * [1, 1, 0] / np.hypot(*forward[:2])
-    things, plinths, taken = [], [], np.zeros((0, 2))
-    for _ in range(int(rng.integers(4, 6)) * 3):
-        if len(things) == 5:
-            break
-        along = rng.uniform(-1.3, 1.7)
-        # The view widens with distance: places fill it evenly.
-        across = rng.uniform(-1, 1) * 0.3 * (camera.distance + along)
-        spot = along * forward + across * right
-        if len(taken) and np.hypot(*(taken - spot[:2]).T).min() < 0.7:
-            continue
-        taken = np.vstack([taken, spot[:2]])
-        thing = random_thing(rng, azimuth=azimuth, scale=(0.45, 0.95))
-        height = 0.0 if rng.random() < 0.35 else float(rng.uniform(0.15, 1.2))
-        at = (float(spot[0]), float(spot[1]))
-        if height:
-            plinths.append(_plinth(rng, at, thing.scale * 0.62, height))
-        things.append(replace(thing, position=(*at, height)))
-    scene = Scene(
-        things=(*things, *plinths),
+def _marked_pixels(rng: np.random.Generator) -> Floats:
+    """(2, 2) where the two marked things show: the upper one, then the lower.
+
+    They keep apart sideways, so that no pole can hide the other thing: whether a scene is usable
+    must not depend on which of the two is nearer.
+    """
+    while True:
+        pixels = rng.uniform((16, 22), (80, 68), (2, 2))
+        if abs(pixels[0, 0] - pixels[1, 0]) > 26 and abs(pixels[0, 1] - pixels[1, 1]) > 5:
+            return pixels[np.argsort(pixels[:, 1])]
+
+
+def _scene(rng: np.random.Generator, *, lower_is_nearer: bool, margin: float) -> Scene:
+    """Draw a scene whose things 0 and 1 are the nearer and the farther one to be marked."""
+    camera = _camera(rng)
+    upper, lower = _marked_pixels(rng)
+    near = float(rng.uniform(2.2, 3.0))
+    far = near + margin + float(rng.uniform(0, 0.7))
+    extents = rng.uniform(17, 27, 2)
+    pixels = (lower, upper) if lower_is_nearer else (upper, lower)
+    pairs = [
+        _standing(rng, camera, pixel, depth, extent)
+        for pixel, depth, extent in zip(pixels, (near, far), extents, strict=True)
+    ]
+    for _ in range(int(rng.integers(1, 4))):
+        pixel, depth = rng.uniform((8, 20), (88, 74)), float(rng.uniform(2.4, 4.4))
+        pairs.append(_standing(rng, camera, pixel, depth, float(rng.uniform(12, 24))))
+    return Scene(
+        things=(*(thing for thing, _ in pairs), *(pole for _, pole in pairs)),
         camera=camera,
         light=random_light(rng),
         floor=random_floor(rng),
         backdrop=random_backdrop(rng),
     )
-    return scene, len(things)
 
 
 def _row(draw: Draw) -> Row:
-    from vlmbench.tasks.worlds._render import View, look, render
+    from vlmbench.tasks.worlds._render import look, render
 
     rng = draw.rng
-    lower_is_nearer, larger_is_nearer = bool(draw.variant & 1), bool(draw.variant & 2)
     margin = 0.9 - 0.7 * draw.difficulty  # metres
-
-    def pair(image: View, count: int) -> Floats | None:
-        """Points (2, 2), the nearer first, for a random fitting pair of things."""
-        masks = [image.ids == i for i in range(count)]
-        areas = [int(mask.sum()) for mask in masks]
-        points = [inner_point(rng, mask) for mask in masks]
-        order = rng.permutation([(i, j) for i in range(count) for j in range(count) if i != j])
-        for near, far in order:
-            a, b = points[near], points[far]
-            if a is None or b is None:
-                continue
-            depths = [float(image.depth[int(y), int(x)]) for x, y in (a, b)]
-            ratio = areas[near] / areas[far]
-            if (
-                depths[1] - depths[0] >= margin
-                and ((a[1] > b[1]) == lower_is_nearer and abs(a[1] - b[1]) > 3)
-                and (ratio > 1.1 if larger_is_nearer else ratio < 0.9)
-                and nearest_apart(np.array([a, b])) > 14
-            ):
-                return np.array([a, b])
-        return None
-
     for _ in range(ATTEMPTS):
-        scene, count = _scene(rng)
-        found = pair(look(scene), count)
-        if found is None:
+        scene = _scene(rng, lower_is_nearer=bool(draw.variant), margin=margin)
+        view = look(scene)
+        spots = [inner_point(rng, view.ids == i) for i in range(_MARKED)]
+        if spots[0] is None or spots[1] is None:
             continue
-        points = found if draw.gold == 0 else found[::-1]
+        points = np.array(spots)
+        near, far = view.depth[points[:, 1].astype(int), points[:, 0].astype(int)]
+        lower_is_nearer = bool(points[0, 1] > points[1, 1])
+        if far - near < 0.8 * margin or lower_is_nearer != bool(draw.variant):
+            continue
         image = render(scene)
-        millimetres = np.round(image.depth * 1000).astype(np.uint16)
+        shown = points if draw.gold == 0 else points[::-1]
         return {
             "question": QUESTION,
             "choices": ["A is closer", "B is closer"],
-            "image_1": draw_markers(image.rgb, points, "AB"),
+            "image_1": draw_markers(image.rgb, shown, "AB"),
             "unmarked_1": image.rgb,
-            "depth_1": millimetres,
-            "points": listed(points),
+            "depth_1": np.round(image.depth * 1000).astype(np.uint16),
+            "points": listed(shown),
         }
-    raise Stuck("depth: no pair of things fits")
+    raise StuckError("depth: no scene fits")
 
 
 DEPTH = World(
@@ -135,7 +147,7 @@ DEPTH = World(
     summary="Which of two marked points is nearer to the camera?",
     n_choices=2,
     images=1,
-    variants=4,
+    variants=2,
     columns={"image_1": "image", "unmarked_1": "image", "depth_1": "depth", "points": "points"},
     row=_row,
 )

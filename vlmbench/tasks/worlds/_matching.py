@@ -22,7 +22,16 @@ from vlmbench.tasks.worlds._scene import (
     random_scene,
     vector,
 )
-from vlmbench.tasks.worlds._world import ATTEMPTS, LETTERS, SIZE, Draw, Image, Row, Stuck, World
+from vlmbench.tasks.worlds._world import (
+    ATTEMPTS,
+    LETTERS,
+    SIZE,
+    Draw,
+    Image,
+    Row,
+    StuckError,
+    World,
+)
 
 if TYPE_CHECKING:
     from vlmbench.tasks.worlds._render import Rendered, View
@@ -70,13 +79,13 @@ def _telling_points(rng: np.random.Generator, image: Rendered) -> Floats:
     framed[edge:-edge, edge:-edge] = spread[edge:-edge, edge:-edge]
     rows, columns = np.nonzero(framed > 8)
     pick = rng.permutation(len(rows))[:80]
-    return np.stack([columns[pick], rows[pick]], axis=1) + 0.5
+    return np.stack([columns[pick], rows[pick]], axis=1).astype(float) + 0.5
 
 
 def _local_spread(tone: Floats) -> Floats:
     """(h, w) standard deviation over the 7 x 7 pixels about each pixel."""
     mean = uniform_filter(tone, 7)
-    return np.sqrt(np.maximum(uniform_filter(tone * tone, 7) - mean * mean, 0.0))
+    return np.asarray(np.sqrt(np.maximum(uniform_filter(tone * tone, 7) - mean * mean, 0.0)))
 
 
 def _row(draw: Draw) -> Row:
@@ -103,7 +112,7 @@ def _row(draw: Draw) -> Row:
             "reference": listed(reference[None])[0],
             "points": listed(candidates),
         }
-    raise Stuck("low_level_matching: no points fit")
+    raise StuckError("low_level_matching: no points fit")
 
 
 def _four_alike(rng: np.random.Generator, image: Rendered, difficulty: float) -> Floats | None:
@@ -113,10 +122,10 @@ def _four_alike(rng: np.random.Generator, image: Rendered, difficulty: float) ->
         return None
     means = np.array([_mean_colour(image.rgb, point) for point in pixels])
     unlike = np.abs(means - means[0]).sum(axis=1)
-    share = 0.5 - 0.4 * difficulty
+    share = 0.4 - 0.4 * difficulty
     pool = np.argsort(unlike, kind="stable")[: max(8, round(share * len(pixels)))]
     for _ in range(20):
-        four = pixels[rng.choice(pool, 4, replace=False)]
+        four: Floats = pixels[rng.choice(pool, 4, replace=False)]
         if nearest_apart(four) > 11:
             return four
     return None

@@ -6,6 +6,7 @@ Colour, texture, floor and light are the same in all three images; only shape te
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,9 +21,15 @@ from vlmbench.tasks.worlds._scene import (
     random_thing,
 )
 from vlmbench.tasks.worlds._shapes import CATEGORIES, Shape, random_shape
-from vlmbench.tasks.worlds._world import Draw, Row, World
+from vlmbench.tasks.worlds._world import SIZE, Draw, Row, World
+
+if TYPE_CHECKING:
+    from vlmbench.tasks.worlds._render import View
 
 QUESTION = "Two of the images show the same object. Which image shows a different object?"
+
+_AREA = 1500.0
+"""Pixels that the thing shall cover, where its extent allows."""
 
 
 def _other_shape(rng: np.random.Generator, shape: Shape, apart: float) -> Shape:
@@ -39,13 +46,29 @@ def _other(rng: np.random.Generator, thing: Thing, difficulty: float) -> Thing:
     if rng.random() < difficulty:
         return replace(thing, shape=_other_shape(rng, thing.shape, 0.6 - 0.4 * difficulty))
     others = [category for category in CATEGORIES if category != thing.category]
-    return replace(
-        thing, category=others[rng.integers(len(others))], shape=random_shape(rng)
-    )
+    return replace(thing, category=others[rng.integers(len(others))], shape=random_shape(rng))
+
+
+def _resized(rng: np.random.Generator, scene: Scene, view: View) -> Scene:
+    """Move the camera so that the thing covers much the same area in every image, near the middle.
+
+    Otherwise a pan among cubes is told by its few pixels of colour.
+    """
+    rows, columns = np.nonzero(view.ids == 0)
+    extent = max(np.ptp(rows), np.ptp(columns)) + 1
+    area = _AREA * float(rng.uniform(0.85, 1.15))
+    nearer = min(np.sqrt(area / len(rows)), 80 / extent)
+    camera = scene.camera
+    middle = np.array([np.ptp(columns) / 2 + columns.min(), np.ptp(rows) / 2 + rows.min()])
+    point = camera.target
+    shift = (middle - SIZE / 2) * nearer
+    camera = replace(camera, distance=camera.distance / float(nearer))
+    pixel = SIZE / 2 - shift + rng.uniform(-5, 5, 2)
+    return replace(scene, camera=camera.aimed(point, pixel, SIZE))
 
 
 def _row(draw: Draw) -> Row:
-    from vlmbench.tasks.worlds._render import render
+    from vlmbench.tasks.worlds._render import look, render
 
     rng = draw.rng
     thing = random_thing(rng, scale=(0.85, 1.0))
@@ -58,17 +81,15 @@ def _row(draw: Draw) -> Row:
         reach = 0.9 if shown.category in FRONTAL else np.pi
         azimuth = float(start + rng.uniform(-np.pi, np.pi))
         camera = Camera(
-            target=(0.0, 0.0, float(rng.uniform(0.3, 0.42))),
-            distance=float(rng.uniform(1.75, 2.05)),
+            target=(0.0, 0.0, 0.36),
+            distance=2.6,
             azimuth=azimuth,
             elevation=float(rng.uniform(0.25, 0.8)),
             field_of_view=0.74,
         )
         turned = replace(shown, turn=(0.0, 0.0, float(azimuth + rng.uniform(-reach, reach))))
-        scene = Scene(
-            things=(turned,), camera=camera, light=light, floor=floor, backdrop=backdrop
-        )
-        images.append(render(scene).rgb)
+        scene = Scene(things=(turned,), camera=camera, light=light, floor=floor, backdrop=backdrop)
+        images.append(render(_resized(rng, scene, look(scene))).rgb)
     return {
         "question": QUESTION,
         "choices": ["the first image", "the second image", "the third image"],

@@ -6,7 +6,7 @@ the first view is aimed so that REF's position is random: no position tells anyt
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from types import MappingProxyType
@@ -25,7 +25,16 @@ from vlmbench.tasks.worlds._place import (
 )
 from vlmbench.tasks.worlds._scene import Scene, Thing, random_thing
 from vlmbench.tasks.worlds._shapes import COMPOSITES, solid
-from vlmbench.tasks.worlds._world import ATTEMPTS, LETTERS, SIZE, Draw, Row, Stuck, World
+from vlmbench.tasks.worlds._world import (
+    ATTEMPTS,
+    LETTERS,
+    SIZE,
+    Column,
+    Draw,
+    Row,
+    StuckError,
+    World,
+)
 
 if TYPE_CHECKING:
     from vlmbench.tasks.worlds._render import View
@@ -50,11 +59,19 @@ FUNCTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "bottle": ("neck",),
             "lamp": ("stand",),
         },
-        "contain": {"mug": ("body",), "kettle": ("body",), "bottle": ("body",)},
+        "contain": {
+            "mug": ("body",),
+            "kettle": ("body",),
+            "bottle": ("body",),
+            "pan": ("inside",),
+            "table": ("chest",),
+        },
         "pour": {"mug": ("rim",), "pan": ("rim",), "kettle": ("spout",), "bottle": ("opening",)},
+        "open": {"kettle": ("lid",), "table": ("knob",)},
         "support": {"chair": ("seat",), "table": ("top",)},
         "stand": {
             "mug": ("base",),
+            "pan": ("base",),
             "kettle": ("base",),
             "bottle": ("base",),
             "lamp": ("base",),
@@ -64,6 +81,10 @@ FUNCTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
     }
 )
 """Function to the parts of each category that serve it."""
+
+_ASKED = ("mug", "pan", "kettle", "bottle", "table")
+# Only categories with four functions are asked about: if some of the shown parts served none,
+# where parts lie would tell which.
 
 _USES: Mapping[tuple[str, str], str] = MappingProxyType(
     {
@@ -118,6 +139,8 @@ def _choices(draw: Draw, category: str, *, use: bool) -> _Choices | None:
 
     view = look(_portrait(draw.rng, category))
     names = solid(category, view.scene.things[0].shape).parts
+    if use:
+        names = {name: names[name] for name in names if (category, name) in _USES}
     spots = {name: spot[0] for name in names if (spot := _spot(view, name)) is not None}
     fours = list(combinations(spots, 4))
     apart = 12 - 3 * draw.difficulty
@@ -125,25 +148,16 @@ def _choices(draw: Draw, category: str, *, use: bool) -> _Choices | None:
         four = fours[pick]
         if nearest_apart(np.stack([spots[name] for name in four])) < apart:
             continue
+        # Shuffled, so that the part at the gold place is any of the four.
         parts = [four[i] for i in draw.rng.permutation(4)]
-        right = [name for name in parts if not use or _partners(category, name, parts)]
-        if not right:
-            continue
-        gold = parts.index(right[draw.rng.integers(len(right))])
-        parts[gold], parts[draw.gold] = parts[draw.gold], parts[gold]
         points = np.stack([spots[name] for name in parts])
         return _Choices(scene=view.scene, parts=parts, points=points)
     return None
 
 
-def _partners(category: str, part: str, shown: Sequence[str]) -> list[tuple[str, str]]:
-    """Parts of other categories that serve as `part` does, unless two of the shown ones do."""
-    alike = [name for name in shown if _same_use((category, part), (category, name))]
-    if len(alike) != 1:
-        return []
-    return [
-        key for key in _USES if key[0] != category and _same_use(key, (category, part))
-    ]
+def _partners(category: str, part: str) -> list[tuple[str, str]]:
+    """Parts of other categories that serve as `part` of `category` does."""
+    return [key for key in _USES if key[0] != category and _same_use(key, (category, part))]
 
 
 def _reference(draw: Draw, category: str, part: str) -> tuple[Scene, Floats] | None:
@@ -169,9 +183,7 @@ def _share_in_frame(scene: Scene) -> float:
     """Share of the first thing's corners that project into the image."""
     thing = scene.things[0]
     corners = solid(thing.category, thing.shape).triangles[::4, 0]
-    xy = scene.camera.project(
-        corners @ thing.rotation.T * thing.scale + thing.position, SIZE
-    )[0]
+    xy = scene.camera.project(corners @ thing.rotation.T * thing.scale + thing.position, SIZE)[0]
     return float(((xy > 0) & (xy < SIZE)).all(axis=1).mean())
 
 
@@ -208,25 +220,24 @@ def _correspondence(draw: Draw) -> Row:
         found = _reference(draw, category, part)
         if found is not None:
             return {"question": SAME_PART, **_finish(found[0], part, found[1], second)}
-    raise Stuck(f"semantic_correspondence: no parts of a {category} fit")
+    raise StuckError(f"semantic_correspondence: no parts of a {category} fit")
 
 
 def _affordance(draw: Draw) -> Row:
-    able = sorted({category for category, _ in _USES})
-    category = able[draw.rng.integers(len(able))]
+    category = _ASKED[draw.rng.integers(len(_ASKED))]
     for _ in range(ATTEMPTS):
         second = _choices(draw, category, use=True)
         if second is None:
             continue
-        partners = _partners(category, second.parts[draw.gold], second.parts)
+        partners = _partners(category, second.parts[draw.gold])
         other, part = partners[draw.rng.integers(len(partners))]
         found = _reference(draw, other, part)
         if found is not None:
             return {"question": SAME_USE, **_finish(found[0], part, found[1], second)}
-    raise Stuck(f"object_affordance: no parts of a {category} fit")
+    raise StuckError(f"object_affordance: no parts of a {category} fit")
 
 
-_COLUMNS = MappingProxyType(
+_COLUMNS: Mapping[str, Column] = MappingProxyType(
     {
         "image_1": "image",
         "image_2": "image",

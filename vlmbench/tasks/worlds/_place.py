@@ -73,7 +73,10 @@ def portrait(rng: np.random.Generator, thing: Thing, *, roll: float = 0.0) -> Sc
         roll: Largest camera roll in radians.
     """
     camera = Camera(
-        target=(*rng.uniform(-0.08, 0.08, 2).tolist(), float(rng.uniform(0.25, 0.45)) * thing.scale),
+        target=(
+            *rng.uniform(-0.08, 0.08, 2).tolist(),
+            float(rng.uniform(0.25, 0.45)) * thing.scale,
+        ),
         distance=float(rng.uniform(1.7, 2.1)) * thing.scale,
         azimuth=float(rng.uniform(-np.pi, np.pi)),
         elevation=float(rng.uniform(0.3, 0.85)),
@@ -92,9 +95,7 @@ def portrait(rng: np.random.Generator, thing: Thing, *, roll: float = 0.0) -> Sc
 def facing(scene: Scene, yaw: float) -> Scene:
     """Turn the only thing of a scene to `yaw` radians relative to the camera."""
     (thing,) = scene.things
-    return replace(
-        scene, things=(replace(thing, turn=(0.0, 0.0, scene.camera.azimuth + yaw)),)
-    )
+    return replace(scene, things=(replace(thing, turn=(0.0, 0.0, scene.camera.azimuth + yaw)),))
 
 
 def listed(points: Floats) -> list[list[float]]:
@@ -104,4 +105,4 @@ def listed(points: Floats) -> list[list[float]]:
 
 def in_frame(points: Floats) -> NDArray[np.bool_]:
     """(n,) whether points keep `MARGIN` pixels from the border."""
-    return ((points >= MARGIN) & (points <= SIZE - MARGIN)).all(axis=1)
+    return np.asarray(((points >= MARGIN) & (points <= SIZE - MARGIN)).all(axis=1))

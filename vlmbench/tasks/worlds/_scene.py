@@ -115,14 +115,14 @@ class Camera:
         ce, se = np.cos(self.elevation), np.sin(self.elevation)
         forward = np.array([-sa * ce, ca * ce, -se])
         right = np.array([ca, sa, 0.0])
-        down = np.cross(forward, right)
+        down = np.array([se * sa, -se * ca, -ce])  # forward x right
         c, s = np.cos(self.roll), np.sin(self.roll)
         return np.stack([c * right + s * down, c * down - s * right, forward])
 
     @property
     def origin(self) -> Floats:
         """(3,) position of the pinhole in world space."""
-        return np.asarray(self.target) - self.distance * self.axes[2]
+        return np.asarray(np.asarray(self.target) - self.distance * self.axes[2])
 
     def project(self, points: ArrayLike, size: int) -> tuple[Floats, Floats]:
         """Return (n, 2) pixel positions and (n,) depths along the line of sight in metres."""
@@ -195,7 +195,7 @@ def random_surface(
     # Lightening would turn orange into peach and red into pink, so patterns darken.
     second = base * rng.uniform(0.4, 0.6)
     return Surface(
-        texture=textures[rng.integers(len(textures))],
+        texture=textures[int(rng.integers(len(textures)))],
         rgb=vector(base),
         second=vector(second),
         frequency=float(rng.uniform(2.5, 5.0)),
@@ -209,7 +209,7 @@ def random_floor(rng: np.random.Generator) -> Surface:
     first = np.clip(grey + rng.normal(0, 0.04, 3), 0, 1)
     second = np.clip(first * rng.uniform(0.55, 0.9), 0, 1)
     return Surface(
-        texture=TEXTURES[rng.integers(len(TEXTURES))],
+        texture=TEXTURES[int(rng.integers(len(TEXTURES)))],
         rgb=vector(first),
         second=vector(second),
         frequency=float(rng.uniform(1.0, 3.0)),
@@ -253,8 +253,8 @@ def random_thing(
     scale: tuple[float, float] = (0.7, 1.0),
 ) -> Thing:
     """Draw one object standing at the origin."""
-    category = categories[rng.integers(len(categories))]
-    colour = colours[rng.integers(len(colours))]
+    category = categories[int(rng.integers(len(categories)))]
+    colour = colours[int(rng.integers(len(colours)))]
     return Thing(
         category=category,
         colour=colour,
@@ -274,7 +274,7 @@ def random_scene(
     textures: Sequence[Texture] = TEXTURES,
     roll: float = 0.0,
 ) -> Scene:
-    """Draw objects that stand apart on a textured floor, from a random viewpoint and in random light.
+    """Draw objects standing apart on a textured floor, from a random viewpoint, in random light.
 
     Args:
         rng: Source of every choice.

@@ -135,7 +135,7 @@ def _pan(p: Shape) -> Solid:
     length, rise = _between(0.6, 1.0, p[2]), _between(0.0, 0.3, p[3])
     flare = 1.15
     joint = np.array([radius * flare - 0.03, 0, height * 0.85])
-    end = joint + [length, 0, rise]
+    end = joint + np.array([length, 0, rise])
     path = np.stack([joint + (end - joint) * t for t in np.linspace(0, 1, 5)])
     thick = [0.05, 0.055, 0.07, 0.075, 0.07]
     return assemble(
@@ -174,7 +174,7 @@ def _kettle(p: Shape) -> Solid:
         [revolve(body), tube(bend, [0.1, 0.08, 0.055]), tube(handle, 0.05), knob],
         {
             "handle": handle[5] + [0, 0, 0.05],
-            "spout": tip + [0.0, 0, 0.04],
+            "spout": tip + np.array([0, 0, 0.04]),
             "lid": around(0.075, height + 0.06, 8),
             "base": around(radius, 0.03, 16)[2:15],
             "body": around(radius * 0.9, height * 0.55, 16)[3:14],
@@ -264,10 +264,11 @@ def _lamp(p: Shape) -> Solid:
     reach, shade = _between(0.3, 0.5, p[2]), _between(0.2, 0.32, p[3])
     thin = 0.04
     elbow = np.array([0, 0, tall])
-    end = elbow + [reach, 0, 0.12]
+    end = elbow + np.array([reach, 0, 0.12])
+    drop = np.array([0, 0, -0.24])
     hood = revolve(
         [(shade, 0), (shade * 0.4, 0.26), (0, 0.28), (0, 0.25), (shade * 0.9, 0.0)]
-    ).moved(end + [0, 0, -0.24])
+    ).moved(end + drop)
     stand = np.stack([[0, 0, z] for z in np.linspace(0.03, tall, 4)])
     arm = np.stack([elbow + (end - elbow) * t for t in np.linspace(0, 1, 4)])
     joint = revolve(
@@ -280,7 +281,7 @@ def _lamp(p: Shape) -> Solid:
             "stand": around(thin, tall * 0.5, 12),
             "joint": around(0.07, tall, 12)[3:10],
             "arm": [arm[2] + [0, 0, thin], arm[2] + [0, -thin, 0], arm[2] + [0, thin, 0]],
-            "shade": around(shade * 0.7, 0.13, 16) + end + [0, 0, -0.24],
+            "shade": around(shade * 0.7, 0.13, 16) + end + drop,
         },
     )
 

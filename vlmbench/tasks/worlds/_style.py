@@ -78,7 +78,7 @@ def _poster(rng: Rng, tone: Floats) -> Floats:
     """Few flat tones with clean borders."""
     flat = median_filter(gaussian_filter(tone, 1.0), 5)
     levels = int(rng.integers(3, 5))
-    return np.round(flat * levels) / levels
+    return np.asarray(np.round(flat * levels) / levels)
 
 
 def _watercolour(rng: Rng, tone: Floats) -> Floats:
@@ -90,7 +90,7 @@ def _watercolour(rng: Rng, tone: Floats) -> Floats:
     )
     rim = np.hypot(sobel(bled, 0), sobel(bled, 1))
     blotch = gaussian_filter(rng.normal(size=tone.shape), 5, mode="wrap")
-    return bled * 0.75 + 0.25 - 0.35 * rim + blotch * 0.9
+    return np.asarray(bled * 0.75 + 0.25 - 0.35 * rim + blotch * 0.9)
 
 
 def _mosaic(rng: Rng, tone: Floats) -> Floats:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vlmbench.tasks.worlds._scene import Texture
 
 Singles = NDArray[np.float32]
+Reals = NDArray[np.floating]
 
 
 def pattern(texture: Texture, points: Singles, turn: float) -> Singles:
@@ -24,6 +25,7 @@ def pattern(texture: Texture, points: Singles, turn: float) -> Singles:
     x = points[:, 0] * c - points[:, 1] * s
     y = points[:, 0] * s + points[:, 1] * c
     z = points[:, 2] + np.float32(0.137)  # so that no plane of symmetry falls on a boundary
+    share: NDArray[np.floating]
     match texture:
         case "plain":
             share = np.zeros(len(points))
@@ -34,7 +36,7 @@ def pattern(texture: Texture, points: Singles, turn: float) -> Singles:
             share = (np.floor(x * 0.8) + np.floor(y * 0.8) + np.floor(z * 0.8)) % 2
         case "dots":
             off = [(axis * 0.9 - np.round(axis * 0.9)) ** 2 for axis in (x, y, z)]
-            share = off[0] + off[1] + off[2] < 0.13
+            share = (off[0] + off[1] + off[2] < 0.13) * 1.0
         case "noise":
             value = value_noise(x * 1.3, y * 1.3, z * 1.3, int(turn * 1000))
             share = np.clip(value * 4 - 1.5, 0, 1)
@@ -43,7 +45,7 @@ def pattern(texture: Texture, points: Singles, turn: float) -> Singles:
     return np.asarray(share, np.float32)
 
 
-def value_noise(x: Singles, y: Singles, z: Singles, seed: int) -> Singles:
+def value_noise(x: Reals, y: Reals, z: Reals, seed: int) -> Singles:
     """Return (n,) smooth noise in [0, 1]: hashed lattice values, blended trilinearly."""
     cells, blends = [], []
     for axis, prime in ((x, 73856093), (y, 19349663), (z, 83492791)):

@@ -95,9 +95,7 @@ class World:
             raise VlmbenchError(problems)
         return {"difficulty": float(value)}
 
-    def draw(
-        self, rng: np.random.Generator, *, gold: int, variant: int, **options: Any
-    ) -> Row:
+    def draw(self, rng: np.random.Generator, *, gold: int, variant: int, **options: Any) -> Row:
         """Draw one document, without id and blank image.
 
         Args:
@@ -107,9 +105,7 @@ class World:
             options: The world's options; raises VlmbenchError if one is unknown.
         """
         settled = self.options(options)
-        row = self.row(
-            Draw(rng=rng, gold=gold, variant=variant, difficulty=settled["difficulty"])
-        )
+        row = self.row(Draw(rng=rng, gold=gold, variant=variant, difficulty=settled["difficulty"]))
         return {**row, "gold": gold}
 
     @property
@@ -125,7 +121,7 @@ class World:
         }
 
 
-class Stuck(RuntimeError):
+class StuckError(RuntimeError):
     """A world found no document that satisfies its conditions: a fault of the world."""
 
 

@@ -1,0 +1,244 @@
+"""A tiny checkpoint, servers in processes of their own, and a server that plays a script."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+SERVERS = Path(__file__).parent / "servers"
+# Long and odd enough that it stands nowhere by chance.
+KEY = "sk-test-0cf3a1d97b62e845-never-written"
+VARIABLE = "VLMBENCH_TEST_KEY"
+TEMPLATE = (
+    "{% for message in messages %}{{ message['role'].upper() }}: "
+    "{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %} {% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+# Seventeen words: a list of the twenty likeliest tokens then holds all of them.
+WORDS = "USER SYSTEM ASSISTANT : ? A B C D which is nearer of".split()
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An API key in the environment; nothing goes through a proxy of the machine's."""
+    monkeypatch.setenv(VARIABLE, KEY)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return KEY
+
+
+@pytest.fixture(scope="session")
+def words_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random LLaVA whose whole vocabulary is seventeen words."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import (
+        CLIPImageProcessor,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+        PreTrainedTokenizerFast,
+    )
+
+    folder = tmp_path_factory.mktemp("words")
+    vocabulary = ["<pad>", "</s>", "<image>", "<unk>", *WORDS]
+    inner = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<unk>")
+    )
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        pad_token="<pad>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        additional_special_tokens=["<image>"],
+    )
+    torch.manual_seed(3)
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(
+            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+            image_size=32, patch_size=8,
+        ),
+        text_config=LlamaConfig(
+            vocab_size=len(tokenizer), hidden_size=48, intermediate_size=96, num_hidden_layers=2,
+            num_attention_heads=2, num_key_value_heads=2, initializer_range=0.3,
+            pad_token_id=0, eos_token_id=1, bos_token_id=None,
+        ),
+        image_token_index=2,
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+        image_seq_length=16,
+    )  # fmt: skip
+    model = LlavaForConditionalGeneration(config)
+    for layer in (model.model.multi_modal_projector.linear_1,
+                  model.model.multi_modal_projector.linear_2):  # fmt: skip
+        torch.nn.init.normal_(layer.weight, std=0.5)
+    model.save_pretrained(folder)
+    LlavaProcessor(
+        image_processor=CLIPImageProcessor(
+            size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
+        ),
+        tokenizer=tokenizer,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=TEMPLATE,
+    ).save_pretrained(folder)
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def is_up(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+@contextmanager
+def process(command: list[str], log: Path, port: int) -> Iterator[int]:
+    """Run a server on 127.0.0.1 until the block ends."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    with log.open("w") as output:
+        running = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment
+        )
+        try:
+            until = time.monotonic() + 90
+            while not is_up(port):
+                if running.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError(f"{command} did not start:\n{log.read_text()}")
+                time.sleep(0.1)
+            yield port
+        finally:
+            running.terminate()
+            try:
+                running.wait(10)
+            except subprocess.TimeoutExpired:
+                running.kill()
+                running.wait(10)
+
+
+@pytest.fixture(scope="session")
+def transformers_serve(
+    words_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[int]:
+    """`transformers serve` with the tiny checkpoint; the port it listens on."""
+    port = free_port()
+    command = [
+        str(Path(sys.executable).parent / "transformers"), "serve", str(words_folder),
+        "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32",
+    ]  # fmt: skip
+    with process(command, tmp_path_factory.mktemp("serve") / "log", port):
+        yield port
+
+
+@pytest.fixture(scope="session")
+def likelihood_server(
+    words_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[int]:
+    """A server of the same checkpoint that lists likelihoods; the port it listens on."""
+    port = free_port()
+    program = SERVERS / "likelihood_server.py"
+    command = [sys.executable, str(program), str(port), str(words_folder)]
+    with process(command, tmp_path_factory.mktemp("likelihood") / "log", port):
+        yield port
+
+
+@contextmanager
+def faulty(upstream: int, folder: Path, *, stall_s: float, seed: int) -> Iterator[int]:
+    """Run the proxy that breaks one try in five; its log is `folder / "tries.jsonl"`."""
+    port = free_port()
+    program = SERVERS / "faulty_proxy.py"
+    log = folder / "tries.jsonl"
+    arguments = (port, upstream, log, stall_s, seed)
+    with process([sys.executable, str(program), *map(str, arguments)], folder / "log", port):
+        yield port
+
+
+Play = Callable[[int, dict, dict[str, str]], tuple[int, object, dict[str, str]]]
+
+
+@contextmanager
+def scripted(play: Play) -> Iterator[str]:
+    """Run `play(number of the request, body, headers) -> status, body, headers` as a server."""
+    count, lock = iter(range(10**6)), threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            with lock:
+                number = next(count)
+            status, answer, headers = play(number, body, dict(self.headers))
+            raw = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(raw)))
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def completion(text: str, prompt: int = 100, tokens: int = 2, **first: float) -> dict:
+    """Return a chat completion; `first` gives the likelihoods of the first token."""
+    choice: dict = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    if first:
+        listed = [{"token": token, "logprob": value} for token, value in first.items()]
+        choice["logprobs"] = {"content": [{**listed[0], "top_logprobs": listed}]}
+    usage = {"prompt_tokens": prompt, "completion_tokens": tokens}
+    return {"choices": [choice], "usage": usage}
+
+
+# Test modules cannot import a conftest under importlib mode; they take these as fixtures.
+@pytest.fixture(scope="session", name="scripted")
+def _scripted() -> Callable:
+    return scripted
+
+
+@pytest.fixture(scope="session", name="faulty")
+def _faulty() -> Callable:
+    return faulty
+
+
+@pytest.fixture(scope="session", name="completion")
+def _completion() -> Callable:
+    return completion

@@ -1,0 +1,160 @@
+"""Building: the same bytes again, other bytes for another seed, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vlmbench.spec import Generator
+from vlmbench.tasks import worlds
+from vlmbench.tasks.worlds._build import content_digest, drawn_row
+from vlmbench.types import VlmbenchError
+
+SMALL = Generator(world="naming", train=30, validation=4, test=6, seed=3)
+
+
+def digests(generator: Generator, root: Path, processes: int = 1) -> dict[str, str]:
+    place = worlds.build(generator, root=root, processes=processes)
+    records = {path.stem: json.loads(path.read_text()) for path in place.glob("*.json")}
+    assert set(records) == {"train", "validation", "test"}
+    return {split: record["sha256"] for split, record in records.items()}
+
+
+def test_bytes_repeat_in_one_process_and_in_two(tmp_path: Path) -> None:
+    first = digests(SMALL, tmp_path / "a")
+    assert digests(SMALL, tmp_path / "b", processes=2) == first
+    other = digests(SMALL.model_copy(update={"seed": 4}), tmp_path / "a")
+    assert not set(other.values()) & set(first.values())
+
+
+def test_splits_share_no_image(tmp_path: Path) -> None:
+    worlds.build(SMALL, root=tmp_path)
+    seen = []
+    for split in ("train", "validation", "test"):
+        stored = worlds.load(SMALL, split, root=tmp_path).cast_column("image_1", _undecoded())
+        seen.append({row["image_1"]["bytes"] for row in stored})
+    assert [len(images) for images in seen] == [30, 4, 6]
+    assert not seen[0] & seen[1]
+    assert not seen[0] & seen[2]
+    assert not seen[1] & seen[2]
+
+
+def _undecoded() -> object:
+    from datasets import Image
+
+    return Image(decode=False)
+
+
+def test_a_longer_split_starts_with_the_same_scenes() -> None:
+    spec = worlds.WORLDS["odd_one_out"]
+    short = drawn_row(spec, seed=0, split="test", index=2, count=10)
+    long = drawn_row(spec, seed=0, split="test", index=2, count=12)
+    assert short["doc_id"] == long["doc_id"]
+    if short["gold"] == long["gold"]:
+        np.testing.assert_array_equal(short["image_1"], long["image_1"])
+
+
+def test_load_gives_the_columns_and_export_the_same_rows(tmp_path: Path) -> None:
+    import datasets
+
+    generator = Generator(world="depth", train=2, validation=2, test=4)
+    worlds.build(generator, root=tmp_path / "data")
+    test = worlds.load(generator, "test", root=tmp_path / "data")
+    assert test.column_names == list(worlds.WORLDS["depth"].all_columns)
+    row = test[0]
+    assert row["image_1"].size == (96, 96)
+    assert np.asarray(row["depth_1"]).max() > 1000  # 16-bit millimetres survive
+    assert np.asarray(row["blank"]).min() == np.asarray(row["blank"]).max() == 127
+
+    worlds.export(generator, tmp_path / "out", root=tmp_path / "data")
+    files = {split: str(tmp_path / "out" / f"{split}.parquet") for split in ("train", "test")}
+    loaded = datasets.load_dataset("parquet", data_files=files, cache_dir=str(tmp_path / "cache"))
+    assert loaded["test"]["doc_id"][:] == test["doc_id"][:]
+    assert loaded["test"].features == test.features
+
+
+def test_stored_points_name_the_pixel_that_was_drawn_on(tmp_path: Path) -> None:
+    generator = Generator(world="depth", test=3)
+    worlds.build(generator, root=tmp_path)
+    for index, row in enumerate(worlds.load(generator, "test", tmp_path)):
+        drawn = drawn_row(worlds.WORLDS["depth"], seed=0, split="test", index=index, count=3)
+        # A pixel's centre lies half a pixel beyond its number.
+        np.testing.assert_allclose(np.array(row["points"]) + 0.5, drawn["points"])
+
+
+def test_an_interrupted_build_leaves_nothing_that_is_taken_for_data(tmp_path: Path) -> None:
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        worlds.build(SMALL, root=tmp_path, progress=stop)
+    assert list(tmp_path.rglob("*.*")) == []
+    assert not worlds.is_built(SMALL, root=tmp_path)
+    with pytest.raises(VlmbenchError, match="Build it first"):
+        worlds.load(SMALL, "test", root=tmp_path)
+
+
+def test_one_split_can_be_built_alone(tmp_path: Path) -> None:
+    place = worlds.build(SMALL, root=tmp_path, splits=["test"])
+    assert sorted(path.name for path in place.iterdir()) == ["test.json", "test.parquet"]
+    assert len(worlds.load(SMALL, "test", root=tmp_path)) == 6
+    assert not worlds.is_built(SMALL, root=tmp_path)
+    with pytest.raises(VlmbenchError, match="no train split"):
+        worlds.load(SMALL, "train", root=tmp_path)
+    worlds.build(SMALL, root=tmp_path)
+    assert worlds.is_built(SMALL, root=tmp_path)
+
+
+def test_progress_counts_every_document(tmp_path: Path) -> None:
+    steps: list[int] = []
+    worlds.build(SMALL, root=tmp_path, progress=steps.append)
+    assert sum(steps) == 40
+    again: list[int] = []
+    worlds.build(SMALL, root=tmp_path, progress=again.append)
+    assert again == []  # built once
+
+
+def test_fingerprint_follows_everything_that_draws() -> None:
+    base = worlds.fingerprint(SMALL)
+    changes = [
+        {"seed": 9},
+        {"test": 7},
+        {"world": "pointing"},
+        {"options": {"difficulty": 0.9}},
+    ]
+    others = {worlds.fingerprint(SMALL.model_copy(update=change)) for change in changes}
+    assert len(others | {base}) == 5
+    # Stating a default changes nothing.
+    stated = SMALL.model_copy(update={"options": {"difficulty": 0.5}})
+    assert worlds.fingerprint(stated) == base
+
+
+def test_unknown_world_names_the_others() -> None:
+    with pytest.raises(VlmbenchError, match="semantic_correspondence"):
+        worlds.fingerprint(Generator(world="dpeth"))
+
+
+def test_content_digest_sees_every_value() -> None:
+    row = {"doc_id": "a", "gold": 1, "image_1": {"bytes": b"x", "path": None}}
+    digest = content_digest([row])
+    assert content_digest([dict(row)]) == digest
+    assert content_digest([{**row, "gold": 2}]) != digest
+    assert content_digest([{**row, "image_1": {"bytes": b"y", "path": None}}]) != digest
+
+
+def test_importing_the_names_is_light() -> None:
+    code = (
+        "import sys, vlmbench.tasks.worlds as w\n"
+        "from vlmbench.tasks.worlds import CATEGORIES, COLOURS\n"
+        "heavy = {'trimesh', 'embreex', 'datasets', 'torch', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+        "assert len(w.WORLDS) == 8 and w.fingerprint\n"
+        "heavy = {'embreex', 'datasets', 'torch'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

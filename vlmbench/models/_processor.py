@@ -1,0 +1,78 @@
+"""Processors of checkpoints, with or without torchvision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vlmbench.types import Problem, VlmbenchError
+
+
+def load_processor(source: str, revision: str | None) -> Any:
+    """Return a checkpoint's processor.
+
+    Many families' processors insist on a video processor, which transformers offers only where
+    torchvision is installed. Without torchvision the processor is put together from its
+    tokenizer and its Pillow image processor; it then refuses videos, which nothing here shows.
+
+    Raises:
+        VlmbenchError: If a package is missing without which the family has no image processor.
+    """
+    from transformers import AutoProcessor
+    from transformers.utils import is_torchvision_available
+
+    try:
+        return AutoProcessor.from_pretrained(source, revision=revision)
+    except (ImportError, ValueError) as error:
+        if is_torchvision_available():
+            raise VlmbenchError(_cannot(source, error)) from error
+    try:
+        return _without_videos(source, revision)
+    except (ImportError, ValueError, TypeError) as error:
+        raise VlmbenchError(_cannot(source, error)) from error
+
+
+def _without_videos(source: str, revision: str | None) -> Any:
+    """Put a processor together from parts that need no torchvision."""
+    import transformers
+    from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer
+    from transformers.video_processing_utils import VideoProcessorMixin
+
+    class NoVideos(VideoProcessorMixin):  # type: ignore[misc]
+        """Stands where a processor wants a video processor."""
+
+    parts = {
+        "image_processor": AutoImageProcessor,
+        "tokenizer": AutoTokenizer,
+        "feature_extractor": AutoFeatureExtractor,
+    }
+    kind = getattr(transformers, _class_name(source, revision))
+    settings, _ = kind.get_processor_dict(source, revision=revision)
+    arguments = [
+        parts[name].from_pretrained(source, revision=revision) if name in parts else NoVideos()
+        for name in kind.get_attributes()
+    ]
+    return kind.from_args_and_dict(arguments, settings)
+
+
+def _class_name(source: str, revision: str | None) -> str:
+    """Return the processor's class, from its own files or else by the model's type."""
+    from transformers import AutoConfig, ProcessorMixin
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
+
+    settings, _ = ProcessorMixin.get_processor_dict(source, revision=revision)
+    named = settings.get("processor_class")
+    if named is None:
+        config = AutoConfig.from_pretrained(source, revision=revision)
+        named = PROCESSOR_MAPPING_NAMES.get(config.model_type)
+    if named is None:
+        raise ValueError("no file says which processor class it needs")
+    return str(named)
+
+
+def _cannot(source: str, error: Exception) -> Problem:
+    missing = [name for name in ("torchvision", "timm", "num2words") if name in str(error)]
+    return Problem(
+        field="checkpoint",
+        message=f"cannot load the processor of {source!r}: {error}",
+        remedy=f"pip install {' '.join(missing)}" if missing else "",
+    )

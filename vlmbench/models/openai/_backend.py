@@ -1,0 +1,248 @@
+"""The `openai` backend: a model behind any OpenAI-compatible server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vlmbench.models._backend import Prompt, Reply
+from vlmbench.models.openai._client import Client, GaveUp, Refused, key_from_environment
+from vlmbench.models.openai._journal import Journal, account
+from vlmbench.models.openai._ledger import BudgetSpent, Ledger
+from vlmbench.models.openai._wire import Ask, Completion, parse, settings
+from vlmbench.spec import GenerationKwargs, ModelSpec
+from vlmbench.types import Problem, VlmbenchError
+
+# Requests handed over for each that can be under way: the slowest then holds up few others.
+BATCHES_AHEAD = 4
+
+_Outcome = Completion | str
+"""An answer, or why there is none."""
+
+
+class OpenAIBackend:
+    """A model behind a server that speaks OpenAI's chat completions.
+
+    Args:
+        spec: The model's spec, with its `server`.
+        key: The API key, or None.
+
+    Attributes:
+        spec: As given.
+        weights_digest: SHA-256 of the address, the model's name and the request's further keys;
+            the weights themselves are out of sight.
+        batch: Prompts to hand over at once.
+    """
+
+    def __init__(self, spec: ModelSpec, key: str | None) -> None:
+        assert spec.server is not None, "checked when the spec was loaded"
+        self.spec = spec
+        self.server = spec.server
+        about = [self.server.base_url, spec.checkpoint, self.server.body]
+        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+        self.weights_digest = digest.hexdigest()
+        self.batch = BATCHES_AHEAD * self.server.concurrency
+        self._key = key
+        self._journal = Journal()
+        self._ledger = Ledger(self.server)
+        self._lists_tokens = self.server.logprobs == "auto"
+        self._ever_answered = False
+
+    @classmethod
+    def load(
+        cls, spec: ModelSpec, folder: Path | None, device: torch.device, dtype: torch.dtype
+    ) -> OpenAIBackend:
+        """Return the backend; the server has its own folder, device and dtype.
+
+        Raises:
+            VlmbenchError: If the environment variable with the key is not set.
+        """
+        del folder, device, dtype
+        assert spec.server is not None, "checked when the spec was loaded"
+        return cls(spec, key_from_environment(spec.server))
+
+    def keep(self, path: Path) -> None:
+        """Keep answers and charges in `path`, and take what is in it as given and paid for."""
+        before = account(path)
+        self._journal = Journal(path)
+        self._ledger = Ledger(self.server, spent=before["usd"] + before["unanswered_usd"])
+
+    def render(self, prompt: Prompt) -> str:
+        """Return what is sent, before the server puts it into its chat template."""
+        return f"{prompt.system}\n{prompt.user}" if prompt.system else prompt.user
+
+    def continuation(self, choice: str, delimiter: str) -> str:
+        """Return what the answer starts with when `choice` is the answer.
+
+        The task's delimiter is left out, as lm-eval does under a chat template, which every
+        server applies.
+        """
+        del delimiter
+        return (self.spec.prompt.answer_delimiter or "") + choice
+
+    def answer(
+        self,
+        prompts: Sequence[Prompt],
+        kwargs: GenerationKwargs,
+        continuations: Sequence[Sequence[str]] | None = None,
+    ) -> list[Reply]:
+        """Ask every prompt, `concurrency` at once; equal requests are asked once.
+
+        Args:
+            prompts: Questions.
+            kwargs: Length and stop strings of the answers.
+            continuations: Per prompt, the continuations whose likelihoods are wanted.
+
+        Returns:
+            Replies in the order of the prompts. One without an answer says why.
+
+        Raises:
+            VlmbenchError: If the server refuses the key or the model, answers nothing at all,
+                or the budget is spent. Answers given until then are kept.
+        """
+        logprobs = continuations is not None and self._lists_tokens
+        asked = settings(self.spec, kwargs, logprobs=logprobs)
+        asks = [Ask(prompt=prompt, settings=asked) for prompt in prompts]
+        keys = [ask.key(self.server.base_url) for ask in asks]
+        fresh = {key: ask for key, ask in zip(keys, asks, strict=True) if not self._found(key)}
+        failed = self._ask_all(fresh)
+        replies = []
+        for index, key in enumerate(keys):
+            completion = self._journal.find(key)
+            if completion is None:
+                replies.append(Reply(error=failed[key]))
+                continue
+            wanted = None if continuations is None else continuations[index]
+            replies.append(_reply(completion, kwargs, wanted, self._journal.costs[key]))
+        return replies
+
+    def _found(self, key: str) -> bool:
+        return self._journal.find(key) is not None
+
+    def _ask_all(self, asks: dict[str, Ask]) -> dict[str, str]:
+        """Ask what has no answer yet and return key -> reason for what still has none."""
+        if not asks:
+            return {}
+        client = Client(self.server, self._key)
+        workers = min(self.server.concurrency, len(asks))
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="openai")
+        try:
+            futures = {key: pool.submit(self._ask, client, key, ask) for key, ask in asks.items()}
+            failed = self._collect(futures)
+        except BaseException:
+            client.stopped.set()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+            client.close()
+        self._refuse_silence(asks, failed)
+        return failed
+
+    def _collect(self, futures: dict[str, Future[str]]) -> dict[str, str]:
+        """Wait for all requests; those under way when the budget is spent are let finish."""
+        failed: dict[str, str] = {}
+        unasked = 0
+        for key, future in futures.items():
+            try:
+                reason = future.result()
+            except BudgetSpent:
+                unasked += 1
+                continue
+            if reason:
+                failed[key] = reason
+        if unasked:
+            raise VlmbenchError(self._spent(unasked))
+        return failed
+
+    def _ask(self, client: Client, key: str, ask: Ask) -> str:
+        """Ask once, keep the answer, and return why there is none, if there is none."""
+        try:
+            self._keep_answer(client, key, ask)
+        except Refused as refusal:
+            if not ask.wants_logprobs:
+                return str(refusal)
+            # Servers that list no tokens say so with a refusal. Ask as they like it.
+            names = ("logprobs", "top_logprobs")
+            plain = {name: v for name, v in ask.settings.items() if name not in names}
+            try:
+                self._keep_answer(client, key, replace(ask, settings=plain))
+            except (Refused, GaveUp):
+                return str(refusal)
+            self._lists_tokens = False
+        except (GaveUp, ValueError) as error:
+            return client.redact(str(error))
+        return ""
+
+    def _keep_answer(self, client: Client, key: str, ask: Ask) -> None:
+        reserved = self._ledger.reserve(ask)
+        usd = 0.0
+
+        def charge(reason: str) -> None:
+            """Hold a try that may have run without our seeing it to have cost its most."""
+            nonlocal reserved
+            most = self._ledger.most(ask)
+            self._journal.charged(most, reason)
+            self._ledger.settle(reserved, most)
+            reserved = 0.0
+            reserved = self._ledger.reserve(ask)
+
+        try:
+            raw = client.post(ask.body(), seed=int(key[:8], 16), charge=charge)
+            found = parse(raw)
+            usd = self._ledger.cost(found, reserved)
+            listed = {client.redact(token): value for token, value in found.first.items()}
+            completion = replace(found, text=client.redact(found.text), first=listed)
+            self._journal.answered(key, completion, usd)
+            self._ever_answered = True
+        finally:
+            self._ledger.settle(reserved, usd)
+
+    def _spent(self, unasked: int) -> Problem:
+        return Problem(
+            field="server.budget_usd",
+            message=f"model {self.spec.model!r}: {unasked} requests could exceed the budget of "
+            f"{self.server.budget_usd:g} USD, of which {self._ledger.spent:.4f} are spent",
+            remedy="Raise the budget and run into the same folder again: answers are kept.",
+        )
+
+    def _refuse_silence(self, asks: dict[str, Ask], failed: dict[str, str]) -> None:
+        """Stop where nothing was ever answered, rather than fail a data set at full patience."""
+        if self._ever_answered or len(failed) < len(asks):
+            return
+        first = next(iter(failed.values()))
+        message = f"none of the first {len(asks)} requests was answered: {first}"
+        raise VlmbenchError(Problem(field="server", message=message))
+
+
+def _reply(
+    completion: Completion, kwargs: GenerationKwargs, wanted: Sequence[str] | None, usd: float
+) -> Reply:
+    text = completion.text
+    for stop in (kwargs.until,) if isinstance(kwargs.until, str) else kwargs.until:
+        text = text.split(stop, maxsplit=1)[0] if stop else text
+    return Reply(
+        text=text,
+        logprobs=None if wanted is None else _listed(completion, wanted),
+        prompt_tokens=completion.prompt_tokens,
+        completion_tokens=completion.completion_tokens,
+        usd=usd,
+    )
+
+
+def _listed(completion: Completion, wanted: Sequence[str]) -> NDArray[np.float64] | None:
+    """Return the likelihoods of answers of one token each, if all of them are listed.
+
+    Only a token whose text is the whole continuation counts. What begins one, or is missing
+    from the list, has no known likelihood, and none is made up for it.
+    """
+    if any(continuation not in completion.first for continuation in wanted):
+        return None
+    return np.array([completion.first[continuation] for continuation in wanted])

@@ -1,0 +1,223 @@
+"""HTTP to one server: retries, back-off, deadlines, and a key that never leaves it."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import httpx2
+import numpy as np
+
+from vlmbench.spec import Server
+from vlmbench.types import Problem, VlmbenchError
+
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 60.0
+# A server that asks for more patience than this is out of quota rather than busy.
+LONGEST_RETRY_AFTER_S = 600.0
+CONNECT_S = 20.0
+# Shorter keys are placeholders ("EMPTY"), which may well stand in an honest answer.
+SHORTEST_SECRET = 8
+MOST_OF_A_MESSAGE = 400
+
+
+class Refused(Exception):  # noqa: N818 - an answer of the server
+    """The server understood the request and will not answer it; trying again is no use."""
+
+    def __init__(self, status: int, message: str) -> None:
+        self.status = status
+        super().__init__(f"HTTP {status}: {message}")
+
+
+class GaveUp(Exception):  # noqa: N818
+    """No answer after the last try, or the run was stopped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failure:
+    """Why a try brought no answer.
+
+    Attributes:
+        reason: In words.
+        ran: Whether the server may have run, and billed, the request all the same.
+        wait_s: Seconds the server asked to wait, if it did.
+    """
+
+    reason: str
+    ran: bool = False
+    wait_s: float | None = None
+
+
+class Client:
+    """Posts chat completions.
+
+    Args:
+        server: Where, and how patiently.
+        key: The API key, or None.
+    """
+
+    def __init__(self, server: Server, key: str | None) -> None:
+        self.server = server
+        self.stopped = threading.Event()
+        self._key = key
+        self._url = server.base_url.rstrip("/") + "/chat/completions"
+        self._http = httpx2.Client(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=httpx2.Timeout(server.timeout_s, connect=min(CONNECT_S, server.timeout_s)),
+            limits=httpx2.Limits(
+                max_connections=server.concurrency, max_keepalive_connections=server.concurrency
+            ),
+            follow_redirects=False,  # the key goes to the address that was named, and no other
+        )
+
+    def redact(self, text: str) -> str:
+        """Return text without the key, which servers like to repeat in their messages."""
+        if self._key is None or len(self._key) < SHORTEST_SECRET:
+            return text
+        return text.replace(self._key, "[key]")
+
+    def post(self, body: bytes, *, seed: int, charge: Callable[[str], None]) -> bytes:
+        """Send a request until it is answered.
+
+        Waits double from half a second to a minute, each shortened at random by up to half so
+        that threads do not return together, and are never shorter than `Retry-After`.
+
+        Args:
+            body: The request.
+            seed: Seed of the random waits.
+            charge: Told of every try that the server may have run without our seeing it.
+
+        Returns:
+            The response's bytes.
+
+        Raises:
+            Refused: On a status that will stay what it is.
+            GaveUp: After the last try.
+        """
+        generator = np.random.default_rng(seed)
+        reason = ""
+        for attempt in range(self.server.retries + 1):
+            if self.stopped.is_set():
+                raise GaveUp("the run was stopped")
+            outcome = self._try(body)
+            if isinstance(outcome, bytes):
+                return outcome
+            reason = outcome.reason
+            if outcome.ran:
+                charge(reason)
+            wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**attempt) * generator.uniform(0.5, 1.0)
+            wait = max(wait, outcome.wait_s or 0.0)
+            if wait > LONGEST_RETRY_AFTER_S:
+                raise GaveUp(f"{reason}; the server asks to wait {wait:.0f} s")
+            if attempt < self.server.retries:
+                self.stopped.wait(wait)
+        raise GaveUp(f"{reason}; tried {self.server.retries + 1} times")
+
+    def _try(self, body: bytes) -> bytes | _Failure:
+        """Send a request once."""
+        deadline = time.monotonic() + self.server.timeout_s
+        headers = {"Content-Type": "application/json"}
+        try:
+            with self._http.stream("POST", self._url, content=body, headers=headers) as response:
+                parts = []
+                for part in response.iter_bytes():
+                    parts.append(part)
+                    # The library's timeout is for each read; a trickle could go on for ever.
+                    if time.monotonic() > deadline:
+                        return _Failure(reason=self._too_slow(), ran=True)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            return _Failure(reason=self.redact(f"cannot reach the server: {error}"))
+        except httpx2.TimeoutException:
+            return _Failure(reason=self._too_slow(), ran=True)
+        except httpx2.TransportError as error:
+            reason = f"the connection broke: {type(error).__name__} {error}"
+            return _Failure(reason=self.redact(reason), ran=True)
+        raw = b"".join(parts)
+        if response.status_code == httpx2.codes.OK:
+            return raw
+        return self._unanswered(response, raw)
+
+    def _too_slow(self) -> str:
+        return f"no answer within {self.server.timeout_s:g} s"
+
+    def _unanswered(self, response: httpx2.Response, raw: bytes) -> _Failure:
+        """Return why a status other than 200 is worth another try; raises if it is not."""
+        status = response.status_code
+        message = self.redact(_message(raw))
+        if status in (401, 403, 404):
+            raise VlmbenchError(self._hopeless(status, message))
+        if status in (408, 409, 429) or status >= 500:
+            wait_s = retry_after(response.headers.get("retry-after"))
+            return _Failure(reason=f"HTTP {status}: {message}", wait_s=wait_s)
+        raise Refused(status, message)
+
+    def _hopeless(self, status: int, message: str) -> Problem:
+        variable = self.server.api_key_env
+        remedy = f"Look at the key in {variable}, the address and the model's name."
+        return Problem(
+            field="server",
+            message=f"{self._url} answers HTTP {status}: {message}",
+            remedy=remedy if variable else "Look at the address, the model's name, `api_key_env`.",
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.stopped.set()
+        self._http.close()
+
+
+def retry_after(header: str | None) -> float | None:
+    """Return the seconds that a `Retry-After` header (RFC 9110, 10.2.3) means, if it has any."""
+    if header is None:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            date = parsedate_to_datetime(header)
+        except ValueError:
+            return None
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        seconds = (date - datetime.now(UTC)).total_seconds()
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _message(raw: bytes) -> str:
+    """Return what an error response says."""
+    text = raw.decode("utf-8", errors="replace")
+    try:
+        data = json.loads(text)
+        error = data.get("error", data.get("detail", data))
+        found = error.get("message", error) if isinstance(error, dict) else error
+        text = found if isinstance(found, str) else json.dumps(found)
+    except (ValueError, AttributeError):
+        pass
+    return " ".join(text.split())[:MOST_OF_A_MESSAGE]
+
+
+def key_from_environment(server: Server) -> str | None:
+    """Return the API key, or None for a server that wants none.
+
+    Raises:
+        VlmbenchError: If the variable is not set, or holds what no header can carry.
+    """
+    variable = server.api_key_env
+    if variable is None:
+        return None
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        message = f"the environment variable {variable} is not set"
+        remedy = f"export {variable}=..."
+        raise VlmbenchError(Problem(field="server.api_key_env", message=message, remedy=remedy))
+    if not key.isascii() or not key.isprintable() or " " in key:
+        message = f"the environment variable {variable} holds characters that no key has"
+        raise VlmbenchError(Problem(field="server.api_key_env", message=message))
+    return key

@@ -1,0 +1,171 @@
+"""Requests and answers of chat completions, as plain data.
+
+The protocol is OpenAI's (https://platform.openai.com/docs/api-reference/chat/create), kept to
+what vLLM, SGLang, `transformers serve` and the hosted look-alikes have in common. `stop` is not
+sent: reasoning models refuse it, Anthropic refuses white space in it, and `transformers serve`
+5.23 fails on it for image models. Texts are cut at the stop strings here instead.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+
+from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt
+from vlmbench.spec import GenerationKwargs, ModelSpec
+
+# Most alternatives that OpenAI lists, and what vLLM lists unless it is started with more.
+TOP_LOGPROBS = 20
+# Servers write this for "less than anything worth saying": it is no likelihood.
+UNSAID = -9999.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One request before its images are encoded.
+
+    Attributes:
+        prompt: What is asked.
+        settings: All of the request but its messages.
+    """
+
+    prompt: Prompt
+    settings: Mapping[str, Any]
+
+    @property
+    def wants_logprobs(self) -> bool:
+        """Whether the likelihoods of the first token are asked for."""
+        return bool(self.settings.get("logprobs"))
+
+    @property
+    def most_tokens(self) -> int:
+        """Most tokens that the answer can have; 4096 where the request does not say."""
+        limits = (self.settings.get(name) for name in ("max_completion_tokens", "max_tokens"))
+        return max((int(limit) for limit in limits if limit is not None), default=4096)
+
+    def key(self, address: str) -> str:
+        """Return the hex SHA-256 of what is asked of whom: pixels, text and settings."""
+        digest = hashlib.sha256()
+        about = [address, self.settings, self.prompt.system, self.prompt.user]
+        digest.update(json.dumps(about, sort_keys=True).encode())
+        for image in self.prompt.images:
+            digest.update(f"{image.mode}{image.size}".encode())
+            digest.update(image.tobytes())
+        return digest.hexdigest()
+
+    def body(self) -> bytes:
+        """Return the JSON of the request, images as PNG data URLs."""
+        messages: list[dict[str, Any]] = []
+        if self.prompt.system:
+            messages.append({"role": "system", "content": self.prompt.system})
+        messages.append({"role": "user", "content": _content(self.prompt)})
+        return json.dumps({**self.settings, "messages": messages}).encode()
+
+
+def settings(spec: ModelSpec, kwargs: GenerationKwargs, *, logprobs: bool) -> dict[str, Any]:
+    """Return a request's keys beside its messages; keys that `server.body` sets to null go."""
+    assert spec.server is not None, "checked when the spec was loaded"
+    asked: dict[str, Any] = {
+        "model": spec.checkpoint,
+        "max_completion_tokens": kwargs.max_gen_toks,
+        "temperature": 0,
+    }
+    if logprobs:
+        asked |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+    asked |= spec.server.body
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _content(prompt: Prompt) -> list[dict[str, Any]]:
+    """Return text and images in the order of the prompt."""
+    texts = prompt.user.split(IMAGE_PLACEHOLDER)
+    if len(texts) != len(prompt.images) + 1:
+        raise ValueError(f"{len(texts) - 1} `<image>` for {len(prompt.images)} images")
+    content: list[dict[str, Any]] = []
+    for index, text in enumerate(texts):
+        if index:
+            url = _data_url(prompt.images[index - 1])
+            content.append({"type": "image_url", "image_url": {"url": url}})
+        if text:
+            content.append({"type": "text", "text": text})
+    return content
+
+
+def _data_url(image: Image.Image) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What a server answered.
+
+    Attributes:
+        text: Its text; empty where it refused or was filtered.
+        finish: Why it ended (`stop`, `length`, ...).
+        first: Text -> log-likelihood in nats of what the first token could have been; empty
+            where the server lists nothing.
+        prompt_tokens: Tokens billed for the question; None where the server does not say.
+        completion_tokens: Tokens billed for the answer; None where the server does not say.
+    """
+
+    text: str
+    finish: str = ""
+    first: Mapping[str, float] = field(default_factory=dict)
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+def parse(raw: bytes) -> Completion:
+    """Return the answer in a response.
+
+    Raises:
+        ValueError: If it is no chat completion.
+    """
+    try:
+        data = json.loads(raw)
+        choice = data["choices"][0]
+        message = choice["message"]
+        usage = data.get("usage") or {}
+        return Completion(
+            text=_text(message.get("content")),
+            finish=str(choice.get("finish_reason") or ""),
+            first=_first(choice.get("logprobs")),
+            prompt_tokens=_count(usage.get("prompt_tokens")),
+            completion_tokens=_count(usage.get("completion_tokens")),
+        )
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"the server's answer is no chat completion: {error!r}") from error
+
+
+def _text(content: Any) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part.get("type") == "text")
+
+
+def _first(logprobs: Any) -> dict[str, float]:
+    """Return the alternatives of the first token; of equal texts the likeliest counts."""
+    tokens = (logprobs or {}).get("content") or []
+    if not tokens:
+        return {}
+    found: dict[str, float] = {}
+    for entry in (tokens[0], *(tokens[0].get("top_logprobs") or ())):
+        value = float(entry["logprob"])
+        if UNSAID < value <= 0:
+            found[entry["token"]] = max(value, found.get(entry["token"], value))
+    return found
+
+
+def _count(value: Any) -> int | None:
+    return None if value is None else int(value)

@@ -1,0 +1,265 @@
+"""The gate: what a tiny model must show before its scores on the tasks mean anything.
+
+A model that cannot name or point, or that does not answer with a letter, fails the tasks for a
+reason that says nothing about its encoder. Every figure is from held-out seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from vlmbench.metrics import accuracy, wilson
+from vlmbench.models import Backend, HfBackend, Tower, TowerStates, resolve_device
+from vlmbench.organisms._images import ImageSet, load_images
+from vlmbench.organisms._recipe import ImagesRecipe
+from vlmbench.readouts import build_prompt, read_prompted
+from vlmbench.registry import backends, catalogue
+from vlmbench.spec import Condition, GenerationKwargs, Located, TaskSpec, Twin
+from vlmbench.tasks import apply_condition, load_documents
+from vlmbench.types import Document, Stat, VlmbenchError
+
+PROBE_IMAGES = ImagesRecipe(seed=0x6A7E, single=3000, several=0, marked=0)
+"""Images of the linear probe: a seed of their own, so that no encoder was trained on them."""
+
+TRAIN, VALIDATION = 1500, 500
+"""Images the probe is fitted on, and chosen on; the rest are reported."""
+
+CONTROLS = ("naming", "pointing")
+BATCH = 32
+
+Advance = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRow:
+    """One criterion.
+
+    Attributes:
+        criterion: What was measured.
+        stat: Value with interval.
+        target: What is asked for, in words.
+        passed: Whether it is met.
+    """
+
+    criterion: str
+    stat: Stat
+    target: str
+    passed: bool
+
+
+class States(Protocol):
+    """What the probe needs of a tower."""
+
+    @property
+    def consumed(self) -> int:
+        """Number of the hidden state that the language model consumes."""
+
+    def states(self, squares: Sequence[Image.Image], layers: Sequence[int]) -> TowerStates:
+        """Return hidden states of square images."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """A task's reported documents and their prompts."""
+
+    task: Located[TaskSpec]
+    documents: Sequence[Document]
+    questions: Sequence[str]
+
+
+def gate(
+    name: str,
+    *,
+    data_root: Path,
+    cache: Path,
+    include_paths: Sequence[Path] = (),
+    limit: int | None = None,
+    advance: Advance | None = None,
+) -> list[GateRow]:
+    """Measure every criterion on a model of the search path.
+
+    Args:
+        name: Name of a model whose backend is `hf` and whose twin is its own tower.
+        data_root: Where procedural data is kept.
+        cache: Where the probe's images are kept.
+        include_paths: Further folders with YAML.
+        limit: First documents of each task to use; all where None.
+        advance: Told what is about to be measured.
+
+    Raises:
+        VlmbenchError: If the name does not mean exactly one such model.
+    """
+    tell = advance or (lambda _: None)
+    found = catalogue(tuple(include_paths))
+    models = found.select_models(name)
+    if len(models) != 1 or models[0].spec.twin is None:
+        raise VlmbenchError(f"{name!r} is not one model with a twin")
+    model = models[0]
+    device, dtype = resolve_device("cpu", "float32")
+    backend: HfBackend = backends()["hf"].load().load(model.spec, model.folder, device, dtype)
+    twin = model.spec.twin
+    assert twin is not None
+    tell("linear probe")
+    rows = probe_rows(Tower.inside(backend, twin), twin, load_images(PROBE_IMAGES, cache))
+    held = []
+    for task in found.select_tasks(",".join(("worlds", *CONTROLS))):
+        documents = load_documents(task, "reported", data_root, limit)
+        questions = [documents.prompt(document) for document in documents]
+        held.append(Held(task, list(documents), questions))
+    for part in held:
+        if part.task.spec.task in CONTROLS:
+            tell(part.task.spec.task)
+            rows += control_rows(part, backend)
+    tell("letters")
+    return [*rows, *letter_rows(held, backend)]
+
+
+def probe_rows(tower: States, twin: Twin, images: ImageSet) -> list[GateRow]:
+    """Fit a linear probe for category and for colour on the pooled vector of the consumed layer.
+
+    Args:
+        tower: The encoder.
+        twin: Says which vector is the pooled one.
+        images: Images of one thing each.
+    """
+    vectors = []
+    for start in range(0, len(images), 100):
+        squares = [Image.fromarray(image) for image in images.pixels[start : start + 100]]
+        states = tower.states(squares, [tower.consumed])
+        if twin.pooled == "cls" and states.cls_token is not None:
+            vectors.append(states.cls_token.float().cpu().numpy())
+        else:
+            vectors.append(states.patch_tokens[:, 0].mean(dim=(1, 2)).float().cpu().numpy())
+    features = np.concatenate(vectors)
+    category = np.array([facts[0].category for facts in images.facts])
+    colour = np.array([facts[0].colour for facts in images.facts])
+    return [
+        _at_least("encoder: category, linear probe", linear_probe(features, category), 0.7),
+        _at_least("encoder: colour, linear probe", linear_probe(features, colour), 0.9),
+    ]
+
+
+def linear_probe(features: NDArray[np.float32], labels: NDArray[np.str_]) -> Stat:
+    """Return the accuracy of multinomial logistic regression on the images after the first 2000.
+
+    Args:
+        features: (n, width).
+        labels: (n,) class names.
+    """
+    end = TRAIN + VALIDATION
+    best, chosen = -1.0, None
+    for strength in (0.01, 0.1, 1.0):
+        fitted = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
+        fitted.fit(features[:TRAIN], labels[:TRAIN])
+        score = float(fitted.score(features[TRAIN:end], labels[TRAIN:end]))
+        if score > best:
+            best, chosen = score, fitted
+    assert chosen is not None
+    right = int((chosen.predict(features[end:]) == labels[end:]).sum())
+    return share(right, len(labels) - end)
+
+
+def control_rows(held: Held, backend: Backend) -> list[GateRow]:
+    """Ask a control of a model, with its images and blank, for each attribute and together."""
+    name = held.task.spec.task
+    blank = [apply_condition(d, Condition(image="blank")) for d in held.documents]
+    groups: dict[str, NDArray[np.bool_]] = {"": np.ones(len(blank), bool)}
+    for attribute in dict.fromkeys(str(d.row["attribute"]) for d in held.documents):
+        groups[f", {attribute}"] = np.array(
+            [d.row["attribute"] == attribute for d in held.documents]
+        )
+    rows = []
+    for condition, documents in (("", list(held.documents)), (", blank image", blank)):
+        scores = read_prompted(
+            documents, held.questions, held.task.spec, backend, batch_size=BATCH
+        ).scores
+        for group, mask in groups.items():
+            stat = accuracy(scores.take(mask))
+            label = f"prompted: {name}{group}{condition}"
+            if condition:
+                chance = float(np.mean(1 / scores.n_choices[mask]))
+                rows.append(_at_chance(label, stat, chance))
+            else:
+                rows.append(_at_least(label, stat, 0.7))
+    return rows
+
+
+def letter_rows(tasks: Sequence[Held], backend: Backend) -> list[GateRow]:
+    """Count, for each task, the documents whose most likely first token is one of the letters."""
+    rows = []
+    for held in tasks:
+        right = 0
+        for start in range(0, len(held.documents), BATCH):
+            documents = held.documents[start : start + BATCH]
+            questions = held.questions[start : start + BATCH]
+            prompts = [
+                build_prompt(document, question, held.task.spec, backend.spec)
+                for document, question in zip(documents, questions, strict=True)
+            ]
+            first = backend.generate(prompts, GenerationKwargs(max_gen_toks=1))
+            right += sum(t.strip() in d.choices for t, d in zip(first, documents, strict=True))
+        label = f"a letter comes first: {held.task.spec.task}"
+        rows.append(_at_least(label, share(right, len(held.documents)), 0.95))
+    return rows
+
+
+def share(right: int, n: int) -> Stat:
+    """Return `right / n` with its Wilson interval."""
+    low, high = wilson(right, n)
+    return Stat(value=right / n, low=low, high=high, n=n)
+
+
+def table(rows: Sequence[GateRow]) -> str:
+    """Return the criteria as a markdown table."""
+    lines = ["| criterion | measured | 95% interval | asked | met |", "|---|---|---|---|---|"]
+    for row in rows:
+        stat = row.stat
+        lines.append(
+            f"| {row.criterion} | {stat.value:.3f} | {stat.low:.3f} to {stat.high:.3f} | "
+            f"{row.target} | {'yes' if row.passed else 'no'} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def as_json(rows: Sequence[GateRow]) -> list[Mapping[str, object]]:
+    """Return the criteria as plain mappings."""
+    return [
+        {
+            "criterion": row.criterion,
+            "value": row.stat.value,
+            "low": row.stat.low,
+            "high": row.stat.high,
+            "n": row.stat.n,
+            "target": row.target,
+            "passed": row.passed,
+        }
+        for row in rows
+    ]
+
+
+def _at_least(criterion: str, stat: Stat, target: float) -> GateRow:
+    return GateRow(
+        criterion=criterion,
+        stat=stat,
+        target=f"at least {target:.2f}",
+        passed=stat.value >= target,
+    )
+
+
+def _at_chance(criterion: str, stat: Stat, chance: float) -> GateRow:
+    return GateRow(
+        criterion=criterion,
+        stat=stat,
+        target=f"chance, {chance:.2f}",
+        passed=stat.low <= chance <= stat.high,
+    )

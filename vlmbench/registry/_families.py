@@ -1,0 +1,196 @@
+"""Families of vision-language models: what their config files do not say.
+
+Everything not listed follows transformers' conventions: the tower is what
+`model.get_encoder("image")` returns, the language model consumes the hidden state that
+`vision_feature_layer` names, or else the tower's `last_hidden_state`, and an image is written as
+`processor.image_token`. A row stands here only for a family that deviates, that has been checked
+by the conformance suite, or that some readout does not apply to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Layer = int | tuple[int, ...] | Literal["final_norm"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One family and where it leaves the conventions.
+
+    Attributes:
+        name: What people call it.
+        model_types: Values of `model_type` in `config.json`.
+        layer: Hidden state of the tower that is projected where the config has no
+            `vision_feature_layer`.
+        last_is_normed: `vision_feature_layer: -1` means the state after the final norm.
+        why: Which lines of transformers `layer` was read from.
+        merging: What stands between the tower's tokens and those the language model reads.
+        placeholder: How an image is written in a prompt without chat template; empty for
+            `processor.image_token`.
+        tower: Path of the tower from the model where `get_encoder` does not find it.
+        appended: What the processor adds at the end of every prompt by itself.
+        prefix_lm: Whether all tokens of the prompt see each other, and only the answer is
+            causal; its processor calls the answer's tokens type 1.
+        text_only: Whether it can be asked without an image.
+        several: Whether a prompt may hold several images.
+        encoder: Why the encoder readout does not apply; empty where it does.
+        packages: What transformers needs beside itself to run it.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    layer: Layer = "final_norm"
+    last_is_normed: bool = False
+    why: str = "get_image_features takes last_hidden_state"
+    merging: str = "one token a patch"
+    placeholder: str = ""
+    tower: str = ""
+    appended: str = ""
+    prefix_lm: bool = False
+    text_only: bool = True
+    several: bool = True
+    encoder: str = ""
+    packages: tuple[str, ...] = ()
+
+
+_FEATURE_LAYER = "get_image_features takes hidden_states[vision_feature_layer]"
+_MERGER = "the merger takes the last block's output and norms it itself"
+_QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
+_MERGE = "spatial_merge_size x spatial_merge_size patches become one token"
+_SHUFFLE = "pixel shuffle: neighbouring patches become one token"
+_TORCHVISION = ("torchvision",)
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        name="LLaVA-1.5",
+        model_types=("llava", "vipllava"),
+        layer=-2,
+        why=_FEATURE_LAYER,
+    ),
+    Family(
+        name="LLaVA-NeXT, Granite Vision 3",
+        model_types=("llava_next",),
+        layer=-2,
+        why=_FEATURE_LAYER,
+        merging="one token a patch of the whole view and of every tile, padding cut, newlines added",
+    ),
+    Family(
+        name="LLaVA-OneVision",
+        model_types=("llava_onevision",),
+        layer=-1,
+        why=_FEATURE_LAYER,
+        merging="one token a patch of the whole view and of every tile, padding cut, newlines added",
+    ),
+    Family(
+        name="Qwen2-VL, Qwen2.5-VL",
+        model_types=("qwen2_vl", "qwen2_5_vl"),
+        layer=-1,
+        why=_MERGER,
+        merging=_MERGE,
+        placeholder=_QWEN_IMAGE,
+    ),
+    Family(
+        name="Qwen3-VL",
+        model_types=("qwen3_vl", "qwen3_vl_moe"),
+        layer=-1,
+        why=_MERGER,
+        merging=f"{_MERGE}; shallower states (deepstack) are added further up the language model",
+        placeholder=_QWEN_IMAGE,
+    ),
+    Family(
+        name="InternVL",
+        model_types=("internvl",),
+        last_is_normed=True,
+        why="get_image_features takes last_hidden_state where vision_feature_layer is -1",
+        merging=_SHUFFLE,
+    ),
+    Family(name="Idefics3", model_types=("idefics3",), merging=_SHUFFLE),
+    Family(
+        name="SmolVLM",
+        model_types=("smolvlm",),
+        merging=_SHUFFLE,
+        packages=("num2words",),
+    ),
+    Family(
+        name="Gemma 3",
+        model_types=("gemma3",),
+        merging="average pooling to mm_tokens_per_image tokens",
+        placeholder="<start_of_image>",
+    ),
+    Family(
+        name="PaliGemma",
+        model_types=("paligemma",),
+        appended="\n",
+        prefix_lm=True,
+        text_only=False,
+    ),
+    Family(
+        name="Mistral 3 (Pixtral)",
+        model_types=("mistral3",),
+        layer=-1,
+        why=_FEATURE_LAYER,
+        merging=_MERGE,
+    ),
+    Family(
+        name="Phi-4-multimodal",
+        model_types=("phi4_multimodal",),
+        layer=-2,
+        why="get_img_features takes hidden_states[vision_config.feature_layer]",
+        merging="2 x 2 average pooling of the whole view and of every tile, newlines added",
+        tower="model.embed_tokens_extend.image_embed.img_processor",
+        packages=_TORCHVISION,
+    ),
+    Family(
+        name="FastVLM",
+        model_types=("fast_vlm",),
+        merging="the cells of a convolution's map are the tokens",
+        packages=("timm", "torchvision"),
+    ),
+    Family(
+        name="Perception LM",
+        model_types=("perception_lm",),
+        merging="average pooling of the whole view and of every tile",
+        packages=("timm", "torchvision"),
+    ),
+    Family(
+        name="Aya Vision",
+        model_types=("aya_vision",),
+        layer=-1,
+        why=_FEATURE_LAYER,
+        merging=_SHUFFLE,
+    ),
+    Family(
+        name="Granite 4 Vision",
+        model_types=("granite4_vision",),
+        encoder="eight projections of several hidden states enter at different depths of the "
+        "language model, so there is no one consumed layer",
+    ),
+    Family(
+        name="GLM-4V",
+        model_types=("glm4v", "glm4v_moe"),
+        why="the downsampling convolution takes what post_layernorm gives",
+        merging="a strided convolution over spatial_merge_size x spatial_merge_size patches",
+        placeholder="<|begin_of_image|><|image|><|end_of_image|>",
+    ),
+    Family(
+        name="Llama 4",
+        model_types=("llama4",),
+        why="the vision adapter takes what layernorm_post gives, without the class token",
+        merging=_SHUFFLE,
+        packages=_TORCHVISION,
+    ),
+    Family(
+        name="Mllama (Llama 3.2 Vision)",
+        model_types=("mllama",),
+        encoder="cross-attention: several hidden states and a second, gated transformer over all "
+        "tiles are concatenated, and no image token stands in the text",
+    ),
+)
+
+
+def family_of(model_type: str) -> Family:
+    """Return the family of a `model_type`; the bare conventions where it is not listed."""
+    listed = (family for family in FAMILIES if model_type in family.model_types)
+    return next(listed, Family(name="", model_types=(model_type,)))

@@ -1,0 +1,48 @@
+"""Where published data lies on this machine: everything below one folder, `$VLMBENCH_DATA`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+from vlmbench.types import Problem, VlmbenchError
+
+DATA_VARIABLE = "VLMBENCH_DATA"
+
+
+def data_home() -> Path:
+    """Return the folder of all published data: `$VLMBENCH_DATA`, or the user's data folder."""
+    given = os.environ.get(DATA_VARIABLE)
+    return Path(given).expanduser() if given else user_data_path("vlmbench")
+
+
+def below_home(place: str) -> Path:
+    """Return a folder or file of published data; relative ones start at `data_home()`."""
+    path = Path(place).expanduser()
+    return path if path.is_absolute() else data_home() / path
+
+
+def hub_copy(dataset_path: str) -> Path | None:
+    """Return the folder of a hub data set that was downloaded whole, or None.
+
+    `<organisation>/<name>` below `data_home()` is preferred over the hub, so that a machine
+    without network runs the same task files.
+    """
+    folder = data_home() / dataset_path
+    return folder if dataset_path.count("/") == 1 and folder.is_dir() else None
+
+
+def hub_remedy(dataset_path: str) -> str:
+    """Return the command that downloads a hub data set to where it is looked for."""
+    return (
+        f'hf download {dataset_path} --repo-type dataset --local-dir "{data_home() / dataset_path}"'
+    )
+
+
+def require(path: Path, what: str, remedy: str) -> Path:
+    """Return `path`; raises VlmbenchError with the remedy if it does not exist."""
+    if not path.exists():
+        raise VlmbenchError(Problem(file=str(path), message=f"{what} is not there", remedy=remedy))
+    return path

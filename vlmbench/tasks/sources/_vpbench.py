@@ -1,0 +1,219 @@
+"""VPBench's coordinates and unmarked pictures, joined to BLINK's documents.
+
+Layout [D] (Feng et al., arXiv 2512.17875, https://github.com/TonyLianLong/VPBench, data
+https://huggingface.co/datasets/longlian/VPBench):
+`BLINK_depth_data/depth/perceptioneval_depth_dev.json`, a list with `original_image` (below
+`images/`), `point_A`, `point_B` and `human_answer_2` ("A" or "B"); and
+`BLINK_semantic_data/semantic_correspondence/semantic_corr_raw_fixed.json`, whose `val` is a list
+with `images` (two names that end in `-<source>-<target>:<category>_1` and `_2`), `src_kps`,
+`trg_kps`, `gold_point`, `real_consider_points`, `real_answer` ("(A)") and `blink_image1_size`.
+
+The points are pixels of the unmarked originals, which are what the encoder is shown; VPBench's
+own scaling, (blink size // 2) / original size, is only for drawing on a copy of BLINK's size.
+
+How the two releases number their documents is not documented. Rows are therefore joined by
+their pictures: an original and BLINK's marked copy of it agree except at the rings. The answers
+must agree too. Where several rows fit (one pair of pictures asked about twice), the one whose
+`question_id` or `idx` is BLINK's `idx` is taken, else none: a document is left without
+coordinates rather than given doubtful ones.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vlmbench.spec import VpBenchPoints
+from vlmbench.tasks.sources._items import Point, clipped, inside, picture_size
+from vlmbench.tasks.sources._places import below_home, require
+from vlmbench.types import Problem, VlmbenchError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+DEPTH = "BLINK_depth_data/depth"
+SEMANTIC = "BLINK_semantic_data/semantic_correspondence"
+# Pictures are compared as grey thumbnails of this side; two of one scene differ by less than this
+# many of 255 grey levels on average (rings and labels cover a few cells), others by several times
+# as much. Both numbers are ours.
+THUMBNAIL = 16
+SAME = 12.0
+SLACK = 1.5
+
+Thumbnail = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Known:
+    """One row of VPBench.
+
+    Attributes:
+        ids: What it is called there.
+        files: Its unmarked pictures.
+        thumbnails: The same, for comparison.
+        answer: "(A)" and so on.
+        reference: Point in the first picture, or None.
+        choices: Points in the last one, in the order of the letters.
+    """
+
+    ids: frozenset[str]
+    files: tuple[Path, ...]
+    thumbnails: tuple[Thumbnail, ...]
+    answer: str
+    reference: Point | None
+    choices: tuple[Point, ...]
+
+
+def add_vpbench(points: VpBenchPoints, dataset: Dataset) -> Dataset:
+    """Return BLINK's rows with coordinates and unmarked pictures where VPBench has them.
+
+    Rows without a partner keep null coordinates and BLINK's marked pictures as `unmarked_*`,
+    which no readout looks at.
+
+    Raises:
+        VlmbenchError: If VPBench is there and not a single document finds its partner.
+    """
+    from datasets import Image as ImageFeature
+    from datasets import List, Value
+
+    root = below_home(points.root)
+    read = {"depth": _read_depth, "semantic": _read_semantic}[points.part]
+    known = read(root) if root.is_dir() else []
+    columns = ["image_1"] if points.part == "depth" else ["image_1", "image_2"]
+    partners = [_partner(row, columns, known) for row in dataset]
+    if known and not any(partners):
+        message = f"none of {len(dataset)} documents is one of its {len(known)}"
+        remedy = "Is it the release for BLINK's validation split?"
+        raise VlmbenchError(Problem(file=str(root), message=message, remedy=remedy))
+    point = List(Value("float64"))
+    references = [p and p.reference and list(p.reference) for p in partners]
+    choices = [p and [list(place) for place in p.choices] for p in partners]
+    dataset = dataset.add_column("points_reference", references, feature=point)
+    dataset = dataset.add_column("points_choices", choices, feature=List(point))
+    for i, column in enumerate(columns):
+        pictures = [
+            {"bytes": p.files[i].read_bytes(), "path": None} if p else row
+            for p, row in zip(partners, dataset[column], strict=True)
+        ]
+        feature = ImageFeature(decode=False)
+        dataset = dataset.add_column(f"unmarked_{i + 1}", pictures, feature=feature)
+    return dataset
+
+
+def _partner(row: dict[str, Any], columns: list[str], known: list[Known]) -> Known | None:
+    """Return the one row of VPBench that a BLINK document is, or None."""
+    if not known:
+        return None
+    shown = [_thumbnail(Image.open(io.BytesIO(row[column]["bytes"]))) for column in columns]
+    fits = [
+        other
+        for other in known
+        if other.answer == row["answer"]
+        and all(np.abs(a - b).mean() < SAME for a, b in zip(shown, other.thumbnails, strict=True))
+    ]
+    if len(fits) > 1:
+        fits = [other for other in fits if row["idx"] in other.ids]
+    return fits[0] if len(fits) == 1 else None
+
+
+def _thumbnail(picture: Image.Image) -> Thumbnail:
+    small = picture.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    return np.asarray(small, dtype=np.float64)
+
+
+def _load(path: Path) -> Any:
+    require(path, "VPBench's annotation", "Download the whole repository longlian/VPBench.")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _read_depth(root: Path) -> list[Known]:
+    folder = root / DEPTH
+    rows = _load(folder / "perceptioneval_depth_dev.json")
+    return _all(rows, lambda row: _depth_row(folder, row))
+
+
+def _depth_row(folder: Path, row: dict[str, Any]) -> Known:
+    return _known(
+        row,
+        files=(folder / "images" / row["original_image"],),
+        answer=f"({row['human_answer_2']})",
+        reference=None,
+        choices=[row["point_A"], row["point_B"]],
+    )
+
+
+def _read_semantic(root: Path) -> list[Known]:
+    folder = root / SEMANTIC
+    rows = _load(folder / "semantic_corr_raw_fixed.json")["val"]
+    return _all(rows, lambda row: _semantic_row(folder, row))
+
+
+def _semantic_row(folder: Path, row: dict[str, Any]) -> Known:
+    return _known(
+        row,
+        files=tuple(_spair_file(folder, name) for name in row["images"]),
+        answer=row["real_answer"],
+        reference=row["src_kps"][row["gold_point"]],
+        choices=[row["trg_kps"][i] for i in row["real_consider_points"]],
+    )
+
+
+def _spair_file(folder: Path, name: str) -> Path:
+    """Return the picture that a name such as `7-2008_01-2009_02:cat_1` stands for."""
+    _, source, rest = name.split("-")
+    target, category = rest.split(":")
+    category, _, which = category.rpartition("_")
+    return folder / "images" / category / f"{source if which == '1' else target}.jpg"
+
+
+def _all(rows: list[dict[str, Any]], make: Callable[[dict[str, Any]], Known]) -> list[Known]:
+    """Return every row, or raise with what is wrong in each."""
+    found: list[Known] = []
+    problems: list[Problem] = []
+    for number, row in enumerate(rows):
+        try:
+            found.append(make(row))
+        except VlmbenchError as error:
+            problems += error.problems
+        except (KeyError, IndexError, ValueError, TypeError) as error:
+            message = f"VPBench, row {number}: {type(error).__name__} {error}"
+            problems.append(Problem(message=message))
+    if problems:
+        raise VlmbenchError(problems[:20])
+    return found
+
+
+def _known(
+    row: dict[str, Any],
+    *,
+    files: tuple[Path, ...],
+    answer: str,
+    reference: list[float] | None,
+    choices: list[list[float]],
+) -> Known:
+    for file in files:
+        require(file, "a picture of VPBench", "Download the whole repository longlian/VPBench.")
+    sizes = [picture_size(file) for file in files]
+    places = [(tuple(point), sizes[-1]) for point in choices]
+    if reference is not None:
+        places.append((tuple(reference), sizes[0]))
+    for point, size in places:
+        if not inside(point, size, slack=SLACK):
+            message = f"{point} lies outside {files[-1].name} of {size[0]} x {size[1]} pixels"
+            raise VlmbenchError(Problem(message=message))
+    return Known(
+        ids=frozenset(str(row[name]) for name in ("question_id", "idx") if name in row),
+        files=files,
+        thumbnails=tuple(_thumbnail(Image.open(file)) for file in files),
+        answer=answer,
+        reference=None if reference is None else clipped(tuple(reference), sizes[0]),
+        choices=tuple(clipped(tuple(point), sizes[-1]) for point in choices),
+    )
