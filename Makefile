@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test soak check format schemas leaderboard clean
+.PHONY: demo test soak check format schemas sheets leaderboard clean
 
 demo: $(STAMP)
 	rm -rf runs/demo
@@ -33,6 +33,11 @@ format: $(STAMP)
 
 schemas: $(STAMP)
 	$(BIN)/python -c "from vlmbench.spec import write_schemas; write_schemas()"
+
+# The pictures in docs/worlds.md.
+sheets: $(STAMP)
+	$(BIN)/python -c "from vlmbench.tasks import worlds; \
+	[worlds.contact_sheet(n, rows=3, columns=4, seed=1).save(f'docs/worlds/{n}.png', optimize=True) for n in worlds.WORLDS]"
 
 # The published leaderboard, from a real run.
 leaderboard: $(STAMP)

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import CLIPImageProcessor, CLIPVisionModel
+from transformers import (
+    CLIPImageProcessor,
+    CLIPVisionModel,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
 
 from vlmbench.models import HfBackend, Tower, resolve_device
 from vlmbench.spec import ModelSpec, Twin
@@ -82,3 +87,60 @@ def test_random_weights_differ_and_repeat(backend, pictures):
     tower.randomised(3)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert first.states(pictures[:1], [2]).patch_tokens.shape == (1, 1, 4, 4, 32)
+
+
+def siglip(**more: int) -> SiglipVisionModel:
+    config = SiglipVisionConfig(
+        hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=2,
+        image_size=more.get("image_size", 32), patch_size=8,
+    )  # fmt: skip
+    torch.manual_seed(2)
+    return SiglipVisionModel(config).eval()
+
+
+PIXELS = CLIPImageProcessor(image_mean=[0.5] * 3, image_std=[0.5] * 3)
+
+
+def test_final_norm_is_siglips_last_hidden_state(pictures):
+    module = siglip()
+    torch.nn.init.normal_(module.post_layernorm.weight)
+    twin = Twin(layer="final_norm", pooled="mean", relation="identical")
+    tower = Tower(module, PIXELS, twin)
+    assert tower.consumed == tower.n_layers == 3
+    tensor = torch.from_numpy(np.array(pictures[0])).permute(2, 0, 1)[None] / 127.5 - 1
+    with torch.no_grad():
+        expected = module(tensor, output_hidden_states=True)
+    got = tower.states(pictures[:1], [3]).patch_tokens[0, 0].flatten(0, 1)
+    torch.testing.assert_close(got, expected.last_hidden_state[0], atol=1e-5, rtol=1e-5)
+    raw = Tower(module, PIXELS, Twin(layer=-1, pooled="mean", relation="identical"))
+    got = raw.states(pictures[:1], [3]).patch_tokens[0, 0].flatten(0, 1)
+    torch.testing.assert_close(got, expected.hidden_states[-1][0], atol=1e-5, rtol=1e-5)
+
+
+def test_several_layers_are_concatenated_in_order(pictures):
+    module = siglip()
+    one = Tower(module, PIXELS, Twin(layer=-1, pooled="mean", relation="identical"))
+    several = Tower(module, PIXELS, Twin(layer=(1, -1), pooled="mean", relation="identical"))
+    assert several.consumed == 3
+    assert several.width == 64
+    states = one.states(pictures[:1], [1, 3]).patch_tokens
+    together = several.states(pictures[:1], [3]).patch_tokens
+    torch.testing.assert_close(together[0, 0], torch.cat([states[0, 0], states[0, 1]], dim=-1))
+    beside = several.states(pictures[:1], [0, 1, 3]).patch_tokens  # a depth head's
+    torch.testing.assert_close(beside[0, 2], states[0, 1])
+
+
+def test_a_towers_own_size_may_leave_a_strip(pictures):
+    twin = Twin(layer=-1, pooled="mean", relation="identical")
+    tower = Tower(siglip(image_size=36), PIXELS, twin)
+    square = pictures[0].resize((36, 36))
+    assert tower.states([square], [3]).patch_tokens.shape == (1, 1, 4, 4, 32)
+    changed = np.asarray(square).copy()
+    changed[32:] = 0  # the strip that no patch covers
+    states = tower.states([square, Image.fromarray(changed)], [3]).patch_tokens
+    assert torch.equal(states[0], states[1])
+
+
+def test_a_layer_that_is_not_there_is_refused():
+    with pytest.raises(VlmbenchError, match="4 hidden states"):
+        Tower(siglip(), PIXELS, Twin(layer=4, pooled="mean", relation="identical"))

@@ -1,4 +1,4 @@
-"""A tiny checkpoint, servers in processes of their own, and a server that plays a script."""
+"""Checkpoints, servers in processes of their own, and a server that plays a script."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ TEMPLATE = (
     "{% endfor %} {% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
 # Seventeen words: a list of the twenty likeliest tokens then holds all of them.
-WORDS = "USER SYSTEM ASSISTANT : ? A B C D which is nearer of".split()
+WORDS = ["USER", "SYSTEM", "ASSISTANT", ":", "?", "A", "B", "C", "D", "which", "is", "near", "of"]
+CHECKPOINT = Path(__file__).parents[2] / "models" / "tiny-clip"
 
 
 @pytest.fixture
@@ -143,13 +144,11 @@ def process(command: list[str], log: Path, port: int) -> Iterator[int]:
 
 
 @pytest.fixture(scope="session")
-def transformers_serve(
-    words_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[int]:
-    """`transformers serve` with the tiny checkpoint; the port it listens on."""
+def transformers_serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """`transformers serve` with the shipped `tiny-clip`; the port it listens on."""
     port = free_port()
     command = [
-        str(Path(sys.executable).parent / "transformers"), "serve", str(words_folder),
+        str(Path(sys.executable).parent / "transformers"), "serve", str(CHECKPOINT),
         "--host", "127.0.0.1", "--port", str(port), "--device", "cpu", "--dtype", "float32",
     ]  # fmt: skip
     with process(command, tmp_path_factory.mktemp("serve") / "log", port):
@@ -160,7 +159,7 @@ def transformers_serve(
 def likelihood_server(
     words_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[int]:
-    """A server of the same checkpoint that lists likelihoods; the port it listens on."""
+    """A server of `words_folder` that lists likelihoods; the port it listens on."""
     port = free_port()
     program = SERVERS / "likelihood_server.py"
     command = [sys.executable, str(program), str(port), str(words_folder)]

@@ -14,6 +14,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +26,18 @@ from PIL import Image
 from vlmbench.cli import main
 from vlmbench.store import read_about, read_scores
 
-N = 40
+N = 32
 TASK = """\
 task: letters
 dataset_path: json
 dataset_kwargs: {data_files: {test: letters.jsonl}}
 test_split: test
 output_type: multiple_choice
-doc_to_text: "which of A B C D is nearer ? {{ question }} <image>"
+doc_to_text: |-
+  <image>
+  What is shown in picture {{ id }}? A: {{ words[0] }} B: {{ words[1] }} C: {{ words[2] }}
+  D: {{ words[3] }}
+  Answer with the letter:
 doc_to_image: image
 doc_to_choice: [A, B, C, D]
 doc_to_target: answer
@@ -41,13 +47,16 @@ GENERATE = """\
 include: letters.yaml
 task: letters_generate
 output_type: generate_until
-generation_kwargs: {until: ["?"], max_gen_toks: 6}
+generation_kwargs: {until: [], max_gen_toks: 6}
 filter_list:
   - name: letter
     filter: [{function: regex, regex_pattern: "([ABCD])"}, {function: take_first}]
 metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
 """
 STUDY = "study: asked\ncells: [{readout: prompted}]\n"
+CHECKPOINT = Path(__file__).parents[2] / "models" / "tiny-clip"
+IMAGE = {"letterbox": 96, "fill": [128, 128, 128]}
+WORDS = ["red cube", "blue ball", "green cone", "mug", "chair", "leaf"]
 PROMPT_USD, ANSWER_USD = 3.0, 15.0
 
 
@@ -57,9 +66,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(7)
     lines = []
     for index in range(N):
-        pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        pixels = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"{index}.png")
-        line = {"id": f"doc{index}", "image": f"{index}.png", "question": f"{index}"}
+        words = rng.permutation(WORDS)[:4].tolist()
+        line = {"id": f"doc{index}", "image": f"{index}.png", "words": words}
         lines.append(json.dumps({**line, "answer": index % 4}))
     (folder / "letters.jsonl").write_text("\n".join(lines))
     (folder / "letters.yaml").write_text(TASK)
@@ -68,25 +78,23 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def served(home: Path, checkpoint: Path, port: int, **more: object) -> Path:
+def served(home: Path, port: int, checkpoint: Path = CHECKPOINT) -> Path:
     """Write a model YAML and return its path."""
     server = {
         "base_url": f"http://127.0.0.1:{port}/v1",
         "api_key_env": "VLMBENCH_TEST_KEY",
         "concurrency": 8,
-        "timeout_s": 8,
+        "timeout_s": 5,
         "retries": 8,
         "prices": {"input": PROMPT_USD, "output": ANSWER_USD, "image_tokens": 64},
-        **more,
     }
-    path = home / f"served-{port}.model"
-    spec = {"model": "served", "backend": "openai", "checkpoint": str(checkpoint)}
-    path = path.with_suffix(".yaml")
+    path = home / f"served-{port}.yaml"
+    spec = {"model": "served", "backend": "openai", "checkpoint": str(checkpoint), "image": IMAGE}
     path.write_text(json.dumps({**spec, "server": server}))
     return path
 
 
-def run(monkeypatch, home: Path, model: Path, output: Path, tasks: str) -> Path:
+def run(monkeypatch, home: Path, model: Path, output: Path, tasks: str, code: int = 0) -> Path:
     home_files = [home / f"{name}.yaml" for name in ("letters", "letters_generate")]
     names = {path.stem: str(path) for path in home_files}
     chosen = ",".join(names[name] for name in tasks.split(","))
@@ -98,7 +106,7 @@ def run(monkeypatch, home: Path, model: Path, output: Path, tasks: str) -> Path:
     )  # fmt: skip
     with pytest.raises(SystemExit) as stopped:
         main()
-    assert stopped.value.code == 0
+    assert stopped.value.code == code
     return output / "run"
 
 
@@ -110,23 +118,36 @@ def lines_of(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@contextmanager
+def everything_logged(path: Path) -> Iterator[None]:
+    """Write what any library logs, at any level, to a file."""
+    root, handler = logging.getLogger(), logging.FileHandler(path)
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
+
+
 def test_faults_change_no_answer_and_leak_no_key(
-    monkeypatch, home, tmp_path, words_folder, transformers_serve, faulty, key, capfd
+    monkeypatch, home, tmp_path, transformers_serve, faulty, key, capfd
 ) -> None:
     tasks = "letters,letters_generate"
     clean = tmp_path / "clean"
-    model = served(home, words_folder, transformers_serve)
+    model = served(home, transformers_serve)
     run(monkeypatch, home, model, clean, tasks)
 
     broken = tmp_path / "broken"
     broken.mkdir()
-    debug = logging.FileHandler(broken / "debug.log")
-    logging.getLogger().addHandler(debug)
-    monkeypatch.setattr(logging.getLogger(), "level", logging.DEBUG)
-    with faulty(transformers_serve, tmp_path, stall_s=9, seed=11) as port:
-        run(monkeypatch, home, served(home, words_folder, port), broken, tasks)
-    logging.getLogger().removeHandler(debug)
-    debug.close()
+    with (
+        everything_logged(broken / "debug.log"),
+        faulty(transformers_serve, tmp_path, stall_s=6, seed=11) as port,
+    ):
+        run(monkeypatch, home, served(home, port), broken, tasks)
 
     for task in tasks.split(","):
         first, second = (record(folder / "run", task) for folder in (clean, broken))
@@ -136,8 +157,7 @@ def test_faults_change_no_answer_and_leak_no_key(
         assert one["response"] == two["response"]
         assert one["scores"] == two["scores"]
         assert read_about(second)["notes"]["read_from"] == "text"
-    generated = read_scores(record(broken / "run", "letters_generate"))
-    assert len(set(generated.scores[~generated.abstained].argmax(1))) > 1  # something was said
+    assert len(set(one["response"])) > 1  # the answers differ, so that equal ones mean something
 
     tries = lines_of(tmp_path / "tries.jsonl")
     faults = [entry["fault"] for entry in tries if entry["fault"]]
@@ -146,6 +166,7 @@ def test_faults_change_no_answer_and_leak_no_key(
     assert all(entry["had_key"] for entry in tries)
     _is_accounted(broken / "run", lost=sum(f[0] in "ds" for f in faults), n=2 * N)
 
+    assert "chat/completions" in (broken / "debug.log").read_text()  # what is logged was seen
     output = capfd.readouterr()
     assert key not in output.out + output.err
     written = [path for path in (*broken.rglob("*"), *clean.rglob("*")) if path.is_file()]
@@ -178,13 +199,14 @@ def _is_accounted(folder: Path, *, lost: int, n: int) -> None:
 def test_likelihoods_equal_those_of_the_model(
     monkeypatch, home, tmp_path, words_folder, likelihood_server, key
 ) -> None:
-    model = served(home, words_folder, likelihood_server)
+    model = served(home, likelihood_server, words_folder)
     folder = run(monkeypatch, home, model, tmp_path, "letters,letters_generate")
     about = read_about(record(folder, "letters"))
     assert about["notes"]["read_from"] == "likelihood"
     assert about["notes"]["all_choices_listed"] == N
     local = home / "local.yaml"
-    local.write_text(json.dumps({"model": "served", "checkpoint": str(words_folder)}))
+    spec = {"model": "served", "checkpoint": str(words_folder), "image": IMAGE}
+    local.write_text(json.dumps(spec))
     here = run(monkeypatch, home, local, tmp_path / "here", "letters,letters_generate")
     remote, own = (read_scores(record(place, "letters")) for place in (folder, here))
     assert remote.scale == own.scale == "logprob"
@@ -198,9 +220,71 @@ def test_an_unlisted_choice_turns_the_whole_cell_to_text(
 ) -> None:
     """Asked for three alternatives, the server cannot list four choices."""
     monkeypatch.setattr("vlmbench.models.openai._wire.TOP_LOGPROBS", 3)
-    model = served(home, words_folder, likelihood_server)
+    model = served(home, likelihood_server, words_folder)
     folder = run(monkeypatch, home, model, tmp_path, "letters")
     about = read_about(record(folder, "letters"))
     assert about["notes"]["read_from"] == "text"
     assert about["notes"]["all_choices_listed"] == 0
     assert read_scores(record(folder, "letters")).scale == "vote"
+
+
+def scripted_model(home: Path, url: str, **server: object) -> Path:
+    path = home / "scripted.yaml"
+    given = {"base_url": url, "api_key_env": "VLMBENCH_TEST_KEY", "retries": 1, "concurrency": 4}
+    spec = {"model": "served", "backend": "openai", "checkpoint": "some-name"}
+    path.write_text(json.dumps({**spec, "server": {**given, **server}}))
+    return path
+
+
+def test_only_what_failed_is_asked_again(
+    monkeypatch, home, tmp_path, scripted, completion, key
+) -> None:
+    monkeypatch.setattr("vlmbench.models.openai._client.FIRST_WAIT_S", 0.01)
+    healed, asked = [False], []
+
+    def play(number, body, headers):
+        text = body["messages"][-1]["content"][1]["text"]
+        asked.append(text)
+        if "doc5?" in text and not healed[0]:
+            return 503, {"error": {"message": f"no room for {headers['Authorization']}"}}, {}
+        return 200, completion("(B)"), {}
+
+    with scripted(play) as url:
+        model = scripted_model(home, url)
+        folder = run(monkeypatch, home, model, tmp_path, "letters")
+        first = pq.read_table(record(folder, "letters")).to_pydict()
+        assert [i for i in range(N) if first["failed"][i]] == [5]
+        assert first["error"][5] == "HTTP 503: no room for Bearer [key]; tried 2 times"
+        assert len(asked) == N + 1
+        healed[0] = True
+        run(monkeypatch, home, model, tmp_path, "letters")
+        assert len(asked) == N + 2
+        run(monkeypatch, home, model, tmp_path, "letters")
+        assert len(asked) == N + 2  # a whole record is read, and nobody asked
+    scores = read_scores(record(folder, "letters"))
+    assert not scores.failed.any()
+    assert (scores.scores.argmax(1) == 1).all()
+
+
+def test_a_spent_budget_ends_the_run_and_a_larger_one_goes_on(
+    monkeypatch, home, tmp_path, scripted, completion, key, capsys
+) -> None:
+    asked = []
+
+    def play(number, body, headers):
+        asked.append(body["messages"][-1]["content"][1]["text"])
+        return 200, completion("(B)", prompt=1000, tokens=0), {}  # one cent each
+
+    prices = {"input": 10, "output": 1, "image_tokens": 1000}
+    with scripted(play) as url:
+        model = scripted_model(home, url, prices=prices, budget_usd=0.2)
+        folder = run(monkeypatch, home, model, tmp_path, "letters", code=1)
+        assert "could exceed the budget of 0.2 USD" in capsys.readouterr().err
+        assert 12 <= len(asked) <= 20
+        assert not (folder / "manifest.json").exists()
+        model = scripted_model(home, url, prices=prices, budget_usd=2)
+        run(monkeypatch, home, model, tmp_path, "letters")
+    assert len(asked) == len(set(asked)) == N
+    said = json.loads((folder / "manifest.json").read_text())["models"]["served"]
+    assert said["server"]["usd"] == pytest.approx(0.01 * N)
+    assert said["device"] == "server"

@@ -24,7 +24,11 @@ organisms_app = typer.Typer(
     help="Train the tiny models that ship with vlmbench, or check one against its gate.",
     no_args_is_help=True,
 )
+convert_app = typer.Typer(
+    help="Make checkpoints of other layouts into plain ones.", no_args_is_help=True
+)
 app.add_typer(data_app, name="data")
+app.add_typer(convert_app, name="convert")
 app.add_typer(organisms_app, name="organisms")
 
 
@@ -46,12 +50,19 @@ class Starter(StrEnum):
 
 
 Models = Annotated[
-    str, typer.Option("--models", "-m", help="Names, globs, tags or YAML paths, comma-separated.")
+    str,
+    typer.Option(
+        "--models",
+        "-m",
+        help="Names, globs, tags, YAML paths, checkpoint folders or hub ids, comma-separated.",
+    ),
 ]
 Tasks = Annotated[
     str,
     typer.Option(
-        "--tasks", "-t", help="Names, globs, groups, tags or YAML paths, comma-separated."
+        "--tasks",
+        "-t",
+        help="Names, globs, groups, tags, YAML paths or lm_eval:NAME, comma-separated.",
     ),
 ]
 Study = Annotated[str, typer.Option(help="Which conditions and readouts.")]
@@ -148,7 +159,10 @@ def show(
     include_path: Include = None,
     data_root: Data = None,
 ) -> None:
-    """Show a resolved spec; for a task also one rendered prompt, with its images as PNG."""
+    """Show a resolved spec; for a task also one rendered prompt, with its images as PNG.
+
+    For a hub id or a folder with a checkpoint: every derived value, and where it came from.
+    """
     from vlmbench.cli import _catalogue
 
     _catalogue.show(name, index, output, tuple(include_path or ()), data_root)
@@ -173,7 +187,10 @@ def init(
     name: str,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path(),
 ) -> None:
-    """Write a commented starter YAML that validates."""
+    """Write a commented YAML that validates: a starter, or what a checkpoint's files say.
+
+    For `init model` NAME may be a hub id or a folder with a checkpoint.
+    """
     from vlmbench.cli import _catalogue
 
     _catalogue.init(what.value, name, output)
@@ -189,6 +206,40 @@ def leaderboard(
 
     for path in report.leaderboard(runs, output):
         typer.echo(str(path))
+
+
+@app.command()
+def annotate(
+    task: str,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="JSONL to write; by default where the task reads it."),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="A less certain document is left out.")
+    ] = 0.5,
+    review: Annotated[
+        Path | None, typer.Option(help="Folder for PNGs to check by eye, least certain first.")
+    ] = None,
+    include_path: Include = None,
+    limit: Limit = None,
+) -> None:
+    """Recover the points of a task from the ring markers drawn in its images.
+
+    Ends with status 3 if any document was left out.
+    """
+    from vlmbench.cli import _annotate
+
+    complete = _annotate.annotate(
+        task,
+        output=output,
+        threshold=threshold,
+        review=review,
+        include_paths=tuple(include_path or ()),
+        limit=limit,
+    )
+    if not complete:
+        raise typer.Exit(3)
 
 
 @data_app.command("build")
@@ -218,6 +269,137 @@ def data_ls(
     from vlmbench.cli import _data
 
     _data.ls(tuple(tasks or ()), tuple(include_path or ()), data_root, as_json=json)
+
+
+@organisms_app.command("train")
+def organisms_train(
+    name: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a recipe's path.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the model.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where images and saved states are kept.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over, from the images on.")] = False,
+) -> None:
+    """Train a tiny model from its recipe; a stopped run goes on."""
+    from vlmbench.cli import _organisms
+
+    _organisms.train(name, output, cache, fresh=fresh)
+
+
+@organisms_app.command("gate")
+def organisms_gate(
+    name: str,
+    limit: Limit = None,
+    include_path: Include = None,
+    data_root: Data = None,
+    json: Json = False,
+) -> None:
+    """Check a tiny model against its gate, on held-out seeds."""
+    from vlmbench.cli import _organisms
+
+    _organisms.gate(name, tuple(include_path or ()), data_root, limit, as_json=json)
+
+
+@convert_app.command("prismatic")
+def convert_prismatic(
+    source: Annotated[
+        Path, typer.Argument(help="Folder with config.json and checkpoints/latest-checkpoint.pt.")
+    ],
+    target: Annotated[Path, typer.Argument(help="Folder to write.")],
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="File, folder or hub id of the encoder's timm weights; timm's own by default."
+        ),
+    ] = None,
+    llm_tokenizer: Annotated[
+        str, typer.Option(help="Folder or hub id of the language model's tokenizer.")
+    ] = "lmsys/vicuna-7b-v1.5",
+) -> None:
+    """Make a Prismatic VLM and its encoder's weights into one LLaVA-class checkpoint."""
+    from vlmbench.cli import _convert
+
+    _convert.from_prismatic(source, target, encoder, llm_tokenizer)
+
+
+@app.command("lm-eval")
+def lm_eval(
+    *,
+    models: Models,
+    tasks: Annotated[
+        str,
+        typer.Option(
+            "--tasks",
+            "-t",
+            help="Our tasks as for `run`, or lm-eval's tasks, groups, tags and globs.",
+        ),
+    ],
+    limit: Annotated[
+        float | None, typer.Option(min=0, help="First documents of every task; below 1 a share.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of lm-eval's result files.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cuda[:N], mps, xpu or cpu.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    batch_size: Annotated[
+        str, typer.Option(help="Prompts a forward pass: auto or a number.")
+    ] = "auto",
+    num_fewshot: Annotated[
+        int | None, typer.Option(min=0, help="Examples shown, in lm-eval's own tasks.")
+    ] = None,
+    log_samples: Annotated[
+        bool, typer.Option("--log-samples", help="Also write every prompt and answer.")
+    ] = False,
+    system_instruction: Annotated[
+        str | None, typer.Option(help="Put before every task's description.")
+    ] = None,
+    gen_kwargs: Annotated[
+        str | None, typer.Option(help="Changes how text is generated: max_gen_toks=32.")
+    ] = None,
+    use_cache: Annotated[
+        str | None, typer.Option(help="Path below which lm-eval keeps answers.")
+    ] = None,
+    write_out: Annotated[
+        bool, typer.Option("--write-out", help="Print the first documents.")
+    ] = False,
+    predict_only: Annotated[
+        bool, typer.Option("--predict-only", help="Keep answers, compute no metric.")
+    ] = False,
+    confirm_run_unsafe_code: Annotated[
+        bool,
+        typer.Option("--confirm-run-unsafe-code", help="Let tasks run code that a model wrote."),
+    ] = False,
+    include_path: Include = None,
+    data_root: Data = None,
+) -> None:
+    """Run lm-eval itself on our models: its tasks or ours, its table, its result files."""
+    from vlmbench.cli import _folders, _lm_eval
+    from vlmbench.harness import Evaluation
+
+    _lm_eval.lm_eval(
+        Evaluation(
+            models=models,
+            tasks=tasks,
+            include_paths=tuple(include_path or ()),
+            data_root=_folders.data_folder(data_root),
+            limit=limit,
+            output=output,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            num_fewshot=num_fewshot,
+            log_samples=log_samples,
+            system_instruction=system_instruction,
+            gen_kwargs=gen_kwargs,
+            use_cache=use_cache,
+            write_out=write_out,
+            predict_only=predict_only,
+            confirm_unsafe_code=confirm_run_unsafe_code,
+        )
+    )
 
 
 def main() -> None:

@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from vlmbench.cli._folders import data_folder
-from vlmbench.registry import backends, catalogue, readouts
+from vlmbench.registry import (
+    backends,
+    catalogue,
+    derive,
+    derived_yaml,
+    is_checkpoint,
+    readouts,
+)
 from vlmbench.spec import Located, ModelSpec, TaskSpec, load_files, starter
 from vlmbench.types import Problem, VlmbenchError
 
@@ -27,7 +36,7 @@ def ls(what: str, include_paths: tuple[Path, ...], *, as_json: bool) -> None:
     for name in rows[0] if rows else ("name",):
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(_shown(value) for value in row.values()))
+        table.add_row(*(escape(_shown(value)) for value in row.values()))
     Console().print(table)
 
 
@@ -103,7 +112,7 @@ def show(
     include_paths: tuple[Path, ...],
     data_root: Path | None,
 ) -> None:
-    """Print the resolved spec of a task, model, study or group."""
+    """Print the resolved spec of a task, model, study or group, or what a checkpoint gives."""
     found = catalogue(include_paths)
     found.check()
     for registry in (found.models, found.studies, found.groups):
@@ -111,9 +120,26 @@ def show(
             located = registry[name]
             _print_spec(located)
             return
+    if name not in found.tasks and is_checkpoint(name):
+        _show_derived(name)
+        return
     for task in found.select_tasks(name):
         _print_spec(task)
         _show_document(task, index, output, data_root)
+
+
+def _show_derived(source: str) -> None:
+    """Print every value derived from a checkpoint's files beside where it came from."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("key", "value", "from"):
+        table.add_column(column, overflow="fold")
+    for fact in derive(source).facts:
+        value = "not found" if fact.value is None else str(fact.value)
+        style = None if fact.in_yaml else "dim"
+        table.add_row(fact.key, Text(value), Text(fact.origin), style=style)
+    console = Console()
+    console.print(table)
+    console.print(f"Write it out: vlmbench init model {source}", highlight=False, soft_wrap=True)
 
 
 def _print_spec(located: Located[Any]) -> None:
@@ -190,12 +216,16 @@ def validate(paths: tuple[Path, ...], include_paths: tuple[Path, ...]) -> None:
 
 
 def init(what: str, name: str, folder: Path) -> None:
-    """Write a starter YAML; an existing file is never overwritten."""
-    path = folder / f"{name.replace('/', '--')}.yaml"
+    """Write a starter YAML, or a checkpoint's derived one; no file is ever overwritten."""
+    derived = what == "model" and is_checkpoint(name)
+    stem = derive(name).model.spec.model if derived else name
+    path = folder / f"{stem.replace('/', '--')}.yaml"
     if path.exists():
         raise VlmbenchError(
             Problem(file=str(path), message="the file exists", remedy="Choose another name.")
         )
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(starter("task" if what == "task" else "model", name, folder), encoding="utf-8")
+    kind: Literal["task", "model"] = "task" if what == "task" else "model"
+    text = derived_yaml(name, folder) if derived else starter(kind, name, folder)
+    path.write_text(text, encoding="utf-8")
     print(f"wrote {path}\nnext: vlmbench validate {path}")  # noqa: T201

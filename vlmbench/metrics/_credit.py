@@ -54,9 +54,13 @@ def credit(scores: ChoiceScores) -> NDArray[np.float64]:
     """Return per-document correctness in [0, 1].
 
     1/k if gold is among the k choices that share the largest score, 0 otherwise and where the
-    document was abstained on. (documents that did not fail,) float64, in order.
+    document was abstained on. On the scale `credit` the score of gold is the correctness itself.
+    (documents that did not fail,) float64, in order.
     """
     scores = kept(scores)
+    if scores.scale == "credit":
+        earned = scores.scores[np.arange(len(scores)), scores.gold]
+        return np.where(scores.abstained, 0.0, earned)
     shares: NDArray[np.float64] = answers(scores)[np.arange(len(scores)), scores.gold]
     return shares
 

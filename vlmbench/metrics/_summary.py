@@ -39,9 +39,10 @@ def summarise(
     """Return all rows of one model on one task, in an order that depends on names only.
 
     Each cell gives accuracy, accuracy_corrected, abstention, chance, majority and failed (a
-    count); a cell in which every document failed gives only `failed`. Own images read by encoder
-    and prompt give gap, gap_corrected and mcnemar_p. Prompted readings give tv: own against
-    blank, and each against the truth.
+    count); a cell in which every document failed gives only `failed`. Free text (scale `credit`)
+    has no choices, hence neither chance and what builds on it nor majority nor tv. Own images
+    read by encoder and prompt give gap, gap_corrected and mcnemar_p. Prompted readings give tv:
+    own against blank, and each against the truth.
 
     Args:
         cells: Scores by (condition, readout).
@@ -128,17 +129,25 @@ def _require_same_documents(cells: Mapping[Cell, ChoiceScores]) -> None:
 def _single(cell: Cell, scores: ChoiceScores) -> _Numbers:
     if not scores.failed.all():
         stat = accuracy(scores)
+        guessable = scores.scale != "credit"
         level = chance(scores)
         yield *cell, "accuracy", stat
-        yield *cell, "accuracy_corrected", corrected(stat, level)
+        if guessable:
+            yield *cell, "accuracy_corrected", corrected(stat, level)
         yield *cell, "abstention", abstention(scores)
-        yield *cell, "chance", Stat(value=level, n=stat.n)
-        yield *cell, "majority", Stat(value=majority(scores), n=stat.n)
+        if guessable:
+            yield *cell, "chance", Stat(value=level, n=stat.n)
+            yield *cell, "majority", Stat(value=majority(scores), n=stat.n)
     yield *cell, "failed", Stat(value=float(failures(scores)), n=len(scores))
 
 
 def _comparable(a: ChoiceScores | None, b: ChoiceScores | None) -> bool:
     return a is not None and b is not None and not (a.failed | b.failed).all()
+
+
+def _has_letters(a: ChoiceScores, b: ChoiceScores) -> bool:
+    """Tell whether two readings answered with choices, so that their distributions compare."""
+    return _comparable(a, b) and "credit" not in (a.scale, b.scale)
 
 
 def _gaps(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:
@@ -157,8 +166,8 @@ def _gaps(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:
 
 def _variations(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:
     own, blank = cells.get(("own", "prompted")), cells.get(("blank", "prompted"))
-    if own is not None and blank is not None and _comparable(own, blank):
+    if own is not None and blank is not None and _has_letters(own, blank):
         yield "own|blank", "prompted", "tv", tv_between(own, blank, seed=seed)
     for name, scores in (("own", own), ("blank", blank)):
-        if scores is not None and not scores.failed.all():
+        if scores is not None and scores.scale != "credit" and not scores.failed.all():
             yield f"{name}|truth", "prompted", "tv", tv_to_truth(scores, seed=seed)

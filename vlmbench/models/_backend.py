@@ -77,18 +77,20 @@ class Reply:
         text: Its answer up to the first stop string.
         logprobs: (n continuations,) float64, log-likelihood in nats of each continuation as the
             answer's first token; None unless the server listed every one of them.
+        finish: Why the answer ended (`stop`, `length`, ...), as far as the server says.
         error: Why there is no answer; empty if there is one.
         prompt_tokens: Tokens billed for the question; None where the server does not say.
         completion_tokens: Tokens billed for the answer; None where the server does not say.
-        usd: What the two cost at the declared prices; 0.0 without prices.
+        usd: What the two cost at the declared prices; None without prices.
     """
 
     text: str = ""
+    finish: str = ""
     logprobs: NDArray[np.float64] | None = None
     error: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    usd: float = 0.0
+    usd: float | None = None
 
 
 @runtime_checkable

@@ -123,15 +123,16 @@ class Tap:
             )
         return norms[-1]
 
-    def _entering(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        self._seen[0] = args[0] if args else kwargs["hidden_states"]
+    def _entering(self, _: nn.Module, args: Any, kwargs: Any) -> None:
+        given = (*args, *kwargs.values())  # the states come first, whatever they are called
+        self._seen[0] = next(value for value in given if isinstance(value, Tensor))
 
     def _leaving(self, number: int) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
+        def hook(_: nn.Module, __: Any, output: Any) -> None:
             self._seen[number] = output[0] if isinstance(output, tuple) else output
 
         return hook
 
-    def _norming(self, module: nn.Module, args: Any, output: Any) -> None:
+    def _norming(self, _: nn.Module, __: Any, output: Any) -> None:
         if isinstance(output, Tensor) and len(self.blocks) in self._seen:
             self._norms.append(output)

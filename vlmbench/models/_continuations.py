@@ -15,13 +15,15 @@ Tokens = Sequence[Sequence[int]]
 def can_continue(cache: Any, batch: Any) -> bool:
     """Tell whether a right-padded prompt's cache can be cut to one row and continued.
 
-    Caches of sliding windows, recurrent states and cross-attention cannot be cut at the end of
-    a row's own tokens.
+    Caches of sliding windows, recurrent states and cross-attention (empty where no image was
+    shown) cannot be cut at the end of a row's own tokens.
     """
     from transformers.cache_utils import DynamicLayer
 
     layers = getattr(cache, "layers", ())
-    plain = bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
+    plain = bool(layers) and all(
+        type(layer) is DynamicLayer and layer.keys is not None for layer in layers
+    )
     return plain and "cross_attention_mask" not in batch
 
 
@@ -34,7 +36,7 @@ def padded(row: Tokens, device: torch.device) -> tuple[Int[Tensor, "n t"], Bool[
 
 
 def from_cache(model: Any, cache: Any, batch: Any, index: int, row: Tokens) -> Tensor:
-    """Return (n,) float64 log-likelihoods of each answer's tokens after the first.
+    """Return `_summed` over each answer's tokens after the first.
 
     Args:
         model: The model.
@@ -73,7 +75,7 @@ def _rotary_positions(
     Models that place an image's tokens in two dimensions (M-RoPE) continue the text at the
     prompt's length plus an offset that they keep for the last batch.
     """
-    inner = getattr(model, "model", None)
+    inner: Any = getattr(model, "model", None)
     if not hasattr(inner, "rope_deltas"):
         return {}
     offset = int(inner.rope_deltas[index]) if "image_grid_thw" in batch else 0
@@ -82,7 +84,7 @@ def _rotary_positions(
 
 
 def run_whole(model: Any, batch: Any, row: Tokens, *, answer_type: int) -> Tensor:
-    """Return (n,) float64 log-likelihoods of whole answers, prompt and answer run together.
+    """Return `_summed` over whole answers, prompt and answer run together.
 
     Args:
         model: The model.
@@ -111,8 +113,11 @@ def run_whole(model: Any, batch: Any, row: Tokens, *, answer_type: int) -> Tenso
 
 
 def _summed(logits: Tensor, ids: Tensor, real: Tensor) -> Tensor:
-    """Return (n,) float64: the log-likelihoods of `ids`, summed where `real`."""
+    """Return (2, n) float64: log-likelihoods summed where `real`, of `ids` and of the likeliest.
+
+    The two are equal exactly where `ids` are what greedy decoding would write.
+    """
     logprobs = logits.float().log_softmax(dim=-1)
     taken = logprobs.gather(2, ids[:, :, None]).squeeze(2).double()
-    total: Tensor = (taken * real).sum(dim=1)
-    return total
+    best = logprobs.max(dim=2).values.double()
+    return torch.stack([(taken * real).sum(dim=1), (best * real).sum(dim=1)])

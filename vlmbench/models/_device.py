@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 
@@ -57,7 +57,6 @@ def resolve_device(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
                 remedy=f"Choose auto or one of: {', '.join(available)}.",
             )
         )
-    name = cast("DeviceName", kind)
     if dtype != "auto" and dtype not in _DTYPES:
         raise VlmbenchError(
             Problem(
@@ -66,5 +65,5 @@ def resolve_device(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
                 remedy=f"Choose auto or one of: {', '.join(_DTYPES)}.",
             )
         )
-    chosen = _AUTO_DTYPE[name] if dtype == "auto" else _DTYPES[dtype]
-    return torch.device(name if device == "auto" else device), chosen
+    chosen = _AUTO_DTYPE[kind] if dtype == "auto" else _DTYPES[dtype]
+    return torch.device(kind if device == "auto" else device), chosen

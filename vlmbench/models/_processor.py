@@ -21,7 +21,11 @@ def load_processor(source: str, revision: str | None) -> Any:
     from transformers.utils import is_torchvision_available
 
     try:
-        return AutoProcessor.from_pretrained(source, revision=revision)
+        processor = AutoProcessor.from_pretrained(source, revision=revision)
+        if not (hasattr(processor, "tokenizer") and hasattr(processor, "image_processor")):
+            kind = type(processor).__name__
+            raise ValueError(f"{kind} is no processor of images and text")
+        return processor
     except (ImportError, ValueError) as error:
         if is_torchvision_available():
             raise VlmbenchError(_cannot(source, error)) from error
@@ -35,23 +39,39 @@ def _without_videos(source: str, revision: str | None) -> Any:
     """Put a processor together from parts that need no torchvision."""
     import transformers
     from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoTokenizer
-    from transformers.video_processing_utils import VideoProcessorMixin
-
-    class NoVideos(VideoProcessorMixin):  # type: ignore[misc]
-        """Stands where a processor wants a video processor."""
 
     parts = {
         "image_processor": AutoImageProcessor,
         "tokenizer": AutoTokenizer,
         "feature_extractor": AutoFeatureExtractor,
     }
-    kind = getattr(transformers, _class_name(source, revision))
+    kind = _filmless(getattr(transformers, _class_name(source, revision)))
     settings, _ = kind.get_processor_dict(source, revision=revision)
     arguments = [
-        parts[name].from_pretrained(source, revision=revision) if name in parts else NoVideos()
+        parts[name].from_pretrained(source, revision=revision) if name in parts else kind.stand_in()
         for name in kind.get_attributes()
     ]
     return kind.from_args_and_dict(arguments, settings)
+
+
+def _filmless(kind: Any) -> Any:
+    """Return a processor's class that takes a stand-in for its video processor."""
+    from transformers.video_processing_utils import VideoProcessorMixin
+
+    class NoVideos(VideoProcessorMixin):  # type: ignore[misc]
+        """Stands where a processor wants a video processor."""
+
+    class Filmless(kind):  # type: ignore[misc]
+        """The same processor for images and text."""
+
+        stand_in = NoVideos
+
+        def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+            if isinstance(argument, NoVideos):
+                return NoVideos
+            return super().check_argument_for_proper_class(argument_name, argument)
+
+    return Filmless
 
 
 def _class_name(source: str, revision: str | None) -> str:
@@ -70,9 +90,9 @@ def _class_name(source: str, revision: str | None) -> str:
 
 
 def _cannot(source: str, error: Exception) -> Problem:
-    missing = [name for name in ("torchvision", "timm", "num2words") if name in str(error)]
+    missing = any(name in str(error).lower() for name in ("torchvision", "timm", "num2words"))
     return Problem(
         field="checkpoint",
         message=f"cannot load the processor of {source!r}: {error}",
-        remedy=f"pip install {' '.join(missing)}" if missing else "",
+        remedy='pip install "vlmbench-gap[vision]"' if missing else "",
     )

@@ -76,7 +76,9 @@ class Tower:
         self.consumed = max(self._several, default=self.n_layers)
         self.patch = self._patch()
         step = self.patch * (int(module.config.spatial_merge_size) if self._packed else 1)
-        if self.side % step:
+        # Some towers' own size is no multiple (SigLIP's 384 of 14): a strip is left uncovered.
+        own = getattr(module.config, "image_size", None)
+        if self.side % step and (own is None or self._packed or self.side != _one(own)):
             raise VlmbenchError(
                 Problem(
                     field="twin.letterbox",
@@ -119,7 +121,10 @@ class Tower:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             module = type(self.module)(self.module.config)
-        module = module.to(parameter.device, parameter.dtype).eval()
+        module = module.to(parameter.device).eval()
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.is_floating_point():  # Llama 4 has complex buffers
+                tensor.data = tensor.data.to(parameter.dtype)
         return Tower(module, self.image_processor, self.twin)
 
     @cached_property

@@ -18,6 +18,7 @@ from torch import Tensor
 from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt
 from vlmbench.models._continuations import can_continue, from_cache, run_whole
 from vlmbench.models._processor import load_processor
+from vlmbench.models._registers import drop_registers
 from vlmbench.registry import family_of
 from vlmbench.spec import GenerationKwargs, ModelSpec
 from vlmbench.types import Problem, VlmbenchError
@@ -113,7 +114,8 @@ class HfBackend:
         return choice if self._chat() else delimiter + choice
 
     def _chat(self) -> bool:
-        has_template = getattr(self.processor, "chat_template", None) is not None
+        own = getattr(self.processor, "chat_template", None)
+        has_template = own is not None or self.processor.tokenizer.chat_template is not None
         return self.spec.prompt.chat_template == "auto" and has_template
 
     def _image_token(self) -> str:
@@ -137,12 +139,14 @@ class HfBackend:
             [*system, _message("user", prompt.user)],
             [*strings, {"role": "user", "content": written}],
         )
+        own = getattr(self.processor, "chat_template", None)
+        template = self.processor.tokenizer.chat_template if own is None else None
         token = self._image_token()
         marker = token if token in self._placeholder() else self._placeholder()
         for messages in conversations:
             try:
                 text: str = self.processor.apply_chat_template(
-                    messages, add_generation_prompt=True, tokenize=False
+                    messages, chat_template=template, add_generation_prompt=True, tokenize=False
                 )
             except (TypeError, TemplateError):
                 continue
@@ -199,10 +203,31 @@ class HfBackend:
                     return positions
         raise VlmbenchError(f"{config.model_type!r} replaces no token of the text by images")
 
-    @torch.inference_mode()
+    def _alike(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Return positions of prompts that may share a batch: with and without images, at least."""
+        groups: dict[tuple[object, ...], list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            sizes = tuple(image.size for image in prompt.images)
+            match self.family.batches:
+                case "any":
+                    key: tuple[object, ...] = (bool(sizes),)
+                case "same_count":
+                    key = (len(sizes),)
+                case "same_sizes":
+                    key = sizes
+            groups.setdefault(key, []).append(index)
+        return list(groups.values())
+
     def choice_logprobs(
         self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
     ) -> list[NDArray[np.float64]]:
+        """Return each continuation's summed log-likelihood in nats; see `choice_and_greedy`."""
+        return [row for row, _ in self.choice_and_greedy(prompts, choices)]
+
+    @torch.inference_mode()
+    def choice_and_greedy(
+        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
+    ) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
         """Return each continuation's summed log-likelihood; one shared forward per prompt.
 
         The prompt runs once. Single-token continuations are read off its last position; longer
@@ -215,10 +240,11 @@ class HfBackend:
             choices: Per prompt, the continuations exactly as they follow the rendered prompt.
 
         Returns:
-            Per prompt, (n continuations,) float64 in nats.
+            Per prompt, (n continuations,) float64 in nats, and whether each is what greedy
+            decoding would write, (n continuations,) bool.
         """
-        results: dict[int, NDArray[np.float64]] = {}
-        for group in _alike(prompts):
+        results: dict[int, tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
+        for group in self._alike(prompts):
             own = [prompts[index] for index in group]
             rows = self._logprobs(own, [choices[index] for index in group])
             results.update(zip(group, rows, strict=True))
@@ -226,7 +252,7 @@ class HfBackend:
 
     def _logprobs(
         self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
-    ) -> list[NDArray[np.float64]]:
+    ) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
         texts = [self.render(prompt) for prompt in prompts]
         tokens = [
             [self._continuation_tokens(text, choice) for choice in row]
@@ -238,7 +264,8 @@ class HfBackend:
         continuable = longest > 1 and can_continue(cache, batch)
         results = []
         for index, row in enumerate(tokens):
-            total = last[index, [ids[0] for ids in row]].double()
+            first = last[index, [ids[0] for ids in row]]
+            total = torch.stack([first, last[index].max().expand(len(row))]).double()
             if max(len(ids) for ids in row) == 1:
                 pass
             elif continuable:
@@ -248,7 +275,8 @@ class HfBackend:
                 again = self.encode(*copies, side="right")
                 kind = int(self.family.prefix_lm)
                 total = run_whole(self.model, again, row, answer_type=kind)
-            results.append(total.cpu().numpy())
+            sums, best = total.cpu().numpy()
+            results.append((sums, sums == best))
         return results
 
     def _last(self, batch: Any, *, use_cache: bool) -> tuple[Tensor, Any]:
@@ -277,7 +305,7 @@ class HfBackend:
     def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[str]:
         """Return greedily decoded answers, cut at the first stop string as lm-eval cuts them."""
         results: dict[int, str] = {}
-        for group in _alike(prompts):
+        for group in self._alike(prompts):
             answers = self._answers([prompts[index] for index in group], kwargs)
             results.update(zip(group, answers, strict=True))
         return [results[index] for index in range(len(prompts))]
@@ -305,14 +333,6 @@ class HfBackend:
         return answers
 
 
-def _alike(prompts: Sequence[Prompt]) -> list[list[int]]:
-    """Return positions of prompts with images and of those without, which no batch may mix."""
-    groups: dict[bool, list[int]] = {}
-    for index, prompt in enumerate(prompts):
-        groups.setdefault(bool(prompt.images), []).append(index)
-    return list(groups.values())
-
-
 def _load_model(source: str, spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> Any:
     """Return the model on its device, or spread over several where one is too small."""
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoModelForMultimodalLM
@@ -330,6 +350,7 @@ def _load_model(source: str, spec: ModelSpec, device: torch.device, dtype: torch
         spread = spec.needs.memory_gb is not None and spec.needs.memory_gb > room
         where = {"device_map": "auto" if spread else {"": device}}
     model = auto.from_pretrained(source, revision=spec.revision, dtype=dtype, **where)
+    drop_registers(model)
     return model if where else model.to(device)
 
 

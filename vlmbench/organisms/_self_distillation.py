@@ -70,9 +70,10 @@ def distillation(student: Tensor, target: Tensor) -> Tensor:
 def spread_out(vectors: Tensor) -> Tensor:
     """Return the KoLeo loss of (n, d) vectors: minus the mean log distance to the nearest."""
     unit = functional.normalize(vectors.float(), dim=-1)
-    similarity = unit @ unit.T
+    similarity = unit.detach() @ unit.detach().T
     nearest = similarity.fill_diagonal_(-2.0).argmax(dim=1)
-    return -(unit - unit[nearest]).norm(dim=1).clamp_min(1e-6).log().mean()
+    distance: Tensor = (unit - unit[nearest]).norm(dim=1)
+    return -distance.clamp_min(1e-6).log().mean()
 
 
 def random_mask(rng: np.random.Generator, images: int, patches: int) -> Tensor:

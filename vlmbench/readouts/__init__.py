@@ -3,7 +3,7 @@
 from vlmbench.readouts._encoder import read_encoder
 from vlmbench.readouts._extract import extract
 from vlmbench.readouts._features import FeatureTap
-from vlmbench.readouts._prompted import build_prompt, read_prompted
+from vlmbench.readouts._prompted import build_prompt, place_images, read_prompted
 from vlmbench.readouts._reading import Answer, Progress, Reading, make_reading
 from vlmbench.readouts._recorded import read_recorded
 from vlmbench.readouts._replies import read_replies
@@ -16,6 +16,7 @@ __all__ = [
     "build_prompt",
     "extract",
     "make_reading",
+    "place_images",
     "read_encoder",
     "read_prompted",
     "read_recorded",

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmbench.readouts._lm_eval import lm_eval_credit
 from vlmbench.spec import TaskSpec
-from vlmbench.types import Document
+from vlmbench.types import Document, Scale
 
 
 def extract(
@@ -19,7 +20,8 @@ def extract(
 
     The task's first filter pipeline is applied by lm-eval's own filters; its result must then
     equal exactly one choice under lm-eval's `exact_match` with the task's options. Anything
-    else is an abstention: nothing is guessed, and no closest choice is taken.
+    else is an abstention: nothing is guessed, and no closest choice is taken. Tasks that ship
+    with lm-eval are credited by their own code instead (`lm_eval_credit`).
 
     Args:
         spec: The task.
@@ -29,6 +31,8 @@ def extract(
     Returns:
         Per document, (n choices,) float64 with a single 1, or None.
     """
+    if spec.is_free_text:
+        return lm_eval_credit(spec, documents, responses)
     from lm_eval.filters import get_filter
 
     texts: list[Any] = [[response] for response in responses]
@@ -45,6 +49,11 @@ def extract(
         ]
         votes.append(np.eye(len(document.choices))[hits[0]] if len(hits) == 1 else None)
     return votes
+
+
+def text_scale(spec: TaskSpec) -> Scale:
+    """Return what the numbers of `extract` are."""
+    return "credit" if spec.is_free_text else "vote"
 
 
 def _match_options(spec: TaskSpec) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from PIL import Image
 
 from vlmbench.models import Backend, Prompt, Remote, Reply, prepare
-from vlmbench.readouts._extract import extract
+from vlmbench.readouts._extract import extract, text_scale
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._replies import read_replies
 from vlmbench.spec import GenerationKwargs, ModelSpec, TaskSpec, doc_description
@@ -50,6 +51,7 @@ def read_prompted(
         task: Their task.
         backend: The model.
         batch_size: Documents a forward pass; None starts at 32 and halves when memory runs out.
+            A server has its own number of requests under way.
         progress: Called with the number of documents just done.
 
     Returns:
@@ -82,20 +84,24 @@ def read_prompted(
         start += len(batch)
         progress(len(batch))
     ordered = [answers[index] for index in range(len(documents))]
-    return make_reading(documents, ordered, "vote" if generates else "logprob")
+    return make_reading(documents, ordered, text_scale(task) if generates else "logprob")
 
 
 def build_prompt(document: Document, question: str, task: TaskSpec, model: ModelSpec) -> Prompt:
     """Return the question as the backend takes it, images under the model's image policy."""
-    images = prepare([image.decode() for image in document.images], model.image)
-    if len(images) < len(document.images):  # joined: one placeholder stands for all
+    images = [image.decode() for image in document.images]
+    return place_images(question, images, model, system=doc_description(task, document.row))
+
+
+def place_images(
+    question: str, images: Sequence[Image.Image], model: ModelSpec, *, system: str = ""
+) -> Prompt:
+    """Return a question and its RGB images as a prompt, under the model's image policy."""
+    prepared = prepare(list(images), model.image)
+    if len(prepared) < len(images):  # joined: one placeholder stands for all
         first, _, rest = question.partition("<image>")
         question = f"{first}<image>{rest.replace('<image>', '')}"
-    return Prompt(
-        user=question,
-        images=tuple(images),
-        system=doc_description(task, document.row),
-    )
+    return Prompt(user=question, images=tuple(prepared), system=system)
 
 
 def _ask(

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from vlmbench.registry._checkpoint_files import is_checkpoint
+from vlmbench.registry._derive import derive
+from vlmbench.registry._lm_eval import lm_eval_tasks
 from vlmbench.registry._paths import search_paths, yaml_files
 from vlmbench.registry._plugins import Plugin, backends, readouts
 from vlmbench.registry._registry import Registry
@@ -59,20 +62,25 @@ class Catalogue:
     def select_tasks(self, selector: str) -> list[Located[TaskSpec]]:
         """Return the tasks that a comma-separated list means, in its order, each once.
 
-        A term is a task, a group, a tag, a glob over task names or a path to a YAML file.
+        A term is a task, a group, a tag, a glob over task names, a path to a YAML file, or
+        `lm_eval:` and the name of a task, group or tag with images that ships with lm-eval.
 
         Raises:
             VlmbenchError: Terms that match nothing, with the nearest names; or `problems`.
         """
         self.check()
         bundles = {**self.tags, **self.members}
-        return select(selector, self.tasks, bundles, self._tasks_in)
+        return select(selector, self.tasks, bundles, self._tasks_in, lm_eval_tasks)
 
     def select_models(self, selector: str) -> list[Located[ModelSpec]]:
-        """Return the models that a comma-separated list of names, tags, globs, paths means."""
+        """Return the models that a comma-separated list means, in its order, each once.
+
+        A term is a model, a tag, a glob, a path to a YAML file, a folder with a checkpoint, or
+        a hub id; a spec for the last two is derived from their own config files.
+        """
         self.check()
         load = partial(self._one_in, registry=self.models, kind=ModelSpec)
-        return select(selector, self.models, self.model_tags, load)
+        return select(selector, self.models, self.model_tags, load, _derived)
 
     def select_studies(self, selector: str) -> list[Located[StudySpec]]:
         """Return the studies that a comma-separated list of names, tags, globs, paths means."""
@@ -149,6 +157,14 @@ def catalogue(include_paths: Sequence[Path] = ()) -> Catalogue:
         paths=tuple(paths),
         problems=tuple(problems),
     )
+
+
+def _derived(term: str) -> Named[ModelSpec]:
+    """Return the model that a checkpoint's own files describe; nothing if it is none."""
+    if not is_checkpoint(term):
+        return []
+    model = derive(term).model
+    return [(model.spec.model, model)]
 
 
 def _registry(what: str, specs: Iterable[Located[SpecT]]) -> Registry[Located[SpecT]]:

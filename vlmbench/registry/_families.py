@@ -35,6 +35,8 @@ class Family:
             causal; its processor calls the answer's tokens type 1.
         text_only: Whether it can be asked without an image.
         several: Whether a prompt may hold several images.
+        batches: How alike the images of prompts must be to share a batch without changing each
+            other's answers: of any number and size, of one number, or of one number and size.
         encoder: Why the encoder readout does not apply; empty where it does.
         packages: What transformers needs beside itself to run it.
     """
@@ -51,6 +53,7 @@ class Family:
     prefix_lm: bool = False
     text_only: bool = True
     several: bool = True
+    batches: Literal["any", "same_count", "same_sizes"] = "any"
     encoder: str = ""
     packages: tuple[str, ...] = ()
 
@@ -59,6 +62,7 @@ _FEATURE_LAYER = "get_image_features takes hidden_states[vision_feature_layer]"
 _MERGER = "the merger takes the last block's output and norms it itself"
 _QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 _MERGE = "spatial_merge_size x spatial_merge_size patches become one token"
+_TILES = "one token a patch of the whole view and of every tile, padding cut, newlines added"
 _SHUFFLE = "pixel shuffle: neighbouring patches become one token"
 _TORCHVISION = ("torchvision",)
 
@@ -74,14 +78,14 @@ FAMILIES: tuple[Family, ...] = (
         model_types=("llava_next",),
         layer=-2,
         why=_FEATURE_LAYER,
-        merging="one token a patch of the whole view and of every tile, padding cut, newlines added",
+        merging=_TILES,
     ),
     Family(
         name="LLaVA-OneVision",
         model_types=("llava_onevision",),
         layer=-1,
         why=_FEATURE_LAYER,
-        merging="one token a patch of the whole view and of every tile, padding cut, newlines added",
+        merging=_TILES,
     ),
     Family(
         name="Qwen2-VL, Qwen2.5-VL",
@@ -140,11 +144,15 @@ FAMILIES: tuple[Family, ...] = (
         why="get_img_features takes hidden_states[vision_config.feature_layer]",
         merging="2 x 2 average pooling of the whole view and of every tile, newlines added",
         tower="model.embed_tokens_extend.image_embed.img_processor",
+        # In transformers 5.23 its tower attends causally unless an image of the batch is padded,
+        # so only images that are padded alike give what each gives alone.
+        batches="same_sizes",
         packages=_TORCHVISION,
     ),
     Family(
         name="FastVLM",
         model_types=("fast_vlm",),
+        last_is_normed=True,
         merging="the cells of a convolution's map are the tokens",
         packages=("timm", "torchvision"),
     ),
@@ -152,6 +160,7 @@ FAMILIES: tuple[Family, ...] = (
         name="Perception LM",
         model_types=("perception_lm",),
         merging="average pooling of the whole view and of every tile",
+        batches="same_sizes",
         packages=("timm", "torchvision"),
     ),
     Family(
@@ -164,7 +173,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="Granite 4 Vision",
         model_types=("granite4_vision",),
-        encoder="eight projections of several hidden states enter at different depths of the "
+        encoder="several projections of several hidden states enter at different depths of the "
         "language model, so there is no one consumed layer",
     ),
     Family(
@@ -184,6 +193,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="Mllama (Llama 3.2 Vision)",
         model_types=("mllama",),
+        batches="same_count",
         encoder="cross-attention: several hidden states and a second, gated transformer over all "
         "tiles are concatenated, and no image token stands in the text",
     ),

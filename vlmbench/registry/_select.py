@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vlmbench.registry._registry import Registry
 from vlmbench.spec import Located, Spec, did_you_mean
@@ -15,11 +15,16 @@ SpecT = TypeVar("SpecT", bound=Spec)
 Named = list[tuple[str, Located[SpecT]]]
 
 
+def _nothing(_: str) -> list[Any]:
+    return []
+
+
 def select(
     selector: str,
     registry: Registry[Located[SpecT]],
     bundles: Mapping[str, tuple[str, ...]],
     load: Callable[[Path], Named[SpecT]],
+    derive: Callable[[str], Named[SpecT]] = _nothing,
 ) -> list[Located[SpecT]]:
     """Return what a comma-separated list of terms means, in its order, each spec once.
 
@@ -28,6 +33,7 @@ def select(
         registry: What can be selected by name.
         bundles: Group or tag -> names in `registry`.
         load: Reads the specs in a file.
+        derive: Makes the spec of what is neither, such as a hub id; nothing by default.
 
     Raises:
         VlmbenchError: Every term that matches nothing, with the nearest names.
@@ -36,7 +42,9 @@ def select(
     problems: list[Problem] = []
     for term in filter(None, (part.strip() for part in selector.split(","))):
         try:
-            found = _term(term, registry, bundles, load)
+            found = _term(term, registry, bundles, load) or derive(term)
+            if not found:
+                raise VlmbenchError(_unknown(term, registry, bundles))
         except VlmbenchError as error:
             problems.extend(error.problems)
             continue
@@ -57,21 +65,24 @@ def _term(
     bundles: Mapping[str, tuple[str, ...]],
     load: Callable[[Path], Named[SpecT]],
 ) -> Named[SpecT]:
-    """Return what one term means."""
+    """Return what one term means; nothing if no name or file does."""
     if term in registry:
         return [(term, registry[term])]
     if term in bundles:
         return [(name, registry[name]) for name in bundles[term]]
     if term.endswith((".yaml", ".yml")):
         return load(Path(term).expanduser())
-    matches = [(name, registry[name]) for name in registry if fnmatchcase(name, term)]
-    if matches:
-        return matches
+    return [(name, registry[name]) for name in registry if fnmatchcase(name, term)]
+
+
+def _unknown(
+    term: str, registry: Registry[Located[SpecT]], bundles: Mapping[str, tuple[str, ...]]
+) -> Problem:
     problem = registry.unknown(term)
     remedy = did_you_mean(
         term, (*registry, *bundles), what=f"`vlmbench ls {registry.plural}` shows"
     )
-    raise VlmbenchError(Problem(message=problem.message, remedy=remedy))
+    return Problem(message=problem.message, remedy=remedy)
 
 
 def same_name(

@@ -16,9 +16,9 @@ MISSING = "–"
 _MARKDOWN = re.compile(r"([\\|<>*`\[\]])")
 
 
-def rate(value: float) -> str:
+def rate(value: float | None) -> str:
     """Write a number of at most 1 with three decimals and no leading zero: `.523`."""
-    if math.isnan(value):
+    if value is None or math.isnan(value):
         return MISSING
     text = f"{value:.3f}"
     if text == "-0.000":

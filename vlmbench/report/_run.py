@@ -35,7 +35,8 @@ class TaskRecord(Record):
     alias: str | None = None
     ability: str
     source: str | None = None
-    chance: float = Field(ge=0, le=1)
+    chance: float | None = Field(ge=0, le=1)
+    """Expected accuracy of a guess; none for free text, which has no choices."""
     marked: bool = False
     """The encoder saw images with markers drawn into them."""
 

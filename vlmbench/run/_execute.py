@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,13 @@ from vlmbench.run._model_run import ModelRun
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import DepthProbe, LinearProbe, Located, TaskSpec
 from vlmbench.store import write_atomically
-from vlmbench.tasks import FitSplits, check_documents, load_documents, require_regions
+from vlmbench.tasks import (
+    Documents,
+    FitSplits,
+    check_documents,
+    load_documents,
+    require_regions,
+)
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -99,8 +106,8 @@ def check_tasks(plan: Plan, data_root: Path, reporter: Reporter) -> dict[str, Ch
         except VlmbenchError as error:
             problems += error.problems
         advance(1)
-    if problems:
-        raise VlmbenchError(problems)
+    if problems:  # tasks that share their data share its problems
+        raise VlmbenchError(dict.fromkeys(problems))
     return checked
 
 
@@ -124,5 +131,14 @@ def _check_task(
         held=held,
         digest=digest,
         fit_on=FitSplits(train=train, validation=validation),
-        fit_digest=f"{check_documents(train)}{check_documents(validation)}",
+        fit_digest=f"{_fit_digest(train, probe)}{_fit_digest(validation, probe)}",
     )
+
+
+def _fit_digest(part: Documents, probe: DepthProbe | LinearProbe) -> str:
+    """Check a split that a probe learns from; return the digest of all that it learns from."""
+    digest = hashlib.sha256(check_documents(part).encode())
+    if isinstance(probe, DepthProbe) and probe.depth_column in part.dataset.column_names:
+        for cell in part.dataset[probe.depth_column]:
+            digest.update(b"" if cell is None else cell.get("bytes") or b"")
+    return digest.hexdigest()

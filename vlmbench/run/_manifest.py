@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -55,11 +56,18 @@ def task_entry(plan: Plan, task: CheckedTask) -> dict[str, Any]:
         "n": len(task.held),
         "of": task.documents.total,
         "limit": plan.limit,
-        "chance": sum(1 / len(document.choices) for document in task.held) / len(task.held),
+        "chance": _chance(task),
         "marked": any(document.marked for document in task.held),
         "version": spec.metadata.version,
         "source": None if source is None else source.title,
     }
+
+
+def _chance(task: CheckedTask) -> float | None:
+    """Return the expected accuracy of a guess; None for free text, which has no choices."""
+    if task.documents.task.spec.is_free_text:
+        return None
+    return sum(1 / len(document.choices) for document in task.held) / len(task.held)
 
 
 def make_manifest(
@@ -111,7 +119,7 @@ def lm_eval_results(
             "model": row.model,
             "sample_len": row.n,
             "acc,none": row.value,
-            "acc_stderr,none": (row.high - row.low) / (2 * 1.959964),
+            "acc_stderr,none": _standard_error(row),
         }
     names = {key: entry["name"] for key, entry in results.items()}
     tasks = manifest["tasks"]
@@ -139,6 +147,12 @@ def lm_eval_results(
         "lm_eval_version": manifest["versions"]["lm-eval"],
         "transformers_version": manifest["versions"]["transformers"],
     }
+
+
+def _standard_error(row: StatRow) -> float | str:
+    """Return the standard error, or lm-eval's "N/A" for a published number without interval."""
+    width = row.high - row.low
+    return "N/A" if math.isnan(width) else width / (2 * 1.959964)
 
 
 def _own(plan: Plan, row: StatRow) -> str:

@@ -16,7 +16,7 @@ from vlmbench.readouts import Progress, Reading, read_encoder, read_prompted, re
 from vlmbench.registry import backends
 from vlmbench.run._manifest import versions
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
-from vlmbench.spec import Located, ModelSpec
+from vlmbench.spec import Located, ModelSpec, Server
 from vlmbench.store import read_about, read_scores, write_record
 from vlmbench.tasks import apply_condition
 from vlmbench.types import ChoiceScores, Document, Problem, VlmbenchError
@@ -88,7 +88,7 @@ class ModelRun:
             "relation": None if twin is None else twin.relation,
             "device": str(self.device) if spec.server is None else "server",
             "dtype": str(self.dtype).removeprefix("torch.") if spec.server is None else None,
-            "server": None if spec.server is None else account(self._answers),
+            "server": None if spec.server is None else self._account(spec.server),
             "source": spec.source,
             "license": spec.license,
         }
@@ -186,6 +186,11 @@ class ModelRun:
         if isinstance(loaded, Remote):
             loaded.keep(self._answers)
         return loaded
+
+    def _account(self, server: Server) -> dict[str, Any]:
+        """Return tokens and cost of the run; no cost where no prices are declared."""
+        unknown = {"usd": None, "unanswered_usd": None} if server.prices is None else {}
+        return account(self._answers) | unknown
 
     @property
     def _answers(self) -> Path:

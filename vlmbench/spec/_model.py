@@ -56,6 +56,9 @@ class Twin(Spec):
     """Its weights are the VLM's tower, were fine-tuned into it, or only share its recipe."""
     of: str | None = None
     """Name of the standalone encoder the tower came from, for the record."""
+    of_relation: Literal["identical", "finetuned", "lineage"] | None = None
+    """How the tower's weights relate to `of`, in the words of `relation`; absent where it is not
+    published."""
 
 
 class Needs(Spec):

@@ -168,6 +168,15 @@ class VpBenchPoints(Spec):
 Points = Annotated[MarkerPoints | VpBenchPoints, Field(discriminator="kind")]
 
 
+class LmEvalTask(Spec):
+    """A task that ships with lm-eval, asked and scored by lm-eval's own code."""
+
+    task: str
+    """Its name there."""
+    metric: str | None = None
+    """The metric that is a document's credit, for generated text; lm-eval's first where absent."""
+
+
 class Source(Spec):
     """Where a task comes from, and in what it deviates from there."""
 
@@ -191,6 +200,9 @@ class VlmbenchTask(Spec):
     """Draws the data instead of loading `dataset_path`."""
     reader: Reader | None = None
     """Reads the data from a published layout instead of loading `dataset_path`."""
+    lm_eval: LmEvalTask | None = None
+    """Takes documents and, for generated text, their credit from a task that ships with lm-eval;
+    `vlmbench run --tasks lm_eval:NAME` writes such a spec by itself."""
     points: Points | None = None
     """Joins coordinates that the data lacks, as the columns `points_reference` and
     `points_choices`; VPBench brings `unmarked_1` (and `unmarked_2`) too."""
@@ -302,6 +314,11 @@ class TaskSpec(Spec):
     def tags(self) -> tuple[str, ...]:
         """`tag` as a tuple."""
         return (self.tag,) if isinstance(self.tag, str) else self.tag
+
+    @property
+    def is_free_text(self) -> bool:
+        """Whether answers are text that lm-eval's own code credits, not one of some choices."""
+        return self.bench.lm_eval is not None and self.output_type == "generate_until"
 
     @property
     def bench(self) -> VlmbenchTask:

@@ -82,7 +82,7 @@ def read_yaml(path: str | Path) -> YamlDocument:
 def read_text(text: str, path: Path) -> YamlDocument:
     """Parse YAML that was made rather than found; marks name `path`."""
     stream = io.BytesIO(text.encode())
-    stream.name = shown(path)  # type: ignore[attr-defined]  # marks take their file name from it
+    stream.name = shown(path)  # marks take their file name from it
     root = yaml.compose(stream, Loader=yaml.SafeLoader)
     assert isinstance(root, yaml.MappingNode)
     return YamlDocument(path=path, data=construct(root), included=(), root=root)

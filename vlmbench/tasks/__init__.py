@@ -9,6 +9,7 @@ from vlmbench.tasks._documents import (
     load_documents,
     require_regions,
 )
+from vlmbench.tasks._lm_eval import shipped_task, task_over
 
 __all__ = [
     "Documents",
@@ -19,5 +20,7 @@ __all__ = [
     "load_documents",
     "open_split",
     "require_regions",
+    "shipped_task",
     "split_name",
+    "task_over",
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vlmbench.spec import Located, TaskSpec
 from vlmbench.tasks import worlds
+from vlmbench.tasks._lm_eval import lm_eval_rows
 from vlmbench.tasks.sources import add_points, hub_copy, hub_remedy, read_source
 from vlmbench.types import VlmbenchError
 
@@ -39,7 +40,7 @@ def open_split(task: Located[TaskSpec], role: Role, data_root: Path) -> Dataset:
     Args:
         task: The task and the file it stands in.
         role: Which split.
-        data_root: Where procedural data is kept.
+        data_root: Where procedural data, and what was read from sources, is kept.
 
     Raises:
         VlmbenchError: If the data or the split is not there, or the split is empty.
@@ -49,18 +50,30 @@ def open_split(task: Located[TaskSpec], role: Role, data_root: Path) -> Dataset:
         raise VlmbenchError(task.problem("task", f"the task has no {role} split"))
     generator = task.spec.bench.generator
     if generator is not None:
-        worlds.build(generator, root=data_root, splits=[name], processes=_processes())
-        dataset = worlds.load(generator, name, root=data_root)
+        split = _world_split(task, name)
+        worlds.build(generator, root=data_root, splits=[split], processes=_processes())
+        dataset = worlds.load(generator, split, root=data_root)
     elif task.spec.bench.reader is not None:
-        dataset = _read(task, name)
+        dataset = _read(task, name, data_root)
     else:
         dataset = _load(task, name)
     if len(dataset) == 0:
         raise VlmbenchError(
             task.problem("dataset_path", f"split {name!r} holds no documents", "Check the files.")
         )
+    if task.spec.bench.lm_eval is not None:
+        dataset = lm_eval_rows(task, dataset)
     dataset = _undecoded(dataset)
     return add_points(task, dataset, document_ids(task.spec, name, dataset))
+
+
+def _world_split(task: Located[TaskSpec], name: str) -> worlds.Split:
+    for split in worlds.SPLITS:
+        if split == name:
+            return split
+    raise VlmbenchError(
+        task.problem("test_split", f"worlds have no split {name!r}", f"They have {worlds.SPLITS}.")
+    )
 
 
 def _processes() -> int:
@@ -77,10 +90,10 @@ def document_ids(spec: TaskSpec, split: str, dataset: Dataset) -> list[str]:
     return [str(value) for value in dataset[column]]
 
 
-def _read(task: Located[TaskSpec], name: str) -> Dataset:
+def _read(task: Located[TaskSpec], name: str, data_root: Path) -> Dataset:
     assert task.spec.bench.reader is not None, "called for tasks with a reader"
     try:
-        return read_source(task.spec.bench.reader, name)
+        return read_source(task.spec.bench.reader, name, cache=data_root)
     except VlmbenchError as error:
         raise VlmbenchError(
             [

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Scale = Literal["logprob", "similarity", "probability", "vote"]
+Scale = Literal["logprob", "similarity", "probability", "vote", "credit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -22,7 +22,8 @@ class ChoiceScores:
         scores: (n, max choices) float64; `-inf` at and past a document's `n_choices`.
         scale: What a score is. `logprob`: summed log-likelihood in nats; `similarity`: ordered,
             but on no scale of probability; `probability`: sums to 1 over choices;
-            `vote`: 1 for the chosen one, 0 elsewhere.
+            `vote`: 1 for the chosen one, 0 elsewhere; `credit`: free text whose correctness in
+            [0, 1] is the score of gold, and there is nothing that a guess could choose from.
         abstained: (n,) bool, no readable answer was given: worth 0, and counted apart.
         failed: (n,) bool, the document could not be run at all: excluded and reported.
     """

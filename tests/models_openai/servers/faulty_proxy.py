@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 FAULTS = ("busy", "broken", "dropped before", "dropped after", "stalled")
 SHARE = 0.2
@@ -40,7 +41,7 @@ class Proxy(BaseHTTPRequestHandler):
         generator = random.Random(f"{seed}/{question}/{attempt}")
         fault = generator.choice(FAULTS) if generator.random() < SHARE else ""
         secret = self.headers.get("Authorization", "")
-        with lock, open(log_path, "a") as log:
+        with lock, Path(log_path).open("a") as log:
             entry = {"question": question, "fault": fault, "had_key": bool(secret)}
             log.write(json.dumps(entry) + "\n")
         said = json.dumps({"error": {"message": f"no luck with {secret}"}}).encode()

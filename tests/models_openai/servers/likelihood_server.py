@@ -4,7 +4,7 @@ A real server in a process of its own, around a transformers model, because noth
 installs serves an image-text model of transformers on a CPU *with* likelihoods: `transformers
 serve` 5.23 ignores `logprobs`, vLLM and SGLang ship no CPU wheels, llama.cpp wants GGUF. It
 speaks the protocol from OpenAI's description and shares no code with the backend under test; the
-likelihoods come from one plain forward pass a request.
+likelihoods are the raw logits of `model.generate`'s first step.
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ def complete(request: dict) -> dict:
     text = processor.apply_chat_template(messages, add_generation_prompt=True)
     inputs = processor(text=[text], images=images or None, return_tensors="pt")
     length = inputs["input_ids"].shape[1]
-    ids: list[int] = []
-    first = None
     with torch.inference_mode():
-        while len(ids) < request["max_completion_tokens"]:
-            logits = model(**inputs).logits[0, -1].float().log_softmax(-1)
-            first = logits if first is None else first
-            token = int(logits.argmax())
-            if token == processor.tokenizer.eos_token_id:
-                break
-            ids.append(token)
-            grown = torch.cat([inputs["input_ids"], torch.tensor([[token]])], dim=1)
-            inputs["input_ids"], inputs["attention_mask"] = grown, torch.ones_like(grown)
+        output = model.generate(
+            **inputs,
+            max_new_tokens=request["max_completion_tokens"],
+            do_sample=False,
+            output_logits=True,
+            return_dict_in_generate=True,
+            pad_token_id=processor.tokenizer.pad_token_id,
+        )
+    first = output.logits[0][0].float().log_softmax(-1)
+    ids = output.sequences[0, length:].tolist()
+    text = processor.tokenizer.decode(ids, skip_special_tokens=True)
     choice = {
         "index": 0,
         "finish_reason": "stop",
-        "message": {"role": "assistant", "content": processor.tokenizer.decode(ids)},
+        "message": {"role": "assistant", "content": text},
     }
     if request.get("logprobs"):
         top = first.topk(min(request["top_logprobs"], len(first)))

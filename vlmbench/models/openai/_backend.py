@@ -121,7 +121,8 @@ class OpenAIBackend:
                 replies.append(Reply(error=failed[key]))
                 continue
             wanted = None if continuations is None else continuations[index]
-            replies.append(_reply(completion, kwargs, wanted, self._journal.costs[key]))
+            usd = None if self.server.prices is None else self._journal.costs[key]
+            replies.append(_reply(completion, kwargs, wanted, usd))
         return replies
 
     def _found(self, key: str) -> bool:
@@ -223,13 +224,17 @@ class OpenAIBackend:
 
 
 def _reply(
-    completion: Completion, kwargs: GenerationKwargs, wanted: Sequence[str] | None, usd: float
+    completion: Completion,
+    kwargs: GenerationKwargs,
+    wanted: Sequence[str] | None,
+    usd: float | None,
 ) -> Reply:
     text = completion.text
     for stop in (kwargs.until,) if isinstance(kwargs.until, str) else kwargs.until:
         text = text.split(stop, maxsplit=1)[0] if stop else text
     return Reply(
         text=text,
+        finish=completion.finish,
         logprobs=None if wanted is None else _listed(completion, wanted),
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,

@@ -58,8 +58,8 @@ def account(path: Path) -> dict[str, Any]:
 
     Returns:
         `requests` answered, their `prompt_tokens` and `completion_tokens`, `usd` charged for
-        them, and `unanswered_usd`: the most that may have been charged for requests which
-        timed out or broke off, so that the server may have run them.
+        them at the declared prices, and `unanswered_usd`: the most that may have been charged
+        for the `unanswered` tries, which timed out or broke off after the server may have run.
     """
     lines = _lines(path)
     answers = [line for line in lines if "answer" in line]

@@ -29,7 +29,7 @@ def mark(picture: Image.Image, points: Sequence[Point], labels: Sequence[str]) -
     marked = picture.copy()
     draw = ImageDraw.Draw(marked)
     radius = ring_radius(picture.size)
-    width = max(1, radius // 4)
+    width = max(2, radius // 4)
     font = ImageFont.load_default(size=max(8, round(1.4 * radius)))
     for x, y in points:
         box = (x - radius, y - radius, x + radius, y + radius)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from vlmbench.tasks.sources._draw import mark
 from vlmbench.tasks.sources._funkpoint import FUNKPOINT
 from vlmbench.tasks.sources._hpatches import HPATCHES
 from vlmbench.tasks.sources._items import Item, Layout, Point, clipped, png, reduced
+from vlmbench.tasks.sources._kept import kept, source_digest
 from vlmbench.tasks.sources._nyuv2 import NYUV2
 from vlmbench.tasks.sources._places import below_home, data_home
 from vlmbench.tasks.sources._spair71k import SPAIR71K
@@ -42,7 +44,7 @@ def describe_source(reader: Reader) -> str:
     return f"{reader.layout}, {drawn}, seed {reader.seed}"
 
 
-def read_source(reader: Reader, split: str) -> Dataset:
+def read_source(reader: Reader, split: str, *, cache: Path) -> Dataset:
     """Return one split of a published layout in our columns.
 
     Columns: `doc_id`; `gold`, dealt evenly over the letters; `image_1` (and `image_2`) with
@@ -52,6 +54,12 @@ def read_source(reader: Reader, split: str) -> Dataset:
     columns of the layout. Points are pixels of the stored picture. Pictures whose longest side
     exceeds 1024 pixels are reduced, and points and maps with them. The same seed gives the
     same rows.
+
+    Args:
+        reader: Layout, folder, and how much is drawn.
+        split: `train`, `validation` or `test`.
+        cache: Folder of what has been read before; it is read again where any file of the
+            source, the spec, this package or a library that makes pixels has changed.
 
     Raises:
         VlmbenchError: If the data, or a part of it, is not there: with how to get it.
@@ -66,8 +74,11 @@ def read_source(reader: Reader, split: str) -> Dataset:
         message = f"layout `{reader.layout}` has no split {split!r}"
         remedy = f"Splits: {', '.join(layout.splits)}."
         raise VlmbenchError(Problem(message=message, remedy=remedy))
+    place = cache / f"{reader.layout}-{source_digest(reader, root)}"
     try:
-        return _read(reader, split, root)
+        return kept(
+            place / f"{split}.parquet", _features(layout), partial(_rows, reader, split, root)
+        )
     except VlmbenchError as error:
         raise VlmbenchError(
             [
@@ -75,13 +86,13 @@ def read_source(reader: Reader, split: str) -> Dataset:
                 for p in error.problems
             ]
         ) from error
+    except (OSError, ValueError, KeyError) as error:  # broken files, of whichever format
+        message = f"split {split!r} cannot be read: {type(error).__name__}: {error}"
+        raise VlmbenchError(Problem(file=str(root), message=message, remedy=remedy)) from error
 
 
-# Several tasks of one run fit on, or vary, the same source.
-@lru_cache(maxsize=3)
-def _read(reader: Reader, split: str, root: Path) -> Dataset:
-    from datasets import Dataset
-
+def _rows(reader: Reader, split: str, root: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a split, letters dealt."""
     layout = LAYOUTS[reader.layout]
     rng = np.random.default_rng([reader.seed, crc32(f"{reader.layout}/{split}".encode())])
     found = layout.items(root, split, rng)
@@ -89,13 +100,16 @@ def _read(reader: Reader, split: str, root: Path) -> Dataset:
     items = list(islice(found, reader.documents) if asks else found)
     if not items:
         raise VlmbenchError(
-            Problem(file=str(root), message=f"no document can be made from split {split!r}")
+            Problem(
+                file=str(root),
+                message=f"no document can be made from split {split!r}",
+                remedy="Is the download complete, and are its files unchanged?",
+            )
         )
     golds = rng.permutation(np.arange(len(items)) % layout.n_choices)
     orders = [rng.permutation(layout.n_choices - 1) + 1 for _ in items]
-    row = partial(_row, layout, split)
-    rows = [row(*parts) for parts in zip(items, golds.tolist(), orders, strict=True)]
-    return Dataset.from_list(rows, features=_features(layout))
+    for item, gold, wrong in zip(items, golds.tolist(), orders, strict=True):
+        yield _row(layout, split, item, gold, wrong)
 
 
 def _row(layout: Layout, split: str, item: Item, gold: int, wrong: np.ndarray) -> dict[str, Any]:

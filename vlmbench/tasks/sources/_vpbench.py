@@ -12,15 +12,14 @@ The points are pixels of the unmarked originals, which are what the encoder is s
 own scaling, (blink size // 2) / original size, is only for drawing on a copy of BLINK's size.
 
 How the two releases number their documents is not documented. Rows are therefore joined by
-their pictures: an original and BLINK's marked copy of it agree except at the rings. The answers
-must agree too. Where several rows fit (one pair of pictures asked about twice), the one whose
-`question_id` or `idx` is BLINK's `idx` is taken, else none: a document is left without
-coordinates rather than given doubtful ones.
+what is in their pictures: BLINK's marked copy must agree with the original, must differ from it
+at every point that VPBench gives, where the rings are, and the answers must be the same. Where
+several rows fit all the same, the one whose `question_id` or `idx` is BLINK's `idx` is taken,
+else none: a document is left without coordinates rather than given doubtful ones.
 """
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,23 +31,27 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlmbench.spec import VpBenchPoints
-from vlmbench.tasks.sources._items import Point, clipped, inside, picture_size
+from vlmbench.tasks.sources._items import Point, clipped, inside, open_picture, picture_size
 from vlmbench.tasks.sources._places import below_home, require
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.types import EncodedImage, Problem, VlmbenchError
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 DEPTH = "BLINK_depth_data/depth"
 SEMANTIC = "BLINK_semantic_data/semantic_correspondence"
-# Pictures are compared as grey thumbnails of this side; two of one scene differ by less than this
-# many of 255 grey levels on average (rings and labels cover a few cells), others by several times
-# as much. Both numbers are ours.
-THUMBNAIL = 16
-SAME = 12.0
+# Pictures are compared in a grid of this many cells a side, in levels of 255. All numbers are ours.
+GRID = 128
+# Two copies of a picture differ by less in the median cell, whatever is drawn on one of them.
+SAME = 8.0
+# A ring, or the label above it, makes a cell within this many cells of the point differ by more.
+NEAR = 4
+RING = 20.0
+# Width over height may differ by this share, for rounding.
+ASPECT = 0.02
 SLACK = 1.5
 
-Thumbnail = NDArray[np.float64]
+Cells = NDArray[np.int16]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,7 +61,8 @@ class Known:
     Attributes:
         ids: What it is called there.
         files: Its unmarked pictures.
-        thumbnails: The same, for comparison.
+        sizes: Their (width, height) in pixels.
+        cells: The same, for comparison.
         answer: "(A)" and so on.
         reference: Point in the first picture, or None.
         choices: Points in the last one, in the order of the letters.
@@ -66,10 +70,16 @@ class Known:
 
     ids: frozenset[str]
     files: tuple[Path, ...]
-    thumbnails: tuple[Thumbnail, ...]
+    sizes: tuple[tuple[int, int], ...]
+    cells: tuple[Cells, ...]
     answer: str
     reference: Point | None
     choices: tuple[Point, ...]
+
+    def points(self, image: int) -> tuple[Point, ...]:
+        """Return the points in one of the pictures."""
+        asked = () if self.reference is None or image != 0 else (self.reference,)
+        return asked + (self.choices if image == len(self.files) - 1 else ())
 
 
 def add_vpbench(points: VpBenchPoints, dataset: Dataset) -> Dataset:
@@ -112,21 +122,40 @@ def _partner(row: dict[str, Any], columns: list[str], known: list[Known]) -> Kno
     """Return the one row of VPBench that a BLINK document is, or None."""
     if not known:
         return None
-    shown = [_thumbnail(Image.open(io.BytesIO(row[column]["bytes"]))) for column in columns]
+    shown = [EncodedImage(row[column]["bytes"]).decode() for column in columns]
+    cells = [_cells(picture) for picture in shown]
     fits = [
         other
         for other in known
         if other.answer == row["answer"]
-        and all(np.abs(a - b).mean() < SAME for a, b in zip(shown, other.thumbnails, strict=True))
+        and all(_fits(other, i, picture.size, cells[i]) for i, picture in enumerate(shown))
     ]
     if len(fits) > 1:
         fits = [other for other in fits if row["idx"] in other.ids]
     return fits[0] if len(fits) == 1 else None
 
 
-def _thumbnail(picture: Image.Image) -> Thumbnail:
-    small = picture.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return np.asarray(small, dtype=np.float64)
+def _fits(known: Known, image: int, size: tuple[int, int], cells: Cells) -> bool:
+    """Tell whether a marked picture is a copy of one of VPBench's, with rings at its points."""
+    width, height = known.sizes[image]
+    if abs(np.log(size[0] / size[1] / (width / height))) > ASPECT:
+        return False
+    difference = np.abs(cells - known.cells[image]).mean(axis=2)
+    if np.median(difference) >= SAME:
+        return False
+    for x, y in known.points(image):
+        column, line = int((x + 0.5) / width * GRID), int((y + 0.5) / height * GRID)
+        window = difference[
+            max(0, line - NEAR) : line + NEAR + 1, max(0, column - NEAR) : column + NEAR + 1
+        ]
+        if window.max() <= RING:
+            return False
+    return True
+
+
+def _cells(picture: Image.Image) -> Cells:
+    """Return (GRID, GRID, 3) mean colours."""
+    return np.asarray(picture.resize((GRID, GRID), Image.Resampling.BOX), dtype=np.int16)
 
 
 def _load(path: Path) -> Any:
@@ -202,9 +231,11 @@ def _known(
     for file in files:
         require(file, "a picture of VPBench", "Download the whole repository longlian/VPBench.")
     sizes = [picture_size(file) for file in files]
-    places = [(tuple(point), sizes[-1]) for point in choices]
-    if reference is not None:
-        places.append((tuple(reference), sizes[0]))
+    origin = None if reference is None else _point(reference)
+    ends = tuple(_point(point) for point in choices)
+    places = [(point, sizes[-1]) for point in ends]
+    if origin is not None:
+        places.append((origin, sizes[0]))
     for point, size in places:
         if not inside(point, size, slack=SLACK):
             message = f"{point} lies outside {files[-1].name} of {size[0]} x {size[1]} pixels"
@@ -212,8 +243,14 @@ def _known(
     return Known(
         ids=frozenset(str(row[name]) for name in ("question_id", "idx") if name in row),
         files=files,
-        thumbnails=tuple(_thumbnail(Image.open(file)) for file in files),
+        sizes=tuple(sizes),
+        cells=tuple(_cells(open_picture(file)) for file in files),
         answer=answer,
-        reference=None if reference is None else clipped(tuple(reference), sizes[0]),
-        choices=tuple(clipped(tuple(point), sizes[-1]) for point in choices),
+        reference=None if origin is None else clipped(origin, sizes[0]),
+        choices=tuple(clipped(point, sizes[-1]) for point in ends),
     )
+
+
+def _point(xy: list[float]) -> Point:
+    x, y = xy
+    return float(x), float(y)

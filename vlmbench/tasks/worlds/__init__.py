@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vlmbench.tasks.worlds._build import (
+        SPLITS,
+        Split,
         build,
         export,
         features,
@@ -42,7 +44,17 @@ if TYPE_CHECKING:
     from vlmbench.tasks.worlds._world import World
 
 _HOME = {
-    "_build": ("build", "export", "features", "fingerprint", "folder", "is_built", "load"),
+    "_build": (
+        "SPLITS",
+        "Split",
+        "build",
+        "export",
+        "features",
+        "fingerprint",
+        "folder",
+        "is_built",
+        "load",
+    ),
     "_cheap": ("CHEAP_RULES",),
     "_markers": ("draw_markers",),
     "_mesh": ("Solid",),
@@ -71,6 +83,7 @@ __all__ = [
     "CHEAP_RULES",
     "COLOURS",
     "COMPOSITES",
+    "SPLITS",
     "TEXTURES",
     "WORLDS",
     "Camera",
@@ -78,6 +91,7 @@ __all__ = [
     "Rendered",
     "Scene",
     "Solid",
+    "Split",
     "Surface",
     "Texture",
     "Thing",

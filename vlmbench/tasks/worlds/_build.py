@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
 from importlib import metadata
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from zlib import crc32
@@ -187,11 +188,23 @@ def _rows(generator: Generator, split: Split, processes: int) -> Iterator[list[R
         for start in starts:
             yield _chunk(generator, split, start)
         return
-    # Fresh processes: forking one that runs torch's threads can hang.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=_processes_start()) as pool:
         waiting = [pool.submit(_chunk, generator, split, start) for start in starts]
         for future in waiting:
             yield future.result()
+
+
+@lru_cache(maxsize=1)
+def _processes_start() -> BaseContext:
+    """Return how processes start: from a server that has imported what draws, and no torch.
+
+    Forking this process instead could hang where torch already runs threads.
+    """
+    if "forkserver" not in get_all_start_methods():
+        return get_context("spawn")
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__, "vlmbench.tasks.worlds._render"])
+    return context
 
 
 def build(

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from vlmbench.organisms import _lessons, _questions
+from vlmbench.organisms._captions import caption
+from vlmbench.organisms._images import Fact, ImageSet, draw
+from vlmbench.organisms._lessons import Library, corpus_texts, image_lesson, text_lesson
+from vlmbench.organisms._tokenizer import train_tokenizer
+
+# What the six abilities are asked with; salads of random words are apart (see the last test).
+FORBIDDEN = re.compile(
+    r"\b(close|closer|closest|near|nearer|nearest|far|farther|depth|distance|camera|correspond\w*|"
+    r"match\w*|same|similar\w*|like|differ\w*|odd|style|art|paint\w*|draw\w*|function\w*|"
+    r"afford\w*|use|used|part|parts|handle|grip|grasp|behind|front|size|large\w*|small\w*|big)\b",
+    re.IGNORECASE,
+)
+
+
+@pytest.fixture
+def library(images: ImageSet) -> Library:
+    return Library(images)
+
+
+def lessons(library: Library, count: int, monkeypatch, *, salads: bool):
+    if not salads:
+        monkeypatch.setattr(_lessons, "by_chance", _questions.by_text)
+    rng = np.random.default_rng(2)
+    for _ in range(count):
+        yield image_lesson(rng, library, 3)
+        yield text_lesson(rng, 3)
+
+
+def test_no_question_or_answer_asks_for_an_ability(library, monkeypatch):
+    for lesson in lessons(library, 1500, monkeypatch, salads=False):
+        for prompt, answer in lesson.texts():
+            assert not FORBIDDEN.search(prompt + " " + answer), prompt
+
+
+def test_the_forbidden_words_do_catch_the_tasks_questions():
+    from vlmbench.tasks.worlds import _art, _depth, _matching, _odd, _parts
+
+    for question in (
+        _art.QUESTION,
+        _depth.QUESTION,
+        _matching.QUESTION,
+        _odd.QUESTION,
+        _parts.SAME_PART,
+        _parts.SAME_USE,
+    ):
+        assert FORBIDDEN.search(question), question
+
+
+def test_captions_name_no_ability(images):
+    rng = np.random.default_rng(0)
+    for facts in images.facts:
+        for _ in range(20):
+            assert not FORBIDDEN.search(caption(facts, rng))
+
+
+def test_captions_turn_left_and_right_with_the_image():
+    facts = (
+        Fact(category="mug", colour="red", texture="plain", x=10.0),
+        Fact(category="cone", colour="blue", texture="dots", x=80.0),
+    )
+    for mirrored, first in ((False, "mug"), (True, "cone")):
+        said = [caption(facts, np.random.default_rng(i), mirrored=mirrored) for i in range(60)]
+        left = [text for text in said if "to the left of" in text]
+        right = [text for text in said if "to the right of" in text]
+        assert left
+        assert right
+        second = {"mug": "cone", "cone": "mug"}[first]
+        assert all(text.index(first) < text.index(second) for text in left)
+        assert all(text.index(second) < text.index(first) for text in right)
+
+
+def test_answers_are_right_and_letters_even(library, monkeypatch):
+    """A rule that reads facts answers every question; letters alone tell nothing."""
+    counts: Counter[tuple[int, str]] = Counter()
+    rng = np.random.default_rng(3)
+    checked = 0
+    for _ in range(1200):
+        index = int(library.single[rng.integers(len(library.single))])
+        fact = library.images.facts[index][0]
+        question = _questions.about_thing(rng, fact, "")
+        options = re.findall(r"\(?([A-D])[.):] ([a-z]+)", question.body)
+        if not options:
+            assert question.answer in (fact.colour, fact.category)
+            continue
+        shown = dict(options)
+        assert shown[question.answer] in (fact.colour, fact.category)
+        assert len(set(shown.values())) == len(shown)
+        counts[len(shown), question.answer] += 1
+        checked += 1
+    assert checked > 600
+    for size in (2, 3, 4):
+        own = [counts[size, letter] for letter in "ABCD"[:size]]
+        assert min(own) > 0.6 * sum(own) / size
+
+
+def test_markers_in_the_corpus_name_what_is_under_them(images):
+    """The pixels under a marker's ring belong to the thing that the facts put there."""
+    pixels, facts = draw(5, 1_000_003, "marked")
+    again, _ = draw(5, 1_000_003, "marked")
+    np.testing.assert_array_equal(pixels, again)
+    assert any(fact.mark for fact in facts)
+    assert len({fact.mark for fact in facts if fact.mark}) == sum(bool(f.mark) for f in facts)
+
+
+def test_salads_have_random_answers():
+    rng = np.random.default_rng(0)
+    asked = [_questions.by_chance(rng) for _ in range(1500)]
+    counts = Counter(question.answer for question in asked)
+    # Two to four options: A and B 13/36 each, C 7/36, D 3/36.
+    for letter, share in zip("ABCD", (13, 13, 7, 3), strict=True):
+        assert counts[letter] / 1500 == pytest.approx(share / 36, abs=0.05)
+
+
+def test_the_tokenizer_reads_and_writes_any_text():
+    tokenizer = train_tokenizer(corpus_texts(0, 1500), 700)
+    for text in ("What colour?\n(A) red\nAnswer:", "Ünïcödé ☃ 漢字", " spaces  and\ttabs\r\n", ""):
+        assert tokenizer.decode(tokenizer.encode(text)) == text
+    for letter in "ABCD":
+        assert len(tokenizer.encode(letter)) == 1
+        assert len(tokenizer.encode(" " + letter)) == 1
+        prompt = tokenizer.encode("USER: hello\nASSISTANT:")
+        assert tokenizer.encode("USER: hello\nASSISTANT:" + letter) == [
+            *prompt,
+            *tokenizer.encode(letter),
+        ]
+    assert tokenizer.encode("<image>") == [2]
+    assert len(tokenizer.encode(" kettle")) == 1

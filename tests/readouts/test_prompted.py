@@ -1,0 +1,138 @@
+"""The prompted readout with hand-written backends: what is asked, what fails, what abstains."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlmbench.metrics import accuracy, credit, kept
+from vlmbench.models import Prompt
+from vlmbench.readouts import build_prompt, extract, read_prompted
+from vlmbench.spec import GenerationKwargs, ImagePolicy, ModelSpec, TaskSpec
+from vlmbench.types import Document, EncodedImage
+
+PICTURE = EncodedImage.from_pil(Image.new("RGB", (8, 8), (200, 30, 30)))
+
+
+def task(**changes: object) -> TaskSpec:
+    base = {
+        "task": "t", "dataset_path": "json", "test_split": "test",
+        "output_type": "multiple_choice", "doc_to_text": "<image>?", "doc_to_image": ["image"],
+        "doc_to_choice": ["A", "B", "C"], "doc_to_target": "gold",
+        "metadata": {"vlmbench": {"ability": "x"}},
+    }  # fmt: skip
+    return TaskSpec.model_validate(base | changes)
+
+
+def documents(n: int = 12, choices: tuple[str, ...] = ("A", "B", "C")) -> list[Document]:
+    return [
+        Document(
+            doc_id=f"d{i}", images=(PICTURE,), encoder_images=(PICTURE,), marked=False,
+            choices=choices, gold=i % len(choices), row={"gold": i % len(choices)},
+        )
+        for i in range(n)
+    ]  # fmt: skip
+
+
+class FakeBackend:
+    """Answers by a rule on the question's number, which stands at its end."""
+
+    spec = ModelSpec(model="fake", checkpoint="none")
+    weights_digest = "fake"
+
+    def __init__(self, rule, fails: frozenset[int] = frozenset()) -> None:
+        self.rule, self.fails, self.batches = rule, fails, []
+
+    def render(self, prompt: Prompt) -> str:
+        return f"<{prompt.user}>"
+
+    def continuation(self, choice: str, delimiter: str) -> str:
+        return delimiter + choice
+
+    def number(self, prompt: Prompt) -> int:
+        return int(prompt.user.split()[-1])
+
+    def choice_logprobs(self, prompts, choices):
+        self.batches.append(len(prompts))
+        if self.fails & {self.number(prompt) for prompt in prompts}:
+            raise RuntimeError("the model cannot take this")
+        return [
+            np.array(self.rule(self.number(prompt), len(row)), dtype=float)
+            for prompt, row in zip(prompts, choices, strict=True)
+        ]
+
+    def generate(self, prompts, kwargs: GenerationKwargs):
+        return [self.rule(self.number(prompt)) for prompt in prompts]
+
+
+def read(backend: FakeBackend, n: int = 12, spec: TaskSpec | None = None, **options: object):
+    # Questions of different lengths, so that batching reorders them.
+    questions = [f"<image>{'long ' * (i % 4)}question {i}" for i in range(n)]
+    return read_prompted(documents(n), questions, spec or task(), backend, **options)
+
+
+def oracle(i: int, k: int) -> list[float]:
+    return [0.0 if c == i % k else -5.0 for c in range(k)]
+
+
+def test_an_oracle_reads_one_and_a_uniform_model_reads_chance_exactly():
+    assert accuracy(read(FakeBackend(oracle)).scores).value == 1.0
+    uniform = read(FakeBackend(lambda i, k: [-1.0] * k)).scores
+    assert accuracy(uniform).value == pytest.approx(1 / 3, abs=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 5, 32, None])
+def test_order_and_batches_change_nothing(size):
+    rule = lambda i, k: [np.sin(i * 7.0 + c) for c in range(k)]
+    reading = read(FakeBackend(rule), batch_size=size)
+    expected = [[np.sin(i * 7.0 + c) for c in range(3)] for i in range(12)]
+    np.testing.assert_allclose(reading.scores.scores, expected)
+    assert [a.prompt for a in reading.answers][3] == "<<image>long long long question 3>"
+
+
+def test_only_the_broken_document_fails_and_it_is_not_called_wrong():
+    reading = read(FakeBackend(oracle, fails=frozenset({4})), batch_size=6)
+    assert reading.scores.failed.tolist() == [i == 4 for i in range(12)]
+    assert "cannot take this" in reading.answers[4].error
+    assert len(kept(reading.scores)) == 11
+    assert credit(kept(reading.scores)).tolist() == [1.0] * 11
+
+
+def test_unreadable_answers_abstain_and_are_never_guessed():
+    spec = task(
+        output_type="generate_until",
+        generation_kwargs={"until": ["\n"], "max_gen_toks": 4},
+        filter_list=[{"name": "letter", "filter": [
+            {"function": "regex", "regex_pattern": r"^\s*\(?([A-C])\)?\s*$"},
+            {"function": "take_first"}]}],
+    )  # fmt: skip
+    texts = ["A", "(B)", " C ", "A or B", "", "none of them", "D", "a"]
+    reading = read(FakeBackend(lambda i: texts[i % 8]), n=8, spec=spec)
+    assert reading.scores.abstained.tolist() == [False] * 3 + [True] * 5
+    assert reading.scores.scores[:3].argmax(1).tolist() == [0, 1, 2]
+    assert reading.scores.scale == "vote"
+    assert [a.response for a in reading.answers] == texts
+
+
+def test_exact_match_options_are_the_tasks():
+    strict = task(output_type="generate_until", generation_kwargs={"until": [], "max_gen_toks": 4})
+    loose = task(
+        output_type="generate_until", generation_kwargs={"until": [], "max_gen_toks": 4},
+        metric_list=[{"metric": "exact_match", "ignore_case": True}],
+    )  # fmt: skip
+    assert extract(strict, documents(1), ["b"]) == [None]
+    (vote,) = extract(loose, documents(1), ["b"])
+    assert vote is not None
+    assert vote.tolist() == [0.0, 1.0, 0.0]
+
+
+def test_joined_images_keep_the_first_placeholder_only():
+    pair = Document(
+        doc_id="d", images=(PICTURE, PICTURE), encoder_images=(PICTURE, PICTURE), marked=False,
+        choices=("A", "B"), gold=0,
+    )  # fmt: skip
+    model = ModelSpec(model="one", checkpoint="x", image=ImagePolicy(several="join"))
+    prompt = build_prompt(pair, "Left <image> right <image> same?", task(), model)
+    assert prompt.user == "Left <image> right  same?"
+    assert [image.size for image in prompt.images] == [(26, 8)]

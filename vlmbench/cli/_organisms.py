@@ -1,0 +1,101 @@
+"""`vlmbench organisms train` and `vlmbench organisms gate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from vlmbench.cli._folders import cache_root, data_folder
+from vlmbench.registry import packaged_paths
+from vlmbench.types import Problem, VlmbenchError
+
+
+def recipe_path(name: str) -> Path:
+    """Return the recipe that a name or path stands for.
+
+    Raises:
+        VlmbenchError: If there is none.
+    """
+    given = Path(name)
+    if given.is_file():
+        return given
+    shipped = [path for folder in packaged_paths() for path in folder.glob("recipes/*.yaml")]
+    for path in shipped:
+        if path.stem == name:
+            return path
+    names = ", ".join(sorted(path.stem for path in shipped))
+    raise VlmbenchError(
+        Problem(message=f"there is no recipe {name!r}", remedy=f"Recipes are: {names}.")
+    )
+
+
+def train(name: str, output: Path | None, cache: Path | None, *, fresh: bool) -> None:
+    """Train a model from its recipe, going on where an earlier try stopped."""
+    from vlmbench import organisms
+    from vlmbench.organisms._loop import Progress
+
+    recipe = organisms.load_recipe(recipe_path(name))
+    folder = output or Path(recipe.organism)
+    console = Console(stderr=True)
+    with Bars(
+        TextColumn("{task.description:<10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+        console=console,
+    ) as bars:
+        stages: dict[str, TaskID] = {}
+
+        def show(progress: Progress) -> None:
+            stage = progress.stage
+            if stage not in stages:
+                stages[stage] = bars.add_task(stage, total=progress.total, figures="")
+            figures = "  ".join(f"{key} {value:.3f}" for key, value in progress.figures.items())
+            bars.update(stages[stage], completed=progress.done, figures=figures)
+
+        organisms.train(
+            recipe,
+            output=folder,
+            cache=cache or cache_root() / "organisms",
+            resume=not fresh,
+            progress=show,
+        )
+    Console().print(f"wrote {folder}", highlight=False, soft_wrap=True)
+
+
+def gate(
+    name: str,
+    include_paths: tuple[Path, ...],
+    data_root: Path | None,
+    limit: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Measure a model's gate and print it as a table; status 1 if a criterion is not met."""
+    from vlmbench.organisms import _gate
+
+    console = Console(stderr=True)
+    with console.status("gate") as status:
+        rows = _gate.gate(
+            name,
+            data_root=data_folder(data_root),
+            cache=cache_root() / "organisms",
+            include_paths=include_paths,
+            limit=limit,
+            advance=status.update,
+        )
+    if as_json:
+        print(json.dumps(_gate.as_json(rows), indent=1))  # noqa: T201
+    else:
+        Console().print(Markdown(_gate.table(rows)))
+    missed = [row for row in rows if not row.passed]
+    if missed:
+        raise VlmbenchError(
+            [Problem(message=f"not met: {row.criterion} ({row.target})") for row in missed]
+        )

@@ -1,0 +1,306 @@
+"""A vlmbench backend as an lm-eval model."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from lm_eval.api.model import LM
+from lm_eval.api.registry import register_model
+from PIL import Image
+
+from vlmbench.harness._answers import likelihoods, texts
+from vlmbench.harness._requests import Question, QuestionReader, check_places, generation
+from vlmbench.models import IMAGE_PLACEHOLDER, Backend, Prompt, Remote, resolve_device
+from vlmbench.readouts import place_images
+from vlmbench.registry import backends, catalogue
+from vlmbench.run import Reporter
+from vlmbench.spec import GenerationKwargs
+from vlmbench.types import Problem, VlmbenchError
+
+AUTO_BATCH = 32
+AnswerT = TypeVar("AnswerT")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A prompt, and which requests it answers."""
+
+    index: int
+    prompt: Prompt
+    requests: tuple[int, ...]
+
+
+class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
+    """Any vlmbench model for `lm_eval.simple_evaluate`, images included.
+
+    Prompts are those of `vlmbench run`: the model's own YAML says whether a chat template is
+    applied. With lm-eval's `apply_chat_template=True` they are the same to the letter. Without
+    it a model that chats is still asked through its template (anything else would measure a
+    prompt it was never trained on): the whole context is then the user's message, a task's
+    description included, and white space before a choice is taken for the task's
+    `target_delimiter`, which a chat leaves out.
+
+    Requests with one context and the same images share one forward pass.
+
+    Args:
+        model: A loaded backend, or what `vlmbench run --models` takes, meaning one model.
+        include_path: Further folder of model YAML.
+        device: `auto`, `cuda[:N]`, `mps`, `xpu` or `cpu`.
+        dtype: `auto` or a dtype name.
+        batch_size: Prompts a forward pass; `auto` starts at 32 and halves when memory runs out.
+        max_batch_size: Where `auto` starts instead.
+        reporter: Shown progress.
+    """
+
+    MULTIMODAL = True
+
+    def __init__(
+        self,
+        model: Backend | Remote | str,
+        *,
+        include_path: str | Path | None = None,
+        device: str | None = None,
+        dtype: str = "auto",
+        batch_size: int | str = "auto",
+        max_batch_size: int | None = None,
+        reporter: Reporter | None = None,
+    ) -> None:
+        super().__init__()
+        self.backend: Backend | Remote = (
+            _load(model, include_path, device or "auto", dtype) if isinstance(model, str) else model
+        )
+        self.batch_size = batch_size
+        self._start = max_batch_size or AUTO_BATCH
+        self._reporter = reporter
+        self._chats: dict[str, tuple[str, str]] = {}
+        # A request cache of lm-eval's would bring contexts that were rendered elsewhere.
+        self._own = secrets.token_hex(4)
+
+    # -- prompts ----------------------------------------------------------------------------
+
+    @property
+    def chats(self) -> bool:
+        """Whether prompts go through a chat template."""
+        if isinstance(self.backend, Remote):
+            return True
+        plain = Prompt(user="?", images=())
+        return (
+            self.backend.spec.prompt.chat_template == "auto"
+            and self.backend.render(plain) != plain.user
+        )
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Name under which lm-eval caches requests: never that of another process."""
+        return f"{self.backend.spec.model}-{self.backend.weights_digest[:16]}-{self._own}"
+
+    def chat_template(self, chat_template: bool | str = False) -> str:
+        """Return the model's chat template for the record; there is only one to choose.
+
+        Raises:
+            VlmbenchError: If another is asked for by name.
+        """
+        if isinstance(chat_template, str):
+            message = f"there is no choice of chat templates, {chat_template!r} cannot be had"
+            raise VlmbenchError(Problem(field="apply_chat_template", message=message))
+        processor = getattr(self.backend, "processor", None)
+        return str(getattr(processor, "chat_template", None) or "") if self.chats else ""
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """Return the text that the model reads for one question.
+
+        Raises:
+            VlmbenchError: If the model has no template, or the history is more than a system
+                message and one of the user's.
+        """
+        if not self.chats:
+            remedy = "Leave `apply_chat_template` out."
+            message = f"model {self.backend.spec.model!r} is prompted without a chat template"
+            raise VlmbenchError(Problem(message=message, remedy=remedy))
+        roles = [turn["role"] for turn in chat_history]
+        if roles not in (["user"], ["system", "user"]) or not add_generation_prompt:
+            raise VlmbenchError(
+                Problem(
+                    field="apply_chat_template",
+                    message=f"a chat of {', '.join(roles)} turns cannot be rendered",
+                    remedy="Give examples within one message (`fewshot_as_multiturn=False`), and "
+                    "no `gen_prefix`.",
+                )
+            )
+        texts = {turn["role"]: turn["content"] for turn in chat_history}
+        system, user = texts.get("system", ""), texts["user"]
+        blank = [Image.new("RGB", (1, 1))] * user.count(IMAGE_PLACEHOLDER)
+        rendered = self.backend.render(place_images(user, blank, self.backend.spec, system=system))
+        self._chats[rendered] = (system, user)
+        return rendered
+
+    def _prompt(self, question: Question) -> Prompt:
+        system, user = self._chats.get(question.context, ("", question.context))
+        check_places(user, question.images)
+        return place_images(user, question.images, self.backend.spec, system=system)
+
+    def _continuation(self, context: str, text: str) -> str:
+        """Return what follows the prompt, with the white space that the model's prompting wants."""
+        bare = text.lstrip()
+        if context in self._chats or not bare:
+            return self.backend.continuation(text, "")
+        return self.backend.continuation(bare, text[: len(text) - len(bare)])
+
+    # -- requests ---------------------------------------------------------------------------
+
+    def loglikelihood(
+        self, requests: list[Any], disable_tqdm: bool = False
+    ) -> list[tuple[float, bool]]:
+        """Return each continuation's summed log-likelihood in nats, and whether it is greedy.
+
+        Raises:
+            VlmbenchError: If a server does not list a continuation's likelihood, or a task is
+                scored by whether an answer is greedy and the backend cannot tell.
+        """
+        del disable_tqdm
+        asked = self._asked([request.args for request in requests])
+        following = {
+            index: self._continuation(str(request.args[0]), str(request.args[1]))
+            for index, request in enumerate(requests)
+        }
+        results: dict[int, tuple[float, bool]] = {}
+
+        def run(batch: Sequence[_Asked]) -> list[list[tuple[float, bool]]]:
+            prompts = [one.prompt for one in batch]
+            continuations = [[following[index] for index in one.requests] for one in batch]
+            return likelihoods(self.backend, prompts, continuations)
+
+        for one, values in self._run("loglikelihood", asked, run):
+            for index, value in zip(one.requests, values, strict=True):
+                results[index] = value
+                self.cache_hook.add_partial("loglikelihood", requests[index].args, results[index])
+        return [results[index] for index in range(len(requests))]
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
+        """Return each greedily decoded answer up to its first stop string."""
+        del disable_tqdm
+        groups: dict[GenerationKwargs, list[int]] = {}
+        for index, request in enumerate(requests):
+            groups.setdefault(generation(request.args[1]), []).append(index)
+        results: dict[int, str] = {}
+        for kwargs, members in groups.items():
+            asked = self._asked([requests[index].args for index in members])
+
+            def run(batch: Sequence[_Asked], kwargs: GenerationKwargs = kwargs) -> list[str]:
+                return texts(self.backend, [one.prompt for one in batch], kwargs)
+
+            for one, text in self._run("generate_until", asked, run):
+                for place in one.requests:
+                    index = members[place]
+                    results[index] = text
+                    self.cache_hook.add_partial("generate_until", requests[index].args, text)
+        return [results[index] for index in range(len(requests))]
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        """Refuse: the perplexity of a text asks no question."""
+        del requests, disable_tqdm
+        raise VlmbenchError(
+            Problem(
+                field="output_type",
+                message="`loglikelihood_rolling` (perplexity) is not measured here",
+                remedy="Run such tasks with lm-eval's own `hf` model.",
+            )
+        )
+
+    def get_model_info(self) -> dict[str, Any]:
+        """Return what lm-eval's results say about the model."""
+        spec = self.backend.spec
+        return {
+            "model": "vlmbench",
+            "model_name": spec.model,
+            "model_backend": spec.backend,
+            "model_checkpoint": spec.checkpoint,
+            "model_revision": spec.revision,
+            "model_sha": self.backend.weights_digest,
+        }
+
+    # -- batches ----------------------------------------------------------------------------
+
+    def _asked(self, arguments: Sequence[Sequence[Any]]) -> list[_Asked]:
+        """Return prompts with their requests, in the order in which `read_prompted` runs them."""
+        reader = QuestionReader()
+        groups: dict[tuple[str, ...], list[int]] = {}
+        questions: dict[tuple[str, ...], Question] = {}
+        for index, given in enumerate(arguments):
+            question = reader.read(given)
+            questions.setdefault(question.key, question)
+            groups.setdefault(question.key, []).append(index)
+        asked = [
+            _Asked(members[0], self._prompt(questions[key]), tuple(members))
+            for key, members in groups.items()
+        ]
+        return sorted(
+            asked, key=lambda one: (-len(one.prompt.images), -len(one.prompt.user), one.index)
+        )
+
+    def _run(
+        self, label: str, asked: Sequence[_Asked], run: Callable[[Sequence[_Asked]], list[AnswerT]]
+    ) -> Iterator[tuple[_Asked, AnswerT]]:
+        """Yield every prompt with its answer; `auto` halves the batch when memory runs out."""
+        name = f"{self.backend.spec.model}  {label}"
+        advance = self._reporter.start(name, len(asked)) if self._reporter else None
+        automatic = self.batch_size == "auto" and not isinstance(self.backend, Remote)
+        size, start = self._size(), 0
+        while start < len(asked):
+            batch = asked[start : start + size]
+            try:
+                answers = run(batch)
+            except torch.OutOfMemoryError:
+                if size == 1 or not automatic:
+                    raise
+                size = max(1, size // 2)
+                torch.cuda.empty_cache()
+                continue
+            yield from zip(batch, answers, strict=True)
+            start += len(batch)
+            if advance:
+                advance(len(batch))
+
+    def _size(self) -> int:
+        if isinstance(self.backend, Remote):
+            return self.backend.batch
+        if self.batch_size == "auto":
+            return self._start
+        if str(self.batch_size).isdigit() and int(self.batch_size) > 0:
+            return int(self.batch_size)
+        message = f"{self.batch_size!r} is no batch size"
+        remedy = "Give auto or a whole number from 1."
+        raise VlmbenchError(Problem(field="batch_size", message=message, remedy=remedy))
+
+
+def _load(selector: str, include_path: str | Path | None, device: str, dtype: str) -> Any:
+    """Return the backend of the one model that a selector means."""
+    found = catalogue([] if include_path is None else [Path(include_path)])
+    models = found.select_models(selector)
+    if len(models) != 1:
+        raise VlmbenchError(f"one model at a time, {selector!r} means {len(models)}")
+    return load_backend(models[0], device, dtype)
+
+
+def load_backend(model: Any, device: str, dtype: str) -> Any:
+    """Return the loaded backend of a model's spec.
+
+    Raises:
+        VlmbenchError: If it records numbers only, or cannot be loaded.
+    """
+    spec = model.spec
+    if spec.backend == "recorded":
+        message = f"model {spec.model!r} holds recorded numbers and cannot be asked"
+        raise VlmbenchError(model.problem("backend", message))
+    chosen = resolve_device(device, dtype if dtype != "auto" else spec.dtype)
+    return backends()[spec.backend].load().load(spec, model.folder, *chosen)
+
+
+register_model("vlmbench")(VlmbenchLM)

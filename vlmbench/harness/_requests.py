@@ -1,0 +1,124 @@
+"""lm-eval's requests as questions: context, images, and which of them may share a forward."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vlmbench.models import IMAGE_PLACEHOLDER
+from vlmbench.spec import GenerationKwargs
+from vlmbench.types import Problem, VlmbenchError
+
+# Keys that say nothing once nothing is sampled.
+_SAMPLING = frozenset({"do_sample", "temperature", "top_p", "top_k", "min_p"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Question:
+    """What one request asks.
+
+    Attributes:
+        context: The text before the answer, as lm-eval gave it.
+        images: RGB, in order.
+        key: Equal for requests of one context and the same pixels.
+    """
+
+    context: str
+    images: tuple[Image.Image, ...]
+    key: tuple[str, ...]
+
+
+class QuestionReader:
+    """Reads the questions of one batch of requests; each picture is looked at once."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[Any, Image.Image, str]] = {}
+
+    def read(self, arguments: Sequence[Any]) -> Question:
+        """Return the question of a request's (context, what is asked, media) arguments.
+
+        Raises:
+            VlmbenchError: If the request brings sound, or images that its context does not place.
+        """
+        context = str(arguments[0])
+        media: Mapping[str, Any] = arguments[2] if len(arguments) > 2 else {}
+        if media.get("audio"):
+            raise VlmbenchError("the task brings sound, which no backend here takes")
+        visual = media.get("visual")
+        several = visual if isinstance(visual, list | tuple) else [visual]
+        found = [self._image(value) for value in several if value is not None]
+        if context == "":
+            raise VlmbenchError(
+                Problem(
+                    message="a likelihood without any context is asked for (`acc_mutual_info`)",
+                    remedy="Leave that metric out: prompts here are never empty.",
+                )
+            )
+        digests = tuple(digest for _, digest in found)
+        return Question(
+            context=context,
+            images=tuple(image for image, _ in found),
+            key=(context, *digests),
+        )
+
+    def _image(self, value: Any) -> tuple[Image.Image, str]:
+        if id(value) not in self._seen:
+            image = _decoded(value)
+            digest = hashlib.sha256(image.tobytes() + repr(image.size).encode()).hexdigest()
+            self._seen[id(value)] = (value, image, digest)  # `value` is kept, so its id is its own
+        return self._seen[id(value)][1:]
+
+
+def _decoded(value: Any) -> Image.Image:
+    """Return an image given as PIL, as a path, or as `datasets` keeps it undecoded."""
+    match value:
+        case Image.Image():
+            return value.convert("RGB")
+        case {"bytes": bytes(data)}:
+            with Image.open(io.BytesIO(data)) as image:
+                return image.convert("RGB")
+        case str(path) | {"path": str(path)} if Path(path).is_file():
+            with Image.open(path) as image:
+                return image.convert("RGB")
+        case str():
+            message = f"there is no image {value!r}; relative paths start at the current folder"
+            raise VlmbenchError(Problem(field="doc_to_image", message=message))
+        case _:
+            message = f"a {type(value).__name__} is no image"
+            raise VlmbenchError(Problem(field="doc_to_image", message=message))
+
+
+def check_places(text: str, images: Sequence[Image.Image]) -> None:
+    """Raise VlmbenchError unless a text has one `<image>` for every image."""
+    count = text.count(IMAGE_PLACEHOLDER)
+    if count != len(images):
+        message = f"a prompt has {count} {IMAGE_PLACEHOLDER} for {len(images)} images"
+        remedy = f"Write {IMAGE_PLACEHOLDER} once for every image, where it belongs."
+        raise VlmbenchError(Problem(field="doc_to_text", message=message, remedy=remedy))
+
+
+def generation(given: Mapping[str, Any]) -> GenerationKwargs:
+    """Return how text is generated, from lm-eval's `gen_kwargs`.
+
+    Raises:
+        VlmbenchError: If sampling or another search is asked for.
+    """
+    from lm_eval.models.utils import normalize_gen_kwargs
+
+    kwargs = dict(normalize_gen_kwargs(dict(given)))
+    if kwargs.get("do_sample"):
+        message = "sampled answers cannot be reproduced, so they are not given"
+        remedy = "Set `do_sample: false` (or `--gen-kwargs do_sample=False`)."
+        raise VlmbenchError(Problem(field="generation_kwargs", message=message, remedy=remedy))
+    until, limit = kwargs.pop("until"), kwargs.pop("max_gen_toks")
+    unknown = sorted(set(kwargs) - _SAMPLING)
+    if unknown:
+        message = f"{', '.join(unknown)}: not known to any backend here"
+        raise VlmbenchError(Problem(field="generation_kwargs", message=message))
+    return GenerationKwargs(until=tuple(until), max_gen_toks=limit)

@@ -1,0 +1,206 @@
+"""What `vlmbench lm-eval --tasks` names: our task files, and everything that lm-eval knows."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmbench.registry import LM_EVAL_PREFIX, Catalogue, catalogue
+from vlmbench.spec import Located, TaskSpec, nearest
+from vlmbench.tasks import apply_condition, check_documents, load_documents, task_over
+from vlmbench.types import Problem, VlmbenchError
+
+if TYPE_CHECKING:
+    from lm_eval.api.group import Group
+    from lm_eval.api.task import ConfigurableTask
+    from lm_eval.tasks import TaskManager
+
+IMAGES = "vlmbench_images"
+"""Column that brings a document's images, paths resolved and conditions applied."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """Tasks as `lm_eval.simple_evaluate` takes them.
+
+    Attributes:
+        tasks: Task objects and groups for our own files, names for lm-eval's.
+        manager: Knows the names.
+    """
+
+    tasks: tuple[ConfigurableTask | Group | str, ...]
+    manager: TaskManager
+
+
+def known(include_paths: Sequence[Path]) -> Catalogue:
+    """Return the catalogue, overlooking files on the path that are lm-eval's alone.
+
+    Raises:
+        VlmbenchError: For mistakes in any file that has a `vlmbench` block, or is no task.
+    """
+    found = catalogue(include_paths)
+    ours = [problem for problem in found.problems if not _is_foreign(problem)]
+    if ours:
+        raise VlmbenchError(ours)
+    return replace(found, problems=())
+
+
+def _is_foreign(problem: Problem) -> bool:
+    """Tell whether a problem lies in a task or group file that does not speak to vlmbench."""
+    path = Path(problem.file)
+    if not path.is_file():
+        return False
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return "vlmbench:" not in text and ("task:" in text or "dataset_path:" in text)
+
+
+def select(tasks: str, include_paths: Sequence[Path], data_root: Path) -> Selected:
+    """Return what a comma-separated list of terms means.
+
+    A term that our catalogue knows (task, group, tag, glob, path of a YAML) is one of our task
+    files: lm-eval's own templates, filters and metrics run over our documents, with relative
+    paths, drawn data and conditions as `vlmbench run` has them. Every other term, and any with
+    `lm_eval:` before it, is lm-eval's: a task, group, tag or glob that it ships, or that an
+    included folder holds.
+
+    Args:
+        tasks: The terms.
+        include_paths: Further folders of YAML, for both.
+        data_root: Where procedural data is kept.
+
+    Raises:
+        VlmbenchError: Every term that means nothing, or what is wrong with the data.
+    """
+    found = known(include_paths)
+    chosen: list[ConfigurableTask | Group | str] = []
+    foreign: list[str] = []
+    for term in filter(None, (part.strip() for part in tasks.split(","))):
+        if _is_ours(term, found):
+            chosen += _ours(term, found, data_root)
+        else:
+            foreign.append(term.removeprefix(LM_EVAL_PREFIX))
+    manager, names = _theirs(foreign, tuple(include_paths))
+    if not chosen and not names:
+        raise VlmbenchError(Problem(field="--tasks", message=f"{tasks!r} selects no task"))
+    _refuse_doubles(chosen)
+    return Selected(tasks=(*chosen, *names), manager=manager)
+
+
+def _is_ours(term: str, found: Catalogue) -> bool:
+    if term.startswith(LM_EVAL_PREFIX):
+        return False
+    named = term in found.tasks or term in found.tags or term in found.members
+    path = term.endswith((".yaml", ".yml"))
+    return named or path or any(fnmatchcase(name, term) for name in found.tasks)
+
+
+def _ours(term: str, found: Catalogue, data_root: Path) -> list[ConfigurableTask | Group]:
+    tasks = [our_task(located, data_root) for located in found.select_tasks(term)]
+    if term not in found.groups:
+        return tasks
+    from lm_eval.api.group import Group
+
+    spec = found.groups[term].spec
+    group = Group.from_config(
+        {
+            "group": spec.group,
+            "group_alias": spec.group_alias,
+            "task": list(found.members[term]),
+            "aggregate_metric_list": [dict(entry) for entry in spec.aggregate_metric_list or ()]
+            or None,
+            "metadata": dict(spec.metadata),
+        }
+    )
+    for task in tasks:
+        group.add(task)
+    return [group]
+
+
+def our_task(located: Located[TaskSpec], data_root: Path) -> ConfigurableTask:
+    """Return lm-eval's task object for one of our task files, over our documents.
+
+    The reported split is the only one it is given, and it shows no examples, since ours hold
+    none. Images are those that `vlmbench run` shows: a blind variant's are blank.
+
+    Raises:
+        VlmbenchError: If the data is not there or at fault, or the task is no prompted one.
+    """
+    from datasets import Image, List
+
+    spec = located.spec
+    if spec.bench.lm_eval is not None:
+        message = "the file stands for a task that ships with lm-eval"
+        remedy = f"Name that one: {LM_EVAL_PREFIX}{spec.bench.lm_eval.task}."
+        raise VlmbenchError(located.problem("metadata.vlmbench.lm_eval", message, remedy))
+    if spec.bench.condition.weights != "base":
+        message = "its condition changes the encoder's weights, and lm-eval asks no encoder"
+        raise VlmbenchError(located.problem("metadata.vlmbench.condition", message))
+    documents = load_documents(located, "reported", data_root)
+    check_documents(documents)
+    shown = [apply_condition(document, spec.bench.condition) for document in documents]
+    plain = [column for column in documents.dataset.column_names if column in shown[0].row]
+    pictures = [
+        [{"bytes": image.data, "path": None} for image in document.images] for document in shown
+    ]
+    rows = documents.dataset.select_columns(plain).add_column(IMAGES, pictures)
+    rows = rows.cast_column(IMAGES, List(Image()))
+    config = copy.deepcopy(dict(located.raw))
+    return task_over(config | {"doc_to_image": IMAGES, "num_fewshot": 0}, rows)
+
+
+def _refuse_doubles(chosen: Sequence[ConfigurableTask | Group]) -> None:
+    names = [
+        task.task_name
+        for item in chosen
+        for task in (item.get_all_tasks() if hasattr(item, "get_all_tasks") else [item])
+    ]
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        message = f"named twice: {', '.join(doubles)}"
+        remedy = "Name a task by itself or with its group, not both."
+        raise VlmbenchError(Problem(field="--tasks", message=message, remedy=remedy))
+
+
+def _theirs(terms: Sequence[str], include_paths: tuple[Path, ...]) -> tuple[TaskManager, list[str]]:
+    """Return lm-eval's names for the terms, with what knows them.
+
+    All that lm-eval ships takes seconds to read, so it is read only for names that included
+    folders do not hold as a task.
+    """
+    manager = _manager(include_paths, defaults=False)
+    if all(term in manager.all_subtasks for term in terms):
+        return manager, list(terms)
+    manager = _manager(include_paths, defaults=True)
+    problems: list[Problem] = []
+    names: list[str] = []
+    for term in terms:
+        found = [term] if Path(term).is_file() else manager.match_tasks([term])
+        if not found:
+            problems.append(_unknown(term, manager.all_tasks))
+        names += found
+    if problems:
+        raise VlmbenchError(problems)
+    return manager, names
+
+
+@lru_cache(maxsize=4)
+def _manager(include_paths: tuple[Path, ...], *, defaults: bool) -> Any:
+    from lm_eval.tasks import TaskManager
+
+    folders = [str(path) for path in include_paths if path.is_dir()]
+    return TaskManager(include_path=folders or None, include_defaults=defaults)
+
+
+def _unknown(term: str, names: Sequence[str]) -> Problem:
+    guesses = ", ".join(f"`{name}`" for name in nearest(term, tuple(names), most=3))
+    near = f"Did you mean {guesses}? " if guesses else ""
+    return Problem(
+        field="--tasks",
+        message=f"neither vlmbench nor lm-eval has a task, group or tag `{term}`",
+        remedy=f"{near}`vlmbench ls tasks` and `lm-eval ls tasks` show all.",
+    )

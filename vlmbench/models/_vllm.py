@@ -1,0 +1,162 @@
+"""The `vllm` backend: vLLM's offline engine under the prompts of the `hf` backend.
+
+Written against the documented interface (https://docs.vllm.ai, `LLM`, `SamplingParams` and
+`RequestOutput`; token prompts with `multi_modal_data`). It was never run on vLLM itself, which
+needs a GPU; its test runs it on a stand-in with the same signatures.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vlmbench.models._backend import Prompt
+from vlmbench.models._processor import load_processor
+from vlmbench.models.hf import HfBackend, checkpoint_path
+from vlmbench.registry import family_of
+from vlmbench.spec import GenerationKwargs, ModelSpec
+from vlmbench.types import Problem, VlmbenchError
+
+# vLLM reserves memory for as many images a prompt; documents with more are failed.
+MOST_IMAGES = 8
+
+
+class _Texts(HfBackend):
+    """The half of the `hf` backend that needs no model: prompts and their tokens."""
+
+    def __init__(self, processor: Any, spec: ModelSpec, model_type: str) -> None:
+        self.processor = processor
+        self.spec = spec
+        self.family = family_of(model_type)
+
+    def prompt_tokens(self, text: str) -> list[int]:
+        """Return a rendered prompt's tokens, one image token an image."""
+        tokenizer = self.processor.tokenizer
+        bos = tokenizer.bos_token
+        # A template that already wrote the first token must not get a second one.
+        special = not (bos and text.startswith(bos))
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=special)
+        return ids
+
+    def choice_tokens(self, text: str, choice: str) -> list[int]:
+        """Return the tokens that a choice adds to a rendered prompt."""
+        return self._continuation_tokens(text, choice)
+
+
+class VllmBackend:
+    """A vision-language model run by vLLM.
+
+    Args:
+        engine: A `vllm.LLM`.
+        texts: Renders and tokenises prompts.
+        spec: The model spec it was loaded for.
+
+    Attributes:
+        spec: As given.
+        weights_digest: SHA-256 of the checkpoint's name and revision; vLLM does not show the
+            weights themselves.
+    """
+
+    def __init__(self, engine: Any, texts: _Texts, spec: ModelSpec) -> None:
+        self.spec = spec
+        about = ["vllm", spec.checkpoint, spec.revision]
+        self.weights_digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+        self._engine = engine
+        self._texts = texts
+
+    @classmethod
+    def load(
+        cls, spec: ModelSpec, folder: Path | None, device: torch.device, dtype: torch.dtype
+    ) -> VllmBackend:
+        """Load the checkpoint of `spec` into an engine; vLLM picks its device itself.
+
+        Raises:
+            VlmbenchError: If it cannot be loaded, or its family's prompts are not plain text
+                with image tokens in it.
+        """
+        from transformers import AutoConfig
+        from vllm import LLM
+
+        del device
+        source = checkpoint_path(spec.checkpoint, folder)
+        try:
+            model_type = AutoConfig.from_pretrained(source, revision=spec.revision).model_type
+            texts = _Texts(load_processor(source, spec.revision), spec, model_type)
+            if texts.family.appended or texts.family.prefix_lm:
+                message = f"the processor of {model_type!r} adds to prompts what vLLM would not"
+                raise VlmbenchError(Problem(field="backend", message=message, remedy="Use `hf`."))
+            engine = LLM(
+                model=source,
+                revision=spec.revision,
+                dtype=str(dtype).removeprefix("torch."),
+                seed=0,
+                limit_mm_per_prompt={"image": MOST_IMAGES},
+            )
+        except (OSError, ValueError, ImportError) as error:
+            message = f"model {spec.model!r}: vLLM cannot load {source!r}: {error}"
+            raise VlmbenchError(Problem(field="checkpoint", message=message)) from error
+        return cls(engine, texts, spec)
+
+    def render(self, prompt: Prompt) -> str:
+        """Return the whole text before tokenisation, one image token per image."""
+        return self._texts.render(prompt)
+
+    def continuation(self, choice: str, delimiter: str) -> str:
+        """Return what stands after the rendered prompt when `choice` is the answer."""
+        return self._texts.continuation(choice, delimiter)
+
+    def choice_logprobs(
+        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
+    ) -> list[NDArray[np.float64]]:
+        """Return, per prompt, the summed log-likelihood in nats of each continuation.
+
+        Prompt and continuation are run as one prompt, of which vLLM reports every token's
+        likelihood; the last ones are the continuation's.
+        """
+        from vllm import SamplingParams
+
+        requests, answers = [], []
+        for prompt, row in zip(prompts, choices, strict=True):
+            text = self.render(prompt)
+            for choice in row:
+                answers.append(self._texts.choice_tokens(text, choice))
+                tokens = self._texts.prompt_tokens(text) + answers[-1]
+                requests.append(_request(tokens, prompt))
+        parameters = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=1)
+        outputs = self._engine.generate(requests, parameters, use_tqdm=False)
+        sums = iter([_summed(out, ids) for out, ids in zip(outputs, answers, strict=True)])
+        return [np.array([next(sums) for _ in row]) for row in choices]
+
+    def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[str]:
+        """Return, per prompt, the greedily decoded answer up to the first stop string."""
+        from vllm import SamplingParams
+
+        until = [kwargs.until] if isinstance(kwargs.until, str) else list(kwargs.until)
+        parameters = SamplingParams(temperature=0.0, max_tokens=kwargs.max_gen_toks, stop=until)
+        requests = [
+            _request(self._texts.prompt_tokens(self.render(prompt)), prompt) for prompt in prompts
+        ]
+        outputs = self._engine.generate(requests, parameters, use_tqdm=False)
+        return [str(output.outputs[0].text) for output in outputs]
+
+
+def _request(tokens: list[int], prompt: Prompt) -> dict[str, Any]:
+    request: dict[str, Any] = {"prompt_token_ids": tokens}
+    if prompt.images:
+        request["multi_modal_data"] = {"image": list(prompt.images)}
+    return request
+
+
+def _summed(output: Any, answer: list[int]) -> float:
+    """Return the summed log-likelihood of the last tokens of a prompt."""
+    if list(output.prompt_token_ids[-len(answer) :]) != answer:
+        raise VlmbenchError("vLLM changed the end of a prompt, so its likelihood is unknown")
+    places = output.prompt_logprobs[-len(answer) :]
+    return float(sum(place[token].logprob for place, token in zip(places, answer, strict=True)))

@@ -1,0 +1,109 @@
+"""Documents of tasks that ship with lm-eval, rendered by lm-eval's own code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from vlmbench.registry import shipped_yaml
+from vlmbench.spec import Located, TaskSpec
+from vlmbench.types import EncodedImage, VlmbenchError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from lm_eval.api.task import ConfigurableTask
+
+# Keys that lm-eval's index uses and its task objects refuse.
+_STRUCTURE = ("tag", "group", "task_list", "include")
+
+
+def shipped_task(spec: TaskSpec, split: Dataset, *, processed: bool = False) -> ConfigurableTask:
+    """Return lm-eval's task object over rows that are given rather than downloaded.
+
+    Its `!function` code is run: it came with the installed lm-eval, like the rest of it. Names
+    are looked up nowhere else, so that no task file of a user can bring code along.
+
+    Args:
+        spec: A spec with `metadata.vlmbench.lm_eval`.
+        split: The rows, at least one.
+        processed: Whether the rows have been through the task's `process_docs`.
+    """
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    assert spec.bench.lm_eval is not None, "called for tasks of lm-eval"
+    config = load_yaml(shipped_yaml(spec.bench.lm_eval.task), resolve_func=True)
+    if processed:
+        config["process_docs"] = None
+    return task_over(config, split)
+
+
+def task_over(config: Mapping[str, Any], split: Dataset) -> ConfigurableTask:
+    """Return lm-eval's task object of a configuration, with the given rows as all its data.
+
+    Args:
+        config: What its YAML says, functions resolved.
+        split: Rows to measure on, at least one.
+    """
+    from lm_eval.api.task import ConfigurableTask
+
+    kept = {key: value for key, value in config.items() if key not in _STRUCTURE}
+    # Examples are never shown, but lm-eval makes a sampler of them all the same: a validation
+    # split keeps it from warning.
+    kept |= dict.fromkeys(("test_split", "validation_split"), "given")
+    kept |= dict.fromkeys(("training_split", "fewshot_split", "fewshot_config"))
+    kept |= {"custom_dataset": lambda **_: {"given": split}, "dataset_kwargs": None}
+    logger = logging.getLogger("lm_eval.api.task")
+    logger.addFilter(_says_something)
+    try:
+        return ConfigurableTask(config=kept)
+    finally:
+        logger.removeFilter(_says_something)
+
+
+def _says_something(record: logging.LogRecord) -> bool:
+    """Leave out lm-eval's advice on `--metadata`, which rows that are given have no use for."""
+    return "Custom kwargs can be passed" not in record.getMessage()
+
+
+def lm_eval_rows(task: Located[TaskSpec], split: Dataset) -> Dataset:
+    """Return lm-eval's documents with what it asks about each in further columns.
+
+    The columns are `lm_eval_text`, `lm_eval_description` and `lm_eval_images` (PNG), and for
+    multiple choice `lm_eval_choices` and `lm_eval_target`.
+
+    Raises:
+        VlmbenchError: If the task's own code fails, because the data is other than it expects.
+    """
+    inner = shipped_task(task.spec, split)
+    documents = inner.eval_docs
+    rows = []
+    for index, document in enumerate(documents):
+        try:
+            rows.append(_row(inner, document))
+        except Exception as error:
+            message = f"row {index}: lm-eval's own code fails with {type(error).__name__}: {error}"
+            remedy = "The data has another layout than the task of this lm-eval expects."
+            raise VlmbenchError(task.problem("dataset_path", message, remedy)) from error
+    for name in rows[0]:
+        documents = documents.add_column(name, [row[name] for row in rows])
+    return documents
+
+
+def _row(inner: ConfigurableTask, document: Mapping[str, Any]) -> dict[str, Any]:
+    images = inner.doc_to_image(document)
+    row = {
+        "lm_eval_text": inner.doc_to_text(document),
+        "lm_eval_description": inner.resolve_field(document, inner.config.description) or "",
+        "lm_eval_images": [
+            {"bytes": EncodedImage.from_pil(image.convert("RGB")).data, "path": None}
+            for image in (images if isinstance(images, list) else [images])
+            if image is not None
+        ],
+    }
+    if inner.OUTPUT_TYPE == "multiple_choice":
+        choices = inner.doc_to_choice(document)
+        target = inner.doc_to_target(document)
+        row["lm_eval_choices"] = choices
+        row["lm_eval_target"] = choices.index(target) if target in choices else int(target)
+    return row

@@ -1,0 +1,101 @@
+"""What was read from a source is kept as Parquet, as long as nothing it depends on changes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmbench.spec import Reader
+
+if TYPE_CHECKING:
+    from datasets import Dataset, Features
+
+# Rows in memory at once.
+_BATCH = 16
+# Whatever can change a pixel, a point or its encoding.
+_LIBRARIES = ("h5py", "numpy", "pillow", "scikit-image", "scipy")
+
+
+def source_digest(reader: Reader, root: Path) -> str:
+    """Return 16 hex digits that stand for a source's files, how they are read, and by what.
+
+    Files count by name, size and time of change, so that a data set of many gigabytes need not
+    be read to tell whether it is the one that was read before.
+    """
+    said = {
+        "reader": reader.model_dump(mode="json"),
+        "files": _files(root),
+        "source": _package_digest(),
+        "libraries": {name: metadata.version(name) for name in _LIBRARIES},
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _files(root: Path) -> str:
+    digest = hashlib.sha256()
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            stat = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118 - 100,000 files
+            place = os.path.relpath(folder, root)
+            digest.update(f"{place}/{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _package_digest() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def kept(path: Path, features: Features, rows: Callable[[], Iterator[dict[str, Any]]]) -> Dataset:
+    """Return the data in a Parquet file, which is written first where it is not there.
+
+    Args:
+        path: The file; it appears whole or not at all.
+        features: Types of the columns.
+        rows: Yields the rows.
+    """
+    from datasets import Dataset
+
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, half = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        os.close(handle)
+        try:
+            _write(Path(half), features, rows())
+            Path(half).replace(path)
+        finally:
+            Path(half).unlink(missing_ok=True)
+    return Dataset.from_parquet(str(path), cache_dir=str(path.parent / "cache"))
+
+
+def _write(path: Path, features: Features, rows: Iterator[dict[str, Any]]) -> None:
+    import pyarrow.parquet as pq
+    from datasets import Dataset
+
+    schema = features.arrow_schema
+    with pq.ParquetWriter(path, schema) as writer:
+        for batch in _batches(rows):
+            table = Dataset.from_list(batch, features=features).data.table
+            writer.write_table(table.select(schema.names).cast(schema))
+
+
+def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
