@@ -84,11 +84,13 @@ def test_a_label_over_a_red_disc_is_refused() -> None:
 
 
 def test_a_stricter_threshold_refuses_more() -> None:
-    drawn, expected = to_document("one", document(10081, sides=(200, 260)))
-    confidence = annotate_document(drawn, expected).confidence
+    image = plain(SPOTS)
+    small = image.resize((image.width // 2, image.height // 2), Image.Resampling.BILINEAR)
+    document = held(small.resize(image.size, Image.Resampling.BILINEAR))
+    confidence = annotate_document(document, FOUR).confidence
     assert 0 < confidence < 1
-    assert not annotate_document(drawn, expected, confidence).refusal
-    assert annotate_document(drawn, expected, confidence + 0.001).refusal
+    assert not annotate_document(document, FOUR, confidence).refusal
+    assert annotate_document(document, FOUR, confidence + 0.001).refusal
 
 
 def test_nothing_is_found_in_noise() -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
+
+from vlmbench.models import Prompt
+from vlmbench.spec import GenerationKwargs, ModelSpec
 
 USER_TASK = """\
 task: pick
@@ -35,9 +40,8 @@ output_type: generate_until
 generation_kwargs: {until: ["zzz"], max_gen_toks: 48}
 filter_list:
   - name: letter
-    filter: [{function: regex, regex_pattern: "([A-Da-d])"}, {function: take_first}]
-metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true,
-               ignore_case: true}]
+    filter: [{function: regex, regex_pattern: "([SMbe])"}, {function: take_first}]
+metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
 """
 BLIND = """\
 include: pick.yaml
@@ -60,7 +64,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, llava_folder: Path) -> Path:
     lines = []
     for index in range(10):
         noise(index).save(folder / "data" / f"{index}.png")
-        options = ["A", "B", "C", "D"][: 2 + index % 3]
+        options = ["S", "M", "b", "e"][: 2 + index % 3]  # letters that noise does write
         lines.append(
             {
                 "id": f"doc{index}", "picture": f"{index}.png", "options": options,
@@ -85,12 +89,13 @@ def no_survey() -> Iterator[None]:
 
 
 def png(image: Image.Image) -> dict[str, object]:
+    """Return an image as Parquet files keep it."""
     buffer = io.BytesIO()
     image.save(buffer, format="PNG")
     return {"bytes": buffer.getvalue(), "path": None}
 
 
-def mmmu_row(index: int, **changes: object) -> dict[str, object]:
+def _mmmu_row(index: int, **changes: object) -> dict[str, object]:
     """Return a row with MMMU's columns and nestings: options are a list written as text."""
     row: dict[str, object] = {
         "id": f"validation_Art_{index + 1}",
@@ -105,6 +110,55 @@ def mmmu_row(index: int, **changes: object) -> dict[str, object]:
         "subfield": "Drawing",
     }
     return row | {"image_1": png(noise(100 + index))} | changes
+
+
+# Test modules cannot import a conftest under importlib mode; they take these as fixtures.
+@pytest.fixture
+def mmmu_row() -> Callable[..., dict[str, object]]:
+    return _mmmu_row
+
+
+@pytest.fixture
+def image_cell() -> Callable[[int], dict[str, object]]:
+    return lambda seed: png(noise(seed))
+
+
+@dataclass
+class ScriptedBackend:
+    """Likelihoods follow from the picture's first pixel; text from `say`, given the question."""
+
+    say: Callable[[str], str] = lambda question: ""
+    spec: ModelSpec = field(default_factory=lambda: ModelSpec(model="scripted", checkpoint="x"))
+    weights_digest: str = "0" * 64
+    asked: list[Prompt] = field(default_factory=list)
+    followed: list[list[str]] = field(default_factory=list)
+    kwargs: list[GenerationKwargs] = field(default_factory=list)
+
+    def render(self, prompt: Prompt) -> str:
+        return f"[{prompt.system}]{prompt.user}>>"
+
+    def continuation(self, choice: str, delimiter: str) -> str:
+        return choice
+
+    def choice_logprobs(
+        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
+    ) -> list[NDArray[np.float64]]:
+        self.asked += prompts
+        self.followed += [list(row) for row in choices]
+        return [
+            -np.arange(1.0, len(row) + 1) - (p.images[0].getpixel((0, 0))[0] if p.images else 0)
+            for p, row in zip(prompts, choices, strict=True)
+        ]
+
+    def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[str]:
+        self.asked += prompts
+        self.kwargs.append(kwargs)
+        return [self.say(prompt.user) for prompt in prompts]
+
+
+@pytest.fixture
+def scripted() -> type[ScriptedBackend]:
+    return ScriptedBackend
 
 
 @pytest.fixture
@@ -127,7 +181,7 @@ def write_mmmu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...,
             "    path: Art/validation-*\n---\n"
         )
         monkeypatch.setenv("VLMBENCH_DATA", str(tmp_path / "published"))
-        monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
         return folder
 
     return write

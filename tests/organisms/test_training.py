@@ -134,6 +134,8 @@ def test_the_exported_model_loads_and_says_the_same(made, images):
     ]
     tower = model.model.vision_tower.state_dict()
     for name, tensor in tower.items():
+        if name.startswith("pooler."):
+            continue  # ViTModel has one that nothing reads
         trained = state[f"encoder.{name}"]
         assert torch.allclose(tensor, trained.half().float(), atol=1e-7), name
 
@@ -144,10 +146,9 @@ def _trained_by(path, objective) -> bool:
 
 
 def test_the_chat_template_is_what_was_trained(made, images):
-    recipe, output, *_ = made
-    from transformers import AutoProcessor
-
+    _, output, *_ = made
     import numpy as np
+    from transformers import AutoProcessor
 
     from vlmbench.organisms._lessons import Library
 

@@ -173,7 +173,7 @@ def _rival(a: Ring, b: Ring) -> bool:
 def _certainty(pair: _Pair) -> float:
     reading, ring = pair.label.reading, pair.ring
     return min(
-        _ramp(reading.match, 0.65, 0.88),
+        _ramp(reading.match, 0.62, 0.82),
         _ramp(reading.margin, -0.02, 0.06),
         _ramp(ring.support, 0.25, 0.65),
         _ramp(ring.contrast, 0.03, 0.12),

@@ -24,7 +24,7 @@ from vlmbench.organisms._images import ImageSet, load_images
 from vlmbench.organisms._recipe import ImagesRecipe
 from vlmbench.readouts import build_prompt, read_prompted
 from vlmbench.registry import backends, catalogue
-from vlmbench.spec import Condition, GenerationKwargs, Located, TaskSpec, Twin
+from vlmbench.spec import Condition, GenerationKwargs, TaskSpec, Twin
 from vlmbench.tasks import apply_condition, load_documents
 from vlmbench.types import Document, Stat, VlmbenchError
 
@@ -72,7 +72,7 @@ class States(Protocol):
 class Held:
     """A task's reported documents and their prompts."""
 
-    task: Located[TaskSpec]
+    task: TaskSpec
     documents: Sequence[Document]
     questions: Sequence[str]
 
@@ -115,10 +115,10 @@ def gate(
     for task in found.select_tasks(",".join(("worlds", *CONTROLS))):
         documents = load_documents(task, "reported", data_root, limit)
         questions = [documents.prompt(document) for document in documents]
-        held.append(Held(task, list(documents), questions))
+        held.append(Held(task.spec, list(documents), questions))
     for part in held:
-        if part.task.spec.task in CONTROLS:
-            tell(part.task.spec.task)
+        if part.task.task in CONTROLS:
+            tell(part.task.task)
             rows += control_rows(part, backend)
     tell("letters")
     return [*rows, *letter_rows(held, backend)]
@@ -171,7 +171,7 @@ def linear_probe(features: NDArray[np.float32], labels: NDArray[np.str_]) -> Sta
 
 def control_rows(held: Held, backend: Backend) -> list[GateRow]:
     """Ask a control of a model, with its images and blank, for each attribute and together."""
-    name = held.task.spec.task
+    name = held.task.task
     blank = [apply_condition(d, Condition(image="blank")) for d in held.documents]
     groups: dict[str, NDArray[np.bool_]] = {"": np.ones(len(blank), bool)}
     for attribute in dict.fromkeys(str(d.row["attribute"]) for d in held.documents):
@@ -181,7 +181,7 @@ def control_rows(held: Held, backend: Backend) -> list[GateRow]:
     rows = []
     for condition, documents in (("", list(held.documents)), (", blank image", blank)):
         scores = read_prompted(
-            documents, held.questions, held.task.spec, backend, batch_size=BATCH
+            documents, held.questions, held.task, backend, batch_size=BATCH
         ).scores
         for group, mask in groups.items():
             stat = accuracy(scores.take(mask))
@@ -203,12 +203,12 @@ def letter_rows(tasks: Sequence[Held], backend: Backend) -> list[GateRow]:
             documents = held.documents[start : start + BATCH]
             questions = held.questions[start : start + BATCH]
             prompts = [
-                build_prompt(document, question, held.task.spec, backend.spec)
+                build_prompt(document, question, held.task, backend.spec)
                 for document, question in zip(documents, questions, strict=True)
             ]
             first = backend.generate(prompts, GenerationKwargs(max_gen_toks=1))
             right += sum(t.strip() in d.choices for t, d in zip(first, documents, strict=True))
-        label = f"a letter comes first: {held.task.spec.task}"
+        label = f"a letter comes first: {held.task.task}"
         rows.append(_at_least(label, share(right, len(held.documents)), 0.95))
     return rows
 

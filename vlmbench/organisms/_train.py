@@ -53,12 +53,13 @@ def train(
         progress: Called every few steps.
     """
     report = progress or (lambda _: None)
-    work = cache / f"{recipe.organism}-{digest(recipe)}"
+    tokenizer = build_tokenizer(recipe)
+    # Weights belong to their tokenizer, which changes with the wording of the corpus.
+    work = cache / f"{recipe.organism}-{digest(recipe, tokenizer.backend_tokenizer.to_str())}"
     if not resume and work.exists():
         shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    tokenizer = build_tokenizer(recipe)
     vlm = build_vlm(recipe, len(tokenizer))
     speaker = Speaker(vlm)
     train_letters(recipe, speaker, tokenizer, _stage(recipe, "letters", work), report)

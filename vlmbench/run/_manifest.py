@@ -17,7 +17,7 @@ from vlmbench.run._settings import CheckedTask
 
 _PACKAGES = (
     "torch", "transformers", "tokenizers", "datasets", "lm-eval", "numpy", "scipy",
-    "scikit-learn", "scikit-image", "trimesh", "embreex", "pillow", "pyarrow", "pydantic",
+    "scikit-learn", "scikit-image", "embreex", "pillow", "pyarrow", "pydantic",
 )  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -123,6 +125,7 @@ def _load(task: Located[TaskSpec], name: str) -> Dataset:
             spec.dataset_path if copy is None else str(copy),
             spec.dataset_name,
             split=name,
+            cache_dir=None if copy is None else _cache_of(copy),
             **resolved_kwargs(task),
         )
     except StopIteration as error:  # what datasets makes of an empty JSON file
@@ -138,6 +141,20 @@ def _load(task: Located[TaskSpec], name: str) -> Dataset:
                 _remedy(spec.dataset_path),
             )
         ) from error
+
+
+def _cache_of(copy: Path) -> str:
+    """Return where `datasets` keeps what it makes of a local copy: elsewhere once a file changes.
+
+    By itself it goes by the folder's name and README alone, and would give yesterday's documents
+    for files that were downloaded anew.
+    """
+    import datasets
+
+    files = sorted(path for path in copy.rglob("*") if path.is_file())
+    states = [(str(path), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files]
+    digest = hashlib.sha256(json.dumps(states).encode()).hexdigest()
+    return str(Path(datasets.config.HF_DATASETS_CACHE) / f"vlmbench-{digest[:16]}")
 
 
 def _remedy(dataset_path: str) -> str:

@@ -75,16 +75,14 @@ def lm_eval_rows(task: Located[TaskSpec], split: Dataset) -> Dataset:
     Raises:
         VlmbenchError: If the task's own code fails, because the data is other than it expects.
     """
-    inner = shipped_task(task.spec, split)
-    documents = inner.eval_docs
-    rows = []
-    for index, document in enumerate(documents):
-        try:
-            rows.append(_row(inner, document))
-        except Exception as error:
-            message = f"row {index}: lm-eval's own code fails with {type(error).__name__}: {error}"
-            remedy = "The data has another layout than the task of this lm-eval expects."
-            raise VlmbenchError(task.problem("dataset_path", message, remedy)) from error
+    try:
+        inner = shipped_task(task.spec, split)
+        documents = inner.eval_docs
+        rows = [_row(inner, document) for document in documents]
+    except Exception as error:
+        message = f"lm-eval's own code fails on the data with {type(error).__name__}: {error}"
+        remedy = "The data has another layout than the task of this lm-eval expects."
+        raise VlmbenchError(task.problem("dataset_path", message, remedy)) from error
     for name in rows[0]:
         documents = documents.add_column(name, [row[name] for row in rows])
     return documents
