@@ -49,6 +49,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	# Some families' processors need torchvision, which cannot be imported beside a CPU build of
+	# torch as it stands: the tests that need it take it from a folder of its own.
+	$(BIN)/pip install --quiet --no-deps --target $(VENV)/vision torchvision==0.28.0 timm==1.0.* num2words docopt
 	touch $@
 
 clean:

@@ -268,13 +268,15 @@ def place(
 def legible(pen: Pen, points: dict[str, Point], size: tuple[int, int]) -> bool:
     """Tell whether a person could still read every label and see most of every ring."""
     items = list(points.items())
-    boxes = [pen.box(label, at, size) for label, at in items]
-    for i, (label, (x, y)) in enumerate(items):
+    boxes = []
+    for label, at in items:
+        left, top, right, bottom = pen.box(label, at, size)
+        boxes.append((left, top, right + 1, bottom + 1))
+    for i, (_, (x, y)) in enumerate(items):
         if not (pen.radius <= x < size[0] - pen.radius and pen.radius <= y < size[1] - pen.radius):
             return False
         left, top, right, bottom = boxes[i]
-        wide, high = pen.text_size(label)
-        if left < -1 or right > size[0] or top < -1 or bottom > size[1]:
+        if left < -1 or right > size[0] + 1 or top < -1 or bottom > size[1] + 1:
             return False  # cut letters can be read by nobody
         ring = (x - pen.radius, y - pen.radius, x + pen.radius, y + pen.radius)
         for j, (_, (u, v)) in enumerate(items):

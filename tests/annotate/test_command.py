@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from datasets import Dataset, Features, List, Value
+from datasets import Dataset, Features, Value
 from datasets import Image as ImageFeature
 from PIL import Image
 from rendered import Pen, draw

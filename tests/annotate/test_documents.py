@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from rendered import RED, Pen, document, draw, to_document
 
 from vlmbench.annotate import (
@@ -96,6 +96,14 @@ def test_a_stricter_threshold_refuses_more() -> None:
 def test_nothing_is_found_in_noise() -> None:
     noise = np.random.default_rng(1).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     assert all(marker.confidence < 0.3 for marker in find_markers(noise))
+
+
+def test_black_letters_on_white_are_no_labels() -> None:
+    page = Image.new("RGB", (200, 160), "white")
+    pen = ImageDraw.Draw(page)
+    pen.text((60, 20), "A", font=ImageFont.load_default(size=40), fill="black")
+    pen.ellipse((58, 80, 88, 110), outline=RED, width=5)
+    assert all(marker.confidence < 0.3 for marker in find_markers(np.asarray(page)))
 
 
 @pytest.mark.slow

@@ -31,6 +31,21 @@ def test_an_oracle_gives_one_and_its_opposite_zero(readouts):
     assert accuracy(readouts.anti_oracle()).value == 0.0
 
 
+def test_credit_given_by_others_is_taken_as_it_is(readouts):
+    """No argmax: 0.3 of a document right is 0.3, not a vote against it."""
+    given = np.linspace(0.0, 1.0, len(readouts.oracle()))
+    scores = np.full_like(readouts.oracle().scores, -np.inf)
+    scores[:, 0], scores[:, 1] = given, 1 - given
+    two = np.full_like(readouts.oracle().n_choices, 2)
+    silent = np.zeros_like(readouts.oracle().abstained)
+    silent[-1] = True
+    answered = replace(
+        readouts.oracle(), scores=scores, scale="credit", n_choices=two, gold=np.zeros_like(two)
+    )
+    assert credit(answered).tolist() == given.tolist()
+    assert credit(replace(answered, abstained=silent)).tolist() == [*given[:-1], 0.0]
+
+
 def test_an_abstainer_gives_zero_and_answers_nothing(readouts):
     silent = readouts.abstainer()
     assert accuracy(silent).value == 0.0

@@ -31,6 +31,12 @@ def cells(readouts):
     }
 
 
+def test_free_text_gives_nothing_that_supposes_choices(readouts):
+    text = replace(readouts.voting(readouts.oracle().gold), scale="credit")
+    cells = {("own", "prompted"): text, ("blank", "prompted"): text}
+    assert {metric for _, _, metric in rows_of(cells)} == {"accuracy", "abstention", "failed"}
+
+
 def test_every_row_is_there_in_an_order_that_depends_on_names_only(cells):
     rows = summarise(cells, model="fake", task="suite", seed=0)
     order = [("own", "prompted"), ("own", "encoder"), ("blank", "prompted"), ("blank", "encoder")]

@@ -13,7 +13,7 @@ from vlmbench.annotate._markers import Marker, find_markers
 from vlmbench.spec import Located, MarkerPoints, PointColumn, TaskSpec
 from vlmbench.tasks import Documents, load_documents
 from vlmbench.tasks.sources import data_home
-from vlmbench.types import Document, Problem, VlmbenchError
+from vlmbench.types import Document, VlmbenchError
 
 THRESHOLD = 0.5
 """Least confidence of a marker that is written; the default `min_confidence` of tasks too."""
@@ -26,14 +26,12 @@ class Annotation:
     """What was found in one document.
 
     Attributes:
-        doc_id: The document.
-        document: The document itself, for a review sheet.
+        document: The document.
         found: (image, marker), every marker that may be one.
         expected: Labels that each image must show, by image.
         refusal: Why the document is left out; empty if it is not.
     """
 
-    doc_id: str
     document: Document
     found: tuple[tuple[int, Marker], ...]
     expected: Mapping[int, tuple[str, ...]]
@@ -151,7 +149,6 @@ def annotate_document(
         for marker in find_markers(np.asarray(document.images[image].decode()))
     )
     return Annotation(
-        doc_id=document.doc_id,
         document=document,
         found=found,
         expected=expected,
@@ -191,7 +188,7 @@ def write_annotations(annotations: Iterable[Annotation], path: Path) -> int:
     """
     rows = [
         {
-            "doc_id": annotation.doc_id,
+            "doc_id": annotation.document.doc_id,
             "image": image,
             "label": marker.label,
             "x": round(marker.x, 3),

@@ -79,9 +79,7 @@ def hershey_text(label: str, height: float, stroke: float) -> Image.Image:
     for letter in label:
         advance, strokes = _HERSHEY[letter]
         for line in strokes:
-            points = [
-                ((left + x * unit) * fine, (edge + (21 - y) * unit) * fine) for x, y in line
-            ]
+            points = [((left + x * unit) * fine, (edge + (21 - y) * unit) * fine) for x, y in line]
             pen.line(points, fill=255, width=width, joint="curve")
         left += advance * unit
     return page.resize(size, Image.Resampling.BOX)
@@ -125,19 +123,25 @@ def _templates() -> _Templates:
 
 
 def _renderings(name: str) -> Iterator[Image.Image]:
+    """Yield a label at every size: crisp, and reduced from twice that with a shift or none."""
     for size in _SIZES:
-        font = ImageFont.load_default(size=size)
-        page = Image.new("L", (len(name) * size + 8, 2 * size + 8))
-        ImageDraw.Draw(page).text((4, 4), name, font=font, fill=255)
-        yield page
+        yield _outline_text(name, size, (4, 4))
+        for at in ((8, 8), (9, 9)):
+            yield _outline_text(name, 2 * size, at).reduce(2)
         if set(name) <= set(_HERSHEY):
             for stroke in _STROKES:
                 yield hershey_text(name, 0.75 * size, max(1.0, stroke * size))
 
 
+def _outline_text(name: str, size: int, at: tuple[int, int]) -> Image.Image:
+    page = Image.new("L", (len(name) * size + 16, 2 * size + 16))
+    ImageDraw.Draw(page).text(at, name, font=ImageFont.load_default(size=size), fill=255)
+    return page
+
+
 def _cut(page: Patch) -> Patch:
     """Return the part of a page that holds ink, as a threshold finds it."""
-    rows, columns = np.nonzero(page > 120)
+    rows, columns = np.nonzero(page > 0.4 * page.max())
     return page[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
 
 
@@ -146,4 +150,4 @@ def _normalised(patch: Patch) -> NDArray[np.float64]:
     scaled = Image.fromarray(patch.astype(np.float32)).resize(_SIDE, Image.Resampling.BILINEAR)
     vector = np.asarray(scaled, dtype=np.float64).ravel()
     vector = vector - vector.mean()
-    return vector / max(float(np.linalg.norm(vector)), 1e-9)
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-9))

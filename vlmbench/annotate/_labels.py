@@ -13,7 +13,7 @@ from vlmbench.annotate._glyphs import Reading, read_label
 
 # Text is brighter than one of these in every channel; several, because thin strokes that went
 # through JPEG are dim, while thick ones of touching letters flow together at a low threshold.
-_BRIGHT = (90, 130, 180, 225)
+_BRIGHT = (60, 100, 150, 210)
 # A box is darker than this in every channel, and so is this share of the frame about its text:
 # not all of it, because VPBench's boxes end where the text does on the right.
 _DARK = 100
@@ -44,7 +44,7 @@ class Label:
 
     @property
     def centre(self) -> float:
-        """x of the middle; a pixel's centre has its integer coordinate."""
+        """Middle of the text along x; a pixel's centre has its integer coordinate."""
         return (self.box[0] + self.box[2] - 1) / 2
 
 
@@ -102,7 +102,7 @@ def _letters(bright: NDArray[np.bool_], dark: NDArray[np.int64]) -> list[Box]:
     fits &= (wide >= 0.3 * high) & (wide <= 4 * high)
     boxes = boxes[fits]
     limit = np.array([bright.shape[1], bright.shape[0]] * 2)
-    outer = np.clip(boxes + (-1, -1, 1, 1), 0, limit)
+    outer = np.clip(boxes + np.array([-1, -1, 1, 1]), 0, limit)
     area = _area(outer) - _area(boxes)
     framed = _total(dark, outer) - _total(dark, boxes) >= _FRAME * np.maximum(area, 1)
     return [(int(a), int(b), int(c), int(d)) for a, b, c, d in boxes[framed]]
@@ -115,7 +115,8 @@ def _area(boxes: NDArray[np.int64]) -> NDArray[np.int64]:
 def _total(table: NDArray[np.int64], boxes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the sum within each box, from a summed-area table."""
     left, top, right, bottom = boxes.T
-    return table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+    total = table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left]
+    return np.asarray(total)
 
 
 def _words(letters: list[Box]) -> Iterator[Box]:

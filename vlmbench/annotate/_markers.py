@@ -7,6 +7,7 @@ from the others is doubted.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -85,9 +86,11 @@ def find_markers(rgb: NDArray[np.uint8]) -> list[Marker]:
 
 def _pairs(red: Redness, label: Label, radius: float | None) -> list[_Pair]:
     """Return a label's possible rings, best first; all of about `radius` if that is known."""
-    left, top, right, bottom = label.box
+    _, top, _, bottom = label.box
     high = label.height
-    radii = (_RADII[0] * high, _RADII[1] * high) if radius is None else (0.85 * radius, 1.18 * radius)
+    radii = (
+        (_RADII[0] * high, _RADII[1] * high) if radius is None else (0.85 * radius, 1.18 * radius)
+    )
     radii = (max(radii[0], LEAST_RADIUS), max(radii[1], LEAST_RADIUS * 1.3))
     x0, x1 = int(label.centre - 1.2 * high) - 2, int(label.centre + 1.2 * high) + 3
     nearest, farthest = _GAP[0] * high + radii[0], _GAP[1] * high + radii[1]
@@ -111,10 +114,9 @@ def _ramp(value: float, low: float, high: float) -> float:
 
 def _ring_fit(ring: Ring) -> float:
     """How much a ring looks like one that was drawn, in [0, 1]."""
-    spread = _ramp(ring.spread, 0.2, 0.05)
-    return (
-        _ramp(ring.support, 0.2, 0.9) * _ramp(ring.contrast, 0.0, 0.35) ** 0.5 * (0.5 + 0.5 * spread)
-    )
+    whole = _ramp(ring.support, 0.2, 0.9)
+    strong = math.sqrt(_ramp(ring.contrast, 0.0, 0.35))
+    return whole * strong * (0.5 + 0.5 * _ramp(ring.spread, 0.2, 0.05))
 
 
 def _geometry(shape: tuple[int, ...], label: Label, ring: Ring) -> float:
@@ -207,4 +209,3 @@ def _alike(pair: _Pair, peers: Sequence[_Pair]) -> float:
     gaps = [peer.gap for peer in peers if (peer.gap < 0) == (pair.gap < 0)]
     away = abs(pair.gap - float(np.median(gaps))) if gaps else 0.0
     return min(same_ring, same_text, _ramp(away, 0.6 * height + 1.5, 0.2 * height + 1))
-

@@ -44,7 +44,7 @@ def redness(rgb: NDArray[np.uint8]) -> Redness:
     It goes below 0 because subsampled colour turns a thin red ring on green into a brown one.
     """
     red = rgb[..., 0].astype(np.float64)
-    return np.clip((red - rgb[..., 1:].max(axis=2)) / 255, -0.4, 1)
+    return np.asarray(np.clip((red - rgb[..., 1:].max(axis=2)) / 255, -0.4, 1))
 
 
 def find_rings(

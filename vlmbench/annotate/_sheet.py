@@ -28,7 +28,9 @@ def write_sheets(annotations: Sequence[Annotation], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("review-*.png"):
         old.unlink()
-    ranked = sorted(annotations, key=lambda one: (not one.refusal, one.confidence, one.doc_id))
+    ranked = sorted(
+        annotations, key=lambda one: (not one.refusal, one.confidence, one.document.doc_id)
+    )
     files = []
     for start in range(0, len(ranked), _ROWS):
         rows = [_row(annotation) for annotation in ranked[start : start + _ROWS]]
@@ -54,7 +56,11 @@ def _row(annotation: Annotation) -> Image.Image:
     row = Image.new("RGB", (width, _CAPTION + high + _GAP + _CLOSE + 14), "white")
     pen = ImageDraw.Draw(row)
     state = f"REFUSED: {annotation.refusal}" if annotation.refusal else "written"
-    pen.text((2, 2), f"{annotation.doc_id}   confidence {annotation.confidence:.2f}", fill="black")
+    pen.text(
+        (2, 2),
+        f"{annotation.document.doc_id}   confidence {annotation.confidence:.2f}",
+        fill="black",
+    )
     pen.text((2, 17), state, fill="red" if annotation.refusal else "darkgreen")
     left = 0
     for picture in pictures:

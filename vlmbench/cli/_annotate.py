@@ -29,7 +29,9 @@ def annotate(
     tasks = found.select_tasks(name)
     if len(tasks) != 1:
         names = ", ".join(task.spec.task for task in tasks)
-        raise VlmbenchError(Problem(field="TASK", message=f"one task at a time, {name!r} is {names}"))
+        raise VlmbenchError(
+            Problem(field="TASK", message=f"one task at a time, {name!r} is {names}")
+        )
     task = tasks[0]
     path = output or room.annotations_file(task)
     documents = room.marked_documents(task, data_folder(None), limit)
@@ -45,7 +47,9 @@ def annotate(
     console = Console()
     for annotation in refused:
         console.print(
-            f"left out {annotation.doc_id}: {annotation.refusal}", highlight=False, soft_wrap=True
+            f"left out {annotation.document.doc_id}: {annotation.refusal}",
+            highlight=False,
+            soft_wrap=True,
         )
     kept = len(annotations) - len(refused)
     console.print(
