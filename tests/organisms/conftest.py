@@ -76,3 +76,12 @@ def image_cache(tmp_path_factory, images) -> Path:
     lines = [json.dumps([asdict(fact) for fact in facts]) for facts in images.facts]
     (folder / "0.jsonl").write_text("\n".join(lines) + "\n")
     return cache
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """A tokenizer that is trained once."""
+    from vlmbench.organisms._lessons import corpus_texts
+    from vlmbench.organisms._tokenizer import train_tokenizer
+
+    return train_tokenizer(corpus_texts(0, 400), 600)

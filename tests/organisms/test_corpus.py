@@ -134,3 +134,25 @@ def test_the_tokenizer_reads_and_writes_any_text():
         ]
     assert tokenizer.encode("<image>") == [2]
     assert len(tokenizer.encode(" kettle")) == 1
+
+
+def test_wrong_options_are_mostly_other_things_in_view():
+    facts = tuple(
+        Fact(category=category, colour=colour, texture="plain", x=0.0, mark=mark)
+        for category, colour, mark in (
+            ("mug", "red", "A"),
+            ("cone", "blue", "B"),
+            ("cube", "green", ""),
+        )
+    )
+    rng = np.random.default_rng(0)
+    near = total = 0
+    for _ in range(600):
+        question = _questions.about_mark(rng, facts)
+        options = dict(re.findall(r"\(?([A-D])[.):] ([a-z]+)", question.body.split("?", 1)[1]))
+        if len(options) == 4:
+            inside = {fact.colour for fact in facts} | {fact.category for fact in facts}
+            near += sum(option in inside for option in options.values()) - 1
+            total += 1
+    assert total > 100
+    assert near / total > 1.2

@@ -16,7 +16,6 @@ from vlmbench.organisms._objectives import (
     sigmoid_loss,
     softmax_loss,
 )
-from vlmbench.organisms._train import build_tokenizer
 from vlmbench.tasks.worlds import CATEGORIES, COLOURS
 
 
@@ -96,10 +95,10 @@ def test_label_loss_is_plain_cross_entropy(toy, images):
 
 
 @pytest.mark.parametrize("name", ["clip", "siglip", "supervised", "self_distillation"])
-def test_a_few_steps_lower_the_loss(toy, images, name):
+def test_a_few_steps_lower_the_loss(toy, images, tokenizer, name):
     recipe = toy(name)
     torch.manual_seed(0)
-    objective = build_objective(recipe.encoder, build_tokenizer(recipe))
+    objective = build_objective(recipe.encoder, tokenizer)
     optimizer = torch.optim.AdamW(
         [p for p in objective.parameters() if p.requires_grad], lr=2e-3, weight_decay=0.0
     )
@@ -113,9 +112,9 @@ def test_a_few_steps_lower_the_loss(toy, images, name):
     assert losses[-1] < losses[0] - 0.2
 
 
-def test_captions_are_ended_and_padded(toy):
+def test_captions_are_ended_and_padded(toy, tokenizer):
     recipe = toy("clip")
-    objective = CaptionObjective(recipe.encoder, build_tokenizer(recipe))
+    objective = CaptionObjective(recipe.encoder, tokenizer)
     ids = objective.encode(["a red mug", "a very long striped red mug and a blue cone"])
     assert ids[0, -1] == 0
     assert (ids == 1).sum(dim=1).tolist() == [1, 1]

@@ -9,14 +9,12 @@ from vlmbench.organisms._lessons import Lesson, Library, image_lesson
 from vlmbench.organisms._packing import IGNORED, pack
 from vlmbench.organisms._questions import Question
 from vlmbench.organisms._tokenizer import EOS_ID, IMAGE_ID
-from vlmbench.organisms._train import build_tokenizer
 
 
 @pytest.fixture(scope="module")
-def parts(toy):
+def parts(toy, tokenizer):
     recipe = toy("clip")
     torch.manual_seed(0)
-    tokenizer = build_tokenizer(recipe)
     return recipe, tokenizer, build_vlm(recipe, len(tokenizer)).eval()
 
 

@@ -104,6 +104,7 @@ def made(request, toy, image_cache, tmp_path_factory):
 
 def test_every_stage_is_run_and_reported(made):
     _, output, _, seen = made
+    assert (output / "curves.svg").is_file()
     assert list(dict.fromkeys(seen)) == ["letters", "images", "encoder", "features", "vision"]
     log = [json.loads(line) for line in (output / "training.jsonl").read_text().splitlines()]
     assert [line["stage"] for line in log] == ["letters", "encoder", "vision"]
@@ -169,13 +170,13 @@ def test_the_chat_template_is_what_was_trained(made, images):
         assert rendered == lesson.texts()[0][0]
 
 
-def test_images_reach_the_tower_unchanged(toy, images):
+def test_images_reach_the_tower_unchanged(toy, images, tokenizer):
     import numpy as np
 
     from vlmbench.organisms._encoders import normalise
 
     recipe = toy("clip")
-    processor = build_processor(recipe, build_tokenizer(recipe))
+    processor = build_processor(recipe, tokenizer)
     ours = normalise(images.pixels[:2])
     theirs = processor.image_processor(
         [Image.fromarray(i) for i in images.pixels[:2]], return_tensors="pt"

@@ -17,7 +17,7 @@ try:
     main()
 except SystemExit as stopped:
     assert not stopped.code, stopped.code
-heavy = {{"torch", "transformers", "lm_eval", "peft", "scipy"}} & set(sys.modules)
+heavy = {{"torch", "transformers", "lm_eval", "embreex"}} & set(sys.modules)
 assert not heavy, heavy
 """
 

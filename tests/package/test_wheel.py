@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LIST = "import sys; sys.argv = ['vlmbench', 'ls', sys.argv[1], '--json']; from vlmbench.cli import main; main()"
+LIST = (
+    "import sys; sys.argv = ['vlmbench', 'ls', sys.argv[1], '--json']\n"
+    "from vlmbench.cli import main; main()"
+)
 
 
 @pytest.fixture(scope="module")

@@ -178,6 +178,8 @@ def _certainty(pair: _Pair) -> float:
         _ramp(reading.match, 0.62, 0.82),
         _ramp(reading.margin, -0.02, 0.06),
         _ramp(ring.support, 0.25, 0.65),
+        # A few pixels of a small ring are a blob: what is seen of it must be longer than that.
+        _ramp(2 * math.pi * ring.support * ring.radius, 10.0, 20.0),
         _ramp(ring.contrast, 0.03, 0.12),
         _ramp(ring.spread, 0.22, 0.1),
         _ramp(pair.fit, 0.05, 0.45),

@@ -172,7 +172,7 @@ def _fit(view: Redness, x: float, y: float, radius: float, known: float | None) 
             x, y, radius = _circle(px, py, strength)
         else:
             x, y = _centre(px, py, strength, (x, y), known)
-        if not LEAST_RADIUS * 0.8 <= radius <= min(view.shape) or not np.isfinite(x + y):
+        if not LEAST_RADIUS <= radius <= min(view.shape) or not np.isfinite(x + y):
             return None
         distance = np.hypot(px - x, py - y)
         last = Ring(

@@ -10,6 +10,18 @@ from typing import Annotated
 import typer
 
 import vlmbench
+from vlmbench.cli._groups import convert_app, data_app, organisms_app
+from vlmbench.cli._options import (
+    Data,
+    Include,
+    Json,
+    Limit,
+    Models,
+    Output,
+    Seed,
+    Study,
+    Tasks,
+)
 
 app = typer.Typer(
     name="vlmbench",
@@ -18,14 +30,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-)
-data_app = typer.Typer(help="Build or list procedural data.", no_args_is_help=True)
-organisms_app = typer.Typer(
-    help="Train the tiny models that ship with vlmbench, or check one against its gate.",
-    no_args_is_help=True,
-)
-convert_app = typer.Typer(
-    help="Make checkpoints of other layouts into plain ones.", no_args_is_help=True
 )
 app.add_typer(data_app, name="data")
 app.add_typer(convert_app, name="convert")
@@ -47,34 +51,6 @@ class Starter(StrEnum):
 
     TASK = "task"
     MODEL = "model"
-
-
-Models = Annotated[
-    str,
-    typer.Option(
-        "--models",
-        "-m",
-        help="Names, globs, tags, YAML paths, checkpoint folders or hub ids, comma-separated.",
-    ),
-]
-Tasks = Annotated[
-    str,
-    typer.Option(
-        "--tasks",
-        "-t",
-        help="Names, globs, groups, tags, YAML paths or lm_eval:NAME, comma-separated.",
-    ),
-]
-Study = Annotated[str, typer.Option(help="Which conditions and readouts.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="First documents of every task only.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of fitted probes and resampling.")]
-Include = Annotated[
-    list[Path] | None,
-    typer.Option("--include-path", "-i", help="Further folders of YAML; may be repeated."),
-]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")]
-Data = Annotated[Path | None, typer.Option("--data-root", help="Where procedural data is kept.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _version(wanted: bool) -> None:
@@ -240,88 +216,6 @@ def annotate(
     )
     if not complete:
         raise typer.Exit(3)
-
-
-@data_app.command("build")
-def data_build(
-    tasks: Annotated[list[str] | None, typer.Argument(help="Tasks; all by default.")] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Also write Parquet that other harnesses can load."),
-    ] = None,
-    include_path: Include = None,
-    data_root: Data = None,
-) -> None:
-    """Build procedural data, once."""
-    from vlmbench.cli import _data
-
-    _data.build(tuple(tasks or ()), output, tuple(include_path or ()), data_root)
-
-
-@data_app.command("ls")
-def data_ls(
-    tasks: Annotated[list[str] | None, typer.Argument(help="Tasks; all by default.")] = None,
-    include_path: Include = None,
-    data_root: Data = None,
-    json: Json = False,
-) -> None:
-    """List procedural data with fingerprints."""
-    from vlmbench.cli import _data
-
-    _data.ls(tuple(tasks or ()), tuple(include_path or ()), data_root, as_json=json)
-
-
-@organisms_app.command("train")
-def organisms_train(
-    name: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a recipe's path.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of the model.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where images and saved states are kept.")
-    ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over, from the images on.")] = False,
-) -> None:
-    """Train a tiny model from its recipe; a stopped run goes on."""
-    from vlmbench.cli import _organisms
-
-    _organisms.train(name, output, cache, fresh=fresh)
-
-
-@organisms_app.command("gate")
-def organisms_gate(
-    name: str,
-    limit: Limit = None,
-    include_path: Include = None,
-    data_root: Data = None,
-    json: Json = False,
-) -> None:
-    """Check a tiny model against its gate, on held-out seeds."""
-    from vlmbench.cli import _organisms
-
-    _organisms.gate(name, tuple(include_path or ()), data_root, limit, as_json=json)
-
-
-@convert_app.command("prismatic")
-def convert_prismatic(
-    source: Annotated[
-        Path, typer.Argument(help="Folder with config.json and checkpoints/latest-checkpoint.pt.")
-    ],
-    target: Annotated[Path, typer.Argument(help="Folder to write.")],
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            help="File, folder or hub id of the encoder's timm weights; timm's own by default."
-        ),
-    ] = None,
-    llm_tokenizer: Annotated[
-        str, typer.Option(help="Folder or hub id of the language model's tokenizer.")
-    ] = "lmsys/vicuna-7b-v1.5",
-) -> None:
-    """Make a Prismatic VLM and its encoder's weights into one LLaVA-class checkpoint."""
-    from vlmbench.cli import _convert
-
-    _convert.from_prismatic(source, target, encoder, llm_tokenizer)
 
 
 @app.command("lm-eval")

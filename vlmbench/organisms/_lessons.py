@@ -34,9 +34,6 @@ from vlmbench.tasks.worlds import COLOURS
 CHAT_SHARE = 0.7
 """Share of lessons in the chat format; the rest are bare prompts."""
 
-LESSON_SHARES = (0.35, 0.43, 0.05, 0.17)
-"""Shares of lessons about one thing, marked things, several things, and several images."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
@@ -108,14 +105,17 @@ def text_lesson(rng: np.random.Generator, questions: int) -> Lesson:
 
 def image_lesson(rng: np.random.Generator, library: Library, questions: int) -> Lesson:
     """Return a lesson about one to four images."""
-    kind = int(rng.choice(4, p=LESSON_SHARES))
-    if kind < 3:
-        index = library.draw(rng, (library.single, library.marked, library.several)[kind])
+    roll = rng.random()
+    if roll < 0.78:
+        pool = library.single if roll < 0.38 else library.marked
+        if roll > 0.72:
+            pool = library.several
+        index = library.draw(rng, pool)
         facts = library.images.facts[index]
         asked = [_ask_one(rng, facts) for _ in range(questions)]
         indices: tuple[int, ...] = (index,)
     else:
-        count = int(rng.choice([2, 2, 2, 3, 3, 3, 4]))
+        count = int(rng.choice([2, 2, 3, 3, 4]))
         pool = library.marked if rng.random() < 0.5 else library.single
         indices = tuple(library.draw(rng, pool) for _ in range(count))
         images = [library.images.facts[i] for i in indices]
@@ -166,15 +166,14 @@ def _head(rng: np.random.Generator, count: int) -> str:
 
 def _ask_marked(rng: np.random.Generator, facts: Facts, where: str = "") -> Question:
     """Ask about markers in either direction."""
-    turned = which_mark(rng, facts, where) if rng.random() < 0.25 else None
+    turned = which_mark(rng, facts, where) if rng.random() < 0.35 else None
     return turned or about_mark(rng, facts, where)
 
 
 def _ask_one(rng: np.random.Generator, facts: Facts) -> Question:
     """Ask about one image."""
     marked = any(fact.mark for fact in facts)
-    # Captions of marked images say what stands at every marker: pointing is slow to come.
-    if rng.random() < (0.25 if marked else 0.1 if len(facts) == 1 else 1.0):
+    if rng.random() < (0.1 if marked or len(facts) == 1 else 1.0):
         return describe(rng, facts)
     return _ask_marked(rng, facts) if marked else about_thing(rng, facts[0], "")
 

@@ -85,7 +85,7 @@ def choose(
         near: Names of other things in view, which mostly come first among the wrong ones:
             then the place that is asked about decides.
     """
-    count = int(rng.choice([1, 2, 3, 3, 3, 3]))
+    count = int(rng.choice([1, 2, 3, 3, 3]))
     first = [n for n in dict.fromkeys(near) if n != right] if rng.random() < 0.7 else []
     rest = _others(right, [n for n in names if n not in first])
     wrong = [*first, *(str(n) for n in rng.permutation(np.asarray(rest)))][:count]
@@ -110,7 +110,7 @@ def about_thing(
         where: Which thing is meant: empty if there is only one, else ` at A`, ` in image 2` ...
         near: Other things in view.
     """
-    colour = rng.random() < 0.35  # colours come early, shapes late
+    colour = rng.random() < 0.4
     value = fact.colour if colour else fact.category
     if colour:
         stem = pick(
@@ -129,7 +129,7 @@ def about_thing(
             f"Which object is{where or ' shown'}?",
             f"What is{where or ' in the image'}?",
         )
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
         return Question(body=f"{stem} {pick(rng, 'One word.', 'Name it.')}", answer=value)
     return choose(
         rng,

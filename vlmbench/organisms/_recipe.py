@@ -13,6 +13,9 @@ from pydantic import Field, ValidationError
 from vlmbench.spec import Spec
 from vlmbench.types import Problem, VlmbenchError
 
+SCHEMA = Path(__file__).parent / "recipe.schema.json"
+"""The shipped JSON Schema of a recipe, for editors."""
+
 ObjectiveName = Literal["clip", "siglip", "supervised", "self_distillation"]
 
 
@@ -120,6 +123,13 @@ def load_recipe(path: Path) -> Recipe:
             Problem(file=str(path), field=".".join(map(str, item["loc"])), message=item["msg"])
             for item in error.errors()
         ) from error
+
+
+def write_schema(path: Path = SCHEMA) -> None:
+    """Write the JSON Schema of a recipe."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema |= Recipe.model_json_schema()
+    path.write_text(json.dumps(schema, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def digest(*parts: Spec | str | int) -> str:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from vlmbench.organisms._curves import curves_svg
 from vlmbench.organisms._encoder_stage import build_objective, train_encoder
 from vlmbench.organisms._encoders import patch_tokens, prefix_tokens
 from vlmbench.organisms._export import export
@@ -47,7 +48,7 @@ def train(
 
     Args:
         recipe: What to make.
-        output: Folder for weights, configuration, processor and training log.
+        output: Folder for weights, configuration, processor, training log and curves.
         cache: Folder for everything in between.
         resume: Go on from saved states. If False they are deleted first; images are kept.
         progress: Called every few steps.
@@ -71,7 +72,9 @@ def train(
     # A pooling layer that transformers adds to the tower, and nothing here reads, stays as it is.
     vlm.model.vision_tower.load_state_dict(encoder.state_dict(), strict=False)
     export(vlm, tokenizer, recipe, output)
-    shutil.copyfile(work / "log.jsonl", output / "training.jsonl")
+    log = (work / "log.jsonl").read_text(encoding="utf-8")
+    (output / "training.jsonl").write_text(log, encoding="utf-8")
+    (output / "curves.svg").write_text(curves_svg(log), encoding="utf-8")
     return output
 
 

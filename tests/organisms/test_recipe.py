@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from vlmbench.organisms import load_recipe
+from vlmbench.organisms._curves import curves_svg
+from vlmbench.organisms._recipe import SCHEMA, ImagesRecipe, digest, write_schema
+from vlmbench.types import VlmbenchError
+
+RECIPES = Path(__file__).parents[2] / "models" / "recipes"
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_recipes_load_and_name_themselves(path):
+    assert load_recipe(path).organism == path.stem
+    assert path.read_text().splitlines()[0].endswith("organisms/recipe.schema.json")
+
+
+def test_every_mistake_is_told(tmp_path):
+    path = tmp_path / "bad.yaml"
+    path.write_text("organism: huge\nimages: {single: 1, several: 0, marked: -1}\nstepz: 3\n")
+    with pytest.raises(VlmbenchError) as caught:
+        load_recipe(path)
+    fields = {problem.field for problem in caught.value.problems}
+    assert {"organism", "images.marked", "stepz", "encoder", "language", "vision"} == fields
+
+
+def test_the_shipped_schema_is_current(tmp_path):
+    write_schema(tmp_path / "recipe.schema.json")
+    assert (tmp_path / "recipe.schema.json").read_text() == SCHEMA.read_text()
+
+
+def test_digests_change_with_what_they_stand_for():
+    a = ImagesRecipe(single=1, several=0, marked=0)
+    b = ImagesRecipe(single=1, several=0, marked=1)
+    assert digest(a) == digest(a)
+    assert len({digest(a), digest(b), digest(a, "x"), digest(b, "x")}) == 4
+
+
+def test_curves_hold_every_stage():
+    lines = [
+        {"stage": stage, "step": step, "loss": 1.0 / step}
+        for stage in ("letters", "encoder")
+        for step in (20, 40, 60)
+    ]
+    root = ElementTree.fromstring(curves_svg("\n".join(map(json.dumps, lines))))
+    lines_drawn = root.findall("{http://www.w3.org/2000/svg}polyline")
+    assert [len(line.get("points").split()) for line in lines_drawn] == [3, 3]
+
+
+def test_importing_the_package_loads_no_torch():
+    code = "import sys, vlmbench.organisms; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

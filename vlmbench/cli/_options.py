@@ -1,0 +1,35 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Models = Annotated[
+    str,
+    typer.Option(
+        "--models",
+        "-m",
+        help="Names, globs, tags, YAML paths, checkpoint folders or hub ids, comma-separated.",
+    ),
+]
+Tasks = Annotated[
+    str,
+    typer.Option(
+        "--tasks",
+        "-t",
+        help="Names, globs, groups, tags, YAML paths or lm_eval:NAME, comma-separated.",
+    ),
+]
+Study = Annotated[str, typer.Option(help="Which conditions and readouts.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="First documents of every task only.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of fitted probes and resampling.")]
+Include = Annotated[
+    list[Path] | None,
+    typer.Option("--include-path", "-i", help="Further folders of YAML; may be repeated."),
+]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")]
+Data = Annotated[Path | None, typer.Option("--data-root", help="Where procedural data is kept.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
