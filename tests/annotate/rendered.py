@@ -247,7 +247,7 @@ def place(
     rng: np.random.Generator, pen: Pen, labels: Sequence[str], image: Pixels
 ) -> dict[str, Point]:
     """Draw points, some of them so near that rings touch or overlap, all still legible."""
-    close = rng.random() < 0.4
+    close = rng.random() < 0.6
     size = (image.shape[1], image.shape[0])
     for _ in range(2000):
         points: dict[str, Point] = {}

@@ -83,6 +83,14 @@ def test_a_label_over_a_red_disc_is_refused() -> None:
     assert "marker D" in annotate_document(held(image), FOUR).refusal
 
 
+def test_labels_that_fit_two_rings_either_way_are_refused() -> None:
+    # B's label has no room above its ring, so it stands below and hides part of A's.
+    pen = Pen(style="opencv", scale=2.0)
+    image = draw(plain([]), pen, [("A", (150, 57)), ("B", (146, 45))])
+    found = annotate_document(held(image), {0: ("A", "B")})
+    assert "marker A has confidence" in found.refusal
+
+
 def test_a_faded_ring_is_less_certain_and_the_threshold_decides() -> None:
     marked, box = plain(SPOTS), (212, 214, 248, 248)
     faded = Image.blend(plain([]).crop(box), marked.crop(box), 0.12)

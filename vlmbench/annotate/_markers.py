@@ -8,7 +8,7 @@ from the others is doubted.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,7 +142,8 @@ def _assign(options: dict[int, list[_Pair]]) -> dict[int, tuple[_Pair, float]]:
     """Give every label one ring of its own, best fits first.
 
     Returns:
-        Per label its pair, and by how much that fits better than the next one, in [0, 1].
+        Per label its pair, and by how much that fits better than its next ring, or than its own and
+        another label's ring exchanged, in [0, 1].
     """
     chosen: dict[int, tuple[_Pair, float]] = {}
     taken: list[Ring] = []
@@ -159,7 +160,25 @@ def _assign(options: dict[int, list[_Pair]]) -> dict[int, tuple[_Pair, float]]:
         ]
         chosen[i] = (pair, 1 - min(max(others, default=0.0) / pair.fit, 1.0))
         taken.append(pair.ring)
-    return chosen
+    return {
+        i: (pair, min([lead, *_swap_leads(i, chosen, options)]))
+        for i, (pair, lead) in chosen.items()
+    }
+
+
+def _swap_leads(
+    i: int, chosen: dict[int, tuple[_Pair, float]], options: dict[int, list[_Pair]]
+) -> Iterator[float]:
+    """Yield by how much label `i` and each other one fit better than with their rings exchanged.
+
+    A label above two rings that overlap and one below them fit either way.
+    """
+    for j, (other, _) in chosen.items():
+        pair = chosen[i][0]
+        mine = max((p.fit for p in options[i] if _one(p.ring, other.ring)), default=0.0)
+        theirs = max((p.fit for p in options[j] if _one(p.ring, pair.ring)), default=0.0)
+        if j != i:
+            yield 1 - min(mine * theirs / (pair.fit * other.fit), 1.0)
 
 
 def _one(a: Ring, b: Ring) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import assert_never
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -158,6 +159,8 @@ def _depth_head(
         "layers": tap.layers,
         "side": tap.tower.side,
         "seed": seed,
+        # Sums on a CPU are split over its threads, so another number gives other last bits.
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
         "recipe": dataclasses.asdict(recipe),
         "data": [_digest(split) for split in splits],
     }

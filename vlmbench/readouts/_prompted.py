@@ -16,7 +16,7 @@ from vlmbench.spec import GenerationKwargs, ModelSpec, TaskSpec, doc_description
 from vlmbench.types import Document
 
 # Large enough to keep a GPU busy, small enough for a laptop; halved when memory runs out.
-AUTO_BATCH = 32
+AUTO_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ class ModelRun:
             "checkpoint": spec.checkpoint,
             "revision": spec.revision,
             "digest": self.model.digest,
-            "weights": self._weights.get("prompted"),
+            "weights": self._weights.get("model"),
             "encoder_weights": self._weights.get("encoder"),
             "twin": None if twin is None else twin.of or twin.checkpoint or "its own tower",
             "layer": None if twin is None else twin.layer,
@@ -111,14 +111,14 @@ class ModelRun:
         )
         if stored is not None and _is_current(stored, about):
             if cell.condition.weights == "base":
-                self._weights.setdefault(cell.readout, stored["weights"])
+                self._weights |= stored["weights"]
             advance(len(task.held))
             return read_scores(path)
         documents = [apply_condition(document, cell.condition) for document in task.held]
         reading, weights = self._read(cell, task, documents, advance)
         _refuse_all_failed(cell, reading)
         if cell.condition.weights == "base":
-            self._weights.setdefault(cell.readout, weights)
+            self._weights |= weights
         columns: dict[str, list[Any]] = {
             "choices": [list(document.choices) for document in documents],
             "prompt": [answer.prompt for answer in reading.answers],
@@ -132,8 +132,8 @@ class ModelRun:
 
     def _read(
         self, cell: Cell, task: CheckedTask, documents: Sequence[Document], advance: Progress
-    ) -> tuple[Reading, str]:
-        """Run a cell and return its reading with the digest of the weights that gave it."""
+    ) -> tuple[Reading, dict[str, str]]:
+        """Run a cell and return its reading with the digests of the weights it was read from."""
         match cell.readout:
             case "prompted":
                 reading = read_prompted(
@@ -144,7 +144,7 @@ class ModelRun:
                     batch_size=self.settings.batch_size,
                     progress=advance,
                 )
-                return reading, self._backend.weights_digest
+                return reading, {"model": self._backend.weights_digest}
             case "encoder":
                 probe = cell.task.spec.bench.probe
                 assert probe is not None, "planned without a probe"
@@ -160,7 +160,10 @@ class ModelRun:
                     cache=self.settings.cache,
                     progress=advance,
                 )
-                return reading, tower.weights_digest
+                weights = {"encoder": tower.weights_digest}
+                if self.model.spec.twin is not None and self.model.spec.twin.checkpoint is None:
+                    weights["model"] = self._backend.weights_digest
+                return reading, weights
             case other:
                 raise VlmbenchError(f"nothing runs the readout {other!r}")
 
