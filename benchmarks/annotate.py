@@ -8,12 +8,11 @@ rendered.py), recovers the markers, and compares. Three sets:
   there, a wrong point is not.
 - spoiled: a marker left out, a letter given twice, or no markers at all. Accepting is a mistake.
 
-`recall` is the share of drawn markers that are found: the only certain one of their label, and at
-most 3 px off. `written` is the share that reaches the file, for a refused document loses all of its
-markers. A silent mistake is an accepted document with a marker more than 3 px from its ring's centre, or an
-accepted spoiled one. The last column is how confident the most confident wrong marker was, of
-refused documents too: how far the threshold is from a silent mistake. Exits with 1 if a target is
-missed.
+`recall` is the share of drawn markers that are found: certain, and at most 3 px off. `written` is
+the share that reaches the file, for a refused document loses all of its markers. A silent mistake
+is an accepted document with a marker more than 3 px from its ring's centre, or an accepted spoiled
+one. `worst` is how confident the most confident wrong marker was, of refused documents too: how
+far the threshold is from a silent mistake. Exits with 1 if a target is missed.
 
     python benchmarks/annotate.py [--documents 520] [--poor 100] [--spoiled 60] [--review DIR]
 """
