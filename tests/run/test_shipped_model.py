@@ -1,0 +1,65 @@
+"""The shipped model on the shipped tasks: the control fires, blank images silence it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vlmbench.metrics import accuracy
+from vlmbench.models import HfBackend, Tower, resolve_device
+from vlmbench.readouts import read_encoder, read_prompted
+from vlmbench.registry import catalogue
+from vlmbench.spec import Condition
+from vlmbench.tasks import apply_condition, load_documents
+
+
+@pytest.fixture(scope="module")
+def backend() -> HfBackend:
+    (model,) = catalogue().select_models("tiny-clip")
+    return HfBackend.load(model.spec, model.folder, *resolve_device("cpu", "auto"))
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("worlds")
+
+
+def asked(name: str, data_root: Path, limit: int, condition: str = "own"):
+    (task,) = catalogue().select_tasks(name)
+    documents = load_documents(task, "reported", data_root, limit)
+    shown = [apply_condition(document, Condition(image=condition)) for document in documents]
+    return task.spec, shown, [documents.prompt(document) for document in shown]
+
+
+@pytest.mark.slow
+def test_naming_is_known_and_not_known_blind(backend, data_root):
+    spec, documents, questions = asked("naming", data_root, 150)
+    seen = accuracy(read_prompted(documents, questions, spec, backend).scores)
+    assert seen.low > 0.6
+    _, blank, questions = asked("naming", data_root, 150, "blank")
+    blind = accuracy(read_prompted(blank, questions, spec, backend).scores)
+    assert blind.low <= 0.25 <= blind.high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["semantic_correspondence", "art_style", "object_3d"])
+def test_blank_images_take_the_encoder_to_chance(backend, data_root, tmp_path, name):
+    spec, documents, _ = asked(name, data_root, 300, "blank")
+    tower = Tower.inside(backend, backend.spec.twin)
+    reading = read_encoder(documents, spec.bench.probe, tower, None, seed=0, cache=tmp_path)
+    stat = accuracy(reading.scores)
+    chance = 1 / len(documents[0].choices)
+    assert stat.low <= chance <= stat.high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["naming", "semantic_correspondence"])
+def test_batch_sizes_give_the_same_predictions(backend, data_root, name):
+    spec, documents, questions = asked(name, data_root, 64)
+    predictions = [
+        read_prompted(documents, questions, spec, backend, batch_size=size).scores.scores.argmax(1)
+        for size in (1, 8, 32)
+    ]
+    assert (predictions[0] == predictions[1]).all()
+    assert (predictions[0] == predictions[2]).all()
