@@ -59,7 +59,7 @@ def test_every_shipped_yaml_points_its_editor_at_its_schema() -> None:
         assert match, f"{path} has no schema line"
         target = (path.parent / match[1]).resolve()
         assert target.is_file(), path
-        if not path.name.startswith("_"):
+        if not path.name.startswith("_") and target.name != "recipe.schema.json":
             keys = load_file(path).raw
             assert target.name.partition(".")[0] in keys, path
 

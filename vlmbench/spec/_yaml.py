@@ -139,7 +139,10 @@ def _taken_twice(node: yaml.Node, target: Path, path: Path) -> Problem:
 
 
 def _pairs(node: yaml.MappingNode) -> _Pairs:
-    return {key.value: (key, value) for key, value in node.value}
+    """Return the pairs by key; one whose key is no scalar was reported when it was composed."""
+    return {
+        key.value: (key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)
+    }
 
 
 def _merge(into: _Pairs, new: _Pairs) -> None:
