@@ -6,6 +6,7 @@ of images with their facts into one loss. Self-distillation has a module of its 
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,16 +49,16 @@ class EncoderBatch:
         return plain & (self.rng.random(len(plain)) < 0.5)
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, abc.ABC):
     """An encoder in training."""
 
     def __init__(self, recipe: EncoderRecipe) -> None:
         super().__init__()
         self.encoder = build_encoder(recipe)
 
+    @abc.abstractmethod
     def loss(self, batch: EncoderBatch) -> Tensor:
         """Return the scalar loss of a batch."""
-        raise NotImplementedError
 
     def after_step(self, share: float) -> None:
         """Do what follows an optimizer step; `share` of the training is done, in [0, 1]."""
