@@ -80,17 +80,12 @@ def read_encoder(
     tap = FeatureTap(tower, layers(probe, n_layers=tower.n_layers, consumed=tower.consumed))
     rule, record = fitted_rule(probe, tap, fit_on, seed=seed, cache=cache)
     answers: list[Answer] = []
-    for start in range(0, len(documents), CHUNK):
-        chunk = documents[start : start + CHUNK]
-        images = [image for document in chunk for image in document.encoder_images]
-        features = iter(tap.features(images))
-        for document in chunk:
-            own = [next(features) for _ in document.encoder_images]
-            if _is_located(probe, document):
-                answers.append(Answer(scores=rule.score(document, own)))
-            else:
-                answers.append(Answer(scores=None, error="its coordinates are not known"))
-        progress(len(chunk))
+    for document, features in _examples(documents, tap):
+        if _is_located(probe, document):
+            answers.append(Answer(scores=rule.score(document, features)))
+        else:
+            answers.append(Answer(scores=None, error="its coordinates are not known"))
+        progress(1)
     return make_reading(documents, answers, rule.scale, record)
 
 

@@ -239,9 +239,18 @@ def _refuse_all_failed(cell: Cell, reading: Reading) -> None:
 
 
 def _checkpoint_identity(model: Located[ModelSpec]) -> list[Any]:
+    """Return what tells whether the model's files, and its twin's, are still the same."""
+    spec, twin = model.spec, model.spec.twin
+    found = [_files(spec.checkpoint, spec.revision, model.folder)]
+    if twin is not None and twin.checkpoint is not None:
+        found.append(_files(twin.checkpoint, twin.revision, model.folder))
+    return found
+
+
+def _files(checkpoint: str | None, revision: str | None, folder: Path) -> list[Any]:
     """Return names, sizes and times of a local checkpoint's files, or its hub id and revision."""
-    source = Path(checkpoint_path(model.spec.checkpoint, model.folder))
+    source = Path(checkpoint_path(checkpoint, folder))
     if not source.is_dir():
-        return [model.spec.checkpoint, model.spec.revision]
+        return [checkpoint, revision]
     files = sorted(path for path in source.iterdir() if path.is_file())
     return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
