@@ -21,7 +21,7 @@ from vlmbench.models import HfBackend, Prompt
 from vlmbench.readouts import read_prompted
 from vlmbench.registry import catalogue
 from vlmbench.spec import ModelSpec
-from vlmbench.tasks import apply_condition, load_documents
+from vlmbench.tasks import apply_conditions, load_documents
 from vlmbench.types import VlmbenchError
 
 IMAGE = Image.new("RGB", (32, 32), (3, 0, 0))
@@ -38,7 +38,7 @@ def ours(home: Path, name: str, backend: HfBackend, tmp_path: Path):
     """Read a task as `vlmbench run` does."""
     (task,) = catalogue([home]).select_tasks(name)
     documents = load_documents(task, "reported", tmp_path)
-    shown = [apply_condition(document, task.spec.bench.condition) for document in documents]
+    shown = apply_conditions(list(documents), task.spec.bench.condition)
     questions = [documents.prompt(document) for document in documents]
     return read_prompted(shown, questions, task.spec, backend)
 

@@ -11,7 +11,7 @@ from vlmbench.models import HfBackend, Tower, resolve_device
 from vlmbench.readouts import read_encoder, read_prompted
 from vlmbench.registry import catalogue
 from vlmbench.spec import Condition
-from vlmbench.tasks import apply_condition, load_documents
+from vlmbench.tasks import apply_conditions, load_documents
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def asked(name: str, data_root: Path, limit: int, condition: str = "own"):
     (task,) = catalogue().select_tasks(name)
     documents = load_documents(task, "reported", data_root, limit)
-    shown = [apply_condition(document, Condition(image=condition)) for document in documents]
+    shown = apply_conditions(list(documents), Condition(image=condition))
     return task.spec, shown, [documents.prompt(document) for document in shown]
 
 

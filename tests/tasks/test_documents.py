@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from vlmbench.spec import Condition, load_file
-from vlmbench.tasks import apply_condition, check_documents, load_documents
+from vlmbench.tasks import apply_conditions, check_documents, load_documents
 from vlmbench.types import VlmbenchError
 
 TASK = """\
@@ -137,10 +137,10 @@ def test_digest_follows_content_not_place(tmp_path):
 def test_blank_keeps_sizes_and_questions(tmp_path):
     path = write(tmp_path, [row(0), row(1)])
     documents = load_documents(load_file(path), "reported", tmp_path)
-    blank = [apply_condition(d, Condition(image="blank")) for d in documents]
+    blank = apply_conditions(list(documents), Condition(image="blank"))
     picture = blank[0].images[0].decode()
     assert picture.size == (20, 10)
     assert picture.getcolors() == [(200, (127, 127, 127))]
     assert blank[0].images[0].digest == blank[1].encoder_images[0].digest
     assert blank[0].candidates == documents[0].candidates
-    assert apply_condition(documents[0], Condition()) == documents[0]
+    assert apply_conditions([documents[0]], Condition()) == [documents[0]]

@@ -12,6 +12,7 @@ import typer
 import vlmbench
 from vlmbench.cli._groups import convert_app, data_app, organisms_app
 from vlmbench.cli._options import (
+    Conditions,
     Data,
     Include,
     Json,
@@ -73,6 +74,7 @@ def run(
     models: Models,
     tasks: Tasks,
     study: Study = "gap",
+    conditions: Conditions = None,
     limit: Limit = None,
     output: Output = None,
     device: Annotated[str, typer.Option(help="auto, cuda[:N], mps, xpu or cpu.")] = "auto",
@@ -88,7 +90,9 @@ def run(
     from vlmbench.cli import _run
 
     _run.run(
-        _run.Request(models, tasks, study, limit, seed, tuple(include_path or ()), data_root),
+        _run.Request(
+            models, tasks, study, limit, seed, tuple(include_path or ()), data_root, conditions
+        ),
         output=output,
         device=device,
         dtype=dtype,
@@ -101,6 +105,7 @@ def plan(
     models: Models,
     tasks: Tasks,
     study: Study = "gap",
+    conditions: Conditions = None,
     limit: Limit = None,
     output: Output = None,
     seed: Seed = 0,
@@ -111,7 +116,9 @@ def plan(
     """Show what would run, at what cost, and what is already there; loads no model."""
     from vlmbench.cli import _run
 
-    request = _run.Request(models, tasks, study, limit, seed, tuple(include_path or ()), data_root)
+    request = _run.Request(
+        models, tasks, study, limit, seed, tuple(include_path or ()), data_root, conditions
+    )
     _run.plan(request, output=output, as_json=json)
 
 
@@ -176,12 +183,46 @@ def init(
 def leaderboard(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("leaderboard"),
+    recorded: Annotated[
+        str | None,
+        typer.Option(help="Recorded models, whose published numbers get a table of their own."),
+    ] = None,
+    include_path: Include = None,
 ) -> None:
     """Publish runs as one leaderboard: README.md and machine-readable rows."""
     from vlmbench import report
+    from vlmbench.registry import catalogue
 
-    for path in report.leaderboard(runs, output):
+    found = (
+        catalogue(tuple(include_path or ())).select_models(recorded) if recorded is not None else []
+    )
+    for path in report.leaderboard(runs, output, recorded=[model.spec for model in found]):
         typer.echo(str(path))
+
+
+@app.command()
+def explain(
+    run: Annotated[Path, typer.Argument(help="Folder of a run of the study `diagnose`.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Name of a model of the run.")],
+    tasks: Annotated[
+        str | None,
+        typer.Option("--tasks", "-t", help="Names of tasks, comma-separated; all by default."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder to write to; RUN/diagnostics by default."),
+    ] = None,
+    rules: Annotated[
+        Path | None, typer.Option(help="YAML of thresholds to use instead of the shipped ones.")
+    ] = None,
+) -> None:
+    """Say whether a model uses its vision, on what evidence, and what would change the verdict.
+
+    Recomputes everything from the run's records, loads no model, and writes a model card.
+    """
+    from vlmbench.cli import _explain
+
+    _explain.explain(run, model, tasks=tasks, output=output, rules=rules)
 
 
 @app.command()

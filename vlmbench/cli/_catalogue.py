@@ -163,7 +163,7 @@ def _plain(value: Any) -> Any:
 def _show_document(
     task: Located[TaskSpec], index: int, output: Path, data_root: Path | None
 ) -> None:
-    from vlmbench.tasks import apply_condition, load_documents
+    from vlmbench.tasks import apply_conditions, ask, load_documents
 
     documents = load_documents(task, "reported", data_folder(data_root))
     if index >= len(documents):
@@ -172,10 +172,13 @@ def _show_document(
                 field="--index", message=f"{task.spec.task} has {len(documents)} documents from 0"
             )
         )
-    document = apply_condition(documents[index], task.spec.bench.condition)
+    condition = task.spec.bench.condition
+    every = list(documents) if condition.image == "swapped" else [documents[index]]
+    document = apply_conditions(every, condition)[index if len(every) > 1 else 0]
+    (question,) = ask([document], task.spec, condition)
     console = Console()
     console.print(f"document {document.doc_id}", style="bold", highlight=False)
-    console.print(documents.prompt(document), highlight=False, markup=False, soft_wrap=True)
+    console.print(question.text, highlight=False, markup=False, soft_wrap=True)
     gold = document.choices[document.gold]
     console.print(f"choices {list(document.choices)}, gold {gold!r}", highlight=False)
     if document.reference is not None:

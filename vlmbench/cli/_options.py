@@ -24,6 +24,13 @@ Tasks = Annotated[
     ),
 ]
 Study = Annotated[str, typer.Option(help="Which conditions and readouts.")]
+Conditions = Annotated[
+    str | None,
+    typer.Option(
+        help="Conditions of the prompted readout in place of the study's, comma-separated: "
+        "own,blank,none,swapped,blur-0.5,own+hint-wrong-strong (docs/conditions.md)."
+    ),
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="First documents of every task only.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of fitted probes and resampling.")]
 Include = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from vlmbench.cli._explain import DIAGNOSE, explain_all
 from vlmbench.cli._folders import cache_root, data_folder
 from vlmbench.plan import Cell, Plan, cell_key, make_plan
 from vlmbench.registry import catalogue
-from vlmbench.spec import Located, TaskSpec
+from vlmbench.spec import Condition, Located, StudyCell, StudySpec, TaskSpec, digest
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -39,6 +40,7 @@ class Request:
     seed: int
     include_paths: tuple[Path, ...]
     data_root: Path | None
+    conditions: str | None = None
 
     def plan(self) -> Plan:
         """Resolve selectors into a plan."""
@@ -53,12 +55,31 @@ class Request:
         return make_plan(
             found.select_models(self.models),
             found.select_tasks(self.tasks),
-            studies[0],
+            _under(studies[0], self.conditions),
             limit=self.limit,
             seed=self.seed,
             count=_count,
             known_tasks=found.tasks,
         )
+
+
+def _under(study: Located[StudySpec], labels: str | None) -> Located[StudySpec]:
+    """Return a study whose prompted cells are those of the given conditions instead."""
+    if labels is None:
+        return study
+    conditions: dict[Condition, None] = {}
+    problems: list[Problem] = []
+    for label in labels.split(","):
+        try:
+            conditions[Condition.parse(label.strip())] = None
+        except VlmbenchError as error:
+            problems += [replace(problem, field="--conditions") for problem in error.problems]
+    if problems:
+        raise VlmbenchError(problems)
+    cells = [StudyCell(readout="prompted", condition=condition) for condition in conditions]
+    others = [cell for cell in study.spec.cells if cell.readout != "prompted"]
+    spec = study.spec.model_copy(update={"cells": (*cells, *others)})
+    return replace(study, spec=spec, digest=digest(spec))
 
 
 def _count(task: Located[TaskSpec]) -> int | None:
@@ -113,9 +134,14 @@ def run(request: Request, *, output: Path | None, device: str, dtype: str, batch
     ) as progress:
         rows = execute(plan, settings, RichReporter(progress))
     console = Console()
+    left_out = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["skipped"]
     aliases = {task.spec.task: task.spec.task_alias or task.spec.task for task in plan.tasks}
-    console.print(report.terminal(rows, aliases=aliases))
-    for reason in dict.fromkeys(skipped.reason for skipped in plan.skipped):
+    if any(row.readout != "rule" for row in rows):
+        console.print(report.terminal(rows, aliases=aliases))
+    rules = report.rules_terminal(rows, aliases=aliases)
+    if rules is not None:
+        console.print(rules)
+    for reason in dict.fromkeys(skipped["reason"] for skipped in left_out):
         console.print(f"[dim]left out: {reason}[/dim]", highlight=False)
     console.print(f"Run written to {folder}", highlight=False, soft_wrap=True)
     console.print(
@@ -123,6 +149,8 @@ def run(request: Request, *, output: Path | None, device: str, dtype: str, batch
         highlight=False,
         soft_wrap=True,
     )
+    if plan.study.spec.study == DIAGNOSE:
+        explain_all(folder, [model.spec.model for model in plan.models])
 
 
 def _batch_size(given: str) -> int | None:
@@ -149,7 +177,7 @@ def plan(request: Request, *, output: Path | None, as_json: bool) -> None:
         return
     table = Table(box=None, pad_edge=False)
     for name in ("model", "task", "condition", "readout"):
-        table.add_column(name)
+        table.add_column(name, overflow="fold")
     for name in ("documents", "forward passes"):
         table.add_column(name, justify="right")
     table.add_column("there")
@@ -166,8 +194,8 @@ def plan(request: Request, *, output: Path | None, as_json: bool) -> None:
         console.print(f"[dim]{note}[/dim]", highlight=False, soft_wrap=True)
     for skipped in resolved.skipped:
         console.print(
-            f"[dim]left out: {skipped.model} {skipped.task} {skipped.readout}: "
-            f"{skipped.reason}[/dim]",
+            f"[dim]left out: {skipped.model} {skipped.task} {skipped.readout} "
+            f"{skipped.condition.label}: {skipped.reason}[/dim]",
             highlight=False,
         )
 

@@ -293,11 +293,12 @@ def load_backend(model: Any, device: str, dtype: str) -> Any:
     """Return the loaded backend of a model's spec.
 
     Raises:
-        VlmbenchError: If it records numbers only, or cannot be loaded.
+        VlmbenchError: If it is recorded numbers or a cheap rule, or cannot be loaded.
     """
     spec = model.spec
-    if spec.backend == "recorded":
-        message = f"model {spec.model!r} holds recorded numbers and cannot be asked"
+    if spec.backend in ("recorded", "rules"):
+        what = "holds recorded numbers" if spec.recorded else "is a cheap rule"
+        message = f"model {spec.model!r} {what} and cannot be asked"
         raise VlmbenchError(model.problem("backend", message))
     chosen = resolve_device(device, dtype if dtype != "auto" else spec.dtype)
     return backends()[spec.backend].load().load(spec, model.folder, *chosen)

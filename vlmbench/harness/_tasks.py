@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmbench.registry import LM_EVAL_PREFIX, Catalogue, catalogue
 from vlmbench.spec import Located, TaskSpec, nearest
-from vlmbench.tasks import apply_condition, check_documents, load_documents, task_over
+from vlmbench.tasks import apply_conditions, check_documents, load_documents, task_over
 from vlmbench.types import Problem, VlmbenchError
 
 if TYPE_CHECKING:
@@ -137,12 +137,10 @@ def our_task(located: Located[TaskSpec], data_root: Path) -> ConfigurableTask:
         message = "the file stands for a task that ships with lm-eval"
         remedy = f"Name that one: {LM_EVAL_PREFIX}{spec.bench.lm_eval.task}."
         raise VlmbenchError(located.problem("metadata.vlmbench.lm_eval", message, remedy))
-    if spec.bench.condition.weights != "base":
-        message = "its condition changes the encoder's weights, and lm-eval asks no encoder"
-        raise VlmbenchError(located.problem("metadata.vlmbench.condition", message))
+    _refuse_condition(located)
     documents = load_documents(located, "reported", data_root)
     check_documents(documents)
-    shown = [apply_condition(document, spec.bench.condition) for document in documents]
+    shown = apply_conditions(list(documents), spec.bench.condition)
     plain = [column for column in documents.dataset.column_names if column in shown[0].row]
     pictures = [
         [{"bytes": image.data, "path": None} for image in document.images] for document in shown
@@ -151,6 +149,20 @@ def our_task(located: Located[TaskSpec], data_root: Path) -> ConfigurableTask:
     rows = rows.cast_column(IMAGES, List(Image()))
     config = copy.deepcopy(dict(located.raw))
     return task_over(config | {"doc_to_image": IMAGES, "num_fewshot": 0}, rows)
+
+
+def _refuse_condition(located: Located[TaskSpec]) -> None:
+    """Refuse what goes beyond other images: lm-eval renders prompts and batches by itself."""
+    condition = located.spec.bench.condition
+    message = ""
+    if condition.weights != "base":
+        message = "its condition changes the encoder's weights, and lm-eval asks no encoder"
+    elif condition.text != "plain" or condition.batch != "usual" or condition.image == "none":
+        message = "its condition changes the prompt or the batch, which lm-eval makes itself"
+    elif condition.image_kind == "evidence":
+        message = "its condition leaves out documents without regions, and lm-eval asks all"
+    if message:
+        raise VlmbenchError(located.problem("metadata.vlmbench.condition", message))
 
 
 def _refuse_doubles(chosen: Sequence[ConfigurableTask | Group]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import pairwise
 
 from vlmbench.metrics._accuracy import (
@@ -34,7 +34,12 @@ _FIRST = ("own", "blank", "prompted", "encoder")
 
 
 def summarise(
-    cells: Mapping[Cell, ChoiceScores], *, model: str, task: str, seed: int
+    cells: Mapping[Cell, ChoiceScores],
+    *,
+    model: str,
+    task: str,
+    seed: int,
+    partial: Collection[Cell] = (),
 ) -> list[StatRow]:
     """Return all rows of one model on one task, in an order that depends on names only.
 
@@ -49,16 +54,19 @@ def summarise(
         model: Name of the model.
         task: Name of the task.
         seed: Seed of every resampling; each interval starts from it afresh.
+        partial: Cells that by plan cover only some of the task's documents. They give the rows
+            of their own and are compared with nothing.
 
     Raises:
-        ComparisonError: If two cells do not cover identical documents in identical order.
+        ComparisonError: If two whole cells do not cover identical documents in identical order.
     """
     ordered = {cell: cells[cell] for cell in sorted(cells, key=_rank)}
-    _require_same_documents(ordered)
+    whole = {cell: scores for cell, scores in ordered.items() if cell not in partial}
+    _require_same_documents(whole)
     numbers = [
         *(row for cell, scores in ordered.items() for row in _single(cell, scores)),
-        *_gaps(ordered, seed=seed),
-        *_variations(ordered, seed=seed),
+        *_gaps(whole, seed=seed),
+        *_variations(whole, seed=seed),
     ]
     return [
         StatRow.of(

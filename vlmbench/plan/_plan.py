@@ -7,13 +7,16 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from vlmbench.plan._refusals import refusal
 from vlmbench.registry import backends, readouts
 from vlmbench.spec import (
     Condition,
     DepthProbe,
+    Hints,
     LinearProbe,
     Located,
     ModelSpec,
+    StudyCell,
     StudySpec,
     TaskSpec,
     did_you_mean,
@@ -34,6 +37,8 @@ class Cell:
         forward_passes: Inputs put through the model: one a document when prompted (its choices
             share it; generated answers cost up to `max_gen_toks` more steps of one token), one
             an image for the encoder, fitting included. None if only the data can tell.
+        first: Only the first so many documents are read; None for all.
+        hints: Words of hints and fillers.
     """
 
     model: Located[ModelSpec]
@@ -42,6 +47,8 @@ class Cell:
     readout: str
     documents: int | None
     forward_passes: int | None
+    first: int | None = None
+    hints: Hints = field(default_factory=Hints)
 
     @property
     def name(self) -> str:
@@ -123,6 +130,8 @@ def cell_key(cell: Cell, plan: Plan) -> str:
             cell.task.digest,
             cell.condition.model_dump(),
             cell.readout,
+            cell.first,
+            None if cell.condition.text == "plain" else cell.hints.model_dump(),
             plan.limit,
             plan.seed,
         ]
@@ -159,7 +168,8 @@ def make_plan(
 
     Returns:
         The plan. A task that fixes a condition (a blind variant) keeps it in every cell; cells
-        that become the same are planned once. What cannot be is skipped with its reason.
+        that become the same are planned once, with the most documents that any of them asks
+        for. What cannot be is skipped with its reason.
     """
     _check_names(models, study)
     cells: dict[tuple[str, str, Condition, str], Cell] = {}
@@ -167,18 +177,21 @@ def make_plan(
     counts = {task.spec.task: count(task) for task in tasks}
     for model in models:
         for task in tasks:
-            documents = counts[task.spec.task]
-            if documents is not None and limit is not None:
-                documents = min(documents, limit)
-            for readout, condition in _wanted(model.spec, study.spec):
-                merged = _merge(task.spec, condition)
+            count_of = counts[task.spec.task]
+            hints = Hints.merged(study.spec.hints, task.spec.bench.hints)
+            for asked in _wanted(model.spec, study.spec):
+                merged, readout = _merge(task.spec, asked.condition), asked.readout
                 key = (model.spec.model, task.spec.task, merged, readout)
-                reason = _reason(model.spec, task.spec, readout, merged)
+                reason = refusal(model, task.spec, readout, merged, hints)
                 if reason is not None:
                     skipped[key] = Skipped(
                         model=key[0], task=key[1], condition=merged, readout=readout, reason=reason
                     )
                     continue
+                first = (
+                    _most(asked.documents, cells[key].first) if key in cells else asked.documents
+                )
+                documents = _least(count_of, limit, first)
                 cells[key] = Cell(
                     model=model,
                     task=task,
@@ -186,6 +199,8 @@ def make_plan(
                     readout=readout,
                     documents=documents,
                     forward_passes=_forwards(task.spec, readout, documents),
+                    first=first,
+                    hints=hints,
                 )
     return Plan(
         study=study,
@@ -243,11 +258,23 @@ def _check_names(models: Sequence[Located[ModelSpec]], study: Located[StudySpec]
         raise VlmbenchError(problems)
 
 
-def _wanted(model: ModelSpec, study: StudySpec) -> list[tuple[str, Condition]]:
-    """Return (readout, condition) pairs; recorded numbers stand in for the whole study."""
+def _wanted(model: ModelSpec, study: StudySpec) -> tuple[StudyCell, ...]:
+    """Return the cells to plan; recorded numbers and rules have one for any study."""
     if model.backend == "recorded":
-        return [("recorded", Condition())]
-    return [(cell.readout, cell.condition) for cell in study.cells]
+        return (StudyCell(readout="recorded"),)
+    if model.backend == "rules":
+        return (StudyCell(readout="rule"),)
+    return study.cells
+
+
+def _most(one: int | None, other: int | None) -> int | None:
+    """Return the larger of two caps, None being none."""
+    return None if one is None or other is None else max(one, other)
+
+
+def _least(count: int | None, *caps: int | None) -> int | None:
+    """Return a count under its caps; None where it is not known."""
+    return None if count is None else min(count, *(cap for cap in caps if cap is not None), count)
 
 
 def _merge(task: TaskSpec, condition: Condition) -> Condition:
@@ -256,26 +283,8 @@ def _merge(task: TaskSpec, condition: Condition) -> Condition:
     return condition.model_copy(update=changed)
 
 
-def _reason(model: ModelSpec, task: TaskSpec, readout: str, condition: Condition) -> str | None:
-    """Return why a readout does not apply, or None if it does."""
-    if condition.weights == "random" and readout != "encoder":
-        return "random weights are drawn for encoders only"
-    match readout:
-        case "recorded":
-            if model.backend != "recorded":
-                return f"model {model.model!r} is run, not recorded"
-            if all(entry.task != task.task for entry in model.recorded):
-                return f"{model.model!r} records nothing for this task"
-        case "encoder":
-            if model.twin is None:
-                return f"model {model.model!r} names no twin (key `twin`)"
-            if task.bench.probe is None:
-                return f"task {task.task!r} has no probe (key `metadata.vlmbench.probe`)"
-    return None
-
-
 def _forwards(task: TaskSpec, readout: str, documents: int | None) -> int | None:
-    if readout == "recorded":
+    if readout in ("recorded", "rule"):
         return 0
     if documents is None:
         return None

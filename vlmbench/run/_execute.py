@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vlmbench.metrics import StatRow, dump_rows
 from vlmbench.models import resolve_device
-from vlmbench.plan import Plan
+from vlmbench.plan import Plan, Skipped
 from vlmbench.run._manifest import dump, lm_eval_results, make_manifest, task_entry
 from vlmbench.run._model_run import ModelRun
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
-from vlmbench.spec import DepthProbe, LinearProbe, Located, TaskSpec
+from vlmbench.spec import Condition, DepthProbe, LinearProbe, Located, TaskSpec
 from vlmbench.store import write_atomically
 from vlmbench.tasks import (
     Documents,
     FitSplits,
     check_documents,
+    learns,
     load_documents,
+    obstacle,
     require_regions,
 )
 from vlmbench.types import Problem, VlmbenchError
@@ -39,15 +43,11 @@ def execute(plan: Plan, settings: Settings, reporter: Reporter) -> list[StatRow]
     Raises:
         VlmbenchError: If data or models are at fault, or every document of a cell failed.
     """
-    if not plan.cells:
-        reasons = sorted({skipped.reason for skipped in plan.skipped})
-        raise VlmbenchError(
-            [Problem(message="the plan is empty: nothing would run")]
-            + [Problem(message=reason) for reason in reasons]
-        )
+    _refuse_empty(plan)
     _claim(settings.output, plan)
     resolve_device(settings.device, settings.dtype)  # a wrong name should fail before the data
     tasks = check_tasks(plan, settings.data_root, reporter)
+    asked, plan = plan.digest, _feasible(plan, tasks)
     rows: list[StatRow] = []
     models: dict[str, Any] = {}
     for model in plan.models:
@@ -57,10 +57,47 @@ def execute(plan: Plan, settings: Settings, reporter: Reporter) -> list[StatRow]
     manifest = make_manifest(
         plan, tasks={name: task_entry(plan, task) for name, task in tasks.items()}, models=models
     )
+    manifest["plan"] = asked  # what the folder was claimed for, cells left out since included
     write_atomically(settings.output / "stats.json", dump_rows(rows))
     write_atomically(settings.output / "results.json", dump(lm_eval_results(plan, rows, manifest)))
     write_atomically(settings.output / "manifest.json", dump(manifest))
     return rows
+
+
+def _refuse_empty(plan: Plan) -> None:
+    if not plan.cells:
+        reasons = sorted({skipped.reason for skipped in plan.skipped})
+        raise VlmbenchError(
+            [Problem(message="the plan is empty: nothing would run")]
+            + [Problem(message=reason) for reason in reasons]
+        )
+
+
+def _feasible(plan: Plan, tasks: Mapping[str, CheckedTask]) -> Plan:
+    """Leave out, with the reason, what the documents themselves do not allow."""
+    reasons: dict[tuple[str, Condition], str | None] = {}
+    cells, skipped = [], list(plan.skipped)
+    for cell in plan.cells:
+        name = cell.task.spec.task
+        key = (name, cell.condition)
+        if key not in reasons:
+            reasons[key] = obstacle(tasks[name].held, cell.condition)
+        reason = reasons[key]
+        if reason is None:
+            cells.append(cell)
+            continue
+        skipped.append(
+            Skipped(
+                model=cell.model.spec.model,
+                task=name,
+                condition=cell.condition,
+                readout=cell.readout,
+                reason=f"task {name!r}: {reason}",
+            )
+        )
+    feasible = replace(plan, cells=tuple(cells), skipped=tuple(skipped))
+    _refuse_empty(feasible)
+    return feasible
 
 
 def _claim(output: Path, plan: Plan) -> None:
@@ -98,11 +135,17 @@ def check_tasks(plan: Plan, data_root: Path, reporter: Reporter) -> dict[str, Ch
     checked: dict[str, CheckedTask] = {}
     problems: list[Problem] = []
     fitted = {cell.task.spec.task for cell in plan.cells if cell.readout == "encoder"}
+    learned = {
+        cell.task.spec.task
+        for cell in plan.cells
+        if cell.model.spec.rule is not None and learns(cell.model.spec.rule)
+    }
     advance = reporter.start("check data", len(plan.tasks))
     for task in plan.tasks:
         try:
             name = task.spec.task
-            checked[name] = _check_task(task, plan, data_root, encoder=name in fitted)
+            found = _check_task(task, plan, data_root, encoder=name in fitted)
+            checked[name] = _with_training(found, data_root) if name in learned else found
         except VlmbenchError as error:
             problems += error.problems
         advance(1)
@@ -133,6 +176,12 @@ def _check_task(
         fit_on=FitSplits(train=train, validation=validation),
         fit_digest=f"{_fit_digest(train, probe)}{_fit_digest(validation, probe)}",
     )
+
+
+def _with_training(task: CheckedTask, data_root: Path) -> CheckedTask:
+    """Add the task's own training split, checked, for rules that learn from its wording."""
+    train = load_documents(task.documents.task, "train", data_root)
+    return replace(task, train=train, train_digest=check_documents(train))
 
 
 def _fit_digest(part: Documents, probe: DepthProbe | LinearProbe) -> str:

@@ -110,7 +110,11 @@ def lm_eval_results(
     specs = {task.spec.task: task.spec for task in plan.tasks}
     results: dict[str, dict[str, Any]] = {}
     for row in rows:
-        if row.metric != "accuracy" or row.readout == "encoder" or row.condition != _own(plan, row):
+        if (
+            row.metric != "accuracy"
+            or row.readout in ("encoder", "rule")
+            or row.condition != _own(plan, row)
+        ):
             continue
         key = f"{row.model}/{row.task}" if several else row.task
         results[key] = {

@@ -12,13 +12,21 @@ from vlmbench.metrics import METRICS_VERSION, StatRow, summarise
 from vlmbench.models import Backend, HfBackend, Remote, Tower, checkpoint_path, resolve_device
 from vlmbench.models.openai import account
 from vlmbench.plan import Cell, Plan, cell_key
-from vlmbench.readouts import Progress, Reading, read_encoder, read_prompted, read_recorded
+from vlmbench.readouts import (
+    Progress,
+    Reading,
+    read_encoder,
+    read_internals,
+    read_prompted,
+    read_recorded,
+    read_rule,
+)
 from vlmbench.registry import backends
 from vlmbench.run._manifest import versions
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Located, ModelSpec, Server
-from vlmbench.store import read_about, read_scores, write_record
-from vlmbench.tasks import apply_condition
+from vlmbench.store import internals_columns, read_about, read_scores, write_record
+from vlmbench.tasks import apply_conditions, ask, learns
 from vlmbench.types import ChoiceScores, Document, Problem, VlmbenchError
 
 
@@ -61,9 +69,17 @@ class ModelRun:
                     rows += self._recorded(task)
                 continue
             scores = {(cell.condition.label, cell.readout): self._scores(cell) for cell in cells}
+            # The prompted readout once more, which would only repeat its rows.
+            scores = {cell: read for cell, read in scores.items() if cell[1] != "internals"}
+            # Cells of the first documents only, or of those that a condition can be had with.
+            partial = {cell for cell, read in scores.items() if len(read) < len(task.held)}
             if scores:
                 rows += summarise(
-                    scores, model=self.model.spec.model, task=name, seed=self.plan.seed
+                    scores,
+                    model=self.model.spec.model,
+                    task=name,
+                    seed=self.plan.seed,
+                    partial=partial,
                 )
         self.__dict__.pop("_backend", None)
         self.__dict__.pop("_tower", None)
@@ -77,6 +93,7 @@ class ModelRun:
         return {
             "alias": spec.model_alias,
             "recorded": spec.backend == "recorded",
+            "rule": spec.rule,
             "backend": spec.backend,
             "checkpoint": spec.checkpoint,
             "revision": spec.revision,
@@ -106,16 +123,19 @@ class ModelRun:
         about = self._about(cell, task)
         stored = read_about(path)
         place = f"{cell.readout}/{cell.condition.label}"
+        total = min(cell.first or len(task.held), len(task.held))
         advance = self.reporter.start(
-            f"{self.model.spec.model}  {cell.task.spec.task}  {place}", len(task.held)
+            f"{self.model.spec.model}  {cell.task.spec.task}  {place}", total
         )
         if stored is not None and _is_current(stored, about):
             if cell.condition.weights == "base":
                 self._weights |= stored["weights"]
-            advance(len(task.held))
+            advance(total)
             return read_scores(path)
-        documents = [apply_condition(document, cell.condition) for document in task.held]
-        reading, weights = self._read(cell, task, documents, advance)
+        documents = apply_conditions(task.held, cell.condition, first=cell.first)
+        questions = ask(documents, cell.task.spec, cell.condition, cell.hints)
+        texts = [question.text for question in questions]
+        reading, weights = self._read(cell, task, documents, texts, advance)
         _refuse_all_failed(cell, reading)
         if cell.condition.weights == "base":
             self._weights |= weights
@@ -125,23 +145,42 @@ class ModelRun:
             "response": [answer.response for answer in reading.answers],
             "error": [answer.error for answer in reading.answers],
             "marked": [document.marked for document in documents],
+            "hint_target": [question.hint_target for question in questions],
         }
+        if reading.internals is not None:
+            columns |= internals_columns(reading.internals)
         about |= {"weights": weights, "fitted": reading.fitted, "notes": reading.notes}
         write_record(path, reading.scores, columns, about)
         return reading.scores
 
     def _read(
-        self, cell: Cell, task: CheckedTask, documents: Sequence[Document], advance: Progress
+        self,
+        cell: Cell,
+        task: CheckedTask,
+        documents: Sequence[Document],
+        questions: Sequence[str],
+        advance: Progress,
     ) -> tuple[Reading, dict[str, str]]:
         """Run a cell and return its reading with the digests of the weights it was read from."""
+        size = 1 if cell.condition.batch == "single" else self.settings.batch_size
         match cell.readout:
             case "prompted":
                 reading = read_prompted(
                     documents,
-                    [task.documents.prompt(document) for document in documents],
+                    questions,
                     cell.task.spec,
                     self._backend,
-                    batch_size=self.settings.batch_size,
+                    batch_size=size,
+                    progress=advance,
+                )
+                return reading, {"model": self._backend.weights_digest}
+            case "internals":
+                reading = read_internals(
+                    documents,
+                    questions,
+                    cell.task.spec,
+                    self._backend,
+                    batch_size=size,
                     progress=advance,
                 )
                 return reading, {"model": self._backend.weights_digest}
@@ -164,6 +203,12 @@ class ModelRun:
                 if self.model.spec.twin is not None and self.model.spec.twin.checkpoint is None:
                     weights["model"] = self._backend.weights_digest
                 return reading, weights
+            case "rule":
+                assert self.model.spec.rule is not None, "planned without a rule"
+                reading = read_rule(
+                    documents, questions, self.model.spec.rule, task.train, progress=advance
+                )
+                return reading, {}
             case other:
                 raise VlmbenchError(f"nothing runs the readout {other!r}")
 
@@ -171,14 +216,25 @@ class ModelRun:
         """Return everything a cell's scores depend on."""
         return {
             "key": cell_key(cell, self.plan),
+            "model": cell.model.spec.model,
+            "task": cell.task.spec.task,
+            "readout": cell.readout,
+            "condition": cell.condition.model_dump(mode="json"),
             "documents": task.digest,
-            "fitted_on": task.fit_digest if cell.readout == "encoder" else "",
+            "fitted_on": self._fitted_on(cell, task),
             "checkpoint": _checkpoint_identity(self.model),
             "device": self.device.type,
             "dtype": str(self.dtype),
             "metrics": METRICS_VERSION,
             "versions": versions(),
         }
+
+    def _fitted_on(self, cell: Cell, task: CheckedTask) -> str:
+        """Return the digest of what a cell's head or rule learns from; empty if of nothing."""
+        if cell.readout == "encoder":
+            return task.fit_digest
+        rule = self.model.spec.rule
+        return task.train_digest if rule is not None and learns(rule) else ""
 
     @cached_property
     def _backend(self) -> Backend | Remote:
@@ -241,6 +297,8 @@ def _refuse_all_failed(cell: Cell, reading: Reading) -> None:
 def _checkpoint_identity(model: Located[ModelSpec]) -> list[Any]:
     """Return what tells whether the model's files, and its twin's, are still the same."""
     spec, twin = model.spec, model.spec.twin
+    if spec.checkpoint is None:
+        return []
     found = [_files(spec.checkpoint, spec.revision, model.folder)]
     if twin is not None and twin.checkpoint is not None:
         found.append(_files(twin.checkpoint, twin.revision, model.folder))

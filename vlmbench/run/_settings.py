@@ -49,6 +49,8 @@ class CheckedTask:
         digest: SHA-256 of their content.
         fit_on: Splits that a fitted probe of the task learns from, if the plan has one.
         fit_digest: SHA-256 of those splits' content; empty without them.
+        train: The task's own training split, if the plan has a rule that learns from it.
+        train_digest: SHA-256 of its content; empty without it.
     """
 
     documents: Documents
@@ -56,3 +58,5 @@ class CheckedTask:
     digest: str
     fit_on: FitSplits | None = None
     fit_digest: str = ""
+    train: Documents | None = None
+    train_digest: str = ""

@@ -1,7 +1,20 @@
 """Specs: what task, model and study YAML may say, checked by pydantic."""
 
 from vlmbench.spec._base import Spec
-from vlmbench.spec._conditions import Condition
+from vlmbench.spec._conditions import (
+    BlankImage,
+    Condition,
+    EvidenceMask,
+    Filler,
+    Hint,
+    HintStrength,
+    ImageKind,
+    Perturbation,
+    PerturbedImage,
+    ScrambledImage,
+    TextKind,
+)
+from vlmbench.spec._hints import Hints
 from vlmbench.spec._load import (
     AnySpec,
     Kind,
@@ -20,6 +33,7 @@ from vlmbench.spec._model import (
     Prices,
     Prompting,
     RecordedScores,
+    RuleName,
     Server,
     Twin,
 )
@@ -67,15 +81,22 @@ from vlmbench.spec._yaml import YamlDocument, read_yaml
 
 __all__ = [
     "AnySpec",
+    "BlankImage",
     "BoxColumn",
     "Condition",
     "DepthProbe",
+    "EvidenceMask",
+    "Filler",
     "FilterPipeline",
     "FilterStep",
     "GenerationKwargs",
     "Generator",
     "GramProbe",
     "GroupSpec",
+    "Hint",
+    "HintStrength",
+    "Hints",
+    "ImageKind",
     "ImagePolicy",
     "KeypointProbe",
     "Kind",
@@ -87,6 +108,8 @@ __all__ = [
     "ModelSpec",
     "Needs",
     "OddOneOutProbe",
+    "Perturbation",
+    "PerturbedImage",
     "PointColumn",
     "Points",
     "Prices",
@@ -96,6 +119,8 @@ __all__ = [
     "RecordedScores",
     "RegionSource",
     "Regions",
+    "RuleName",
+    "ScrambledImage",
     "Server",
     "Source",
     "Spec",
@@ -103,6 +128,7 @@ __all__ = [
     "StudySpec",
     "TaskMetadata",
     "TaskSpec",
+    "TextKind",
     "Twin",
     "VlmbenchTask",
     "VpBenchPoints",

@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import get_args
 from urllib.parse import urlsplit
 
-from vlmbench.spec._model import ModelSpec, RecordedScores
+from vlmbench.spec._hints import HINT_NAMES, Hints
+from vlmbench.spec._model import ModelSpec, RecordedScores, RuleName
+from vlmbench.spec._nearest import did_you_mean
 from vlmbench.spec._nodes import Keys
 from vlmbench.spec._study import StudySpec
 from vlmbench.spec._task import PointColumn, RegionSource, TaskSpec, WholeImages
@@ -16,6 +19,8 @@ from vlmbench.spec._template import syntax_error, templates, undeclared
 
 BENCH: Keys = ("metadata", "vlmbench")
 IMAGE = "<image>"
+# Backends whose answers come from no weights.
+_WEIGHTLESS = ("recorded", "rules")
 # What a shell takes as a name, and too short to be mistaken for a key.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
@@ -49,6 +54,7 @@ def check_task(spec: TaskSpec) -> Iterator[Finding]:
         _points(spec),
         _probe_regions(spec),
         _probe_splits(spec),
+        _hints((*BENCH, "hints"), spec.bench.hints),
     )
 
 
@@ -56,18 +62,7 @@ def check_model(spec: ModelSpec) -> Iterator[Finding]:
     """Yield what does not fit together in a model."""
     yield from _wrapper(spec)
     yield from _server(spec)
-    if spec.backend == "recorded":
-        if not spec.recorded:
-            yield Finding(("recorded",), "`backend: recorded` needs the numbers it stands for")
-        for name in ("checkpoint", "twin"):
-            if getattr(spec, name) is not None:
-                yield Finding((name,), f"`backend: recorded` has no {name}", "Leave it out.")
-    else:
-        if spec.checkpoint is None:
-            remedy = "Give a hub id, or a folder relative to this file."
-            yield Finding(("checkpoint",), f"`backend: {spec.backend}` needs a checkpoint", remedy)
-        if spec.recorded:
-            yield Finding(("recorded",), "only `backend: recorded` takes recorded numbers")
+    yield from _source_of_answers(spec)
     for position, scores in enumerate(spec.recorded):
         yield from _recorded(("recorded", position), scores)
     if spec.twin and spec.twin.checkpoint is None and spec.twin.relation != "identical":
@@ -78,12 +73,48 @@ def check_model(spec: ModelSpec) -> Iterator[Finding]:
         yield Finding(("twin", "relation"), message, remedy)
 
 
+def _source_of_answers(spec: ModelSpec) -> Iterator[Finding]:
+    """Yield what is missing or too much of weights, recorded numbers and rules."""
+    if spec.backend == "recorded" and not spec.recorded:
+        yield Finding(("recorded",), "`backend: recorded` needs the numbers it stands for")
+    if spec.backend == "rules" and spec.rule is None:
+        remedy = f"Rules are: {', '.join(get_args(RuleName))}."
+        yield Finding(("rule",), "`backend: rules` needs the rule that answers", remedy)
+    if spec.backend in _WEIGHTLESS:
+        for name in ("checkpoint", "twin"):
+            if getattr(spec, name) is not None:
+                yield Finding((name,), f"`backend: {spec.backend}` has no {name}", "Leave it out.")
+    elif spec.checkpoint is None:
+        remedy = "Give a hub id, or a folder relative to this file."
+        yield Finding(("checkpoint",), f"`backend: {spec.backend}` needs a checkpoint", remedy)
+    if spec.recorded and spec.backend != "recorded":
+        yield Finding(("recorded",), "only `backend: recorded` takes recorded numbers")
+    if spec.rule is not None and spec.backend != "rules":
+        yield Finding(("rule",), "only `backend: rules` takes a rule")
+
+
 def check_study(spec: StudySpec) -> Iterator[Finding]:
-    """Yield cells of a study that are given twice."""
+    """Yield cells of a study that are given twice, and hints that cannot be rendered."""
+    seen: set[tuple[str, str]] = set()
     for position, cell in enumerate(spec.cells):
-        if cell in spec.cells[:position]:
-            message = f"{cell.readout}/{cell.condition.label} is given twice"
-            yield Finding(("cells", position), message)
+        key = (cell.readout, cell.condition.label)
+        if key in seen:  # whatever their `documents`: both would be one record
+            yield Finding(("cells", position), f"{'/'.join(key)} is given twice")
+        seen.add(key)
+    yield from _hints(("hints",), spec.hints)
+
+
+def _hints(keys: Keys, hints: Hints | None) -> Iterator[Finding]:
+    for name, template in (hints.given if hints else {}).items():
+        error = syntax_error(template)
+        known = () if name == "filler" else HINT_NAMES
+        if error is not None:
+            message, line = error
+            yield Finding((*keys, name), f"is not valid Jinja: {message}", template_line=line)
+            continue
+        for unknown in sorted(undeclared(template) - set(known)):
+            message = f"there is nothing called `{unknown}` here"
+            yield Finding((*keys, name), message, did_you_mean(unknown, known, what="Names"))
 
 
 def _task_templates(spec: TaskSpec) -> Iterator[Finding]:

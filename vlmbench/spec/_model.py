@@ -105,6 +105,21 @@ class Server(Spec):
     key set to null is left out of the request (`temperature: null`)."""
 
 
+RuleName = Literal[
+    "first_choice",
+    "longest_choice",
+    "text",
+    "lower_point",
+    "central_point",
+    "nearest_position",
+    "patch_correlation",
+    "patch_colour",
+    "colour_histogram",
+    "thumbnail",
+]
+"""Cheap rules: answers that take no features of any encoder."""
+
+
 class RecordedScores(Spec):
     """Numbers that were measured elsewhere: humans, a paper's table."""
 
@@ -149,6 +164,8 @@ class ModelSpec(Spec):
     knows the model by."""
     recorded: tuple[RecordedScores, ...] = ()
     """For `backend: recorded`: numbers measured elsewhere."""
+    rule: RuleName | None = None
+    """For `backend: rules`: the cheap rule that answers."""
     source: str | None = None
     """Where the weights or numbers come from."""
     license: str | None = None

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from vlmbench.spec._base import Spec
 from vlmbench.spec._conditions import Condition
+from vlmbench.spec._hints import Hints
 from vlmbench.spec._task import Tags
 
 
@@ -15,6 +16,8 @@ class StudyCell(Spec):
     readout: str
     """Name of a readout (`vlmbench ls readouts`)."""
     condition: Condition = Condition()
+    documents: int | None = Field(default=None, ge=1)
+    """Only the first so many documents, to bound the cost; all of them where absent."""
 
 
 class StudySpec(Spec):
@@ -24,6 +27,8 @@ class StudySpec(Spec):
     description: str = ""
     tag: Tags = ()
     cells: tuple[StudyCell, ...] = Field(min_length=1)
+    hints: Hints | None = None
+    """Words of hints and fillers, where the task has none of its own."""
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, StrictInt
 
 from vlmbench.spec._base import Spec
 from vlmbench.spec._conditions import Condition
+from vlmbench.spec._hints import Hints
 
 Tags = str | tuple[str, ...]
 
@@ -214,6 +215,8 @@ class VlmbenchTask(Spec):
     """How the encoder is asked directly. Where absent the task has no encoder readout."""
     condition: Condition = Condition()
     """What is changed before anything sees a document (a blind variant blanks its images)."""
+    hints: Hints | None = None
+    """Words of hints and fillers, for studies that use them."""
     source: Source | None = None
 
 

@@ -1,38 +1,215 @@
-"""Applying a condition to a document, before anything reads it."""
+"""Applying a condition to documents, before anything reads them: their images and regions.
+
+What a condition does to the prompt is in `_questions`.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import assert_never
 
+import numpy as np
 from PIL import Image
 
-from vlmbench.spec import Condition
-from vlmbench.types import Document, EncodedImage
+from vlmbench.spec import BlankImage, Condition, EvidenceMask, PerturbedImage, ScrambledImage
+from vlmbench.tasks._evidence import Mask, elsewhere, region_mask
+from vlmbench.tasks._perturb import GREY, Pixels, blank, perturb, scramble
+from vlmbench.tasks._swap import swap
+from vlmbench.types import Document, EncodedImage, Region, VlmbenchError
 
-GREY = (127, 127, 127)
+_Redrawn = BlankImage | ScrambledImage | PerturbedImage | EvidenceMask
+
+
+def apply_conditions(
+    documents: Sequence[Document], condition: Condition, *, first: int | None = None
+) -> list[Document]:
+    """Return documents as a condition shows them.
+
+    Images and `encoder_images` are changed alike, at the same places. What is drawn for a
+    document depends on the condition's seed, the document's id and the kind of change, and on
+    nothing else; only `swapped` depends on all the documents. Under `evidence` documents whose
+    regions are not known are left out. Regions stay as they are, except under `crop` and
+    `swapped`: points and boxes, which would name the wrong pixels there, are taken off.
+
+    Args:
+        documents: All documents of the task: images are swapped among them.
+        condition: What to change. Its text is left to `ask`.
+        first: Return only the first so many.
+
+    Raises:
+        VlmbenchError: If the condition cannot be had with these documents (see `obstacle`).
+    """
+    reason = obstacle(documents, condition)
+    if reason is not None:
+        raise VlmbenchError(reason)
+    change = condition.image
+    if change == "swapped":
+        return _swapped(documents, condition.seed)[:first]
+    shown = documents
+    if isinstance(change, EvidenceMask):
+        shown = [document for document in documents if _places(document)]
+    return [_changed(document, condition) for document in shown[:first]]
+
+
+def obstacle(documents: Sequence[Document], condition: Condition) -> str | None:
+    """Return why a condition cannot be had with these documents, or None if it can."""
+    change = condition.image
+    if change == "swapped":
+        if _others(documents, condition.seed) is not None:
+            return None
+        return (
+            "images cannot be swapped: more than half of the documents with the same number of "
+            "images have the same ones"
+        )
+    return _unmaskable(documents, change) if isinstance(change, EvidenceMask) else None
+
+
+def _unmaskable(documents: Sequence[Document], change: EvidenceMask) -> str | None:
+    located = [document for document in documents if _places(document)]
+    if not located:
+        return "no document has a point or box that could be greyed"
+    crowded = [document.doc_id for document in located if _is_crowded(document)]
+    if change.where == "regions" or not crowded:
+        return None
+    return (
+        f"the regions of {len(crowded)} documents, {crowded[0]!r} first, cover more than half of "
+        "an image: nowhere else is room for as much"
+    )
+
+
+def draw(seed: int, doc_id: str, kind: str, index: int = 0) -> np.random.Generator:
+    """Return the generator of one document, kind of change and image."""
+    digest = hashlib.sha256(json.dumps([seed, doc_id, kind, index]).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def _changed(document: Document, condition: Condition) -> Document:
+    """Return one document as a condition shows it that needs no others."""
+    change = condition.image
+    match change:
+        case "own" | "swapped":
+            return document
+        case "none":
+            return replace(document, images=())
+        case "blank":
+            return _greyed(document)
+        case PerturbedImage():
+            if change.strength == 0:
+                return document
+            altered = _altered(document, change, condition.seed)
+            return _unplaced(altered) if change.by == "crop" else altered
+        case _:
+            return _altered(document, change, condition.seed)
+
+
+def _altered(document: Document, change: _Redrawn, seed: int) -> Document:
+    """Return the document with all its images altered, marked and unmarked ones alike."""
+
+    def all_of(images: Sequence[EncodedImage]) -> tuple[EncodedImage, ...]:
+        altered = []
+        for index, image in enumerate(images):
+            rng = draw(seed, document.doc_id, _kind(change), index)
+            pixels = _alter(np.asarray(image.decode()), document, index, change, rng)
+            name = f"{image.name} ({change.label})"
+            altered.append(EncodedImage.from_pil(Image.fromarray(pixels), name))
+        return tuple(altered)
+
+    images = all_of(document.images)
+    same = document.encoder_images == document.images
+    return replace(
+        document, images=images, encoder_images=images if same else all_of(document.encoder_images)
+    )
+
+
+def _kind(change: _Redrawn) -> str:
+    """Return what a change draws under: one draw for all strengths and for both evidence masks."""
+    return change.by if isinstance(change, PerturbedImage) else change.kind
+
+
+def _alter(
+    pixels: Pixels, document: Document, index: int, change: _Redrawn, rng: np.random.Generator
+) -> Pixels:
+    """Return other pixels for the image of a document that has this index."""
+    match change:
+        case BlankImage():
+            return blank(pixels, change, rng)
+        case ScrambledImage():
+            return scramble(pixels, change, rng)
+        case PerturbedImage():
+            return perturb(pixels, change, rng)
+        case EvidenceMask():
+            mask = _mask(document, index, (pixels.shape[1], pixels.shape[0]))
+            if change.where == "random":
+                mask = elsewhere(mask, rng)
+            return np.where(mask[..., None], np.uint8(GREY), pixels)
+        case never:
+            assert_never(never)
 
 
 @lru_cache(maxsize=256)
-def _blank(size: tuple[int, int]) -> EncodedImage:
-    return EncodedImage.from_pil(Image.new("RGB", size, GREY), f"blank {size[0]}x{size[1]}")
+def _grey(size: tuple[int, int]) -> EncodedImage:
+    return EncodedImage.from_pil(Image.new("RGB", size, (GREY,) * 3), f"blank {size[0]}x{size[1]}")
 
 
-def apply_condition(document: Document, condition: Condition) -> Document:
-    """Return the document as the condition shows it.
+def _greyed(document: Document) -> Document:
+    return replace(
+        document,
+        images=tuple(_grey(image.size) for image in document.images),
+        encoder_images=tuple(_grey(image.size) for image in document.encoder_images),
+    )
 
-    `blank` replaces every image, for the prompted model and for the encoder alike, by a
-    mid-grey (127) one of the same size; regions, prompt and choices stay.
-    """
-    match condition.image:
-        case "own":
-            return document
-        case "blank":
-            return replace(
-                document,
-                images=tuple(_blank(image.size) for image in document.images),
-                encoder_images=tuple(_blank(image.size) for image in document.encoder_images),
-            )
-        case never:
-            assert_never(never)
+
+def _swapped(documents: Sequence[Document], seed: int) -> list[Document]:
+    others = _others(documents, seed)
+    assert others is not None, "asked for before"
+    return [
+        replace(
+            _unplaced(document),
+            images=documents[other].images,
+            encoder_images=documents[other].encoder_images,
+        )
+        for document, other in zip(documents, others, strict=True)
+    ]
+
+
+def _others(documents: Sequence[Document], seed: int) -> list[int] | None:
+    """Return whose images each document gets: as many, and not the same ones in any order."""
+    return swap(
+        [len(document.images) for document in documents],
+        [tuple(sorted(image.digest for image in document.images)) for document in documents],
+        draw(seed, "", "swapped"),
+    )
+
+
+def _unplaced(document: Document) -> Document:
+    """Take off points and boxes, which no longer name what they did; whole images stay."""
+    return replace(document, reference=None, candidates=()) if _places(document) else document
+
+
+def _places(document: Document) -> list[Region]:
+    """Return the document's points and boxes."""
+    regions = (document.reference, *document.candidates)
+    return [region for region in regions if region is not None and region.kind != "image"]
+
+
+def _mask(document: Document, index: int, size: tuple[int, int]) -> Mask:
+    """Return which pixels of an image, drawn at `size`, the document's regions cover."""
+    width, height = document.encoder_images[index].size
+    scale = (size[0] / width, size[1] / height) * 2
+    scaled = [
+        replace(region, xy=tuple(v * s for v, s in zip(region.xy, scale, strict=False)))
+        for region in _places(document)
+        if region.image == index
+    ]
+    return region_mask(size, scaled)
+
+
+def _is_crowded(document: Document) -> bool:
+    return any(
+        2 * int(_mask(document, index, image.size).sum()) > image.size[0] * image.size[1]
+        for index, image in enumerate(document.encoder_images)
+    )

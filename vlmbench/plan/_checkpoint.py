@@ -1,0 +1,98 @@
+"""What a checkpoint's own files say that decides whether a prompt can be asked. No network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vlmbench.registry import Family, family_of
+from vlmbench.spec import Located, ModelSpec
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+# Where configs keep their language model's part, innermost first; the file itself comes last.
+_LANGUAGE = ("text_config", "llm_config", "language_config")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint's config and tokenizer, as far as they lie on this machine.
+
+    Attributes:
+        config: `config.json`; empty if it is not here.
+        tokenizer_file: `tokenizer.json`, or None if it is not here.
+    """
+
+    config: Mapping[str, Any]
+    tokenizer_file: Path | None
+
+    @classmethod
+    def of(cls, model: Located[ModelSpec]) -> Checkpoint:
+        """Find a model's files in its folder or in the hub's cache."""
+        spec = model.spec
+        if spec.checkpoint is None or spec.server is not None:
+            return cls(config={}, tokenizer_file=None)
+        return _open(spec.checkpoint, spec.revision, model.folder)
+
+    @property
+    def context(self) -> int | None:
+        """Most tokens of a prompt, or None where the config does not say."""
+        parts = [self.config.get(name) for name in _LANGUAGE]
+        for part in (*parts, self.config):
+            length = part.get("max_position_embeddings") if isinstance(part, Mapping) else None
+            if isinstance(length, int):
+                return length
+        return None
+
+    @property
+    def family(self) -> Family:
+        """What is known of its family; nothing where there is no config."""
+        return family_of(str(self.config.get("model_type", "")))
+
+    @property
+    def image_tokens(self) -> int:
+        """Tokens that one image takes; 0 where the config does not say."""
+        length = self.config.get("image_seq_length")
+        return length if isinstance(length, int) else 0
+
+    def tokens(self, text: str) -> int | None:
+        """Return how many tokens a text has, or None without a tokenizer."""
+        if self._tokenizer is None:
+            return None
+        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer | None:
+        from tokenizers import Tokenizer
+
+        file = self.tokenizer_file
+        return None if file is None else Tokenizer.from_file(str(file))
+
+
+@lru_cache(maxsize=64)
+def _open(checkpoint: str, revision: str | None, folder: Path) -> Checkpoint:
+    config = _file(checkpoint, revision, folder, "config.json")
+    content = {} if config is None else json.loads(config.read_text(encoding="utf-8"))
+    return Checkpoint(
+        config=content if isinstance(content, dict) else {},
+        tokenizer_file=_file(checkpoint, revision, folder, "tokenizer.json"),
+    )
+
+
+def _file(checkpoint: str, revision: str | None, folder: Path, name: str) -> Path | None:
+    local = folder / checkpoint
+    if local.is_dir():
+        return local / name if (local / name).is_file() else None
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        cached = try_to_load_from_cache(checkpoint, name, revision=revision)
+    except HFValidationError:
+        return None  # no hub id: a folder that is not there, which loading will report
+    return Path(cached) if isinstance(cached, str) else None

@@ -1,0 +1,147 @@
+"""What a condition does to the prompt: hints, filler, and prompts without images.
+
+A hint, and filler that comes after the question, stand on a line of their own just before the
+prompt's last line, which asks for the answer and so still ends the prompt. Where the last line
+holds an image they follow that image. Filler that comes before stands at the very start.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from vlmbench.spec import Condition, Filler, Hint, Hints, TaskSpec, doc_text, render
+from vlmbench.tasks._conditions import draw
+from vlmbench.types import Document
+
+PLACEHOLDER = "<image>"
+WORDS_A_TOKEN = 0.75
+# An image's introduction is the clause before it that names it: `First image: <image>`.
+_INTRODUCED = re.compile(
+    r"(?:[^\n.?!:>]*\b(?:image|picture|photo|figure|view|panel)s?\b[^\n.?!:>]*:[ \t]*)?"
+    r"<image>[ \t]*",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A document's prompt under a condition.
+
+    Attributes:
+        text: The rendered prompt with its `<image>` placeholders.
+        hint_target: Index of the choice that a hint in it asserts; -1 without one.
+    """
+
+    text: str
+    hint_target: int = -1
+
+
+def ask(
+    documents: Sequence[Document],
+    task: TaskSpec,
+    condition: Condition,
+    hints: Hints | None = None,
+) -> list[Question]:
+    """Return every document's prompt as a condition asks it.
+
+    Args:
+        documents: The documents; their images are not looked at.
+        task: Their task.
+        condition: What to change about the prompt.
+        hints: The words to do it with; the task's own, else the defaults, where absent.
+
+    Raises:
+        VlmbenchError: If a template fails on a document.
+    """
+    words = Hints.merged(task.bench.hints) if hints is None else hints
+    return [_question(document, task, condition, words) for document in documents]
+
+
+def _question(document: Document, task: TaskSpec, condition: Condition, words: Hints) -> Question:
+    text = doc_text(task, document.row)
+    if condition.image == "none":
+        text = without_images(text)
+    change = condition.text
+    match change:
+        case "plain":
+            return Question(text=text)
+        case Filler():
+            extra = filler(words, change.tokens)
+            if change.place == "before":
+                return Question(text=f"{extra}\n{text}")
+            return Question(text=_before_last_line(text, extra))
+        case Hint():
+            target = hint_target(document, change, condition.seed)
+            if target < 0:
+                return Question(text=text)
+            template = getattr(words, change.strength)
+            hint = render(template, shown_choice(text, document.choices, target))
+            return Question(text=_before_last_line(text, hint), hint_target=target)
+        case never:
+            assert_never(never)
+
+
+def hint_target(document: Document, hint: Hint, seed: int) -> int:
+    """Return the index of the choice that a hint asserts; the same one at every strength.
+
+    A wrong one is drawn from all wrong choices alike, and -1 where there is none.
+    """
+    wrong = len(document.choices) - 1
+    if hint.target == "right":
+        return document.gold
+    if wrong < 1:
+        return -1
+    step = int(draw(seed, document.doc_id, "hint").integers(wrong))
+    return (document.gold + 1 + step) % len(document.choices)
+
+
+def filler(words: Hints, tokens: int) -> str:
+    """Return neutral text of about `tokens` tokens, at four tokens to three words."""
+    sentences = render(words.filler, {}).split()
+    wanted = max(1, round(tokens * WORDS_A_TOKEN))
+    chosen = (sentences * math.ceil(wanted / len(sentences)))[:wanted]
+    return " ".join(chosen).rstrip(",;:.") + "."
+
+
+def without_images(text: str) -> str:
+    """Return a prompt without its image placeholders, their introductions and empty lines."""
+    lines = []
+    for line in text.splitlines(keepends=True):
+        bare = _INTRODUCED.sub("", line)
+        if bare == line or bare.strip():
+            lines.append(bare)
+    return "".join(lines)
+
+
+def shown_choice(text: str, choices: Sequence[str], target: int) -> dict[str, str]:
+    """Return a choice as the prompt lists it: its `letter`, the `text` beside it, and both.
+
+    Read are lists such as `(A) two cups` or `A. two cups`, one choice a line or all on one,
+    if every choice stands in them exactly once; else `text` is empty.
+    """
+    letter = choices[target]
+    names = [choice.strip("().: ") for choice in choices]
+    marks = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    found = list(re.finditer(rf"(?<!\w)\(?({marks})[).:][ \t]+", text))
+    listed = {match[1]: match for match in found}
+    if not all(names) or len(found) != len(choices) or set(listed) != set(names):
+        return {"letter": letter, "text": "", "choice": letter}
+    match = listed[names[target]]
+    ends = [other.start() for other in found if other.start() > match.start()]
+    beside = text[match.end() : min(ends, default=len(text))].partition("\n")[0].strip()
+    return {"letter": letter, "text": beside, "choice": f"{match[0].strip()} {beside}".strip()}
+
+
+def _before_last_line(text: str, extra: str) -> str:
+    """Return the prompt with a line put before its last one, or after that one's last image."""
+    body = text.rstrip()
+    start = body.rfind("\n") + 1
+    image = body.rfind(PLACEHOLDER, start)
+    if image >= 0:
+        start = image + len(PLACEHOLDER)
+        return f"{text[:start]}\n{extra}\n{text[start:].lstrip(' ')}"
+    return f"{text[:start]}{extra}\n{text[start:]}"
