@@ -4,6 +4,8 @@ from vlmbench.models._backend import (
     IMAGE_PLACEHOLDER,
     Backend,
     Generates,
+    Inside,
+    Inspects,
     Prompt,
     Remote,
     RendersPrompts,
@@ -11,7 +13,7 @@ from vlmbench.models._backend import (
     ScoresChoices,
 )
 from vlmbench.models._device import resolve_device
-from vlmbench.models._images import join, letterbox, prepare
+from vlmbench.models._images import join, letterbox, place, prepare
 from vlmbench.models._tower import Tower, TowerStates
 from vlmbench.models.hf import HfBackend, checkpoint_path, weights_digest
 
@@ -20,6 +22,8 @@ __all__ = [
     "Backend",
     "Generates",
     "HfBackend",
+    "Inside",
+    "Inspects",
     "Prompt",
     "Remote",
     "RendersPrompts",
@@ -30,6 +34,7 @@ __all__ = [
     "checkpoint_path",
     "join",
     "letterbox",
+    "place",
     "prepare",
     "resolve_device",
     "weights_digest",

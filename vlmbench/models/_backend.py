@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vlmbench.spec import GenerationKwargs, ModelSpec
+from vlmbench.types import Region
 
 IMAGE_PLACEHOLDER = "<image>"
 
@@ -67,6 +68,50 @@ class Backend(ScoresChoices, Generates, Protocol):
 
     def continuation(self, choice: str, delimiter: str) -> str:
         """Return what stands after the rendered prompt when `choice` is the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Inside:
+    """What happened inside a language model while it read one prompt.
+
+    Attributes:
+        scores: (choices,) float64, summed log-likelihood in nats, as `choice_logprobs` gives it.
+        h_image: (layers + 1, width) float32, hidden states meant over image positions; NaN where
+            there is no image. State 0 is what the first layer is given, k what layer k puts out,
+            before any final norm.
+        h_text: (layers + 1, width) float32, meant over the positions after the last image, or
+            over all where there is no image.
+        h_last: (layers + 1, width) float32, at the last position of the prompt.
+        mass: (layers, 4) float64, attention of the last position to `vlmbench.types.GROUPS`, mean
+            over heads; regions are NaN where it is not known which tokens show them.
+        tokens: (4,) int64, tokens in each of those groups.
+    """
+
+    scores: NDArray[np.float64]
+    h_image: NDArray[np.float32]
+    h_text: NDArray[np.float32]
+    h_last: NDArray[np.float32]
+    mass: NDArray[np.float64]
+    tokens: NDArray[np.int64]
+
+
+@runtime_checkable
+class Inspects(Protocol):
+    """Shows what its language model holds while it scores choices."""
+
+    def inspect(
+        self,
+        prompts: Sequence[Prompt],
+        choices: Sequence[Sequence[str]],
+        regions: Sequence[Sequence[Region]],
+    ) -> list[Inside]:
+        """Return, per prompt, its choices' scores and the summaries.
+
+        Args:
+            prompts: Questions.
+            choices: Per prompt, the continuations exactly as they follow the rendered prompt.
+            regions: Per prompt, regions in pixels of its images; empty if there are none.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

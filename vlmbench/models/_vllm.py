@@ -47,7 +47,7 @@ class _Texts(HfBackend):
 
     def choice_tokens(self, text: str, choice: str) -> list[int]:
         """Return the tokens that a choice adds to a rendered prompt."""
-        return self._continuation_tokens(text, choice)
+        return self.continuation_tokens(text, choice)
 
 
 class VllmBackend:

@@ -15,13 +15,14 @@ from jinja2 import TemplateError
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt
+from vlmbench.models._backend import IMAGE_PLACEHOLDER, Inside, Prompt
 from vlmbench.models._continuations import can_continue, from_cache, run_whole
+from vlmbench.models._inspect import look_inside
 from vlmbench.models._processor import load_processor
 from vlmbench.models._registers import drop_registers
 from vlmbench.registry import family_of
 from vlmbench.spec import GenerationKwargs, ModelSpec
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.types import Problem, Region, VlmbenchError
 
 
 class HfBackend:
@@ -203,7 +204,7 @@ class HfBackend:
                     return positions
         raise VlmbenchError(f"{config.model_type!r} replaces no token of the text by images")
 
-    def _alike(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+    def alike(self, prompts: Sequence[Prompt]) -> list[list[int]]:
         """Return positions of prompts that may share a batch: with and without images, at least."""
         groups: dict[tuple[object, ...], list[int]] = {}
         for index, prompt in enumerate(prompts):
@@ -244,18 +245,27 @@ class HfBackend:
             decoding would write, (n continuations,) bool.
         """
         results: dict[int, tuple[NDArray[np.float64], NDArray[np.bool_]]] = {}
-        for group in self._alike(prompts):
+        for group in self.alike(prompts):
             own = [prompts[index] for index in group]
             rows = self._logprobs(own, [choices[index] for index in group])
             results.update(zip(group, rows, strict=True))
         return [results[index] for index in range(len(prompts))]
+
+    def inspect(
+        self,
+        prompts: Sequence[Prompt],
+        choices: Sequence[Sequence[str]],
+        regions: Sequence[Sequence[Region]],
+    ) -> list[Inside]:
+        """Return scores of choices and what the language model held; see `look_inside`."""
+        return look_inside(self, prompts, choices, regions)
 
     def _logprobs(
         self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
     ) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
         texts = [self.render(prompt) for prompt in prompts]
         tokens = [
-            [self._continuation_tokens(text, choice) for choice in row]
+            [self.continuation_tokens(text, choice) for choice in row]
             for text, row in zip(texts, choices, strict=True)
         ]
         longest = max(len(ids) for row in tokens for ids in row)
@@ -290,10 +300,13 @@ class HfBackend:
         rows = torch.arange(len(ends), device=ends.device)
         return output.logits[rows, ends].float().log_softmax(dim=-1), output.past_key_values
 
-    def _continuation_tokens(self, text: str, choice: str) -> list[int]:
+    def tail(self, text: str) -> str:
+        """Return what stands after a rendered prompt's last image, as the processor ends it."""
+        return text.rpartition(self._image_token())[2] + self.family.appended
+
+    def continuation_tokens(self, text: str, choice: str) -> list[int]:
         """Return the tokens that `choice` adds to `text`, tokenised together as lm-eval does."""
-        tail = text.rpartition(self._image_token())[2]  # image tokens never merge with text
-        tail += self.family.appended
+        tail = self.tail(text)  # image tokens never merge with text
         encode = self.processor.tokenizer.encode
         before = encode(tail, add_special_tokens=False)
         ids: list[int] = encode(tail + choice, add_special_tokens=False)[len(before) :]
@@ -305,7 +318,7 @@ class HfBackend:
     def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[str]:
         """Return greedily decoded answers, cut at the first stop string as lm-eval cuts them."""
         results: dict[int, str] = {}
-        for group in self._alike(prompts):
+        for group in self.alike(prompts):
             answers = self._answers([prompts[index] for index in group], kwargs)
             results.update(zip(group, answers, strict=True))
         return [results[index] for index in range(len(prompts))]

@@ -20,12 +20,16 @@ AUTO_BATCH = 16
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
+class Item:
     """A document with its prompt, and where it stood."""
 
     index: int
     document: Document
     prompt: Prompt
+
+
+Run = Callable[[Sequence[Item], TaskSpec, Backend], list[Answer]]
+"""Reads one batch of a task."""
 
 
 def read_prompted(
@@ -59,15 +63,44 @@ def read_prompted(
     """
     if isinstance(backend, Remote):
         return _ask(documents, questions, task, backend, progress)
+    generates = task.output_type == "generate_until"
+    run = _generate if generates else _choose
+    answers = answer_all(
+        documents, questions, task, backend, run, batch_size=batch_size, progress=progress
+    )
+    return make_reading(documents, answers, text_scale(task) if generates else "logprob")
+
+
+def answer_all(
+    documents: Sequence[Document],
+    questions: Sequence[str],
+    task: TaskSpec,
+    backend: Backend,
+    run: Run,
+    *,
+    batch_size: int | None = None,
+    first: int = AUTO_BATCH,
+    progress: Progress = ignore,
+) -> list[Answer]:
+    """Return what `run` gives for every document, in order; see `read_prompted`.
+
+    Args:
+        documents: Documents, conditions already applied.
+        questions: Their rendered prompts.
+        task: Their task.
+        backend: The model.
+        run: Reads one batch.
+        batch_size: Documents a batch; None starts at `first` and halves when memory runs out.
+        first: Documents of the first batch where `batch_size` is None.
+        progress: Called with the number of documents just done.
+    """
     items = [
-        _Item(index, document, build_prompt(document, question, task, backend.spec))
+        Item(index, document, build_prompt(document, question, task, backend.spec))
         for index, (document, question) in enumerate(zip(documents, questions, strict=True))
     ]
     items.sort(key=lambda item: (-len(item.prompt.images), -len(item.prompt.user), item.index))
-    generates = task.output_type == "generate_until"
-    run = _generate if generates else _choose
     answers: dict[int, Answer] = {}
-    size, start = batch_size or AUTO_BATCH, 0
+    size, start = batch_size or first, 0
     while start < len(items):
         batch = items[start : start + size]
         try:
@@ -83,8 +116,7 @@ def read_prompted(
         answers.update(zip((item.index for item in batch), done, strict=True))
         start += len(batch)
         progress(len(batch))
-    ordered = [answers[index] for index in range(len(documents))]
-    return make_reading(documents, ordered, text_scale(task) if generates else "logprob")
+    return [answers[index] for index in range(len(documents))]
 
 
 def build_prompt(document: Document, question: str, task: TaskSpec, model: ModelSpec) -> Prompt:
@@ -132,10 +164,7 @@ def _ask(
     return read_replies(documents, sent, replies, task)
 
 
-_Run = Callable[[Sequence[_Item], TaskSpec, Backend], list[Answer]]
-
-
-def _alone(item: _Item, task: TaskSpec, backend: Backend, run: _Run) -> Answer:
+def _alone(item: Item, task: TaskSpec, backend: Backend, run: Run) -> Answer:
     """Run one document of a batch that broke, so that only the broken one is failed."""
     try:
         return run([item], task, backend)[0]
@@ -145,7 +174,7 @@ def _alone(item: _Item, task: TaskSpec, backend: Backend, run: _Run) -> Answer:
         return Answer(scores=None, error=f"{type(error).__name__}: {error}")
 
 
-def _choose(items: Sequence[_Item], task: TaskSpec, backend: Backend) -> list[Answer]:
+def _choose(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
     prompts = [item.prompt for item in items]
     continuations = [
         [backend.continuation(choice, task.target_delimiter) for choice in item.document.choices]
@@ -158,7 +187,7 @@ def _choose(items: Sequence[_Item], task: TaskSpec, backend: Backend) -> list[An
     ]
 
 
-def _generate(items: Sequence[_Item], task: TaskSpec, backend: Backend) -> list[Answer]:
+def _generate(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
     prompts = [item.prompt for item in items]
     responses = backend.generate(prompts, task.generation_kwargs or GenerationKwargs())
     votes = extract(task, [item.document for item in items], responses)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmbench.types import ChoiceScores, Document, Scale
+from vlmbench.models import Inside
+from vlmbench.types import ChoiceScores, Document, Internals, Scale
 
 Progress = Callable[[int], None]
 """Told how many more documents are done."""
@@ -28,12 +29,14 @@ class Answer:
         prompt: The exact text a model was given; empty for encoder readouts.
         response: The text it wrote; empty unless it generated.
         error: Why the document failed; empty if it did not.
+        inside: What the language model held meanwhile; None unless it was listened to.
     """
 
     scores: NDArray[np.float64] | None
     prompt: str = ""
     response: str = ""
     error: str = ""
+    inside: Inside | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,13 +47,16 @@ class Reading:
         scores: Scores in document order.
         answers: One per document, in the same order.
         fitted: Record of a fitted probe (recipe, validation metrics); empty if none was.
-        notes: What a server left open: how its answers were read, and what they cost.
+        notes: What a server left open: how its answers were read, and what they cost; or how the
+            inside of a model was read.
+        internals: What the language model held, in document order; None unless it was listened to.
     """
 
     scores: ChoiceScores
     answers: tuple[Answer, ...]
     fitted: dict[str, Any]
     notes: dict[str, Any]
+    internals: Internals | None = None
 
 
 def make_reading(

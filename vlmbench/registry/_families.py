@@ -38,6 +38,7 @@ class Family:
         batches: How alike the images of prompts must be to share a batch without changing each
             other's answers: of any number and size, of one number, or of one number and size.
         encoder: Why the encoder readout does not apply; empty where it does.
+        internals: Why the internals readout does not apply; empty where it does.
         packages: What transformers needs beside itself to run it.
     """
 
@@ -55,6 +56,7 @@ class Family:
     several: bool = True
     batches: Literal["any", "same_count", "same_sizes"] = "any"
     encoder: str = ""
+    internals: str = ""
     packages: tuple[str, ...] = ()
 
 
@@ -196,6 +198,8 @@ FAMILIES: tuple[Family, ...] = (
         batches="same_count",
         encoder="cross-attention: several hidden states and a second, gated transformer over all "
         "tiles are concatenated, and no image token stands in the text",
+        internals="cross-attention: images are no tokens of the text, so neither hidden states nor "
+        "attention of the language model have image positions",
     ),
 )
 

@@ -49,7 +49,10 @@ def write_record(
             "abstained": scores.abstained,
             "failed": scores.failed,
             "credit": pa.array(earned, mask=np.isnan(earned)),
-            **{name: list(values) for name, values in columns.items()},
+            **{
+                name: values if isinstance(values, pa.Array) else list(values)
+                for name, values in columns.items()
+            },
         }
     )
     about = {**about, "scale": scores.scale}
@@ -74,7 +77,8 @@ def read_about(path: Path) -> dict[str, Any] | None:
 
 def read_scores(path: Path) -> ChoiceScores:
     """Return the scores of a stored cell."""
-    table = pq.read_table(path).to_pydict()
+    names = ["doc_id", "gold", "scores", "abstained", "failed"]
+    table = pq.read_table(path, columns=names).to_pydict()
     about = read_about(path)
     assert about is not None, f"{path} is no record"
     rows = table["scores"]

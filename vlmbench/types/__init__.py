@@ -5,14 +5,18 @@ This package imports nothing of vlmbench and neither torch nor datasets.
 
 from vlmbench.types._document import Document, EncodedImage, Region
 from vlmbench.types._errors import ComparisonError, Problem, VlmbenchError
+from vlmbench.types._internals import GROUPS, Group, Internals
 from vlmbench.types._scores import ChoiceScores, Scale
 from vlmbench.types._stat import Stat
 
 __all__ = [
+    "GROUPS",
     "ChoiceScores",
     "ComparisonError",
     "Document",
     "EncodedImage",
+    "Group",
+    "Internals",
     "Problem",
     "Region",
     "Scale",

@@ -1,0 +1,233 @@
+"""Inside of a language model, against what transformers itself returns, family by family."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_checkpoints import FAMILIES
+
+from vlmbench.models import HfBackend, Inside, Inspects, Prompt
+from vlmbench.models._inspect import _mass, eager
+from vlmbench.models._token_groups import token_groups
+from vlmbench.registry import derive
+from vlmbench.types import Region, VlmbenchError
+
+# Noise of transformers' image processors under numpy 2.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+# One token a patch, packed patches with M-RoPE, deepstack, shuffled and tiled, sliding windows
+# and pooling, prefix-LM.
+NAMES = ("llava", "qwen2_5_vl", "qwen3_vl", "idefics3", "internvl", "gemma3", "paligemma")
+CHOICES = [["A", "B"], ["red", "blue or A"], ["A", "B", "red blue"]]
+
+
+@functools.cache
+def backend_of(name: str) -> HfBackend:
+    tiny = next(tiny for tiny in FAMILIES if tiny.name == name)
+    folder = Path(tempfile.mkdtemp()) / name
+    tiny.write(folder)
+    model = derive(str(folder)).model
+    return HfBackend.load(model.spec, model.folder, torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture(params=NAMES)
+def backend(request) -> HfBackend:
+    return backend_of(request.param)
+
+
+def picture(seed: int) -> Image.Image:
+    pixels = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def asked() -> list[Prompt]:
+    """Prompts of different lengths, the shorter ones padded."""
+    return [
+        Prompt(user="<image>Which is nearer?\n(A) red\n(B) blue\nAnswer:", images=(picture(0),)),
+        Prompt(user="<image> or <image>: red or blue?", images=(picture(1), picture(2))),
+        Prompt(user="<image>A or B?", images=(picture(3),)),
+    ]
+
+
+WHERE = [[Region(image=0, kind="box", xy=(16, 0, 32, 16))], [], []]
+
+
+def inside(backend: HfBackend, *which: int) -> list[Inside]:
+    chosen = which or (0, 1, 2)
+    return backend.inspect(*([part[i] for i in chosen] for part in (asked(), CHOICES, WHERE)))
+
+
+def arrays(one: Inside) -> dict[str, np.ndarray]:
+    return {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
+
+
+def plain(backend: HfBackend, prompt: Prompt) -> tuple[dict, object]:
+    """One unpadded prompt through transformers' own recorders."""
+    batch = backend.encode([backend.render(prompt)], [prompt], side="right")
+    with eager(backend.model), torch.no_grad():
+        output = backend.model(**batch, output_hidden_states=True, output_attentions=True)
+    return batch, output
+
+
+def test_scores_are_those_of_the_prompted_readout(backend):
+    """Eager against sdpa: 1e-5; under one implementation: the same bits."""
+    got = inside(backend)
+    expected = backend.choice_logprobs(asked(), CHOICES)
+    with eager(backend.model):
+        same = backend.choice_logprobs(asked(), CHOICES)
+    for one, row, again in zip(got, expected, same, strict=True):
+        np.testing.assert_allclose(one.scores, row, atol=1e-5)
+        np.testing.assert_array_equal(one.scores, again)
+
+
+def test_hidden_states_are_those_of_transformers(backend):
+    for index, prompt in enumerate(asked()):
+        (one,) = inside(backend, index)
+        batch, output = plain(backend, prompt)
+        image = backend.image_positions(batch)[0]
+        start = int(image.nonzero().max()) + 1
+        states = torch.stack(output.hidden_states)[:, 0]
+        wanted = {
+            "h_image": states[:, image].mean(1),
+            "h_text": states[:, start:].mean(1),
+            "h_last": states[:, -1],
+        }
+        for name, expected in wanted.items():
+            got = getattr(one, name)
+            assert got.shape == expected.shape
+            # transformers' last state is the one after the final norm.
+            np.testing.assert_allclose(got[:-1], expected[:-1].numpy(), atol=1e-5, err_msg=name)
+        norm = backend.model.get_decoder().norm
+        with torch.no_grad():
+            last = norm(torch.from_numpy(one.h_last[-1]))
+        np.testing.assert_allclose(last.numpy(), states[-1, -1].numpy(), atol=1e-5)
+
+
+def test_attention_is_that_of_transformers(backend):
+    for index, prompt in enumerate(asked()):
+        (one,) = inside(backend, index)
+        batch, output = plain(backend, prompt)
+        image = backend.image_positions(batch)[0]
+        rows = torch.stack(output.attentions)[:, 0, :, -1].mean(1)  # (layers, tokens)
+        np.testing.assert_allclose(one.mass[:, 0], rows[:, image].sum(1).numpy(), atol=1e-6)
+        np.testing.assert_allclose(one.mass[:, [0, 2, 3]].sum(1), 1, atol=1e-12)
+        assert one.tokens[[0, 2, 3]].sum() == rows.shape[1]
+        assert one.tokens[2] > 0
+        assert one.mass.shape == (len(output.attentions), 4)
+
+
+def test_a_batch_and_its_padding_change_nothing(backend):
+    for index, one in enumerate(inside(backend)):
+        (alone,) = inside(backend, index)
+        for name, expected in arrays(alone).items():
+            np.testing.assert_allclose(arrays(one)[name], expected, atol=1e-5, err_msg=name)
+
+
+def test_nothing_larger_than_the_summaries_is_returned(backend):
+    (one,) = inside(backend, 0)
+    states = one.h_last.shape
+    shapes = {name: array.shape for name, array in arrays(one).items()}
+    assert shapes == {
+        "scores": (2,), "h_image": states, "h_text": states, "h_last": states,
+        "mass": (states[0] - 1, 4), "tokens": (4,),
+    }  # fmt: skip
+    assert all(array.base is None or array.base.size < 10**5 for array in arrays(one).values())
+
+
+def test_without_an_image_all_positions_are_text():
+    backend = backend_of("llava")
+    prompt = Prompt(user="red or blue?", images=())
+    (one,) = backend.inspect([prompt], [["red", "blue"]], [[]])
+    _, output = plain(backend, prompt)
+    assert np.isnan(one.h_image).all()
+    assert (one.mass[:, 0] == 0).all()
+    assert np.isnan(one.mass[:, 1]).all()
+    expected = torch.stack(output.hidden_states)[0, 0].mean(0)
+    np.testing.assert_allclose(one.h_text[0], expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "internvl", "gemma3", "paligemma"])
+def test_regions_are_the_tokens_that_change_with_them(name):
+    """Repaint one quarter of the image: the token that changes most must be one of the region's."""
+    backend = backend_of(name)
+    before, after = picture(4), picture(4)
+    after.paste((255, 255, 255), (16, 0, 32, 16))
+    prompts = [Prompt(user="<image>A or B?", images=(image,)) for image in (before, after)]
+    (one,) = backend.inspect(prompts[:1], [["A", "B"]], WHERE[:1])
+    grid = round(int(one.tokens[0]) ** 0.5)
+    assert one.tokens[1] == (grid // 2) ** 2
+    embedded = []
+    for prompt in prompts:
+        batch, output = plain(backend, prompt)
+        embedded.append(output.hidden_states[0][0, backend.image_positions(batch)[0]])
+    changed = int((embedded[0] - embedded[1]).norm(dim=-1).argmax())
+    row, column = divmod(changed, grid)
+    assert row < grid // 2 <= column
+
+
+def test_tiled_images_have_no_known_regions():
+    (one,) = inside(backend_of("idefics3"), 0)
+    assert one.tokens[1] == 0
+    assert np.isnan(one.mass[:, 1]).all()
+
+
+def test_uniform_attention_gives_every_group_its_share_of_tokens():
+    backend = backend_of("llava")
+    kept = {name: value.clone() for name, value in backend.model.state_dict().items()}
+    for name, parameter in backend.model.get_decoder().named_parameters():
+        if "q_proj" in name or "k_proj" in name:
+            parameter.data.zero_()
+    try:
+        for one in inside(backend):
+            share = one.tokens / one.tokens[[0, 2, 3]].sum()
+            known = ~np.isnan(one.mass[0])
+            assert known[[0, 2, 3]].all()
+            np.testing.assert_allclose(
+                one.mass[:, known], [share[known]] * len(one.mass), atol=1e-7
+            )
+    finally:
+        backend.model.load_state_dict(kept)
+
+
+def implementations(model: torch.nn.Module) -> list[str]:
+    return [part.config._attn_implementation for part in model.modules() if hasattr(part, "config")]
+
+
+def test_the_attention_is_put_back_after_an_error_too(backend):
+    before = implementations(backend.model)
+    assert "sdpa" in before
+    inside(backend, 0)
+    assert implementations(backend.model) == before
+    assert not backend.model._forward_hooks
+    with pytest.raises(VlmbenchError, match="no tokens"):
+        backend.inspect(asked()[:1], [[""]], WHERE[:1])
+    assert implementations(backend.model) == before
+    assert not backend.model._forward_hooks
+
+
+def test_models_that_give_no_weights_are_refused(monkeypatch):
+    backend = backend_of("llava")
+    assert isinstance(backend, Inspects)
+    monkeypatch.setattr(backend.model, "set_attn_implementation", lambda _: None)
+    with pytest.raises(VlmbenchError, match="0 of 2 layers gave weights"):
+        inside(backend, 0)
+
+
+def test_cross_attention_is_refused_with_its_reason():
+    with pytest.raises(VlmbenchError, match="cross-attention"):
+        inside(backend_of("mllama"), 0)
+
+
+def test_weights_that_are_no_distribution_are_refused():
+    groups = token_groups(np.array([True, False]), None, np.zeros(2, dtype=bool))
+    weights = torch.tensor([[[1.0, 0.0], [0.25, 0.75]]])
+    np.testing.assert_allclose(_mass(weights, groups), [0.25, np.nan, 0, 0.75])
+    with pytest.raises(VlmbenchError, match="no distribution"):
+        _mass(weights / 2, groups)

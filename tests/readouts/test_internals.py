@@ -1,0 +1,140 @@
+"""The internals readout with a hand-written backend, and the shipped model through its doors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vlmbench.models import HfBackend, Inside, resolve_device
+from vlmbench.readouts import read_internals, read_prompted
+from vlmbench.registry import catalogue
+from vlmbench.spec import ImagePolicy, ModelSpec, TaskSpec
+from vlmbench.types import Document, EncodedImage, Region, VlmbenchError
+
+LAYERS, WIDTH = 2, 3
+
+
+def task(**changes: object) -> TaskSpec:
+    base = {
+        "task": "t", "dataset_path": "json", "test_split": "test",
+        "output_type": "multiple_choice", "doc_to_text": "<image>?", "doc_to_image": ["image"],
+        "doc_to_choice": ["A", "B"], "doc_to_target": "gold",
+        "metadata": {"vlmbench": {"ability": "x"}},
+    }  # fmt: skip
+    return TaskSpec.model_validate(base | changes)
+
+
+def documents(n: int, side: int = 8, box: tuple[float, ...] = (0, 0, 4, 4)) -> list[Document]:
+    made = []
+    for i in range(n):
+        pixels = np.random.default_rng(i).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        image = EncodedImage.from_pil(Image.fromarray(pixels))
+        made.append(
+            Document(
+                doc_id=f"d{i}", images=(image,), encoder_images=(image,), marked=False,
+                choices=("A", "B"), gold=i % 2, row={"gold": i % 2},
+                reference=Region(image=0, kind="box", xy=box),
+            )
+        )  # fmt: skip
+    return made
+
+
+class Fake:
+    """Holds the number that ends the question in every hidden state; fails on some numbers."""
+
+    spec = ModelSpec(model="fake", checkpoint="none", image=ImagePolicy(letterbox=16))
+    weights_digest = "fake"
+
+    def __init__(self, fails: frozenset[int] = frozenset(), room: int = 99) -> None:
+        self.fails, self.room, self.batches, self.regions = fails, room, [], []
+
+    def render(self, prompt):
+        return prompt.user
+
+    def continuation(self, choice, delimiter):
+        return delimiter + choice
+
+    def inspect(self, prompts, choices, regions):
+        self.batches.append(len(prompts))
+        if len(prompts) > self.room:
+            raise torch.OutOfMemoryError
+        self.regions += regions
+        found = []
+        for prompt in prompts:
+            number = int(prompt.user.split()[-1])
+            if number in self.fails:
+                raise ValueError("too odd")
+            state = np.full((LAYERS + 1, WIDTH), number, dtype=np.float32)
+            found.append(
+                Inside(
+                    scores=np.array([number, 0.0]), h_image=state, h_text=state + 0.5,
+                    h_last=-state, mass=np.full((LAYERS, 4), number / 100),
+                    tokens=np.array([number, 0, 2, 3]),
+                )
+            )  # fmt: skip
+        return found
+
+
+def read(backend: Fake, n: int = 9, **options):
+    # Questions of different lengths, so that batching reorders them.
+    questions = [f"<image>{'long ' * (i % 4)}question {i}" for i in range(n)]
+    return read_internals(documents(n), questions, task(), backend, **options)
+
+
+def test_arrays_stand_in_document_order_whatever_the_batches():
+    for options in ({}, {"batch_size": 2}):
+        held = read(Fake(), **options).internals
+        assert held.doc_ids == tuple(f"d{i}" for i in range(9))
+        assert held.h_image[:, 0, 0].tolist() == list(range(9))
+        assert held.h_text[:, 2, 2].tolist() == [i + 0.5 for i in range(9)]
+        assert held.tokens[:, 0].tolist() == list(range(9))
+        assert (held.layers, held.width) == (LAYERS, WIDTH)
+
+
+def test_one_broken_document_fails_alone_and_is_nan():
+    reading = read(Fake(fails=frozenset({4})))
+    assert reading.scores.failed.tolist() == [i == 4 for i in range(9)]
+    assert "too odd" in reading.answers[4].error
+    for name in ("h_image", "h_text", "h_last", "mass"):
+        bad = np.isnan(getattr(reading.internals, name)).reshape(9, -1)
+        assert bad.all(1).tolist() == bad.any(1).tolist() == [i == 4 for i in range(9)]
+    assert (reading.internals.tokens[4] == 0).all()
+
+
+def test_batches_halve_when_memory_runs_out():
+    fake = Fake(room=1)
+    assert read(fake).internals.h_image[:, 0, 0].tolist() == list(range(9))
+    assert fake.batches[:3] == [4, 2, 1]
+
+
+def test_regions_reach_the_backend_in_pixels_of_the_prompts_images():
+    fake = Fake()
+    read(fake, n=1)
+    assert fake.regions == [[Region(image=0, kind="box", xy=(0, 0, 8, 8))]]  # 8 -> 16 pixels
+
+
+def test_a_backend_that_cannot_is_refused():
+    with pytest.raises(VlmbenchError, match="inside"):
+        read_internals(documents(1), ["<image>question 1"], task(), object())
+
+
+def test_the_shipped_model_answers_as_when_prompted():
+    (model,) = catalogue().select_models("tiny-clip")
+    backend = HfBackend.load(model.spec, model.folder, *resolve_device("cpu", "auto"))
+    asked = documents(3, side=96, box=(0, 0, 16, 8))
+    questions = [f"<image>\nWhat{' ever' * i} is it?\n(A) red\n(B) blue\nAnswer:" for i in range(3)]
+    reading = read_internals(asked, questions, task(), backend)
+    prompted = read_prompted(asked, questions, task(), backend)
+    assert not reading.scores.failed.any()
+    np.testing.assert_allclose(reading.scores.scores, prompted.scores.scores, atol=1e-4)
+    held = reading.internals
+    side = round(int(held.tokens[0, 0]) ** 0.5)
+    assert side > 1
+    columns, rows = (int(np.ceil(edge / (96 / side))) for edge in (16, 8))
+    assert (held.tokens[:, :2] == [side**2, columns * rows]).all()
+    assert (held.tokens[:, 2] > 2).all()
+    np.testing.assert_allclose(held.mass[:, :, [0, 2, 3]].sum(2), 1)
+    assert (held.mass[:, :, 1] < held.mass[:, :, 0]).all()
+    assert reading.notes == {"attention": "eager", "regions_unknown": 0, "choices_not_found": 0}

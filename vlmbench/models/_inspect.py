@@ -1,0 +1,273 @@
+"""Listening to a language model while it reads a prompt: hidden states and attention, summed up.
+
+Scores come from the very path of the prompted readout. While it runs, hooks on the decoder's
+layers reduce every hidden state to means over tokens and every attention map to sums over them,
+at once, so that nothing of the size of tokens x tokens outlives its layer. Only `eager` attention
+gives its weights, so the model is switched to it meanwhile; scores then agree with the prompted
+readout's to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vlmbench.models._backend import Inside, Prompt
+from vlmbench.models._blocks import blocks_of
+from vlmbench.models._token_groups import (
+    TokenGroups,
+    known_grids,
+    listed_tokens,
+    region_cells,
+    token_groups,
+)
+from vlmbench.types import Region, VlmbenchError
+
+if TYPE_CHECKING:
+    from vlmbench.models.hf import HfBackend
+
+# Weights rounded to bfloat16 miss 1 by less than this; a map that is no softmax misses by more.
+_ROUNDING = 0.05
+
+
+def look_inside(
+    backend: HfBackend,
+    prompts: Sequence[Prompt],
+    choices: Sequence[Sequence[str]],
+    regions: Sequence[Sequence[Region]],
+) -> list[Inside]:
+    """Return, per prompt, the scores of its choices and what the language model held inside.
+
+    Args:
+        backend: The model.
+        prompts: Questions, run as one batch as far as the family allows.
+        choices: Per prompt, the continuations exactly as they follow the rendered prompt.
+        regions: Per prompt, regions in pixels of its images; empty if there are none.
+
+    Raises:
+        VlmbenchError: If the model's attention cannot be listened to.
+    """
+    if backend.family.internals:
+        raise VlmbenchError(f"model {backend.spec.model!r}: {backend.family.internals}")
+    results: dict[int, Inside] = {}
+    with eager(backend.model):
+        for group in backend.alike(prompts):
+            asked = [prompts[index] for index in group]
+            offered = [choices[index] for index in group]
+            with _Listener(backend, asked, offered, [regions[i] for i in group]) as listener:
+                scores = backend.choice_logprobs(asked, offered)
+            results.update(zip(group, listener.heard(scores), strict=True))
+    return [results[index] for index in range(len(prompts))]
+
+
+@contextmanager
+def eager(model: Any) -> Iterator[None]:
+    """Let a model compute attention by the formula, which gives its weights, for a while."""
+    before = _implementations(model.config)
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def _implementations(config: Any) -> Any:
+    """Return a config's attention implementation and its parts', as transformers takes them."""
+    parts = {name: getattr(config, name, None) for name in config.sub_configs}
+    inner = {name: _implementations(part) for name, part in parts.items() if part is not None}
+    return {"": config._attn_implementation, **inner} if inner else config._attn_implementation
+
+
+class _Listener:
+    """Reduces what a decoder holds during the first forward pass; a context around the calls.
+
+    Args:
+        backend: The model.
+        prompts: What it is asked, as one batch.
+        choices: Per prompt, its continuations.
+        regions: Per prompt, in pixels of its images.
+    """
+
+    def __init__(
+        self,
+        backend: HfBackend,
+        prompts: Sequence[Prompt],
+        choices: Sequence[Sequence[str]],
+        regions: Sequence[Sequence[Region]],
+    ) -> None:
+        self.backend = backend
+        self.prompts, self.choices, self.regions = prompts, choices, regions
+        self.blocks = blocks_of(backend.model.get_decoder())
+        self._groups: list[TokenGroups] = []
+        self._shape = (0, 0)  # prompts, tokens of the padded batch
+        self._states: dict[int, NDArray[np.float32]] = {}  # by number: (prompts, 3, width)
+        self._mass: dict[int, NDArray[np.float64]] = {}  # by layer: (prompts, 4)
+        self._listening = False
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> _Listener:
+        model = self.backend.model
+        self._handles = [
+            model.register_forward_pre_hook(self._starting, with_kwargs=True),
+            model.register_forward_hook(self._ending),
+            self.blocks[0].register_forward_pre_hook(self._entering, with_kwargs=True),
+        ]
+        for number, block in enumerate(self.blocks):
+            self._handles.append(block.register_forward_hook(self._leaving(number + 1)))
+            for child in block.children():
+                self._handles.append(child.register_forward_hook(self._attending(number)))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def heard(self, scores: Sequence[NDArray[np.float64]]) -> list[Inside]:
+        """Return the summaries beside the scores that the listened-to calls gave.
+
+        Raises:
+            VlmbenchError: If not every layer gave a hidden state and one map of attention.
+        """
+        layers = len(self.blocks)
+        if sorted(self._states) != list(range(layers + 1)) or len(self._mass) != layers:
+            raise VlmbenchError(
+                f"model {self.backend.spec.model!r}: {len(self._mass)} of {layers} layers gave "
+                "weights of self-attention, so its inside cannot be read"
+            )
+        states = np.stack([self._states[k] for k in range(layers + 1)])  # (L + 1, prompts, 3, d)
+        mass = np.stack([self._mass[k] for k in range(layers)])  # (L, prompts, 4)
+        return [
+            Inside(
+                scores=row,
+                h_image=states[:, index, 0],
+                h_text=states[:, index, 1],
+                h_last=states[:, index, 2],
+                mass=mass[:, index],
+                tokens=self._groups[index].counts,
+            )
+            for index, row in enumerate(scores)
+        ]
+
+    # -- hooks ----------------------------------------------------------------------------
+
+    def _starting(self, _: nn.Module, __: Any, inputs: dict[str, Any]) -> None:
+        if self._groups:
+            return  # continuations of the prompts
+        self._shape = tuple(inputs["input_ids"].shape)
+        self._groups = _groups_of(self.backend, self.prompts, self.choices, self.regions, inputs)
+        self._listening = True
+
+    def _ending(self, _: nn.Module, __: Any, ___: Any) -> None:
+        self._listening = False
+
+    def _entering(self, _: nn.Module, args: Any, kwargs: Any) -> None:
+        if self._listening:
+            given = (*args, *kwargs.values())  # the states come first, whatever they are called
+            self._keep(0, next(value for value in given if isinstance(value, Tensor)))
+
+    def _leaving(self, number: int) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_: nn.Module, __: Any, output: Any) -> None:
+            if self._listening:
+                self._keep(number, output[0] if isinstance(output, tuple) else output)
+
+        return hook
+
+    def _attending(self, layer: int) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_: nn.Module, __: Any, output: Any) -> None:
+            weights = output[1] if isinstance(output, tuple) and len(output) > 1 else None
+            if not self._listening or not isinstance(weights, Tensor) or weights.ndim != 4:
+                return
+            prompts, tokens = self._shape
+            if (weights.shape[0], *weights.shape[2:]) == (prompts, tokens, tokens):
+                self._mass[layer] = np.stack(
+                    [_mass(weights[i], groups) for i, groups in enumerate(self._groups)]
+                )
+
+        return hook
+
+    def _keep(self, number: int, state: Tensor) -> None:
+        self._states[number] = np.stack(
+            [_means(state[i], groups) for i, groups in enumerate(self._groups)]
+        )
+
+
+def _means(state: Tensor, groups: TokenGroups) -> NDArray[np.float32]:
+    """Return (3, width): means of (tokens, width) over image and question, and the last state."""
+    means = [
+        state[torch.as_tensor(where, device=state.device)].float().mean(dim=0)
+        for where in (groups.image, groups.question)
+    ]  # the mean of nothing is NaN
+    array: NDArray[np.float32] = torch.stack([*means, state[groups.last].float()]).cpu().numpy()
+    return array
+
+
+def _mass(weights: Tensor, groups: TokenGroups) -> NDArray[np.float64]:
+    """Return (4,): what the last position of (heads, tokens, tokens) pays to each group."""
+    row = weights[:, groups.last].float().mean(dim=0).double().cpu().numpy()
+    total = row[: groups.last + 1].sum()
+    if abs(total - 1) > _ROUNDING:
+        raise VlmbenchError(f"attention weights sum to {total:.3f}, so they are no distribution")
+    parts = (groups.image, groups.regions, groups.choices, groups.text)
+    return np.array([np.nan if part is None else row[part].sum() / total for part in parts])
+
+
+# -- groups -------------------------------------------------------------------------------
+
+
+def _groups_of(
+    backend: HfBackend,
+    prompts: Sequence[Prompt],
+    choices: Sequence[Sequence[str]],
+    regions: Sequence[Sequence[Region]],
+    inputs: Mapping[str, Any],
+) -> list[TokenGroups]:
+    """Return the token groups of each prompt of an encoded batch."""
+    ids = inputs["input_ids"].cpu().numpy()
+    lengths = inputs["attention_mask"].sum(dim=1).tolist()
+    shown = any(prompt.images for prompt in prompts)
+    images = backend.image_positions(inputs).cpu().numpy() if shown else ids < 0
+    grids = inputs.get("image_grid_thw")
+    merge = getattr(getattr(backend.model.config, "vision_config", None), "spatial_merge_size", 1)
+    whole = _sees_whole(backend.processor.image_processor, inputs, prompts)
+    delimiter = backend.spec.prompt.answer_delimiter or ""
+    found, seen = [], 0
+    for index, prompt in enumerate(prompts):
+        length = int(lengths[index])
+        is_image = images[index, :length]
+        packed = None if grids is None else grids[seen : seen + len(prompt.images)].tolist()
+        seen += len(prompt.images)
+        laid = known_grids(prompt.images, int(is_image.sum()), packed, merge=merge, whole=whole)
+        known = laid is not None and len(regions[index]) > 0
+        listed = listed_tokens(
+            backend.processor.tokenizer,
+            ids[index, :length].tolist(),
+            backend.tail(backend.render(prompt)),
+            [choice.removeprefix(delimiter) for choice in choices[index]],
+        )
+        cells = region_cells(regions[index], prompt.images, laid or []) if known else None
+        found.append(token_groups(is_image, cells, listed))
+    return found
+
+
+def _sees_whole(processor: Any, inputs: Mapping[str, Any], prompts: Sequence[Prompt]) -> bool:
+    """Tell whether the processor makes one view of each image and cuts nothing off a square."""
+    pixels = inputs.get("pixel_values")
+    n_images = sum(len(prompt.images) for prompt in prompts)
+    one = pixels is not None and pixels.ndim == 4 and pixels.shape[0] == n_images
+    if not getattr(processor, "do_center_crop", False):
+        return one
+    size, crop = dict(processor.size), dict(processor.crop_size)
+    shortest = size.get("shortest_edge", size.get("height"))
+    return one and crop == {"height": shortest, "width": shortest}

@@ -1,0 +1,123 @@
+"""The internals readout: the prompted one, listened to inside the language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+
+from vlmbench.models import Backend, Inside, Inspects, place
+from vlmbench.readouts._prompted import Item, answer_all
+from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
+from vlmbench.spec import ImagePolicy, TaskSpec
+from vlmbench.types import GROUPS, Document, Internals, Region, VlmbenchError
+
+# Attention maps are tokens x tokens a head and prompt, so batches start smaller than prompted ones.
+FIRST_BATCH = 4
+
+
+def read_internals(
+    documents: Sequence[Document],
+    questions: Sequence[str],
+    task: TaskSpec,
+    backend: object,
+    *,
+    batch_size: int | None = None,
+    progress: Progress = ignore,
+) -> Reading:
+    """Ask a model every question as `read_prompted` does, and keep what it held inside.
+
+    Scores are those of the prompted readout to rounding: attention is computed by the formula
+    (`eager`), which alone gives its weights.
+
+    Args:
+        documents: Documents, conditions already applied.
+        questions: Their rendered prompts with `<image>` placeholders.
+        task: Their task, of `output_type: multiple_choice`.
+        backend: The model; it must be able to `inspect`.
+        batch_size: Documents a forward pass; None starts at 4 and halves when memory runs out.
+        progress: Called with the number of documents just done.
+
+    Returns:
+        The reading, with its `internals`. A document that the model cannot take is failed.
+
+    Raises:
+        VlmbenchError: If the model cannot be listened to.
+    """
+    if not isinstance(backend, Inspects):
+        raise VlmbenchError(f"{type(backend).__name__} shows nothing of the inside of its model")
+    answers = answer_all(
+        documents, questions, task, cast("Backend", backend), _look,
+        batch_size=batch_size, first=FIRST_BATCH, progress=progress,
+    )  # fmt: skip
+    reading = make_reading(documents, answers, "logprob", notes=_notes(documents, answers))
+    return replace(reading, internals=_stacked(documents, answers))
+
+
+def regions_of(document: Document, policy: ImagePolicy) -> list[Region]:
+    """Return a document's regions in pixels of the images that its prompt shows.
+
+    None are known where the encoder's images, in whose pixels regions are given, are not as many
+    or not of the sizes of those shown.
+    """
+    sizes = [image.size for image in document.images]
+    if sizes != [image.size for image in document.encoder_images]:
+        return []
+    start = () if document.reference is None else (document.reference,)
+    named = [r for r in (*start, *document.candidates) if r.image < len(sizes)]
+    return place(named, sizes, policy)
+
+
+def _look(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
+    prompts = [item.prompt for item in items]
+    continuations = [
+        [backend.continuation(choice, task.target_delimiter) for choice in item.document.choices]
+        for item in items
+    ]
+    regions = [regions_of(item.document, backend.spec.image) for item in items]
+    seen = cast("Inspects", backend).inspect(prompts, continuations, regions)
+    return [
+        Answer(scores=inside.scores, prompt=backend.render(prompt), inside=inside)
+        for inside, prompt in zip(seen, prompts, strict=True)
+    ]
+
+
+def _notes(documents: Sequence[Document], answers: Sequence[Answer]) -> dict[str, Any]:
+    """Return how many documents lack a group, so that nobody takes a missing one for zero."""
+    seen = [
+        (document, answer.inside)
+        for document, answer in zip(documents, answers, strict=True)
+        if answer.inside is not None
+    ]
+    named = [inside for document, inside in seen if document.reference or document.candidates]
+    return {
+        "attention": "eager",
+        "regions_unknown": sum(bool(np.isnan(inside.mass[:, 1]).any()) for inside in named),
+        "choices_not_found": sum(int(inside.tokens[2]) == 0 for _, inside in seen),
+    }
+
+
+def _stacked(documents: Sequence[Document], answers: Sequence[Answer]) -> Internals:
+    """Return all summaries in document order, NaN for documents that failed."""
+    seen = [answer.inside for answer in answers if answer.inside is not None]
+    states, width = seen[0].h_last.shape if seen else (1, 0)
+    empty = np.full((states, width), np.nan, dtype=np.float32)
+    nothing = Inside(
+        scores=np.zeros(0),
+        h_image=empty,
+        h_text=empty,
+        h_last=empty,
+        mass=np.full((states - 1, len(GROUPS)), np.nan),
+        tokens=np.zeros(len(GROUPS), dtype=np.int64),
+    )
+    insides = [answer.inside or nothing for answer in answers]
+    return Internals(
+        doc_ids=tuple(document.doc_id for document in documents),
+        h_image=np.stack([inside.h_image for inside in insides]),
+        h_text=np.stack([inside.h_text for inside in insides]),
+        h_last=np.stack([inside.h_last for inside in insides]),
+        mass=np.stack([inside.mass for inside in insides]),
+        tokens=np.stack([inside.tokens for inside in insides]),
+    )
