@@ -1,0 +1,159 @@
+"""Test 3 on Gaussian states whose information is known, and what it must not find."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn.feature_selection import mutual_info_regression
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from vlmbench.diagnostics import Shuffles, conditional_information, consistency, ksg, late_layers
+from vlmbench.diagnostics._late_layers import FOLDS, C
+
+N = 200
+
+
+def linked(correlation: float, *, seed: int, latents: int = 3, width: int = 20):
+    """Return (n, 1, width) states with known I(a; b | y) in bits, and y, which moves both."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 4, N)
+    first, other = rng.standard_normal((2, N, latents))
+    second = correlation * first + math.sqrt(1 - correlation**2) * other
+    sides = [
+        ((latent + 5.0 * y[:, None]) @ rng.standard_normal((latents, width)))[:, None]
+        for latent in (first, second)
+    ]
+    return sides[0], sides[1], y, -latents / 2 * math.log2(1 - correlation**2)
+
+
+def shuffled(y: np.ndarray, *, seed: int = 0, permutations: int = 200) -> Shuffles:
+    drawn = Shuffles.draw(y, permutations=permutations, rng=np.random.default_rng(seed))
+    assert drawn is not None
+    return drawn
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+def test_the_estimate_is_unbiased_on_gaussians(correlation):
+    errors, held = [], []
+    for seed in range(25):
+        a, b, y, bits = linked(correlation, seed=seed)
+        shared = conditional_information(a[:, 0], b[:, 0], shuffled(y))
+        errors.append(shared.bits - bits)
+        held.append(shared.low <= bits <= shared.high)
+    assert abs(np.mean(errors)) < 0.1
+    assert np.mean(held) >= 0.8
+
+
+def test_states_of_another_document_with_the_same_answer_share_nothing():
+    a, b, y, _ = linked(0.9, seed=1)
+    other = np.arange(N)
+    for value in np.unique(y):
+        rows = np.flatnonzero(y == value)
+        other[rows] = np.roll(rows, 1)
+    found = conditional_information(a[other, 0], b[:, 0], shuffled(y))
+    assert found.low <= 0.0 <= found.high
+    assert found.p > 0.05
+    # The class means alone, which are very different, would be worth two bits.
+    assert conditional_information(a[:, 0], b[:, 0], shuffled(y)).p < 0.01
+
+
+def test_an_exact_relation_stays_finite():
+    a, _, y, _ = linked(0.0, seed=2)
+    found = conditional_information(a[:, 0], a[:, 0] @ np.diag(np.arange(1.0, 21.0)), shuffled(y))
+    assert math.isfinite(found.bits)
+    assert found.bits > 5
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, 1e4])
+def test_a_side_that_does_not_vary_shares_nothing(level):
+    a, _, y, _ = linked(0.0, seed=3)
+    found = conditional_information(a[:, 0], np.full((N, 20), level), shuffled(y))
+    assert (found.bits, found.p) == pytest.approx((0.0, 1.0))
+
+
+def test_small_classes_are_left_out():
+    y = np.array([0] * 30 + [1] * 9)
+    assert len(shuffled(y).held) == 30
+    assert Shuffles.draw(y[25:], permutations=5, rng=np.random.default_rng(0)) is None
+
+
+def test_permutations_stay_within_the_class():
+    y = np.random.default_rng(0).integers(0, 3, 60)
+    drawn = shuffled(y, permutations=20)
+    for rows, orders in zip(drawn.classes, drawn.orders, strict=True):
+        assert len(set(y[rows])) == 1
+        assert (np.sort(orders, axis=1) == np.arange(len(rows))).all()
+        assert len(np.unique(orders, axis=0)) > 10
+
+
+def test_ksg_is_scikit_learns():
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal(300)
+    y = 0.8 * x + 0.6 * rng.standard_normal(300)
+    theirs = mutual_info_regression(x[:, None], y, n_neighbors=3, random_state=0)[0]
+    # They divide by the deviation and add noise of 1e-10; neither moves a rank.
+    ours = ksg((x / x.std())[:, None], (y / y.std())[:, None])
+    assert ours == pytest.approx(theirs / math.log(2), abs=1e-6)
+    assert ours == pytest.approx(-0.5 * math.log2(1 - 0.64), abs=0.15)
+
+
+def layered(*correlations: float):
+    sides = [linked(value, seed=7) for value in correlations]
+    a, b = (np.concatenate([side[i] for side in sides], axis=1) for i in range(2))
+    return a.astype(np.float32), b.astype(np.float32), sides[0][2]
+
+
+def test_fusion_in_one_layer_holds_and_is_found_there():
+    found = consistency(*layered(0.0, 0.0, 0.8, 0.0), seed=0, permutations=200)
+    assert found.holds is True
+    assert "layer 2" in found.reason
+    assert found.find("p", layer=2).stat.value == pytest.approx(1 / 201)
+    null = found.find("permutation null", layer=2).stat
+    assert null.high < found.find("information", layer=2).stat.low
+
+
+def test_what_the_embeddings_share_does_not_count():
+    a, b, y = layered(0.9, 0.0, 0.0)
+    found = consistency(a, b, y, seed=0, permutations=200)
+    assert found.find("p", layer=0).stat.value < 0.01
+    assert found.holds is False
+
+
+def test_too_few_documents_say_so():
+    states = np.zeros((12, 3, 4), np.float32)
+    found = consistency(states, states, np.arange(12) % 4, seed=0)
+    assert found.holds is None
+    assert not found.findings
+
+
+def test_a_late_readout_finds_the_answer_where_it_is():
+    rng = np.random.default_rng(5)
+    gold = rng.integers(0, 4, N)
+    states = rng.standard_normal((N, 3, 30)).astype(np.float32)
+    states[:, 2, :4] += 4 * np.eye(4, dtype=np.float32)[gold]
+    states[:, 0] = 1.0
+    found = late_layers({"last": states}, gold, np.full(N, 4), coverage=1.0, seed=0)
+    reads = {f.at["layer"]: f.stat for f in found if f.figure == "linear readout of the answer"}
+    assert reads[2].low > 0.9
+    assert reads[1].low < 0.25 < reads[1].high
+    assert reads[0].value < 0.35
+    assert next(f.stat.value for f in found if f.figure == "chance") == 0.25
+
+
+def test_the_rotation_changes_no_prediction_of_scikit_learn():
+    rng = np.random.default_rng(6)
+    gold = rng.integers(0, 3, 60)
+    states = (rng.standard_normal((60, 1, 90)) + 0.4 * gold[:, None, None]).astype(np.float32)
+    fold = np.random.default_rng(0).permutation(np.arange(60) % FOLDS)
+    right = np.zeros(60)
+    for held in range(FOLDS):
+        out = fold == held
+        plain = make_pipeline(StandardScaler(), LogisticRegression(C=C / 90, max_iter=2000))
+        plain.fit(states[~out, 0], gold[~out])
+        right[out] = plain.predict(states[out, 0]) == gold[out]
+    found = late_layers({"last": states}, gold, np.full(60, 3), coverage=1.0, seed=0)
+    assert found[0].stat.value == pytest.approx(right.mean())

@@ -1,0 +1,133 @@
+"""From a run folder to seven outcomes, the same ones every time."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vlmbench.diagnostics import TEST_NAMES, Evidence, diagnose, dump_outcomes
+from vlmbench.spec import Condition
+from vlmbench.store import internals_columns, write_record
+from vlmbench.types import ChoiceScores, VlmbenchError
+
+STRENGTHS = ("weak", "medium", "strong")
+
+
+def cells(model) -> dict[tuple[str, str], tuple[ChoiceScores, dict[str, object]]]:
+    """Return every cell of the diagnose study as a closed-form model answers it."""
+    found = {
+        ("prompted", "own"): (model.read(), {}),
+        ("prompted", "own+single"): (model.read(first=60), {}),
+        ("encoder", "own"): (replace(model.read(), scale="similarity"), {}),
+    }
+    for image in ("blank", "none", "swapped"):
+        found["prompted", image] = (model.read(image), {})
+    found["prompted", "scrambled-8"] = (model.read("swapped", first=150), {})
+    for strength in STRENGTHS:
+        hinted = model.read(hint=model.wrong, strength=strength, first=150)
+        columns = {"hint_target": model.wrong[:150].tolist()}
+        found["prompted", f"own+hint-wrong-{strength}"] = (hinted, columns)
+    hinted = model.read(hint=model.gold, first=150)
+    columns = {"hint_target": model.gold[:150].tolist()}
+    found["prompted", "own+hint-right-strong"] = (hinted, columns)
+    for strength in (0.25, 0.5, 1.0):
+        found["prompted", f"blur-{strength}"] = (model.read(seen=1 - strength, first=40), {})
+    found["prompted", "evidence"] = (model.read(seen=0.1, first=150), {})
+    found["prompted", "evidence-random"] = (model.read(seen=0.8, first=150), {})
+    for filler in (0, 64, 256):
+        first = 24 if filler else 150
+        text = f"+filler-{filler}-before" if filler else ""
+        inside = internals_columns(model.inside(filler=filler, first=first, layers=1))
+        found["internals", f"own{text}"] = (model.read(first=first), inside)
+        if filler:
+            found["internals", f"blank{text}"] = (model.read("blank", first=first), inside)
+    return found
+
+
+def write(run: Path, made, *, model: str = "m", task: str = "t") -> Path:
+    for (readout, label), (scores, columns) in made.items():
+        condition = Condition.parse(label).model_copy(update={"seed": 5})
+        about = {
+            "condition": condition.model_dump(mode="json"),
+            "readout": readout,
+            "model": model,
+            "task": task,
+        }
+        path = run / "records" / model / task / f"{readout}-{condition.label}.parquet"
+        write_record(path, scores, columns, about)
+    (run / "manifest.json").write_text(json.dumps({"complete": True}))
+    return run
+
+
+def by_name(run: Path) -> dict[str, bool | None]:
+    return {outcome.test: outcome.holds for outcome in diagnose(Evidence.load(run, "m", "t"))}
+
+
+def test_a_model_that_sees_passes_all_seven(fake, tmp_path):
+    run = write(tmp_path, cells(fake(clear=0.9)))
+    assert by_name(run) == dict.fromkeys(TEST_NAMES, True)
+
+
+def test_an_image_blind_model_that_trusts_hints_passes_none(fake, tmp_path):
+    run = write(tmp_path, cells(fake(sight=0.0, trust=1.0)))
+    holds = by_name(run)
+    # Its states were made to share information all the same, and it has no influence to lose.
+    assert holds.pop("consistency") is True
+    assert holds.pop("budget") is None
+    assert set(holds.values()) == {False}
+
+
+def test_the_same_bytes_every_time(fake, tmp_path):
+    run = write(tmp_path, cells(fake(n=200)))
+    first, second = (dump_outcomes(diagnose(Evidence.load(run, "m", "t"))) for _ in range(2))
+    assert first == second
+    assert len(json.loads(first)) == 7
+
+
+def test_tests_without_their_cells_say_which_and_the_others_run(fake, tmp_path):
+    made = cells(fake(n=200))
+    kept = {key: made[key] for key in made if key[0] != "internals" and "hint" not in key[1]}
+    outcomes = {x.test: x for x in diagnose(Evidence.load(write(tmp_path, kept), "m", "t"))}
+    assert outcomes["dependency"].holds is True
+    for name in ("override", "consistency", "budget"):
+        assert outcomes[name].holds is None
+        assert outcomes[name].reason.startswith("Could not be run")
+    assert outcomes["contribution"].find("bits per image token", against="none") is None
+
+
+def test_scores_that_are_no_log_likelihoods_run_nothing(fake, tmp_path):
+    own = replace(fake(n=30).read(), scale="vote")
+    made = {("prompted", "own"): (own, {}), ("prompted", "swapped"): (own, {})}
+    outcomes = diagnose(Evidence.load(write(tmp_path, made), "m", "t"))
+    assert [outcome.holds for outcome in outcomes] == [None] * 7
+    assert "'vote'" in outcomes[0].reason
+
+
+def test_a_failed_document_is_left_out_everywhere(fake, without, tmp_path):
+    made = cells(fake(clear=0.9, n=200))
+    made = {key: (without(scores, 3), columns) for key, (scores, columns) in made.items()}
+    outcomes = diagnose(Evidence.load(write(tmp_path, made), "m", "t"))
+    assert all(outcome.holds for outcome in outcomes)
+    stat = outcomes[0].find("total variation", against="swapped").stat
+    assert (stat.n, stat.coverage) == (199, pytest.approx(0.995))
+
+
+def test_an_unfinished_run_and_an_unknown_model_are_refused(fake, tmp_path):
+    run = write(tmp_path, {("prompted", "own"): (fake(n=20).read(), {})})
+    with pytest.raises(VlmbenchError, match="no record of model 'other'"):
+        Evidence.load(run, "other", "t")
+    (run / "manifest.json").unlink()
+    with pytest.raises(VlmbenchError, match="finished"):
+        Evidence.load(run, "m", "t")
+
+
+def test_findings_name_their_place_once(fake, tmp_path):
+    for outcome in diagnose(Evidence.load(write(tmp_path, cells(fake(n=200))), "m", "t")):
+        places = [(x.figure, tuple(sorted(x.at.items()))) for x in outcome.findings]
+        assert len(set(places)) == len(places)
+        assert all(x.test == outcome.test for x in outcome.findings)
+        assert all(np.isfinite(x.stat.value) for x in outcome.findings)

@@ -1,0 +1,85 @@
+"""Test 2 on models whose trust in hints is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from vlmbench.diagnostics import Hinted, override
+from vlmbench.types import VlmbenchError
+
+STRENGTHS = ("weak", "medium", "strong")
+
+
+def outcome(model, encoder=None):
+    wrong = {
+        strength: Hinted(
+            scores=model.read(hint=model.wrong, strength=strength, first=150),
+            target=model.wrong[:150],
+        )
+        for strength in STRENGTHS
+    }
+    right = model.read(hint=model.gold, first=150)
+    return override(model.read(), wrong, right, encoder, seed=0)
+
+
+def share(found, strength="all", of="all"):
+    return found.find("share following the image", strength=strength, of=of).stat
+
+
+def test_an_oracle_ignores_hints(fake):
+    found = outcome(fake(clear=0.999999))
+    assert found.holds is True
+    assert share(found).value == 1.0
+    odds = found.find("log-odds", strength="strong", of="all").stat
+    assert odds.value == pytest.approx(np.log(0.999999 / (1e-6 / 3)))
+
+
+def test_a_text_only_model_follows_every_hint(fake):
+    found = outcome(fake(sight=0.0, trust=1.0))
+    assert found.holds is False
+    assert share(found).value == 0.0
+    # The log-odds are the hint's own weight: the dose curve is the formula's.
+    curve = [found.find("log-odds", strength=s, of="all").stat.value for s in ("none", *STRENGTHS)]
+    assert curve == pytest.approx([0.0, -1.0, -2.0, -4.0])
+
+
+def test_a_text_follower_that_sees_falls_where_the_hint_outweighs_the_image(fake):
+    model = fake(clear=0.7, trust=1.0)  # the image is worth log 7 = 1.95
+    found = outcome(model)
+    held = model.symbol[:150] == model.gold[:150]
+    assert share(found, "weak", "own right").value == 1.0
+    assert share(found, "medium", "own right").value == 0.0
+    assert share(found, "strong", "own right").n == held.sum()
+
+
+def test_a_model_without_any_preference_is_neither(fake):
+    found = outcome(fake(sight=0.0))
+    assert share(found).value == 0.5
+    assert found.holds is None
+
+
+def test_the_encoders_subset_is_the_documents_that_it_answers_right(fake):
+    model = fake(clear=0.7)
+    encoder = replace(model.read(), scale="similarity")
+    found = outcome(model, encoder)
+    right = (model.symbol == model.gold)[:150]
+    assert share(found, of="encoder right").n == right.sum()
+    assert share(found, of="encoder right").value == 1.0
+    assert share(found).value < 1.0
+
+
+def test_an_agreeing_hint_helps_a_model_that_listens(fake):
+    found = outcome(fake(sight=0.0, trust=1.0))
+    gain = found.find("gain from an agreeing hint").stat
+    assert gain.value == pytest.approx(np.exp(4) / (np.exp(4) + 3) - 0.25)
+    assert found.find("accuracy", hint="right", strength="strong").stat.value == 1.0
+
+
+def test_a_wrong_hint_that_asserts_gold_is_refused(fake):
+    model = fake(n=40)
+    hinted = Hinted(scores=model.read(), target=model.gold)
+    with pytest.raises(VlmbenchError, match="40 of 40"):
+        override(model.read(), {"weak": hinted}, None, None, seed=0)

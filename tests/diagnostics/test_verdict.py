@@ -1,0 +1,201 @@
+"""Rules of the verdict: each signature, each threshold, each claim of what would change it."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vlmbench.diagnostics._rules import FIGURES, RULES, FigureName
+from vlmbench.diagnostics._thresholds import SHIPPED, load_thresholds
+from vlmbench.diagnostics._verdict import Figures, Verdict, verdict
+from vlmbench.types import Stat, VlmbenchError
+
+THRESHOLDS = load_thresholds()
+
+
+def stat(value: float, half: float = 0.01) -> Stat:
+    return Stat(value=value, low=value - half, high=value + half, n=300)
+
+
+SEEING = {
+    "encoder": stat(0.9),
+    "gain": stat(0.6),
+    "late": stat(0.6),
+    "shift": stat(0.4),
+    "consistency": Stat(value=0.001, n=300),
+    "information": stat(1.2),
+    "override": stat(0.8),
+    "fall": stat(0.1),
+}
+USELESS = {"gain": stat(0.0), "late": stat(0.0)}
+
+SIGNATURES = {
+    "encoder-limited": {**USELESS, "encoder": stat(0.02)},
+    "readout bottleneck": {**USELESS, "late": stat(0.5)},
+    "visual neglect": {**USELESS, "shift": stat(0.004, 0.003), "information": stat(0.0)},
+    "fusion bottleneck": {**USELESS, "consistency": Stat(value=0.4, n=300)},
+    "negative exchange rate": {**USELESS, "information": stat(-0.5)},
+    "text dominance": {"override": stat(0.1)},
+    "budget collapse": {"fall": stat(0.9)},
+    "uses its vision": {},
+}
+
+
+def judged(**changed: Stat | None) -> Verdict:
+    figures = {**SEEING, **changed}
+    return verdict(
+        Figures(stats={name: stat for name, stat in figures.items() if stat is not None}),
+        THRESHOLDS,
+    )
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_each_signature_is_named(name: str) -> None:
+    said = judged(**SIGNATURES[name])
+    assert said.name == name
+    assert len(said.seen) == len(SEEING)
+    assert said.would_change
+
+
+# figure, threshold, signature it stands in, verdict below it, verdict above it
+CROSSINGS = [
+    ("encoder", "near_chance", "encoder-limited", "encoder-limited", "visual neglect"),
+    ("gain", "gain", "encoder-limited", "encoder-limited", "uses its vision"),
+    ("late", "late", "readout bottleneck", "visual neglect", "readout bottleneck"),
+    ("shift", "shift", "uses its vision", "visual neglect", "uses its vision"),
+    ("encoder", "high_encoder", "fusion bottleneck", "visual neglect", "fusion bottleneck"),
+    ("consistency", "consistency", "fusion bottleneck", "visual neglect", "fusion bottleneck"),
+    ("information", "harm", "uses its vision", "negative exchange rate", "uses its vision"),
+    ("override", "override", "uses its vision", "text dominance", "uses its vision"),
+    ("fall", "fall", "uses its vision", "uses its vision", "budget collapse"),
+]
+
+
+@pytest.mark.parametrize(("figure", "threshold", "start", "below", "above"), CROSSINGS)
+def test_one_figure_across_its_threshold_changes_the_verdict(
+    figure: str, threshold: str, start: str, below: str, above: str
+) -> None:
+    cut = THRESHOLDS.value(threshold)
+    base = SIGNATURES[start]
+    assert judged(**{**base, figure: stat(cut - 0.004, 0.003)}).name == below
+    assert judged(**{**base, figure: stat(cut + 0.004, 0.003)}).name == above
+
+
+@pytest.mark.parametrize(
+    ("figure", "threshold"),
+    [("information", "harm"), ("override", "override"), ("fall", "fall"), ("shift", "shift")],
+)
+def test_an_interval_over_a_threshold_is_inconclusive(figure: str, threshold: str) -> None:
+    said = judged(**{figure: stat(THRESHOLDS.value(threshold) + 0.001, 0.01)})
+    assert said.name == "inconclusive"
+    assert FIGURES[figure] in said.rule
+    assert {change.verdict for change in said.changes} >= {"uses its vision"}
+
+
+def test_an_encoder_that_may_be_near_chance_leaves_everything_open() -> None:
+    assert judged(**USELESS, encoder=stat(0.15, 0.05)).name == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("figure", "value", "finer"),
+    [("information", -0.05, "negative exchange rate"), ("override", 0.5, "text dominance")],
+)
+def test_an_open_finer_name_does_not_hide_that_the_image_is_of_no_use(
+    figure: str, value: float, finer: str
+) -> None:
+    said = judged(**USELESS, **{figure: stat(value, 0.1)})
+    assert said.name == "visual neglect"
+    assert finer in {change.verdict for change in said.changes}
+
+
+def test_a_weak_readout_does_not_blame_an_encoder_that_the_model_sees_through() -> None:
+    assert judged(encoder=stat(0.02)).name == "uses its vision"
+
+
+def test_without_an_encoder_its_rules_are_left_out_and_it_says_so() -> None:
+    said = judged(**USELESS, encoder=None)
+    assert said.name == "visual neglect"
+    assert any("not measured" in line and "encoder" in line for line in said.seen)
+    (left_out,) = [line for line in said.seen if line.startswith("left out")]
+    assert "encoder-limited" in left_out
+    assert "fusion bottleneck" not in left_out  # ruled out by test 3, with or without an encoder
+
+
+def test_nothing_measured_is_inconclusive_rather_than_seeing() -> None:
+    assert verdict(Figures(stats={}), THRESHOLDS).name == "inconclusive"
+    assert judged(gain=None).name == "inconclusive"
+
+
+def test_exactly_no_effect_is_neglect_and_not_harm() -> None:
+    nothing = Stat(value=0.0, low=0.0, high=0.0, n=300)
+    assert judged(gain=nothing, late=nothing, shift=nothing, information=nothing).name == (
+        "visual neglect"
+    )
+
+
+def test_a_larger_measured_floor_takes_the_place_of_the_threshold() -> None:
+    figures = {**SEEING, "shift": stat(0.05)}
+    assert verdict(Figures(stats=figures), THRESHOLDS).name == "uses its vision"
+    assert verdict(Figures(stats=figures, floor=0.1), THRESHOLDS).name == "visual neglect"
+    assert verdict(Figures(stats=figures, floor=0.001), THRESHOLDS).name == "uses its vision"
+
+
+@st.composite
+def some_figures(draw: st.DrawFn) -> dict[FigureName, Stat]:
+    found: dict[FigureName, Stat] = {}
+    for name in get_args(FigureName):
+        cuts = sorted(
+            {THRESHOLDS.value(c.threshold) for r in RULES for c in r.clauses if c.figure == name}
+        )
+        middles = [(a + b) / 2 for a, b in pairwise(cuts)]
+        value = draw(st.sampled_from([None, cuts[0] - 0.2, *cuts, *middles, cuts[-1] + 0.2]))
+        if value is not None:
+            found[name] = stat(value, draw(st.sampled_from([0.001, 0.3])))
+    return found
+
+
+@settings(deadline=None, max_examples=60)
+@given(figures=some_figures(), floor=st.sampled_from([0.0, 0.3]), share=st.floats(0.05, 1.0))
+def test_what_is_said_to_change_the_verdict_does(
+    figures: dict[FigureName, Stat], floor: float, share: float
+) -> None:
+    said = verdict(Figures(stats=figures, floor=floor), THRESHOLDS)
+    assert len(said.changes) == len(said.would_change)
+    for change in said.changes:
+        assert change.verdict != said.name
+        low = change.low if math.isfinite(change.low) else change.high - 1.0
+        high = change.high if math.isfinite(change.high) else low + 1.0
+        inside = low + share * (high - low)
+        moved = {**figures, change.figure: Stat(value=inside, n=300)}
+        assert verdict(Figures(stats=moved, floor=floor), THRESHOLDS).name == change.verdict
+
+
+@settings(deadline=None, max_examples=40)
+@given(figures=some_figures())
+def test_what_is_not_said_to_change_the_verdict_does_not(
+    figures: dict[FigureName, Stat],
+) -> None:
+    said = verdict(Figures(stats=figures), THRESHOLDS)
+    for name in get_args(FigureName):
+        for value in (-0.3, 0.005, 0.1, 0.12, 0.15, 0.25, 0.5, 0.9):
+            told = any(
+                change.figure == name and change.low < value <= change.high
+                for change in said.changes
+            )
+            moved = {**figures, name: Stat(value=value, n=300)}
+            assert told == (verdict(Figures(stats=moved), THRESHOLDS).name != said.name)
+
+
+def test_every_wrong_key_of_the_thresholds_is_reported(tmp_path) -> None:
+    path = tmp_path / "mine.yaml"
+    text = SHIPPED.read_text().replace("late:", "lately:").replace("value: 0.02", "value: much")
+    path.write_text(text)
+    with pytest.raises(VlmbenchError) as refused:
+        load_thresholds(path)
+    fields = {problem.field for problem in refused.value.problems}
+    assert fields == {"late", "lately", "shift.value"}

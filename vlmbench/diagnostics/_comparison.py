@@ -1,0 +1,223 @@
+"""Comparing cells of one task: the same documents on every side, or an error."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax, xlogy
+
+from vlmbench.metrics import mean_stat, wilson
+from vlmbench.types import ChoiceScores, ComparisonError, Problem, Stat, VlmbenchError
+
+DRAWS = 2000
+"""Bootstrap resamples of a ratio, as many as `vlmbench.metrics` takes of a mean."""
+
+LEAST_FLOOR = 1e-6
+"""No difference between two distributions below this counts as one, however exact the repeat."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Comparison:
+    """Cells over the same documents, without those that failed or were abstained on in any.
+
+    Attributes:
+        cells: Scores, all over the same documents in the same order and of the same width.
+        coverage: Share of the compared documents that are left.
+    """
+
+    cells: tuple[ChoiceScores, ...]
+    coverage: float
+
+    def __len__(self) -> int:
+        return len(self.cells[0])
+
+    def mean(self, values: NDArray[np.float64], *, seed: int) -> Stat:
+        """Return the mean of one number per document with its bootstrap interval."""
+        return replace(mean_stat(values, seed=seed), coverage=self.coverage)
+
+    def share(self, values: NDArray[np.float64]) -> Stat:
+        """Return the mean of one number in [0, 1] per document with Wilson's interval."""
+        return share_stat(values, coverage=self.coverage)
+
+
+def share_stat(values: NDArray[np.float64], *, coverage: float) -> Stat:
+    """Return the mean of numbers in [0, 1] with Wilson's interval; conservative under halves."""
+    low, high = wilson(float(values.sum()), len(values))
+    return Stat(value=float(values.mean()), low=low, high=high, n=len(values), coverage=coverage)
+
+
+def compare(*cells: ChoiceScores) -> Comparison:
+    """Return the cells restricted to the documents of the shortest one.
+
+    A cell may be capped to the first documents of its task, so the documents of the shortest
+    must all be in each of the others, in the same order. Anything else is an error and not an
+    inner join, which would compare whatever happens to be in both and call it the task.
+
+    Raises:
+        ComparisonError: If a cell lacks documents of the shortest or orders them otherwise, if
+            gold or numbers of choices differ, or if no document was answered in all cells.
+        VlmbenchError: If scores are no log-likelihoods, or one of an answered document is
+            infinite.
+    """
+    for cell in cells:
+        if cell.scale != "logprob":
+            raise VlmbenchError(
+                f"scores on the scale {cell.scale!r} give no distribution over choices; "
+                "log-likelihoods do"
+            )
+    shortest = min(cells, key=len)
+    held = [restricted(cell, shortest.doc_ids) for cell in cells]
+    for field in ("gold", "n_choices"):
+        if any((getattr(cell, field) != getattr(shortest, field)).any() for cell in held):
+            raise ComparisonError(f"the cells differ in {field}: they are not of the same task")
+    answered = np.logical_and.reduce([~cell.failed & ~cell.abstained for cell in held])
+    if not answered.any():
+        raise ComparisonError(f"none of {len(shortest)} documents was answered in every cell")
+    width = int(shortest.n_choices[answered].max())
+    left = tuple(_trimmed(cell.take(answered), width) for cell in held)
+    _require_finite(left)
+    return Comparison(cells=left, coverage=float(answered.mean()))
+
+
+def restricted(cell: ChoiceScores, doc_ids: Sequence[str]) -> ChoiceScores:
+    """Return the documents of those ids.
+
+    Raises:
+        ComparisonError: If the cell lacks one of them, or holds them in another order.
+    """
+    place = {doc_id: index for index, doc_id in enumerate(cell.doc_ids)}
+    missing = [doc_id for doc_id in doc_ids if doc_id not in place]
+    if missing:
+        raise ComparisonError(
+            f"{len(missing)} of {len(doc_ids)} documents are not in a cell of {len(cell)}, "
+            f"first {missing[0]!r}"
+        )
+    positions = np.array([place[doc_id] for doc_id in doc_ids], dtype=np.int64)
+    if (np.diff(positions) <= 0).any():
+        raise ComparisonError("the cells hold the same documents in different orders")
+    return cell.take(positions)
+
+
+def rows_of(doc_ids: Sequence[str], compared: ChoiceScores) -> NDArray[np.int64]:
+    """Return where in `doc_ids` the documents of a `Comparison`'s cell stand: (n,) int64.
+
+    Raises:
+        ComparisonError: If one of them is not there.
+    """
+    place = {doc_id: index for index, doc_id in enumerate(doc_ids)}
+    missing = [doc_id for doc_id in compared.doc_ids if doc_id not in place]
+    if missing:
+        raise ComparisonError(
+            f"{len(missing)} of {len(compared)} documents have no internals, first {missing[0]!r}"
+        )
+    return np.array([place[doc_id] for doc_id in compared.doc_ids], dtype=np.int64)
+
+
+def _trimmed(cell: ChoiceScores, width: int) -> ChoiceScores:
+    return replace(cell, scores=cell.scores[:, :width])
+
+
+def _require_finite(cells: Sequence[ChoiceScores]) -> None:
+    """Refuse a choice that the model finds impossible: every mean of logarithms is infinite."""
+    problems = [
+        Problem(message=f"{cell.doc_ids[row]}: a choice has no finite log-likelihood")
+        for cell in cells
+        for row in np.flatnonzero((~np.isfinite(cell.scores) & ~cell.unused()).any(axis=1))
+    ]
+    if problems:
+        raise VlmbenchError(dict.fromkeys(problems))
+
+
+def log_probabilities(scores: ChoiceScores) -> NDArray[np.float64]:
+    """Return log p(c | image, text) over each document's choices, in nats.
+
+    The log-softmax of summed log-likelihoods; (n, most choices) float64, -inf past n_choices.
+    """
+    result: NDArray[np.float64] = log_softmax(scores.scores, axis=1)
+    return result
+
+
+def distributions(scores: ChoiceScores) -> NDArray[np.float64]:
+    """Return p(c | image, text) over each document's choices: (n, most choices), rows sum to 1."""
+    p: NDArray[np.float64] = np.exp(log_probabilities(scores))
+    return p
+
+
+def entropies(scores: ChoiceScores) -> NDArray[np.float64]:
+    """Return the entropy of each document's distribution over choices, in bits: (n,) float64."""
+    p = distributions(scores)
+    result: NDArray[np.float64] = -xlogy(p, p).sum(axis=1) / np.log(2)
+    return result
+
+
+def gold_bits(scores: ChoiceScores) -> NDArray[np.float64]:
+    """Return log2 p(gold | image, text) of each document: (n,) float64."""
+    bits: NDArray[np.float64] = log_probabilities(scores)[
+        np.arange(len(scores)), scores.gold
+    ] / np.log(2)
+    return bits
+
+
+def distances(a: ChoiceScores, b: ChoiceScores) -> NDArray[np.float64]:
+    """Return the total variation distance between two cells' distributions, per document.
+
+    Args:
+        a: Cell of a `Comparison`.
+        b: Another cell of the same `Comparison`.
+
+    Returns:
+        (n,) float64 in [0, 1].
+    """
+    result: NDArray[np.float64] = np.abs(distributions(a) - distributions(b)).sum(axis=1) / 2
+    return result
+
+
+def numeric_floor(own: ChoiceScores, repeat: ChoiceScores | None) -> float | None:
+    """Return the largest distance that arithmetic alone makes; None if it was not measured.
+
+    The largest total variation distance over documents between two runs of the same input under
+    different batch composition, and at least `LEAST_FLOOR`.
+    """
+    if repeat is None:
+        return None
+    return max(LEAST_FLOOR, float(distances(*compare(own, repeat).cells).max()))
+
+
+def ratio_stat(
+    top: NDArray[np.float64], bottom: NDArray[np.float64], *, coverage: float, seed: int
+) -> Stat:
+    """Return the ratio of two means over the same documents with its bootstrap interval.
+
+    Documents are resampled as pairs. There is no interval where some resamples have nothing to
+    divide by.
+    """
+    n = len(top)
+    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=DRAWS)
+    value = float(top.mean() / bottom.mean())
+    below = np.einsum("dn,n->d", weights, bottom)
+    if (below <= 0).any():
+        return Stat(value=value, n=n, coverage=coverage)
+    low, high = np.quantile(np.einsum("dn,n->d", weights, top) / below, (0.025, 0.975))
+    return Stat(value=value, low=float(low), high=float(high), n=n, coverage=coverage)
+
+
+def exceeds(stat: Stat, level: float) -> bool | None:
+    """Tell whether an interval lies above a level: None if it straddles it."""
+    if stat.low > level:
+        return True
+    return False if stat.high <= level else None
+
+
+def every(*decisions: bool | None) -> bool | None:
+    """Return the conjunction of decisions of which some may be open."""
+    if any(decision is False for decision in decisions):
+        return False
+    return None if None in decisions else True
+
+
+def told(stat: Stat) -> str:
+    """Return a value and its interval as they stand in a sentence."""
+    return f"{stat.value:.3g} [{stat.low:.3g}, {stat.high:.3g}]"

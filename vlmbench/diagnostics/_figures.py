@@ -1,0 +1,154 @@
+"""The figures that the verdict's rules look at, out of outcomes and stored scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vlmbench.diagnostics._finding import Outcome, TestName
+from vlmbench.diagnostics._rules import FigureName
+from vlmbench.diagnostics._verdict import Figures
+from vlmbench.metrics import accuracy, chance, corrected, gap, majority
+from vlmbench.types import ChoiceScores, Stat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accuracies:
+    """What the verdict needs besides the tests; None where it was not run.
+
+    Attributes:
+        prompted: The model with its images.
+        blank: The model with blank images.
+        gain: The first minus the second, paired by document.
+        encoder: The encoder's readout.
+        chance: Expected accuracy of a guess; None for free text.
+        majority: Accuracy of the best constant answer; None for free text.
+    """
+
+    prompted: Stat | None = None
+    blank: Stat | None = None
+    gain: Stat | None = None
+    encoder: Stat | None = None
+    chance: float | None = None
+    majority: float | None = None
+
+
+def accuracies(
+    own: ChoiceScores | None,
+    blank: ChoiceScores | None,
+    encoder: ChoiceScores | None,
+    *,
+    seed: int,
+) -> Accuracies:
+    """Return the accuracies of the stored readings; a reading that failed throughout is not there.
+
+    Raises:
+        ComparisonError: If own and blank do not cover the same documents in the same order.
+    """
+    own, blank, encoder = (_answered(scores) for scores in (own, blank, encoder))
+    both = own is not None and blank is not None and not (own.failed | blank.failed).all()
+    asked = own if own is not None else encoder
+    guessed = asked is not None and asked.scale != "credit"
+    return Accuracies(
+        prompted=None if own is None else accuracy(own),
+        blank=None if blank is None else accuracy(blank),
+        gain=gap(own, blank, seed=seed) if both and own is not None and blank is not None else None,
+        encoder=None if encoder is None else accuracy(encoder),
+        chance=chance(asked) if guessed and asked is not None else None,
+        majority=majority(asked) if guessed and asked is not None else None,
+    )
+
+
+def _answered(scores: ChoiceScores | None) -> ChoiceScores | None:
+    return None if scores is None or scores.failed.all() else scores
+
+
+def figures(outcomes: Sequence[Outcome], read: Accuracies) -> Figures:
+    """Return what the rules are applied to; what was not measured is left out.
+
+    *shift* is test 1's mean total variation against other documents' images, *override* test 2's
+    share over all strengths and documents, *consistency* test 3's p over layers, *information*
+    test 5's usable information against text alone, or against a blank image where text alone was
+    not run, *fall* the share of influence that test 7 sees
+    lost at the place of filler where it loses more, *late* the readout of a late layer (`_late`).
+    """
+    by_test = {outcome.test: outcome for outcome in outcomes}
+
+    def found(test: TestName, figure: str, **at: str | float | int) -> Stat | None:
+        finding = by_test[test].find(figure, **at) if test in by_test else None
+        return None if finding is None else finding.stat
+
+    floor = found("dependency", "numeric floor")
+    lost = [
+        stat
+        for place in ("before", "after")
+        if (stat := found("budget", "share of influence lost", place=place)) is not None
+    ]
+    information = "usable information"
+    stats: dict[FigureName, Stat | None] = {
+        "encoder": _corrected(read),
+        "gain": read.gain,
+        "late": _late(by_test.get("consistency"), read),
+        "shift": found("dependency", "total variation", against="swapped"),
+        "consistency": found("consistency", "p over layers"),
+        "information": found("contribution", information, against="none")
+        or found("contribution", information, against="blank"),
+        "override": found("override", "share following the image", strength="all", of="all"),
+        "fall": max(lost, key=lambda stat: stat.value, default=None),
+    }
+    return Figures(
+        stats={name: stat for name, stat in stats.items() if stat is not None},
+        floor=0.0 if floor is None else floor.value,
+    )
+
+
+def _corrected(read: Accuracies) -> Stat | None:
+    """Return the encoder's accuracy corrected for chance."""
+    if read.encoder is None or read.chance is None or read.chance >= 1.0:
+        return None
+    return corrected(read.encoder, read.chance)
+
+
+def _late(consistency: Outcome | None, read: Accuracies) -> Stat | None:
+    """Return how far a linear readout of a late layer lies above everything it must beat.
+
+    The layer is the one at three quarters of the depth, fixed beforehand: the best of several
+    would be too good. To be beaten are the head's answer on the same documents, the blind one and
+    the best constant letter, of which the highest counts; else a readout that learnt the task's
+    letters would pass for knowledge of the image. The interval of the difference is Newcombe's
+    hybrid score interval for independent rates (1998, method 10,
+    https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I), too wide
+    rather than too narrow where both come from the same documents.
+    """
+    name = "linear readout of the answer"
+    if consistency is None:
+        return None
+    layers = [
+        int(finding.at["layer"])
+        for finding in consistency.findings
+        if finding.figure == name and finding.at.get("of") == "last"
+    ]
+    late = consistency.find(name, layer=round(0.75 * max(layers, default=0)), of="last")
+    head = consistency.find("accuracy of the language-model head")
+    if late is None or head is None:
+        return None
+    beaten = [head.stat]
+    beaten += [] if read.blank is None else [read.blank]
+    beaten += [] if read.majority is None else [_known(read.majority)]
+    return _difference(late.stat, max(beaten, key=lambda stat: stat.value))
+
+
+def _known(value: float) -> Stat:
+    return Stat(value=value, low=value, high=value, n=1)
+
+
+def _difference(a: Stat, b: Stat) -> Stat:
+    value = a.value - b.value
+    return Stat(
+        value=value,
+        low=value - math.hypot(a.value - a.low, b.high - b.value),
+        high=value + math.hypot(a.high - a.value, b.value - b.low),
+        n=a.n,
+        coverage=a.coverage,
+    )
