@@ -9,15 +9,16 @@ from PIL import Image
 
 from vlmbench.models import TowerStates
 from vlmbench.organisms._gate import (
-    Held,
     control_rows,
     letter_rows,
     linear_probe,
     probe_rows,
     table,
 )
+from vlmbench.organisms._gate_rows import Held
 from vlmbench.organisms._images import Fact, ImageSet
-from vlmbench.spec import ModelSpec, TaskSpec, Twin
+from vlmbench.registry import catalogue
+from vlmbench.spec import ModelSpec, Twin
 from vlmbench.types import Document, EncodedImage
 
 LETTERS = ("A", "B", "C", "D")
@@ -40,20 +41,9 @@ def document(index: int) -> Document:
 
 @pytest.fixture
 def held() -> Held:
-    spec = TaskSpec.model_validate(
-        {
-            "task": "naming",
-            "doc_to_text": "<image> Which?",
-            "doc_to_image": "image",
-            "doc_to_choice": list(LETTERS),
-            "doc_to_target": "gold",
-            "dataset_path": "json",
-            "test_split": "test",
-            "metadata": {"vlmbench": {"ability": "naming"}},
-        }
-    )
+    (naming,) = catalogue(()).select_tasks("naming")
     documents = [document(i) for i in range(80)]
-    return Held(spec, documents, ["<image> Which?"] * 80)
+    return Held(naming, documents, ["<image> Which?"] * 80)
 
 
 class Fake:

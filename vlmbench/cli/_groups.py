@@ -72,11 +72,14 @@ def organisms_gate(
     include_path: Include = None,
     data_root: Data = None,
     json: Json = False,
+    card: Annotated[
+        bool, typer.Option("--card", help="Also write the table into the model's card.")
+    ] = False,
 ) -> None:
     """Check a tiny model against its gate, on held-out seeds."""
     from vlmbench.cli import _organisms
 
-    _organisms.gate(name, tuple(include_path or ()), data_root, limit, as_json=json)
+    _organisms.gate(name, tuple(include_path or ()), data_root, limit, as_json=json, card=card)
 
 
 @convert_app.command("prismatic")

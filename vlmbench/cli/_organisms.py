@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from vlmbench.cli._folders import cache_root, data_folder
-from vlmbench.registry import packaged_paths
+from vlmbench.registry import catalogue, packaged_paths
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -69,6 +69,12 @@ def train(name: str, output: Path | None, cache: Path | None, *, fresh: bool) ->
     Console().print(f"wrote {folder}", highlight=False, soft_wrap=True)
 
 
+def checkpoint_folder(name: str, include_paths: tuple[Path, ...]) -> Path:
+    """Return the folder of a model's weights, where its card stands."""
+    (model,) = catalogue(include_paths).select_models(name)
+    return model.folder / str(model.spec.checkpoint)
+
+
 def gate(
     name: str,
     include_paths: tuple[Path, ...],
@@ -76,9 +82,11 @@ def gate(
     limit: int | None,
     *,
     as_json: bool,
+    card: bool,
 ) -> None:
     """Measure a model's gate and print it as a table; status 1 if a criterion is not met."""
     from vlmbench.organisms import _gate
+    from vlmbench.organisms._card import with_gate
 
     console = Console(stderr=True)
     with console.status("gate") as status:
@@ -94,6 +102,10 @@ def gate(
         print(json.dumps(_gate.as_json(rows), indent=1))  # noqa: T201
     else:
         Console().print(Markdown(_gate.table(rows)))
+    if card:
+        place = checkpoint_folder(name, include_paths) / "README.md"
+        text = with_gate(place.read_text(encoding="utf-8"), _gate.table(rows))
+        place.write_text(text, encoding="utf-8")
     missed = [row for row in rows if not row.passed]
     if missed:
         raise VlmbenchError(

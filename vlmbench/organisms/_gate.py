@@ -7,7 +7,6 @@ reason that says nothing about its encoder. Every figure is from held-out seeds.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -18,15 +17,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from vlmbench.metrics import accuracy, wilson
+from vlmbench.metrics import accuracy
 from vlmbench.models import Backend, HfBackend, Tower, TowerStates, resolve_device
+from vlmbench.organisms._gate_abilities import ability_row, lora_row
+from vlmbench.organisms._gate_rows import GateRow, Held, at_chance, at_least, share
 from vlmbench.organisms._images import ImageSet, load_images
 from vlmbench.organisms._recipe import ImagesRecipe
 from vlmbench.readouts import build_prompt, read_prompted
 from vlmbench.registry import backends, catalogue
-from vlmbench.spec import Condition, GenerationKwargs, TaskSpec, Twin
-from vlmbench.tasks import apply_condition, load_documents
-from vlmbench.types import Document, Stat, VlmbenchError
+from vlmbench.spec import Condition, GenerationKwargs, Twin
+from vlmbench.tasks import apply_conditions, load_documents
+from vlmbench.types import Stat, VlmbenchError
 
 PROBE_IMAGES = ImagesRecipe(seed=0x6A7E, single=3000, several=0, marked=0)
 """Images of the linear probe: a seed of their own, so that no encoder was trained on them."""
@@ -40,23 +41,6 @@ BATCH = 32
 Advance = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateRow:
-    """One criterion.
-
-    Attributes:
-        criterion: What was measured.
-        stat: Value with interval.
-        target: What is asked for, in words.
-        passed: Whether it is met.
-    """
-
-    criterion: str
-    stat: Stat
-    target: str
-    passed: bool
-
-
 class States(Protocol):
     """What the probe needs of a tower."""
 
@@ -66,15 +50,6 @@ class States(Protocol):
 
     def states(self, squares: Sequence[Image.Image], layers: Sequence[int]) -> TowerStates:
         """Return hidden states of square images."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Held:
-    """A task's reported documents and their prompts."""
-
-    task: TaskSpec
-    documents: Sequence[Document]
-    questions: Sequence[str]
 
 
 def gate(
@@ -110,18 +85,24 @@ def gate(
     twin = model.spec.twin
     assert twin is not None
     tell("linear probe")
-    rows = probe_rows(Tower.inside(backend, twin), twin, load_images(PROBE_IMAGES, cache))
+    tower = Tower.inside(backend, twin)
+    rows = probe_rows(tower, twin, load_images(PROBE_IMAGES, cache))
     held = []
     for task in found.select_tasks(",".join(("worlds", *CONTROLS))):
         documents = load_documents(task, "reported", data_root, limit)
         questions = [documents.prompt(document) for document in documents]
-        held.append(Held(task.spec, list(documents), questions))
+        held.append(Held(task, list(documents), questions))
     for part in held:
         if part.task.task in CONTROLS:
             tell(part.task.task)
             rows += control_rows(part, backend)
     tell("letters")
-    return [*rows, *letter_rows(held, backend)]
+    rows += letter_rows(held, backend)
+    tell("encoder against untrained encoder and cheap rules")
+    abilities = [part for part in held if part.task.task not in CONTROLS]
+    row, best = ability_row(abilities, tower, data_root=data_root, cache=cache)
+    tell(f"LoRA on {best.task.task}")  # last: it changes the model
+    return [*rows, row, lora_row(best, backend, data_root)]
 
 
 def probe_rows(tower: States, twin: Twin, images: ImageSet) -> list[GateRow]:
@@ -144,8 +125,8 @@ def probe_rows(tower: States, twin: Twin, images: ImageSet) -> list[GateRow]:
     category = np.array([facts[0].category for facts in images.facts])
     colour = np.array([facts[0].colour for facts in images.facts])
     return [
-        _at_least("encoder: category, linear probe", linear_probe(features, category), 0.7),
-        _at_least("encoder: colour, linear probe", linear_probe(features, colour), 0.9),
+        at_least("encoder: category, linear probe", linear_probe(features, category), 0.7),
+        at_least("encoder: colour, linear probe", linear_probe(features, colour), 0.9),
     ]
 
 
@@ -172,7 +153,7 @@ def linear_probe(features: NDArray[np.float32], labels: NDArray[np.str_]) -> Sta
 def control_rows(held: Held, backend: Backend) -> list[GateRow]:
     """Ask a control of a model, with its images and blank, for each attribute and together."""
     name = held.task.task
-    blank = [apply_condition(d, Condition(image="blank")) for d in held.documents]
+    blank = apply_conditions(held.documents, Condition(image="blank"))
     groups: dict[str, NDArray[np.bool_]] = {"": np.ones(len(blank), bool)}
     for attribute in dict.fromkeys(str(d.row["attribute"]) for d in held.documents):
         groups[f", {attribute}"] = np.array(
@@ -188,9 +169,9 @@ def control_rows(held: Held, backend: Backend) -> list[GateRow]:
             label = f"prompted: {name}{group}{condition}"
             if condition:
                 chance = float(np.mean(1 / scores.n_choices[mask]))
-                rows.append(_at_chance(label, stat, chance))
+                rows.append(at_chance(label, stat, chance))
             else:
-                rows.append(_at_least(label, stat, 0.7))
+                rows.append(at_least(label, stat, 0.7))
     return rows
 
 
@@ -209,14 +190,8 @@ def letter_rows(tasks: Sequence[Held], backend: Backend) -> list[GateRow]:
             first = backend.generate(prompts, GenerationKwargs(max_gen_toks=1))
             right += sum(t.strip() in d.choices for t, d in zip(first, documents, strict=True))
         label = f"a letter comes first: {held.task.task}"
-        rows.append(_at_least(label, share(right, len(held.documents)), 0.95))
+        rows.append(at_least(label, share(right, len(held.documents)), 0.95))
     return rows
-
-
-def share(right: int, n: int) -> Stat:
-    """Return `right / n` with its Wilson interval."""
-    low, high = wilson(right, n)
-    return Stat(value=right / n, low=low, high=high, n=n)
 
 
 def table(rows: Sequence[GateRow]) -> str:
@@ -245,21 +220,3 @@ def as_json(rows: Sequence[GateRow]) -> list[Mapping[str, object]]:
         }
         for row in rows
     ]
-
-
-def _at_least(criterion: str, stat: Stat, target: float) -> GateRow:
-    return GateRow(
-        criterion=criterion,
-        stat=stat,
-        target=f"at least {target:.2f}",
-        passed=stat.value >= target,
-    )
-
-
-def _at_chance(criterion: str, stat: Stat, chance: float) -> GateRow:
-    return GateRow(
-        criterion=criterion,
-        stat=stat,
-        target=f"chance, {chance:.2f}",
-        passed=stat.low <= chance <= stat.high,
-    )

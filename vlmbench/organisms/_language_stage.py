@@ -11,13 +11,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
     LlamaConfig,
+    LlamaModel,
     LlavaConfig,
     LlavaForConditionalGeneration,
     PreTrainedTokenizerFast,
 )
 
 from vlmbench.organisms._encoders import encoder_config, prefix_tokens
-from vlmbench.organisms._lessons import Lesson, Library, image_lesson, text_lesson, word_lesson
+from vlmbench.organisms._lessons import (
+    Lesson,
+    Library,
+    first_lesson,
+    image_lesson,
+    text_lesson,
+    word_lesson,
+)
 from vlmbench.organisms._loop import Report, Stage, fit
 from vlmbench.organisms._packing import Packed, pack
 from vlmbench.organisms._recipe import Recipe
@@ -26,9 +34,16 @@ from vlmbench.organisms._tokenizer import CONTEXT, EOS_ID, IMAGE_ID, PAD_ID
 TEXT_SHARE = 0.1
 """Share of lessons without images once the encoder is joined."""
 
+PLAIN = 0.5
+"""Share of the vision stage over which plain questions give way to all others."""
+
 
 def build_vlm(recipe: Recipe, vocabulary: int) -> LlavaForConditionalGeneration:
-    """Return the whole model with fresh weights from torch's global generator."""
+    """Return the whole model with fresh weights.
+
+    Language model and projector start from the recipe's seed alone, so models that share their
+    language recipe start, and learn letters, alike whatever their encoder is.
+    """
     language = recipe.language
     text = LlamaConfig(
         vocab_size=vocabulary,
@@ -61,6 +76,8 @@ def build_vlm(recipe: Recipe, vocabulary: int) -> LlavaForConditionalGeneration:
     )
     config._attn_implementation = "eager"
     model = LlavaForConditionalGeneration(config)
+    torch.manual_seed(recipe.seed)
+    model.model.language_model.load_state_dict(LlamaModel(text).state_dict())
     for layer in (
         model.model.multi_modal_projector.linear_1,
         model.model.multi_modal_projector.linear_2,
@@ -135,16 +152,21 @@ def train_vision(
     stage: Stage,
     report: Report,
 ) -> None:
-    """Teach the language model to read patch tokens (n, patches, width) of a frozen encoder."""
+    """Teach the language model to read patch tokens (n, patches, width) of a frozen encoder.
+
+    Plain questions come first and give way to the whole variety over the first `PLAIN` of steps.
+    """
 
     def lessons(step: int) -> list[Lesson]:
-        rng = stage.rng(step)
-        return [
-            text_lesson(rng, 1)
-            if rng.random() < TEXT_SHARE
-            else image_lesson(rng, library, recipe.vision.questions)
-            for _ in range(recipe.vision.batch)
-        ]
+        rng, plain = stage.rng(step), 1 - step / (PLAIN * stage.steps)
+        made = []
+        for _ in range(recipe.vision.batch):
+            if rng.random() < TEXT_SHARE:
+                made.append(text_lesson(rng, 1))
+            else:
+                draw = first_lesson if rng.random() < plain else image_lesson
+                made.append(draw(rng, library, recipe.vision.questions))
+        return made
 
     _train(recipe, speaker, tokenizer, lessons, features, stage, report)
 

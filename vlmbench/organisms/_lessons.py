@@ -24,6 +24,7 @@ from vlmbench.organisms._questions import (
     by_text,
     by_word,
     describe,
+    in_a_word,
     random_facts,
     which_image,
     which_mark,
@@ -66,6 +67,7 @@ class Library:
     single: NDArray[np.int64] = field(init=False)
     several: NDArray[np.int64] = field(init=False)
     marked: NDArray[np.int64] = field(init=False)
+    one_mark: NDArray[np.int64] = field(init=False)
     by_colour: tuple[NDArray[np.int64], ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +76,8 @@ class Library:
         object.__setattr__(self, "single", np.flatnonzero((count == 1) & ~marked))
         object.__setattr__(self, "several", np.flatnonzero((count > 1) & ~marked))
         object.__setattr__(self, "marked", np.flatnonzero(marked))
+        marks = np.array([sum(bool(fact.mark) for fact in facts) for facts in self.images.facts])
+        object.__setattr__(self, "one_mark", np.flatnonzero(marks == 1))
         colour = np.array([facts[0].colour for facts in self.images.facts])
         single = (count == 1) & ~marked
         pools = tuple(np.flatnonzero(single & (colour == name)) for name in COLOURS)
@@ -101,6 +105,19 @@ def text_lesson(rng: np.random.Generator, questions: int) -> Lesson:
         head = ", ".join(f"{fact.mark}: {fact.colour} {fact.category}" for fact in facts)
         asked = [_ask_marked(rng, facts) for _ in range(questions)]
     return Lesson(images=(), head=head + "\n", questions=_mix(rng, asked), chatty=_chatty(rng))
+
+
+def first_lesson(rng: np.random.Generator, library: Library, questions: int) -> Lesson:
+    """Return the plainest lesson about an image: one thing or one marker, answers in a word.
+
+    Where to look is learnt here, before questions come in many forms and answers as letters.
+    """
+    index = library.draw(rng, library.single if rng.random() < 0.4 else library.one_mark)
+    marked = [fact for fact in library.images.facts[index] if fact.mark]
+    fact = marked[0] if marked else library.images.facts[index][0]
+    where = f" at {fact.mark}" if marked else ""
+    asked = tuple(in_a_word(rng, fact, where) for _ in range(questions))
+    return Lesson(images=(index,), head="<image>\n", questions=asked, chatty=_chatty(rng))
 
 
 def image_lesson(rng: np.random.Generator, library: Library, questions: int) -> Lesson:

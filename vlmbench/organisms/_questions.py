@@ -140,6 +140,13 @@ def about_thing(
     )
 
 
+def in_a_word(rng: np.random.Generator, fact: Fact, where: str) -> Question:
+    """Ask for the colour or the shape of one thing in one wording, to be answered in a word."""
+    colour = rng.random() < 0.6
+    stem = f"What colour is the object{where}?" if colour else f"What is the object{where}?"
+    return Question(body=f"{stem} One word.", answer=fact.colour if colour else fact.category)
+
+
 def describe(rng: np.random.Generator, facts: Facts) -> Question:
     """Ask for a caption."""
     body = pick(rng, "Describe the image.", "What does the image show?", "Write a caption.")

@@ -103,6 +103,8 @@ class Recipe(Spec):
     encoder: EncoderRecipe
     language: LanguageRecipe
     vision: VisionRecipe
+    remark: str = ""
+    """What the model card is to say beside the recipe."""
     checkpoint_every: int = Field(default=500, ge=1)
     """Steps between two saved states, from which a stopped run goes on."""
 

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from vlmbench.organisms._card import card
 from vlmbench.organisms._curves import curves_svg
 from vlmbench.organisms._encoder_stage import build_objective, train_encoder
 from vlmbench.organisms._encoders import patch_tokens, prefix_tokens
@@ -28,6 +29,8 @@ from vlmbench.organisms._recipe import (
     digest,
 )
 from vlmbench.organisms._tokenizer import train_tokenizer
+
+StageName = Literal["letters", "encoder", "vision"]
 
 CORPUS_LESSONS = 4000
 """Lessons from which the tokenizer is trained."""
@@ -55,26 +58,25 @@ def train(
     """
     report = progress or (lambda _: None)
     tokenizer = build_tokenizer(recipe)
-    # Weights belong to their tokenizer, which changes with the wording of the corpus.
-    work = cache / f"{recipe.organism}-{digest(recipe, tokenizer.backend_tokenizer.to_str())}"
-    if not resume and work.exists():
-        shutil.rmtree(work)
-    work.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(recipe.seed)
+    stages = _stages(recipe, tokenizer, cache)
+    if not resume:
+        for stage in stages.values():
+            shutil.rmtree(stage.folder, ignore_errors=True)
     vlm = build_vlm(recipe, len(tokenizer))
     speaker = Speaker(vlm)
-    train_letters(recipe, speaker, tokenizer, _stage(recipe, "letters", work), report)
+    train_letters(recipe, speaker, tokenizer, stages["letters"], report)
     library = Library(load_images(recipe.images, cache, _images(report)))
-    encoder = _encoder(recipe, tokenizer, library, work, report)
+    encoder = encoder_of(recipe, tokenizer, library, stages["encoder"], report)
     features = stored_features(recipe, encoder, library.images.pixels, report)
-    stage = _stage(recipe, "vision", work)
-    train_vision(recipe, speaker, tokenizer, library, features, stage, report)
+    train_vision(recipe, speaker, tokenizer, library, features, stages["vision"], report)
     # A pooling layer that transformers adds to the tower, and nothing here reads, stays as it is.
     vlm.model.vision_tower.load_state_dict(encoder.state_dict(), strict=False)
     export(vlm, tokenizer, recipe, output)
-    log = (work / "log.jsonl").read_text(encoding="utf-8")
+    log = "".join((s.folder / "log.jsonl").read_text(encoding="utf-8") for s in stages.values())
     (output / "training.jsonl").write_text(log, encoding="utf-8")
     (output / "curves.svg").write_text(curves_svg(log), encoding="utf-8")
+    text = card(recipe, log, sum(p.numel() for p in vlm.parameters()))
+    (output / "README.md").write_text(text, encoding="utf-8")
     return output
 
 
@@ -96,38 +98,56 @@ def stored_features(
     return np.concatenate(parts)
 
 
-def _encoder(
+def encoder_of(
     recipe: Recipe,
     tokenizer: PreTrainedTokenizerFast,
     library: Library,
-    work: Path,
+    stage: Stage,
     report: Report,
 ) -> PreTrainedModel:
     """Return the trained encoder, in evaluation mode."""
     torch.manual_seed(recipe.seed)
     objective = build_objective(recipe.encoder, tokenizer)
-    train_encoder(recipe.encoder, objective, library, _stage(recipe, "encoder", work), report)
+    train_encoder(recipe.encoder, objective, library, stage, report)
     return objective.encoder.eval()
 
 
-def _stage(recipe: Recipe, name: Literal["letters", "encoder", "vision"], work: Path) -> Stage:
-    """Return the schedule of a stage from its part of the recipe."""
-    parts: dict[str, EncoderRecipe | LanguageRecipe | VisionRecipe] = {
-        "encoder": recipe.encoder,
+def _stages(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerFast, cache: Path
+) -> dict[StageName, Stage]:
+    """Return the schedules, each kept in a folder named by all that its outcome depends on.
+
+    So the models of one family share the letters stage, and a stage is run again when the wording
+    of the corpus, and with it the tokenizer, has changed.
+    """
+    words = tokenizer.backend_tokenizer.to_str()
+    parts: dict[StageName, EncoderRecipe | LanguageRecipe | VisionRecipe] = {
         "letters": recipe.language,
+        "encoder": recipe.encoder,
         "vision": recipe.vision,
     }
-    part = parts[name]
-    return Stage(
-        name=name,
-        folder=work,
-        seed=recipe.seed,
-        steps=part.steps,
-        rate=part.rate,
-        warmup=part.warmup,
-        weight_decay=recipe.encoder.weight_decay if name == "encoder" else 0.01,
-        save_every=recipe.checkpoint_every,
-    )
+    keys = {
+        "letters": digest(recipe.seed, recipe.language, recipe.encoder.width, words),
+        "encoder": digest(recipe.seed, recipe.images, recipe.encoder, words),
+        "vision": digest(
+            recipe.seed, recipe.images, recipe.encoder, recipe.language, recipe.vision, words
+        ),
+    }
+    stages = {}
+    for name, part in parts.items():
+        folder = cache / f"{name}-{keys[name]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        stages[name] = Stage(
+            name=name,
+            folder=folder,
+            seed=recipe.seed,
+            steps=part.steps,
+            rate=part.rate,
+            warmup=part.warmup,
+            weight_decay=recipe.encoder.weight_decay if name == "encoder" else 0.01,
+            save_every=recipe.checkpoint_every,
+        )
+    return stages
 
 
 def _images(report: Report) -> Callable[[int, int], None]:

@@ -1,0 +1,103 @@
+"""The gate's last two criteria: is the encoder worth asking, and can the model be taught?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from vlmbench.metrics import accuracy, chance, corrected, gap
+from vlmbench.models import HfBackend, Tower
+from vlmbench.organisms._gate_rows import GateRow, Held
+from vlmbench.organisms._tuning import Tuning, tune
+from vlmbench.readouts import read_encoder, read_prompted, read_rule
+from vlmbench.spec import DepthProbe, LinearProbe, RuleName
+from vlmbench.tasks import Documents, FitSplits, learns, load_documents, rule_obstacle
+from vlmbench.types import ChoiceScores, Stat
+
+ASKED = 4
+"""Abilities, of six, on which the encoder has to be above everything that needs no training."""
+
+LESSONS = 2000
+"""Documents of a task's world that LoRA learns from; none is reported."""
+
+SEED = 0
+
+
+def ability_row(
+    abilities: Sequence[Held], tower: Tower, *, data_root: Path, cache: Path
+) -> tuple[GateRow, Held]:
+    """Count the abilities on which the encoder beats the untrained encoder and all cheap rules.
+
+    It does where the 95% interval of the paired difference is above 0 for each of them.
+
+    Returns:
+        The row, and the ability on which the encoder readout is furthest above chance.
+    """
+    untrained = tower.randomised(SEED)
+    above, best, best_value = [], abilities[0], -np.inf
+    for held in abilities:
+        own = _encoder(held, tower, data_root, cache)
+        others = [_encoder(held, untrained, data_root, cache), *_rules(held, data_root)]
+        if all(gap(own, other, seed=SEED).low > 0 for other in others):
+            above.append(held.task.task)
+        if (value := corrected(accuracy(own), chance(own)).value) > best_value:
+            best, best_value = held, value
+    named = f" ({', '.join(above)})" if above else ""
+    row = GateRow(
+        criterion=f"encoder above untrained encoder and cheap rules, abilities{named}",
+        stat=Stat(value=float(len(above)), n=len(abilities)),
+        target=f"at least {ASKED} of {len(abilities)}",
+        passed=len(above) >= ASKED,
+    )
+    return row, best
+
+
+def lora_row(held: Held, backend: HfBackend, data_root: Path) -> GateRow:
+    """Tune the language model by LoRA on one ability and measure it; changes the model."""
+    train = more_documents(held, data_root)
+    tune(backend, tuple(train), [train.prompt(d) for d in train], held.task, Tuning(seed=SEED))
+    scores = read_prompted(held.documents, held.questions, held.task, backend).scores
+    stat, by_chance = accuracy(scores), chance(scores)
+    return GateRow(
+        criterion=f"prompted after LoRA on the language model: {held.task.task}",
+        stat=stat,
+        target=f"interval above chance, {by_chance:.2f}",
+        passed=stat.low > by_chance,
+    )
+
+
+def more_documents(held: Held, data_root: Path) -> Documents:
+    """Return a training split of `LESSONS` documents of a task's world."""
+    generator = held.task.bench.generator
+    assert generator is not None, "the abilities are rendered"
+    larger = generator.model_copy(update={"train": LESSONS, "validation": 0, "test": 0})
+    bench = held.task.bench.model_copy(update={"generator": larger})
+    metadata = held.task.metadata.model_copy(update={"vlmbench": bench})
+    located = replace(held.located, spec=held.task.model_copy(update={"metadata": metadata}))
+    return load_documents(located, "train", data_root)
+
+
+def _encoder(held: Held, tower: Tower, data_root: Path, cache: Path) -> ChoiceScores:
+    probe = held.task.bench.probe
+    assert probe is not None, "the abilities have probes"
+    fit_on = None
+    if isinstance(probe, DepthProbe | LinearProbe):
+        train, validation = (
+            load_documents(held.located, role, data_root) for role in ("train", "validation")
+        )
+        fit_on = FitSplits(train=train, validation=validation)
+    return read_encoder(held.documents, probe, tower, fit_on, seed=SEED, cache=cache).scores
+
+
+def _rules(held: Held, data_root: Path) -> list[ChoiceScores]:
+    found = []
+    names: tuple[RuleName, ...] = get_args(RuleName)
+    for name in names:
+        if rule_obstacle(name, held.task) is None:
+            train = load_documents(held.located, "train", data_root) if learns(name) else None
+            found.append(read_rule(held.documents, held.questions, name, train).scores)
+    return found

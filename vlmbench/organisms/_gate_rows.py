@@ -1,0 +1,65 @@
+"""What the gate's criteria are made of: one row each, and the documents they are measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vlmbench.metrics import wilson
+from vlmbench.spec import Located, TaskSpec
+from vlmbench.types import Document, Stat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRow:
+    """One criterion.
+
+    Attributes:
+        criterion: What was measured.
+        stat: Value with interval.
+        target: What is asked for, in words.
+        passed: Whether it is met.
+    """
+
+    criterion: str
+    stat: Stat
+    target: str
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """A task's reported documents and their prompts."""
+
+    located: Located[TaskSpec]
+    documents: Sequence[Document]
+    questions: Sequence[str]
+
+    @property
+    def task(self) -> TaskSpec:
+        """What is asked."""
+        return self.located.spec
+
+
+def share(right: int, n: int) -> Stat:
+    """Return `right / n` with its Wilson interval."""
+    low, high = wilson(right, n)
+    return Stat(value=right / n, low=low, high=high, n=n)
+
+
+def at_least(criterion: str, stat: Stat, target: float) -> GateRow:
+    return GateRow(
+        criterion=criterion,
+        stat=stat,
+        target=f"at least {target:.2f}",
+        passed=stat.value >= target,
+    )
+
+
+def at_chance(criterion: str, stat: Stat, chance: float) -> GateRow:
+    return GateRow(
+        criterion=criterion,
+        stat=stat,
+        target=f"chance, {chance:.2f}",
+        passed=stat.low <= chance <= stat.high,
+    )

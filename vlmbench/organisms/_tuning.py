@@ -1,0 +1,152 @@
+"""Tunes a model on the documents of one task: what it can be taught, and what it then answers.
+
+Two uses. The gate asks whether low-rank updates of the language model (LoRA, arXiv 2106.09685)
+lift a task above chance while the encoder stays as it is. The test of the instrument trains a
+model on one ability and expects the measured gap on it to close.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vlmbench.models import HfBackend, Prompt
+from vlmbench.organisms._loop import REPORT_EVERY, Progress, Report
+from vlmbench.readouts import build_prompt
+from vlmbench.spec import TaskSpec
+from vlmbench.types import Document
+
+Part = Literal["lora", "all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """How a model is tuned.
+
+    Attributes:
+        part: `lora`: low-rank updates of every linear layer of the language model. `all`: the
+            language model and the projector whole. The encoder is never touched.
+        rank: Of the updates (`lora`).
+        steps: Optimizer steps.
+        batch: Documents a step.
+        rate: Peak learning rate of AdamW; linear warm-up over a tenth, then down in a line.
+        seed: Of the order of documents and of the updates' first weights.
+    """
+
+    part: Part = "lora"
+    rank: int = 16
+    steps: int = 300
+    batch: int = 16
+    rate: float = 2e-3
+    seed: int = 0
+
+
+def tune(
+    backend: HfBackend,
+    documents: Sequence[Document],
+    questions: Sequence[str],
+    task: TaskSpec,
+    tuning: Tuning,
+    report: Report = lambda _: None,
+) -> HfBackend:
+    """Train a model in place on the right choice of every document; returns it, ready to be asked.
+
+    The loss is the cross-entropy of the right choice among all choices, from each one's first
+    token: what the prompted readout reads.
+
+    Args:
+        backend: The model; its own weights are changed, also by `lora`, whose updates are
+            merged at the end.
+        documents: What to learn from; never the documents that are reported.
+        questions: Their rendered prompts.
+        task: Their task.
+        tuning: How.
+        report: Called every few steps with the loss.
+    """
+    torch.manual_seed(tuning.seed)
+    finish = _prepare(backend, tuning)
+    trained = [p for p in backend.model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=tuning.rate, weight_decay=0.01, betas=(0.9, 0.98))
+    rng = np.random.default_rng(tuning.seed)
+    order = _order(rng, len(documents), tuning)
+    total = 0.0
+    for step, indices in enumerate(order):
+        for group in optimizer.param_groups:
+            warm = (step + 1) / max(1, tuning.steps // 10)
+            group["lr"] = tuning.rate * min(warm, 1 - step / tuning.steps)
+        batch = [documents[i] for i in indices]
+        prompts = [
+            build_prompt(document, questions[i], task, backend.spec)
+            for i, document in zip(indices, batch, strict=True)
+        ]
+        loss = _loss(backend, prompts, batch, task)
+        optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        total += loss.item()
+        if (step + 1) % REPORT_EVERY == 0:
+            figures = {"loss": total / REPORT_EVERY}
+            report(Progress(stage="tuning", done=step + 1, total=tuning.steps, figures=figures))
+            total = 0.0
+    finish()
+    backend.model.eval().requires_grad_(False)
+    return backend
+
+
+def _prepare(backend: HfBackend, tuning: Tuning) -> Callable[[], None]:
+    """Choose what is trained; returns what to do when it has been."""
+    model = backend.model.requires_grad_(False)
+    language: Any = model.model.language_model
+    if tuning.part == "all":
+        language.requires_grad_(True)
+        model.model.multi_modal_projector.requires_grad_(True)
+        return lambda: None
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=tuning.rank, lora_alpha=2 * tuning.rank, target_modules="all-linear")
+    with warnings.catch_warnings():
+        # peft asks transformers for a flag by its old name.
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
+        wrapped = get_peft_model(language, config)
+    model.model.language_model = wrapped
+
+    def merge() -> None:
+        model.model.language_model = wrapped.merge_and_unload()
+
+    return merge
+
+
+def _order(rng: np.random.Generator, count: int, tuning: Tuning) -> list[list[int]]:
+    """Return the documents of each step, every one seen before any is seen again."""
+    needed = tuning.steps * tuning.batch
+    passes = [rng.permutation(count) for _ in range(-(-needed // count))]
+    indices = np.concatenate(passes)[:needed].reshape(tuning.steps, tuning.batch)
+    rows: list[list[int]] = indices.tolist()
+    return rows
+
+
+def _loss(
+    backend: HfBackend, prompts: Sequence[Prompt], documents: Sequence[Document], task: TaskSpec
+) -> Tensor:
+    """Return the mean cross-entropy of the right choice's first token among the choices'."""
+    texts = [backend.render(prompt) for prompt in prompts]
+    batch = backend.encode(texts, prompts, side="right")
+    ends = batch["attention_mask"].sum(dim=1) - 1
+    logits = backend.model(**batch, use_cache=False).logits
+    rows = []
+    for i, (text, document) in enumerate(zip(texts, documents, strict=True)):
+        first = [
+            backend.continuation_tokens(text, backend.continuation(c, task.target_delimiter))[0]
+            for c in document.choices
+        ]
+        target = torch.tensor(document.gold)
+        rows.append(functional.cross_entropy(logits[i, ends[i], first].float(), target))
+    return torch.stack(rows).mean()
