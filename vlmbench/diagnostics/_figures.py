@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vlmbench.diagnostics._comparison import restricted
 from vlmbench.diagnostics._finding import Outcome, TestName
 from vlmbench.diagnostics._rules import FigureName
 from vlmbench.diagnostics._verdict import Figures
@@ -44,20 +45,27 @@ def accuracies(
     """Return the accuracies of the stored readings; a reading that failed throughout is not there.
 
     Raises:
-        ComparisonError: If own and blank do not cover the same documents in the same order.
+        ComparisonError: If the longer of own and blank lacks documents of the other, or orders them
+            otherwise.
     """
     own, blank, encoder = (_answered(scores) for scores in (own, blank, encoder))
-    both = own is not None and blank is not None and not (own.failed | blank.failed).all()
     asked = own if own is not None else encoder
     guessed = asked is not None and asked.scale != "credit"
     return Accuracies(
         prompted=None if own is None else accuracy(own),
         blank=None if blank is None else accuracy(blank),
-        gain=gap(own, blank, seed=seed) if both and own is not None and blank is not None else None,
+        gain=None if own is None or blank is None else _gain(own, blank, seed),
         encoder=None if encoder is None else accuracy(encoder),
         chance=chance(asked) if guessed and asked is not None else None,
         majority=majority(asked) if guessed and asked is not None else None,
     )
+
+
+def _gain(own: ChoiceScores, blank: ChoiceScores, seed: int) -> Stat | None:
+    """Return the paired difference on the documents of the shorter of the two cells."""
+    ids = min(own, blank, key=len).doc_ids
+    own, blank = restricted(own, ids), restricted(blank, ids)
+    return None if (own.failed | blank.failed).all() else gap(own, blank, seed=seed)
 
 
 def _answered(scores: ChoiceScores | None) -> ChoiceScores | None:

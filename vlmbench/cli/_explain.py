@@ -1,0 +1,39 @@
+"""`vlmbench explain`, and the end of a run that holds the seven tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+
+from vlmbench.types import VlmbenchError
+
+DIAGNOSE = "diagnose"
+"""Name of the study whose runs are explained as they end."""
+
+
+def explain(
+    run: Path, model: str, *, tasks: str | None, output: Path | None, rules: Path | None
+) -> None:
+    """Print what a run says about a model, task by task, and write the model card."""
+    from vlmbench.report._explain import explain as read
+    from vlmbench.report._explain import write_explanation
+    from vlmbench.report._explained import explained
+
+    names = [] if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
+    explanation = read(run, model, tasks=tuple(dict.fromkeys(names)), rules=rules)
+    console = Console()
+    console.print(explained(explanation))
+    path = write_explanation(explanation, output or run / "diagnostics")
+    console.print(f"Model card: {path}", highlight=False, soft_wrap=True)
+
+
+def explain_all(run: Path, models: Iterable[str]) -> None:
+    """Do so for every model of a run that has just ended, and say where that cannot be done."""
+    for model in models:
+        try:
+            explain(run, model, tasks=None, output=None, rules=None)
+        except VlmbenchError as error:
+            # The run is whole all the same: a recorded model, say, has nothing to explain.
+            Console().print(f"Not explained: {error}", highlight=False, soft_wrap=True)

@@ -1,0 +1,94 @@
+"""One picture a model: which of the seven tests hold on which task, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from vlmbench.diagnostics import TEST_NAMES, Outcome
+from vlmbench.report._figures._style import GREY, INK, PALE, settings
+
+HEADS = {
+    "dependency": "1\ndepend-\nency",
+    "override": "2\noverride",
+    "consistency": "3\nconsist-\nency",
+    "sensitivity": "4\nsensi-\ntivity",
+    "contribution": "5\ninfor-\nmation",
+    "certainty": "6\ncertainty",
+    "budget": "7\nbudget",
+}
+WORDS = ("holds", "fails", "inconclusive", "not run")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A task's row of the strip."""
+
+    task: str
+    outcomes: Sequence[Outcome]
+    verdict: str
+
+
+def word(outcome: Outcome) -> str:
+    """Return what is said of a test: holds, fails, inconclusive or not run."""
+    if outcome.holds is None:
+        return "inconclusive" if outcome.findings else "not run"
+    return "holds" if outcome.holds else "fails"
+
+
+def strip(model: str, lines: Sequence[Line]) -> Figure | None:
+    """Draw tasks x tests as marks, with each task's verdict beside them."""
+    if not lines:
+        return None
+    names = max(len(line.task) for line in lines)
+    left, across, right = 0.15 + 0.085 * max(names, 8), 0.72, 2.35
+    width = left + across * len(TEST_NAMES) + right
+    top, down, foot = 1.05, 0.34, 0.42
+    height = top + down * len(lines) + foot
+    with settings():
+        figure = Figure(figsize=(width, height))
+        FigureCanvasAgg(figure)
+        panel = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        panel.set_xlim(0, width)
+        panel.set_ylim(height, 0)
+        panel.set_axis_off()
+        panel.text(0.12, 0.22, model, fontsize=11, fontweight="bold", va="center")
+        centres = [left + across * (place + 0.5) for place in range(len(TEST_NAMES))]
+        for x, name in zip(centres, TEST_NAMES, strict=True):
+            panel.text(x, top - 0.1, HEADS[name], fontsize=8.5, ha="center", va="bottom")
+        panel.text(width - right + 0.15, top - 0.1, "verdict", fontsize=8.5, va="bottom")
+        for row, line in enumerate(lines):
+            y = top + down * (row + 0.5)
+            panel.plot([0.12, width - 0.12], [y - down / 2] * 2, color=PALE, linewidth=0.8)
+            panel.text(left - 0.1, y, line.task, fontsize=9, ha="right", va="center")
+            words = {outcome.test: word(outcome) for outcome in line.outcomes}
+            for x, name in zip(centres, TEST_NAMES, strict=True):
+                _mark(panel, x, y, words.get(name, "not run"))
+            panel.text(
+                width - right + 0.15, y, line.verdict, fontsize=9.5, fontweight="bold", va="center"
+            )
+        y = height - foot / 2
+        panel.plot([0.12, width - 0.12], [height - foot] * 2, color=PALE, linewidth=0.8)
+        for place, text in enumerate(WORDS):
+            x = 0.3 + place * 1.35
+            _mark(panel, x, y, text)
+            panel.text(x + 0.18, y, text, fontsize=8.5, va="center", color=INK)
+    return figure
+
+
+def _mark(panel: Axes, x: float, y: float, text: str) -> None:
+    """Draw one mark; the four differ in shape."""
+    match text:
+        case "holds":
+            panel.plot(x, y, "o", markersize=10, color="#1f4e79")
+        case "fails":
+            panel.plot(x, y, "x", markersize=9, color="#b8450b", markeredgewidth=2.6)
+        case "inconclusive":
+            panel.plot(x, y, "o", markersize=10, color="white", markeredgecolor=INK)
+            panel.text(x, y + 0.005, "?", fontsize=8, ha="center", va="center", color=INK)
+        case _:
+            panel.plot(x, y, "_", markersize=9, color=GREY, markeredgewidth=1.6)
