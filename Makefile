@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM := false
 
 demo: $(STAMP)
 	rm -rf runs/demo
-	$(BIN)/vlmbench run --models tiny-clip --tasks worlds,naming --study gap --output runs/demo
+	$(BIN)/vlmbench run --models organisms --tasks worlds,controls --study gap --output runs/demo
 	$(BIN)/vlmbench leaderboard runs/demo --output runs/demo/leaderboard
 
 test: $(STAMP)
@@ -34,17 +34,24 @@ format: $(STAMP)
 schemas: $(STAMP)
 	$(BIN)/python -c "from vlmbench.spec import write_schemas; write_schemas()"
 
-# The pictures in docs/worlds.md.
+# The pictures in docs/worlds.md and docs/conditions.md.
 sheets: $(STAMP)
 	$(BIN)/python -c "from vlmbench.tasks import worlds; \
 	[worlds.contact_sheet(n, rows=3, columns=4, seed=1).save(f'docs/worlds/{n}.png', optimize=True) for n in worlds.WORLDS]"
+	$(BIN)/python -c "from vlmbench.registry import catalogue; \
+	from vlmbench.tasks import condition_sheet, load_documents; from vlmbench.cli._folders import data_folder; \
+	task = catalogue().select_tasks('depth')[0]; \
+	documents = list(load_documents(task, 'reported', data_folder(None), 4)); \
+	condition_sheet(documents).quantize(128).save('docs/conditions.png', optimize=True)"
 
-# The published leaderboard, from real runs: the gap, and what it is to be judged against.
+# The published leaderboard, from real runs: the gap, and what it is to be judged against. The
+# paper's own numbers are shown apart from it. For a trial: make leaderboard RUN="--limit 20"
 leaderboard: $(STAMP)
-	rm -rf runs/leaderboard runs/baselines
-	$(BIN)/vlmbench run --models tiny-clip --tasks worlds,controls --output runs/leaderboard
-	$(BIN)/vlmbench run --models tiny-clip --tasks worlds,controls --study baselines --output runs/baselines
-	$(BIN)/vlmbench leaderboard runs/leaderboard runs/baselines --output leaderboard
+	rm -rf runs/gap runs/baselines runs/rules
+	$(BIN)/vlmbench run --models organisms --tasks worlds,controls --study gap $(RUN) --output runs/gap
+	$(BIN)/vlmbench run --models organisms --tasks worlds,controls --study baselines $(RUN) --output runs/baselines
+	$(BIN)/vlmbench run --models rules --tasks worlds,controls $(RUN) --output runs/rules
+	$(BIN)/vlmbench leaderboard runs/gap runs/baselines runs/rules --recorded fu2025 --output leaderboard
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -107,6 +107,13 @@ def test_accuracies_are_those_of_the_readings() -> None:
     assert figures((), read).stats.keys() == {"gain"}
 
 
+def test_a_capped_blank_reading_is_compared_on_its_own_documents() -> None:
+    own, blank = scores(np.arange(40) < 10), scores(np.arange(40) < 5).take(np.arange(10))
+    gain = accuracies(own, blank, None, seed=0).gain
+    assert gain is not None
+    assert (gain.value, gain.n) == (0.5, 10)
+
+
 def test_what_failed_throughout_was_not_read() -> None:
     gone = scores(np.ones(5, bool))
     gone.failed[:] = True

@@ -135,3 +135,23 @@ def test_a_published_number_keeps_what_it_does_not_say_unknown():
     assert numbers == {"value": 0.75, "low": None, "high": None, "n": None}
     assert (corrected.metric, corrected.n) == ("accuracy_corrected", None)
     assert corrected.value == pytest.approx(2 / 3)
+
+
+def test_cells_of_some_documents_give_their_own_rows_and_are_compared_with_nothing(cells):
+    some = {("swapped", "prompted"): cells["own", "prompted"].take(np.arange(5))}
+    with pytest.raises(ComparisonError):
+        summarise(cells | some, model="fake", task="suite", seed=0)
+    rows = summarise(cells | some, model="fake", task="suite", seed=0, partial=some)
+    without = summarise(cells, model="fake", task="suite", seed=0)
+    own = [row for row in rows if row.condition == "swapped"]
+    assert [row.metric for row in own] == SINGLE
+    assert {row.n for row in own} == {5}
+    assert dump_rows([row for row in rows if row not in own]) == dump_rows(without)
+
+
+def test_a_partial_own_cell_gives_no_gap(cells):
+    key = ("own", "prompted")
+    capped = cells | {key: cells[key].take(np.arange(5))}
+    rows = summarise(capped, model="fake", task="suite", seed=0, partial=[key])
+    assert not {"gap", "mcnemar_p"} & {row.metric for row in rows}
+    assert [row.condition for row in rows if row.metric == "tv"] == ["blank|truth"]

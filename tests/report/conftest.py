@@ -101,6 +101,17 @@ class RunFolder:
             model=model, task=task, readout="human", value=value, chance=1 / CHOICES[task]
         )
 
+    def rule(self, model: str, task: str, share: float) -> None:
+        """Add a cheap rule of which a share is right."""
+        self.manifest["models"][model] = {"rule": model, "alias": model.replace("-", " ")}
+        cells = {("own", "rule"): voting(task, share, seed=sum(model.encode()))}
+        self.rows += summarise(cells, model=model, task=task, seed=0)
+
+    def untrained(self, model: str, task: str, share: float) -> None:
+        """Add the encoder readout of a model with freshly drawn weights."""
+        cells = {("own+random", "encoder"): voting(task, share, seed=sum(model.encode()) + 9)}
+        self.rows += summarise(cells, model=model, task=task, seed=0)
+
     def write(self) -> Path:
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "stats.json").write_text(dump_rows(self.rows))

@@ -163,22 +163,17 @@ def test_what_is_missing_is_a_dash_and_never_nan(tmp_path, run_folder):
     assert depth[6:9] == ["–", "–", "–"]
 
 
-def test_recorded_numbers_are_labelled_and_have_no_gap(tmp_path, run_folder):
-    one = run_folder()
-    one.record("human", "matching", 0.9)
-    lines = table_with(page(tmp_path, one), "Majority")[2:]
-    assert [line[0] for line in lines] == [
-        "Depth",
-        "Matching",
-        "↳ Humans (recorded, human)",
-        "Naming",
-    ]
-    assert lines[2][1:] == ["–", "–", "–", "–", ".900", "–", "–", "–", "–"]
-    several = run_folder("several", ("tiny-a", "tiny-b"))
-    several.record("human", "matching", 0.9)
-    text = page(tmp_path, several)
-    assert text.count("Humans (recorded, human)") == 1
-    assert "Humans" not in str(table_with(text, "Depth", "Matching"))
+def test_recorded_numbers_stand_in_a_table_of_their_own(tmp_path, run_folder):
+    for name, models in (("one", ("tiny-a",)), ("several", ("tiny-a", "tiny-b"))):
+        folder = run_folder(name, models)
+        folder.record("human", "matching", 0.9)
+        text = page(tmp_path, folder)
+        head, _, *lines = table_with(text, "Source", "Other")
+        assert head == ["Task", "Source", "n", "Encoder", "VQA", "Other"]
+        assert lines == [["Matching", "Humans", "–", "–", "–", ".900 (human)"]]
+        holding = [table for table in tables(text) if "Humans" in str(table)]
+        assert len(holding) == 1
+        assert "**Not measured here.**" in text
 
 
 def test_a_twin_that_saw_markers_or_is_another_is_marked(tmp_path, run_folder):
@@ -221,7 +216,9 @@ def test_recorded_numbers_alone_make_a_page(tmp_path, run_folder):
     folder = run_folder(models=())
     folder.record("human", "depth", 0.9)
     text = page(tmp_path, folder)
-    assert "Humans (recorded, human)" in text
+    assert "## Recorded elsewhere" in text
+    assert table_with(text, "Other")[2][-1] == ".900 (human)"
+    assert "Results by task" not in text
     assert "Chance-corrected" not in text
 
 

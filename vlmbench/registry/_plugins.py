@@ -87,12 +87,24 @@ BACKENDS = (
         description="Numbers measured elsewhere: humans, or a paper's table.",
         target="vlmbench.readouts:read_recorded",
     ),
+    Plugin(
+        name="rules",
+        description="Cheap rules without weights: position, raw pixels, order or wording.",
+        target="vlmbench.readouts:read_rule",
+        packages=("sklearn",),
+    ),
 )
 READOUTS = (
     Plugin(
         name="prompted",
         description="The model is asked: choice likelihoods or generated text.",
         target="vlmbench.readouts:read_prompted",
+        packages=_TORCH,
+    ),
+    Plugin(
+        name="internals",
+        description="The prompted readout, with hidden states and attention of the language model.",
+        target="vlmbench.readouts:read_internals",
         packages=_TORCH,
     ),
     Plugin(
@@ -105,6 +117,12 @@ READOUTS = (
         name="recorded",
         description="Numbers measured elsewhere are taken as they are.",
         target="vlmbench.readouts:read_recorded",
+    ),
+    Plugin(
+        name="rule",
+        description="A cheap rule answers, without any model.",
+        target="vlmbench.readouts:read_rule",
+        packages=("sklearn",),
     ),
 )
 

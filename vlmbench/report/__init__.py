@@ -1,9 +1,13 @@
-"""Reports: finished runs in, tables out. Reads rows only, and never scores or models."""
+"""Reports: finished runs in, tables and model cards out; no model is loaded.
+
+Tables read rows only. Model cards (`_explain`, imported where needed: it brings scikit-learn and
+matplotlib) read records through `vlmbench.diagnostics`.
+"""
 
 from vlmbench.report._board import Board, assemble
 from vlmbench.report._leaderboard import leaderboard
 from vlmbench.report._run import Manifest, ModelRecord, Run, TaskRecord, read_run
-from vlmbench.report._terminal import terminal
+from vlmbench.report._terminal import rules_terminal, terminal
 
 __all__ = [
     "Board",
@@ -14,5 +18,6 @@ __all__ = [
     "assemble",
     "leaderboard",
     "read_run",
+    "rules_terminal",
     "terminal",
 ]

@@ -11,7 +11,7 @@ from vlmbench.report._run import Manifest, ModelRecord, Run, TaskRecord
 from vlmbench.types import ComparisonError, Problem, VlmbenchError
 
 _TASK_FIELDS = ("digest", "documents", "data", "n", "limit", "chance", "marked")
-_MODEL_FIELDS = ("weights", "relation", "twin", "recorded")
+_MODEL_FIELDS = ("weights", "relation", "twin", "recorded", "rule")
 _MEANING = {
     "digest": "the task's YAML",
     "documents": "the documents or their order",
@@ -24,6 +24,7 @@ _MEANING = {
     "relation": "how the twin relates to the tower",
     "twin": "the twin",
     "recorded": "whether the numbers are recorded",
+    "rule": "the cheap rule",
 }
 
 

@@ -8,8 +8,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vlmbench.metrics import dump_rows
+from vlmbench.report._baselines import (
+    baseline_table,
+    check_published,
+    has_baselines,
+    recorded_table,
+    rule_table,
+    rules,
+)
 from vlmbench.report._board import Board, assemble
 from vlmbench.report._format import MISSING, escape, markdown_table, rate
+from vlmbench.report._ranks import rank, rank_notes, rank_table
 from vlmbench.report._run import Manifest, read_run
 from vlmbench.report._tables import (
     FAILED,
@@ -27,23 +36,34 @@ from vlmbench.report._tables import (
     task_name,
     variation_table,
 )
+from vlmbench.spec import ModelSpec
 
 
-def leaderboard(runs: Sequence[Path], output: Path) -> tuple[Path, ...]:
+def leaderboard(
+    runs: Sequence[Path], output: Path, *, recorded: Sequence[ModelSpec] = ()
+) -> tuple[Path, ...]:
     """Write README.md, rows.json and rows.csv of finished runs into the folder `output`.
 
     The bytes depend on what the runs hold alone: not on their order, their paths or the time.
+
+    Args:
+        runs: Run folders.
+        output: Folder to write to.
+        recorded: Models whose published accuracies are shown in a table of their own. Their
+            data is not needed, and they are no rows of `rows.json`.
 
     Returns:
         The files written.
 
     Raises:
-        VlmbenchError: If a run is missing, unfinished or malformed.
+        VlmbenchError: If a run is missing, unfinished or malformed, or a model of `recorded` has
+            no published accuracy.
         ComparisonError: If two runs may not stand in one table; nothing is written then.
     """
+    check_published(recorded)
     board = assemble([read_run(path) for path in runs])
     files = {
-        "README.md": page(board),
+        "README.md": page(board, recorded),
         "rows.json": dump_rows(board.rows.values()),
         "rows.csv": _csv(board),
     }
@@ -56,8 +76,8 @@ def leaderboard(runs: Sequence[Path], output: Path) -> tuple[Path, ...]:
     return tuple(output / name for name in files)
 
 
-def page(board: Board) -> str:
-    """Return the leaderboard as markdown."""
+def page(board: Board, recorded: Sequence[ModelSpec] = ()) -> str:
+    """Return the leaderboard as markdown, with published numbers of the models `recorded`."""
     sections = [
         "# Leaderboard",
         "How well vision-language models answer questions about images, beside what can be read "
@@ -65,6 +85,9 @@ def page(board: Board) -> str:
         "**Gap** = encoder - VQA, on the same questions.",
         *_results(board),
         *_notes(board),
+        *_baselines(board),
+        *_ranks(board),
+        *_recorded(board, recorded),
         "## How to read this",
         _GUIDE,
         *_section("Chance-corrected", _CORRECTED, corrected_table(board), board),
@@ -77,7 +100,7 @@ def page(board: Board) -> str:
         "Written by `vlmbench leaderboard`. The numbers stand in [rows.json](rows.json) and "
         "[rows.csv](rows.csv), unrounded.",
     ]
-    return "\n\n".join(sections) + "\n"
+    return "\n\n".join(filter(None, sections)) + "\n"
 
 
 _GUIDE = f"""\
@@ -94,7 +117,30 @@ ever guessed for the model. Choices that tie share the credit.
 gaps. They say how much the number would move with other questions of the same kind.
 - {MARKED} the encoder saw the images with the question's markers drawn into them. {UNLIKE} the \
 encoder's weights are not exactly those inside the model. {FAILED} some documents could not be \
-run; they are left out. *Recorded* numbers were measured elsewhere and cannot be paired."""
+run; they are left out."""
+
+_BASELINES = (
+    "How far one comes by cheap rules (where a point lies, raw pixels, colours, the order and "
+    "wording of choices) and with encoders whose weights were freshly drawn, beside the encoder "
+    "that answers best. Each is the best of several, **chosen on these very documents**, and so "
+    "optimistic. **Clear of both**: the trained encoder's interval lies wholly above the other "
+    "two; where it does not, the table says of which. That asks for more than a test of the paired "
+    "difference would."
+)
+
+_RULES = "Every rule, where it has something to go by. It uses no features of any encoder."
+
+_RANKS = (
+    "Do models whose encoder holds more answer better? Means of (accuracy - chance) / (1 - chance) "
+    "over the same tasks, controls left out, because a plain mean would mix tasks of different "
+    "chance. Intervals, 95%, combine those of the tasks as independent."
+)
+
+_ELSEWHERE = (
+    "**Not measured here.** Numbers that were published or reached by people, with other models, "
+    "prompts or data than those above, whatever their names share. They cannot be paired with "
+    "anything, so there is no gap and no test."
+)
 
 _CORRECTED = "(accuracy - chance) / (1 - chance): 0 is a guess and 1 is perfect, on every task."
 
@@ -116,18 +162,43 @@ def _results(board: Board) -> Iterator[str]:
     if len(models) == 1:
         yield f"## {model_name(board, models[0])}"
         yield results_of_model(board, models[0])
+    if len(models) < 2:
         return
-    if models:
-        yield "## Gap: encoder - VQA"
-        yield gap_matrix(board)
+    yield "## Gap: encoder - VQA"
+    yield gap_matrix(board)
     yield "## Results by task"
     for task, record in board.tasks.items():
+        if not any(board.of(model, task) for model in models):
+            continue
         yield f"### {task_name(board, task)}"
         yield (
             f"Ability: {escape(record.ability.replace('_', ' '))}. {record.n} documents, "
             f"chance {rate(record.chance)}, majority {rate(majority(board, task))}."
         )
         yield results_of_task(board, task)
+
+
+def _baselines(board: Board) -> Iterator[str]:
+    if has_baselines(board):
+        yield from ("## What needs no trained encoder", _BASELINES, baseline_table(board))
+    if rules(board):
+        yield from (_RULES, rule_table(board))
+
+
+def _ranks(board: Board) -> Iterator[str]:
+    ranking = rank(board)
+    if ranking is not None:
+        yield from ("## Rank of the encoders", _RANKS)
+        yield from (rank_table(board, ranking), rank_notes(board, ranking))
+
+
+def _recorded(board: Board, recorded: Sequence[ModelSpec]) -> Iterator[str]:
+    table = recorded_table(board, recorded)
+    if table:
+        yield from ("## Recorded elsewhere", _ELSEWHERE, table)
+        # Those that stand among the runs name their source in the table of models below.
+        sources = sorted({spec.source for spec in recorded if spec.source})
+        yield from ["Sources: " + "; ".join(map(escape, sources)) + "."] if sources else []
 
 
 def _notes(board: Board) -> Iterator[str]:
@@ -173,9 +244,10 @@ def _models(board: Board) -> str:
             escape(record.source or MISSING),
         ]
         for name, record in board.models.items()
+        if record.rule is None
     ]
     head = ["Model", "Encoder's weights", "Encoder", "SHA-256", "Source"]
-    return markdown_table(head, lines, left=len(head))
+    return markdown_table(head, lines, left=len(head)) if lines else ""
 
 
 def _tasks(board: Board) -> str:

@@ -52,6 +52,8 @@ class ModelRecord(Record):
     twin: str | None = None
     recorded: bool = False
     """Its numbers were measured elsewhere."""
+    rule: str | None = None
+    """The cheap rule that it is; none for models."""
     source: str | None = None
 
 
@@ -95,7 +97,7 @@ def read_run(path: Path) -> Run:
     Raises:
         VlmbenchError: If the run is missing, unfinished or malformed, with every problem found.
     """
-    manifest = _read_manifest(path)
+    manifest = read_manifest(path)
     stats = path / "stats.json"
     if not stats.is_file():
         raise VlmbenchError(
@@ -126,7 +128,12 @@ def read_run(path: Path) -> Run:
     return Run(name=str(path), manifest=manifest, rows=rows)
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """Read the manifest of a finished run.
+
+    Raises:
+        VlmbenchError: If the folder is missing, or the run is unfinished or malformed.
+    """
     file = path / "manifest.json"
     if not file.is_file():
         raise VlmbenchError(

@@ -29,8 +29,10 @@ _PAIR = "encoder-prompted"
 
 
 def measured(board: Board) -> list[str]:
-    """Return the models that were run here, as opposed to recorded."""
-    return [name for name, record in board.models.items() if not record.recorded]
+    """Return the models that were run here, as opposed to recorded numbers and cheap rules."""
+    return [
+        name for name, record in board.models.items() if not record.recorded and record.rule is None
+    ]
 
 
 def model_name(board: Board, model: str) -> str:
@@ -58,24 +60,23 @@ def gap_matrix(board: Board) -> str:
 
 
 def results_of_model(board: Board, model: str) -> str:
-    """Return one model's results, a line per task, with recorded numbers below theirs."""
+    """Return one model's results, a line per task that it was asked."""
     lines = []
     for task, record in board.tasks.items():
+        if not board.of(model, task):
+            continue
         known = [str(record.n), rate(record.chance), rate(majority(board, task))]
         lines.append([task_name(board, task), *known, *_measured_line(board, model, task)])
-        for label, n, cells in _recorded_lines(board, task):
-            lines.append([f"↳ {label}", n, MISSING, MISSING, *cells])
     return markdown_table(["Task", "n", "Chance", "Majority", *_ANSWERS], lines)
 
 
 def results_of_task(board: Board, task: str) -> str:
-    """Return the results on one task, a line per model, recorded ones last."""
+    """Return the results on one task, a line per measured model."""
     lines = [
         [model_name(board, model), *_measured_line(board, model, task)]
         for model in measured(board)
         if board.of(model, task)
     ]
-    lines += [[label, *cells] for label, _, cells in _recorded_lines(board, task)]
     return markdown_table(["Model", *_ANSWERS], lines)
 
 
@@ -180,18 +181,3 @@ def _measured_line(board: Board, model: str, task: str) -> list[str]:
         MISSING if p is None else p_value(p.value),
         MISSING if abstained is None else rate(abstained.value),
     ]
-
-
-def _recorded_lines(board: Board, task: str) -> Iterator[tuple[str, str, list[str]]]:
-    """Yield a label, n and the cells of `_ANSWERS` for every recorded number of a task."""
-    for model, record in board.models.items():
-        if not record.recorded:
-            continue
-        for row in board.of(model, task):
-            if row.metric != "accuracy":
-                continue
-            cells = [MISSING] * len(_ANSWERS)
-            # Whoever answers the question itself, human or model, stands beside the VQA numbers.
-            cells[_ANSWERS.index("Encoder" if row.readout == "encoder" else "VQA")] = number(row)
-            label = f"{model_name(board, model)} (recorded, {escape(row.readout)})"
-            yield label, MISSING if row.n is None else str(row.n), cells

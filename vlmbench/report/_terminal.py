@@ -32,7 +32,7 @@ def terminal(rows: Sequence[StatRow], *, aliases: Mapping[str, str] | None = Non
     table.add_column("Gap [95% interval]", justify="right", no_wrap=True)
     table.add_column("p", justify="right", no_wrap=True)
     table.add_column("Abst.", justify="right", no_wrap=True)
-    models = dict.fromkeys(row.model for row in rows)
+    models = dict.fromkeys(row.model for row in rows if row.readout != "rule")
     for model in models:
         mine = [row for row in rows if row.model == model]
         table.add_row(Text(names.get(model, model), style="bold"))
@@ -43,6 +43,39 @@ def terminal(rows: Sequence[StatRow], *, aliases: Mapping[str, str] | None = Non
     if notes:
         table.caption = "\n".join(notes)
         table.caption_justify = "left"
+    return table
+
+
+def rules_terminal(
+    rows: Sequence[StatRow], *, aliases: Mapping[str, str] | None = None
+) -> Table | None:
+    """Return a table of the cheap rules with a part per task, the best rule first.
+
+    Args:
+        rows: Rows of a run.
+        aliases: Names to show instead of a model's or task's own.
+
+    Returns:
+        The table; None where the run has no rule.
+    """
+    names = aliases or {}
+    mine = [row for row in rows if row.readout == "rule"]
+    if not mine:
+        return None
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    table.add_column("Cheap rule", overflow="fold", min_width=12)
+    for head in ("n", "Chance", "Accuracy [95% interval]"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for task in dict.fromkeys(row.task for row in mine):
+        found = [row for row in mine if (row.task, row.metric) == (task, "accuracy")]
+        chance = next(row for row in mine if (row.task, row.metric) == (task, "chance"))
+        table.add_row(Text(names.get(task, task), style="bold"), "", rate(chance.value), "")
+        for row in sorted(found, key=lambda row: (-row.value, row.model)):
+            label = f"  {names.get(row.model, row.model)}"
+            if row.condition != "own":
+                label += f", {row.condition}"
+            table.add_row(Text(label), str(row.n), "", number(row))
+        table.add_section()
     return table
 
 
