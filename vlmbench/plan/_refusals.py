@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vlmbench.plan._checkpoint import Checkpoint
+from vlmbench.registry import backends
 from vlmbench.spec import (
     Condition,
     EvidenceMask,
@@ -81,8 +82,7 @@ def _encoder(model: ModelSpec, task: TaskSpec, condition: Condition) -> Iterator
 
 def _internals(model: Located[ModelSpec], task: TaskSpec, condition: Condition) -> Iterator[str]:
     backend, family = model.spec.backend, Checkpoint.of(model).family
-    # Backends of other packages are known when they are loaded, and refuse then.
-    if backend in ("openai", "vllm", "recorded", "rules"):
+    if backend in ("openai", "vllm", "recorded", "rules") or _is_closed(backend):
         yield f"backend {backend!r} shows nothing of the inside of its model"
     if task.output_type == "generate_until":
         yield "the inside of a model is read while it scores choices, not while it writes"
@@ -90,6 +90,15 @@ def _internals(model: Located[ModelSpec], task: TaskSpec, condition: Condition) 
         yield "without images there is nothing inside the model that could be compared"
     if family.internals:
         yield family.internals
+
+
+def _is_closed(backend: str) -> bool:
+    """Tell whether another package's backend cannot `inspect`, which takes importing it."""
+    if backend == "hf":
+        return False
+    target = backends()[backend].load()
+    # A factory may return anything; what it returns is asked when the readout is taken.
+    return isinstance(target, type) and not hasattr(target, "inspect")
 
 
 def _asked(
