@@ -135,6 +135,13 @@ def test_servers_batch_by_themselves_and_show_no_inside(tmp_path):
     assert "'openai' shows nothing" in reasons(made, "own", "internals")["bare"]
 
 
+def test_a_tower_that_the_backend_does_not_show_is_not_read(tmp_path):
+    server = "backend: openai\nserver: {base_url: 'http://localhost:1/v1'}\n"
+    made = plan(tmp_path, cells("readout: prompted", "readout: encoder"), model=server)
+    assert "no access to the tower" in reasons(made, "own", "encoder")["points"]
+    assert "points" not in reasons(made, "own")
+
+
 def test_internals_compare_nothing_without_images(tmp_path):
     made = plan(tmp_path, cells("readout: internals, condition: none", "readout: internals"))
     assert "nothing inside" in reasons(made, "none", "internals")["bare"]

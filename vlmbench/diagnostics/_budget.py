@@ -63,8 +63,8 @@ def budget(
     averaged.
 
     The test fails if for some place the interval of influence's slope lies wholly below 0, by more
-    than the numeric floor, and holds if for none. It is open if influence was not measured, or does not exceed the numeric
-    floor without filler: then there is none to lose.
+    than the numeric floor, and holds if for none. It is open if influence was not measured, or
+    does not exceed the numeric floor without filler: then there is none to lose.
 
     Args:
         plain: Without filler.

@@ -22,6 +22,9 @@ from vlmbench.tasks import filler, rule_obstacle
 # Tokens left for the question, the choices and a chat template beside filler and images.
 QUESTION = 128
 
+CLOSED = ("openai", "vllm", "recorded", "rules")
+"""Backends that show nothing of the inside of a model."""
+
 
 def refusal(
     model: Located[ModelSpec], task: TaskSpec, readout: str, condition: Condition, hints: Hints
@@ -62,6 +65,11 @@ def _reasons(
 def _encoder(model: ModelSpec, task: TaskSpec, condition: Condition) -> Iterator[str]:
     if model.twin is None:
         yield f"model {model.model!r} names no twin (key `twin`)"
+    elif model.twin.checkpoint is None and model.backend in CLOSED:
+        yield (
+            f"backend {model.backend!r} gives no access to the tower of model {model.model!r}; "
+            "name a standalone encoder with `twin.checkpoint`"
+        )
     if task.bench.probe is None:
         yield f"task {task.task!r} has no probe (key `metadata.vlmbench.probe`)"
     if condition.text != "plain":
@@ -82,7 +90,7 @@ def _encoder(model: ModelSpec, task: TaskSpec, condition: Condition) -> Iterator
 
 def _internals(model: Located[ModelSpec], task: TaskSpec, condition: Condition) -> Iterator[str]:
     backend, family = model.spec.backend, Checkpoint.of(model).family
-    if backend in ("openai", "vllm", "recorded", "rules") or _is_closed(backend):
+    if backend in CLOSED or _is_closed(backend):
         yield f"backend {backend!r} shows nothing of the inside of its model"
     if task.output_type == "generate_until":
         yield "the inside of a model is read while it scores choices, not while it writes"
