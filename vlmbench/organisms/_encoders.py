@@ -40,7 +40,9 @@ def encoder_config(recipe: EncoderRecipe) -> PreTrainedConfig:
         case "clip":
             return CLIPVisionConfig(**shape, intermediate_size=recipe.mlp, hidden_act="gelu")
         case "siglip":
-            return SiglipVisionConfig(**shape, intermediate_size=recipe.mlp)
+            # Without SigLIP's attention pool, which the language model never reads; at this size
+            # it let all image vectors fall onto one line, that of brightness.
+            return SiglipVisionConfig(**shape, intermediate_size=recipe.mlp, vision_use_head=False)
         case "supervised":
             return ViTConfig(**shape, intermediate_size=recipe.mlp)
         case "self_distillation":
@@ -72,15 +74,17 @@ def prefix_tokens(objective: ObjectiveName) -> int:
 
 
 def pooled(encoder: PreTrainedModel, pixels: Tensor) -> Tensor:
-    """Return (B, width) the vector an objective is applied to: CLS, or SigLIP's attention pool.
+    """Return (B, width) the vector an objective is applied to: CLS, or the mean if there is none.
 
     Args:
         encoder: One of the four.
         pixels: (B, 3, size, size) normalised.
     """
     output = encoder(pixel_values=pixels)
-    vector: Tensor | None = output.pooler_output
     tokens: Tensor = output.last_hidden_state
+    if isinstance(encoder, SiglipVisionModel):
+        return tokens.mean(dim=1)
+    vector: Tensor | None = output.pooler_output
     return tokens[:, 0] if vector is None else vector
 
 

@@ -60,8 +60,6 @@ def build_vlm(recipe: Recipe, vocabulary: int) -> LlavaForConditionalGeneration:
         pad_token_id=PAD_ID,
     )
     vision = encoder_config(recipe.encoder)
-    if recipe.encoder.objective == "siglip":
-        vision.vision_use_head = False  # the language model never reads the attention pool
     prefix = prefix_tokens(recipe.encoder.objective)
     config = LlavaConfig(
         vision_config=vision,

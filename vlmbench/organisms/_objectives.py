@@ -7,6 +7,7 @@ of images with their facts into one loss. Self-distillation has a module of its 
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -116,7 +117,10 @@ class CaptionObjective(Objective):
         self.image_head = nn.Linear(recipe.width, recipe.width, bias=False)
         self.text_head = nn.Linear(recipe.width, recipe.width, bias=False)
         self.scale = nn.Parameter(torch.tensor(10.0 if self.sigmoid else 1 / 0.07).log())
-        self.shift = nn.Parameter(torch.tensor(-10.0 if self.sigmoid else 0.0))
+        # Log-odds of a match among a batch's pairs. SigLIP's -10 is that of its batches of 32,768;
+        # at 128 it says that nothing matches, all vectors are pulled together, and stay there.
+        matches = -math.log(recipe.batch - 1)
+        self.shift = nn.Parameter(torch.tensor(matches if self.sigmoid else 0.0))
         self.shift.requires_grad_(self.sigmoid)
 
     def loss(self, batch: EncoderBatch) -> Tensor:
