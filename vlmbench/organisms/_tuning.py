@@ -42,7 +42,7 @@ class Tuning:
 
     part: Part = "lora"
     rank: int = 16
-    steps: int = 300
+    steps: int = 200
     batch: int = 16
     rate: float = 2e-3
     seed: int = 0
@@ -140,7 +140,8 @@ def _loss(
     texts = [backend.render(prompt) for prompt in prompts]
     batch = backend.encode(texts, prompts, side="right")
     ends = batch["attention_mask"].sum(dim=1) - 1
-    logits = backend.model(**batch, use_cache=False).logits
+    with torch.autocast(backend.device.type, torch.bfloat16):
+        logits = backend.model(**batch, use_cache=False).logits
     rows = []
     for i, (text, document) in enumerate(zip(texts, documents, strict=True)):
         first = [
