@@ -6,6 +6,7 @@ reason that says nothing about its encoder. Every figure is from held-out seeds.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -199,10 +200,11 @@ def table(rows: Sequence[GateRow]) -> str:
     lines = ["| criterion | measured | 95% interval | asked | met |", "|---|---|---|---|---|"]
     for row in rows:
         stat = row.stat
-        lines.append(
-            f"| {row.criterion} | {stat.value:.3f} | {stat.low:.3f} to {stat.high:.3f} | "
-            f"{row.target} | {'yes' if row.passed else 'no'} |"
-        )
+        counted = math.isnan(stat.low)  # a number of abilities, not a share of documents
+        value = f"{stat.value:.0f}" if counted else f"{stat.value:.3f}"
+        interval = "–" if counted else f"{stat.low:.3f} to {stat.high:.3f}"
+        met = "yes" if row.passed else "no"
+        lines.append(f"| {row.criterion} | {value} | {interval} | {row.target} | {met} |")
     return "\n".join(lines) + "\n"
 
 
@@ -212,8 +214,8 @@ def as_json(rows: Sequence[GateRow]) -> list[Mapping[str, object]]:
         {
             "criterion": row.criterion,
             "value": row.stat.value,
-            "low": row.stat.low,
-            "high": row.stat.high,
+            "low": None if math.isnan(row.stat.low) else row.stat.low,
+            "high": None if math.isnan(row.stat.high) else row.stat.high,
             "n": row.stat.n,
             "target": row.target,
             "passed": row.passed,

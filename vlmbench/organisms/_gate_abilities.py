@@ -14,7 +14,7 @@ from vlmbench.models import HfBackend, Tower
 from vlmbench.organisms._gate_rows import GateRow, Held
 from vlmbench.organisms._tuning import Tuning, tune
 from vlmbench.readouts import read_encoder, read_prompted, read_rule
-from vlmbench.spec import DepthProbe, LinearProbe, RuleName
+from vlmbench.spec import DepthProbe, LinearProbe, RuleName, doc_text
 from vlmbench.tasks import Documents, FitSplits, learns, load_documents, rule_obstacle
 from vlmbench.types import ChoiceScores, Stat
 
@@ -25,6 +25,8 @@ LESSONS = 2000
 """Documents of a task's world that LoRA learns from; none is reported."""
 
 SEED = 0
+
+TUNING = Tuning(seed=SEED)
 
 
 def ability_row(
@@ -56,10 +58,18 @@ def ability_row(
     return row, best
 
 
-def lora_row(held: Held, backend: HfBackend, data_root: Path) -> GateRow:
+def lora_row(
+    held: Held,
+    backend: HfBackend,
+    data_root: Path,
+    *,
+    lessons: int = LESSONS,
+    tuning: Tuning = TUNING,
+) -> GateRow:
     """Tune the language model by LoRA on one ability and measure it; changes the model."""
-    train = more_documents(held, data_root)
-    tune(backend, tuple(train), [train.prompt(d) for d in train], held.task, Tuning(seed=SEED))
+    train = tuple(more_documents(held, data_root, lessons))
+    questions = [doc_text(held.task, document.row) for document in train]
+    tune(backend, train, questions, held.task, tuning)
     scores = read_prompted(held.documents, held.questions, held.task, backend).scores
     stat, by_chance = accuracy(scores), chance(scores)
     return GateRow(
@@ -70,11 +80,11 @@ def lora_row(held: Held, backend: HfBackend, data_root: Path) -> GateRow:
     )
 
 
-def more_documents(held: Held, data_root: Path) -> Documents:
-    """Return a training split of `LESSONS` documents of a task's world."""
+def more_documents(held: Held, data_root: Path, count: int) -> Documents:
+    """Return a training split of `count` documents of a task's world."""
     generator = held.task.bench.generator
     assert generator is not None, "the abilities are rendered"
-    larger = generator.model_copy(update={"train": LESSONS, "validation": 0, "test": 0})
+    larger = generator.model_copy(update={"train": count, "validation": 0, "test": 0})
     bench = held.task.bench.model_copy(update={"generator": larger})
     metadata = held.task.metadata.model_copy(update={"vlmbench": bench})
     located = replace(held.located, spec=held.task.model_copy(update={"metadata": metadata}))
