@@ -101,16 +101,20 @@ def test_an_encoder_that_may_be_near_chance_leaves_everything_open() -> None:
     assert judged(**USELESS, encoder=stat(0.15, 0.05)).name == "inconclusive"
 
 
-@pytest.mark.parametrize(
-    ("figure", "value", "finer"),
-    [("information", -0.05, "negative exchange rate"), ("override", 0.5, "text dominance")],
-)
-def test_an_open_finer_name_does_not_hide_that_the_image_is_of_no_use(
-    figure: str, value: float, finer: str
-) -> None:
-    said = judged(**USELESS, **{figure: stat(value, 0.1)})
+def test_an_open_finer_name_does_not_hide_that_the_image_is_of_no_use() -> None:
+    said = judged(**USELESS, information=stat(-0.05, 0.1))
     assert said.name == "visual neglect"
-    assert finer in {change.verdict for change in said.changes}
+    assert "negative exchange rate" in {change.verdict for change in said.changes}
+
+
+@pytest.mark.parametrize(("figure", "value"), [("override", 0.3), ("fall", 0.9)])
+def test_what_is_of_no_use_can_be_neither_overridden_nor_crowded_out(
+    figure: str, value: float
+) -> None:
+    said = judged(**USELESS, **{figure: stat(value, 0.05)})
+    assert said.name == "visual neglect"
+    named = {"text dominance", "budget collapse"}
+    assert {change.figure for change in said.changes if change.verdict in named} == {"gain"}
 
 
 def test_a_weak_readout_does_not_blame_an_encoder_that_the_model_sees_through() -> None:

@@ -114,13 +114,21 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         verdict="text dominance",
-        says="answers depend on the image, but a wrong hint overrides it",
-        clauses=(Clause("override", "at most", "override"), Clause("shift", "above", "shift")),
+        says="the image helps under the plain prompt, but a wrong hint overrides it",
+        clauses=(
+            Clause("override", "at most", "override"),
+            Clause("shift", "above", "shift"),
+            Clause("gain", "above", "gain"),
+        ),
     ),
     Rule(
         verdict="budget collapse",
-        says="the image loses its influence as the text grows",
-        clauses=(Clause("fall", "above", "fall"), Clause("shift", "above", "shift")),
+        says="the image helps under the plain prompt, but loses its influence as the text grows",
+        clauses=(
+            Clause("fall", "above", "fall"),
+            Clause("shift", "above", "shift"),
+            Clause("gain", "above", "gain"),
+        ),
     ),
     Rule(
         verdict="visual neglect",

@@ -15,7 +15,8 @@ from the pixels to the answer, and the first place where it is shown to be lost 
 5. *negative exchange rate*: the image arrives and does harm, under the plain prompt; this comes
    before what only shows under hints or filler.
 6. *text dominance* and 7. *budget collapse*: the image counts until text competes, first by what
-   it says, then by its length.
+   it says, then by its length. Both ask that the image helps under the plain prompt: where it
+   does not there is nothing to override, and a wrong hint outweighs a guess in any model.
 8. *visual neglect*, the weak form (asked no better than blind): all that is left to say of a
    model whose answers move with the image to no use.
 9. *uses its vision*: none of the above, and the image raises accuracy.

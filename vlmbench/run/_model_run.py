@@ -164,18 +164,9 @@ class ModelRun:
         """Run a cell and return its reading with the digests of the weights it was read from."""
         size = 1 if cell.condition.batch == "single" else self.settings.batch_size
         match cell.readout:
-            case "prompted":
-                reading = read_prompted(
-                    documents,
-                    questions,
-                    cell.task.spec,
-                    self._backend,
-                    batch_size=size,
-                    progress=advance,
-                )
-                return reading, {"model": self._backend.weights_digest}
-            case "internals":
-                reading = read_internals(
+            case "prompted" | "internals":
+                read = read_prompted if cell.readout == "prompted" else read_internals
+                reading = read(
                     documents,
                     questions,
                     cell.task.spec,
