@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
-from skimage.measure import label
 
 from vlmbench.types import Region
 
@@ -47,6 +45,8 @@ def elsewhere(mask: Mask, rng: np.random.Generator) -> Mask:
     Raises:
         ValueError: More than half of the image is covered.
     """
+    from skimage.measure import label
+
     if 2 * int(mask.sum()) > mask.size:
         raise ValueError("more than half of the image is covered")
     shapes = label(mask, connectivity=1)
@@ -59,6 +59,8 @@ def elsewhere(mask: Mask, rng: np.random.Generator) -> Mask:
 
 def _moved(shape: Mask, taken: Mask, rng: np.random.Generator) -> Mask:
     """Return `shape` at a free place."""
+    from scipy.signal import fftconvolve
+
     rows, columns = np.nonzero(shape)
     cut = shape[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     overlap = fftconvolve(taken.astype(float), cut[::-1, ::-1].astype(float), mode="valid")

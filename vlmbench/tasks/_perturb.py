@@ -10,7 +10,6 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from skimage.color import hsv2rgb, rgb2hsv
 
 from vlmbench.spec import BlankImage, Perturbation, PerturbedImage, ScrambledImage
 
@@ -108,6 +107,8 @@ def _crop(pixels: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
 
 def _colour(pixels: Pixels, strength: float) -> Pixels:
     """Turn hues by up to half a turn and take up to half of the saturation away."""
+    from skimage.color import hsv2rgb, rgb2hsv
+
     hsv = rgb2hsv(pixels)
     hsv[..., 0] = (hsv[..., 0] + strength / 2) % 1
     hsv[..., 1] *= 1 - strength / 2

@@ -74,8 +74,12 @@ def test_the_papers_suite_beside_its_recorded_numbers(monkeypatch, home, model) 
     assert people["low"] < 0.25 < people["high"]
     assert call(monkeypatch, "leaderboard", model / "run", "--output", model / "board") == 0
     text = (model / "board" / "README.md").read_text()
-    assert "Fu et al. 2025, DINOv2 (digitised) (recorded, encoder)" in text
-    assert "People (recorded, human)" in text
+    apart = text.partition("## Recorded elsewhere")[2]
+    assert "Fu et al. 2025, DINOv2 (digitised)" in apart
+    assert "People" in apart
+    measured = text.partition("## random")[2].partition("## Recorded elsewhere")[0]
+    assert "Low-level matching" in measured
+    assert "digitised" not in measured
     assert "digitised from the figures" in text
     assert "2 of 6 documents failed" in text
 
