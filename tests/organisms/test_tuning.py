@@ -52,14 +52,13 @@ def accuracy_of(backend, task, documents) -> float:
     return float((scores.scores.argmax(axis=1) == scores.gold).mean())
 
 
-@pytest.mark.parametrize("part", ["lora", "all"])
-def test_what_the_image_tells_is_learnt_and_the_encoder_stays(tiny, part):
+def test_what_the_image_tells_is_learnt_and_the_encoder_stays(tiny):
     backend, task = tiny
     before = {n: p.clone() for n, p in backend.model.model.vision_tower.named_parameters()}
     shape = {n: p.shape for n, p in backend.model.named_parameters()}
     documents = bright(64)
     assert accuracy_of(backend, task, documents) < 0.6
-    tuning = Tuning(part=part, rank=8, steps=40, batch=8, rate=3e-3)
+    tuning = Tuning(rank=8, steps=40, batch=8, rate=3e-3)
     tune(backend, documents, [QUESTION] * 64, task, tuning)
     assert accuracy_of(backend, task, documents) > 0.9
     for name, value in backend.model.model.vision_tower.named_parameters():

@@ -144,7 +144,7 @@ class Mute:
         return delimiter + choice
 
     def generate(self, prompts, kwargs):
-        raise NotImplementedError
+        raise AssertionError("the study scores choices, and never lets a model write")
 
     def choice_logprobs(self, prompts, choices):
         return [self._scores(*asked) for asked in zip(prompts, choices, strict=True)]

@@ -1,16 +1,15 @@
-"""Tunes a model on the documents of one task: what it can be taught, and what it then answers.
+"""Tunes a language model on the documents of one task by low-rank updates (LoRA).
 
-Two uses. The gate asks whether low-rank updates of the language model (LoRA, arXiv 2106.09685)
-lift a task above chance while the encoder stays as it is. The test of the instrument trains a
-model on one ability and expects the measured gap on it to close.
+The gate asks whether that lifts the task above chance while encoder and projector stay as they
+are. LoRA: arXiv 2106.09685.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,7 +22,8 @@ from vlmbench.readouts import build_prompt
 from vlmbench.spec import TaskSpec
 from vlmbench.types import Document
 
-Part = Literal["lora", "all"]
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +31,13 @@ class Tuning:
     """How a model is tuned.
 
     Attributes:
-        part: `lora`: low-rank updates of every linear layer of the language model. `all`: the
-            language model and the projector whole. The encoder is never touched.
-        rank: Of the updates (`lora`).
+        rank: Of the updates, which every linear layer of the language model is given.
         steps: Optimizer steps.
         batch: Documents a step.
         rate: Peak learning rate of AdamW; linear warm-up over a tenth, then down in a line.
         seed: Of the order of documents and of the updates' first weights.
     """
 
-    part: Part = "lora"
     rank: int = 16
     steps: int = 200
     batch: int = 16
@@ -62,8 +59,7 @@ def tune(
     token: what the prompted readout reads.
 
     Args:
-        backend: The model; its own weights are changed, also by `lora`, whose updates are
-            merged at the end.
+        backend: The model; the updates are merged into its weights at the end.
         documents: What to learn from; never the documents that are reported.
         questions: Their rendered prompts.
         task: Their task.
@@ -71,7 +67,7 @@ def tune(
         report: Called every few steps with the loss.
     """
     torch.manual_seed(tuning.seed)
-    finish = _prepare(backend, tuning)
+    wrapped = _add_lora(backend, tuning)
     trained = [p for p in backend.model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=tuning.rate, weight_decay=0.01, betas=(0.9, 0.98))
     rng = np.random.default_rng(tuning.seed)
@@ -96,32 +92,23 @@ def tune(
             figures = {"loss": total / REPORT_EVERY}
             report(Progress(stage="tuning", done=step + 1, total=tuning.steps, figures=figures))
             total = 0.0
-    finish()
+    backend.model.model.language_model = wrapped.merge_and_unload()
     backend.model.eval().requires_grad_(False)
     return backend
 
 
-def _prepare(backend: HfBackend, tuning: Tuning) -> Callable[[], None]:
-    """Choose what is trained; returns what to do when it has been."""
-    model = backend.model.requires_grad_(False)
-    language: Any = model.model.language_model
-    if tuning.part == "all":
-        language.requires_grad_(True)
-        model.model.multi_modal_projector.requires_grad_(True)
-        return lambda: None
+def _add_lora(backend: HfBackend, tuning: Tuning) -> PeftModel:
+    """Put low-rank updates into the language model, and let nothing else be trained."""
     from peft import LoraConfig, get_peft_model
 
+    model = backend.model.requires_grad_(False)
     config = LoraConfig(r=tuning.rank, lora_alpha=2 * tuning.rank, target_modules="all-linear")
     with warnings.catch_warnings():
         # peft asks transformers for a flag by its old name.
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing.*", FutureWarning)
-        wrapped = get_peft_model(language, config)
+        wrapped: PeftModel = get_peft_model(model.model.language_model, config)
     model.model.language_model = wrapped
-
-    def merge() -> None:
-        model.model.language_model = wrapped.merge_and_unload()
-
-    return merge
+    return wrapped
 
 
 def _order(rng: np.random.Generator, count: int, tuning: Tuning) -> list[list[int]]:
