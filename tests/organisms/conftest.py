@@ -11,6 +11,7 @@ from vlmbench.organisms._recipe import (
     ImagesRecipe,
     LanguageRecipe,
     ObjectiveName,
+    PointingRecipe,
     Recipe,
     VisionRecipe,
 )
@@ -55,6 +56,7 @@ def toy():
                 steps=steps, batch=8, width=32, heads=2, mlp=64, layers=2, warmup=2
             ),
             vision=VisionRecipe(steps=steps, batch=6, warmup=2),
+            pointing=PointingRecipe(steps=steps, warmup=2),
             checkpoint_every=3,
         )
 

@@ -9,7 +9,14 @@ import pytest
 from vlmbench.organisms import _lessons, _questions
 from vlmbench.organisms._captions import caption
 from vlmbench.organisms._images import Fact, ImageSet, draw
-from vlmbench.organisms._lessons import Library, corpus_texts, image_lesson, text_lesson
+from vlmbench.organisms._lessons import (
+    Library,
+    corpus_texts,
+    first_lesson,
+    image_lesson,
+    stretched,
+    text_lesson,
+)
 from vlmbench.organisms._tokenizer import train_tokenizer
 
 # What the six abilities are asked with; salads of random words are apart (see the last test).
@@ -29,6 +36,7 @@ def library(images: ImageSet) -> Library:
 def lessons(library: Library, count: int, monkeypatch, *, salads: bool):
     if not salads:
         monkeypatch.setattr(_lessons, "by_chance", _questions.by_text)
+        monkeypatch.setattr(_questions, "salad", lambda rng, low, high: "Words")
     rng = np.random.default_rng(2)
     for _ in range(count):
         yield image_lesson(rng, library, 3)
@@ -156,3 +164,64 @@ def test_wrong_options_are_mostly_other_things_in_view():
             total += 1
     assert total > 100
     assert near / total > 1.2
+
+
+def test_remarks_name_the_right_option_as_often_as_any_other(library):
+    """Each names one option, letter and all, and of four the right one a quarter of the time."""
+    rng = np.random.default_rng(5)
+    right = counted = 0
+    for _ in range(2500):
+        fact = library.images.facts[int(library.single[rng.integers(len(library.single))])][0]
+        plain = _questions.about_thing(rng, fact, "")
+        if len(plain.options) != 4:
+            continue
+        told = _questions.with_remark(rng, plain)
+        added = told.body.split("\n")
+        for line in plain.body.split("\n"):
+            added.remove(line)
+        (remark,) = added
+        named = [i for i, option in enumerate(plain.options) if option in remark]
+        assert len(named) == 1, remark
+        assert told.answer == plain.answer
+        counted += 1
+        right += "ABCD"[named[0]] == plain.answer
+    assert counted > 600
+    assert right / counted == pytest.approx(0.25, abs=0.06)
+
+
+def test_first_lessons_ask_about_the_one_thing_or_the_one_marker(library):
+    rng = np.random.default_rng(6)
+    answers = {"word": 0, "letter": 0}
+    for _ in range(300):
+        lesson = first_lesson(rng, library, 2, marked=0.7, letters=0.5)
+        facts = library.images.facts[lesson.images[0]]
+        (fact,) = [f for f in facts if f.mark] or facts
+        for question in lesson.questions:
+            said = question.answer
+            if question.options:
+                answers["letter"] += 1
+                said = question.options["ABCD".index(said)].split()[1]
+                assert question.body.count("(") == 4
+            else:
+                answers["word"] += 1
+            assert said == (fact.colour if "colour" in question.body else fact.category)
+    assert min(answers.values()) > 200
+
+
+def test_long_lessons_keep_their_question_and_its_answer(library):
+    rng = np.random.default_rng(7)
+    lengths, before = [], 0
+    for _ in range(200):
+        lesson = image_lesson(rng, library, 2)
+        longer = stretched(rng, lesson)
+        assert longer.images == lesson.images
+        ((prompt, answer),) = longer.texts()
+        plain, right = lesson.texts()[0]
+        assert answer == right
+        assert prompt.count("<image>") == len(lesson.images)
+        lengths.append(len(prompt.split()) - len(plain.split()))
+        before += longer.head != lesson.head
+        assert plain.endswith(prompt.split("\n")[-1])
+    assert min(lengths) >= 25
+    assert max(lengths) > 500
+    assert 60 < before < 140

@@ -16,6 +16,7 @@ from vlmbench.organisms._objectives import (
     sigmoid_loss,
     softmax_loss,
 )
+from vlmbench.organisms._train import build_tokenizer
 from vlmbench.tasks.worlds import CATEGORIES, COLOURS
 
 
@@ -40,12 +41,17 @@ def test_softmax_loss_shares_the_target_among_equal_captions():
     assert softmax_loss(logits, same).item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_sigmoid_loss_is_a_sum_over_pairs():
+@pytest.mark.parametrize("repeats", [(), ((0, 1), (1, 0))])
+def test_sigmoid_loss_is_a_sum_over_pairs_without_repeated_captions(repeats):
     logits = random_logits(4)
     same = torch.eye(4, dtype=torch.bool)
+    for pair in repeats:
+        same[pair] = True
     expected = 0.0
     for i in range(4):
         for j in range(4):
+            if (i, j) in repeats:
+                continue
             sign = 1.0 if i == j else -1.0
             expected -= math.log(1 / (1 + math.exp(-sign * logits[i, j].item()))) / 4
     assert sigmoid_loss(logits, same).item() == pytest.approx(expected, abs=1e-5)
@@ -68,6 +74,19 @@ def test_sigmoid_loss_is_transformers_loss():
     )
     ours = sigmoid_loss(out.logits_per_text, torch.eye(3, dtype=torch.bool))
     assert ours.item() == pytest.approx(out.loss.item(), rel=1e-5)
+
+
+def test_only_the_sigmoid_is_spared_what_all_vectors_share(images, toy):
+    """Of the two losses only softmax is blind to it, so only the other takes it out beforehand."""
+    shared, own = torch.full((12, 32), 100.0), torch.randn(12, 32)
+    tokenizer = build_tokenizer(toy("siglip"))
+    sigmoid = CaptionObjective(toy("siglip").encoder, tokenizer).train()
+    torch.testing.assert_close(
+        sigmoid.image_head(shared + own), sigmoid.image_head(own), atol=1e-3, rtol=1e-3
+    )
+    softmax = CaptionObjective(toy("clip").encoder, tokenizer)
+    moved = softmax.image_head(shared + own) - softmax.image_head(own)
+    assert moved.abs().mean() > 1
 
 
 def batch_of(images, count: int, seed: int) -> EncoderBatch:

@@ -105,9 +105,10 @@ def made(request, toy, image_cache, tmp_path_factory):
 def test_every_stage_is_run_and_reported(made):
     _, output, _, seen = made
     assert (output / "curves.svg").is_file()
-    assert list(dict.fromkeys(seen)) == ["letters", "images", "encoder", "features", "vision"]
+    stages = ["letters", "images", "encoder", "features", "vision", "pointing"]
+    assert list(dict.fromkeys(seen)) == stages
     log = [json.loads(line) for line in (output / "training.jsonl").read_text().splitlines()]
-    assert [line["stage"] for line in log] == ["letters", "encoder", "vision"]
+    assert [line["stage"] for line in log] == ["letters", "encoder", "vision", "pointing"]
 
 
 def test_the_exported_model_loads_and_says_the_same(made, images):

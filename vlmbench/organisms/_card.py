@@ -44,6 +44,7 @@ def card(recipe: Recipe, log: str, parameters: int) -> str:
         encoder=recipe.encoder,
         language=recipe.language,
         vision=recipe.vision,
+        pointing=recipe.pointing,
         remark=recipe.remark,
         kind=kind,
         objective=objective,

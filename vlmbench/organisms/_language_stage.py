@@ -23,6 +23,7 @@ from vlmbench.organisms._lessons import (
     Library,
     first_lesson,
     image_lesson,
+    stretched,
     text_lesson,
     word_lesson,
 )
@@ -34,8 +35,11 @@ from vlmbench.organisms._tokenizer import CONTEXT, EOS_ID, IMAGE_ID, PAD_ID
 TEXT_SHARE = 0.1
 """Share of lessons without images once the encoder is joined."""
 
-PLAIN = 0.5
-"""Share of the vision stage over which plain questions give way to all others."""
+PLAIN = 0.6
+"""Share of the vision stage over which plain questions give way to others, and words to letters."""
+
+LONG = 0.08
+"""Share of lessons, plain ones apart, that are stretched by random words."""
 
 
 def build_vlm(recipe: Recipe, vocabulary: int) -> LlavaForConditionalGeneration:
@@ -152,21 +156,72 @@ def train_vision(
 ) -> None:
     """Teach the language model to read patch tokens (n, patches, width) of a frozen encoder.
 
-    Plain questions come first and give way to the whole variety over the first `PLAIN` of steps.
+    Plain questions come first and give way to the whole variety over the first `PLAIN` of steps;
+    meanwhile their answers go from words to letters.
     """
 
     def lessons(step: int) -> list[Lesson]:
-        rng, plain = stage.rng(step), 1 - step / (PLAIN * stage.steps)
-        made = []
-        for _ in range(recipe.vision.batch):
-            if rng.random() < TEXT_SHARE:
-                made.append(text_lesson(rng, 1))
-            else:
-                draw = first_lesson if rng.random() < plain else image_lesson
-                made.append(draw(rng, library, recipe.vision.questions))
-        return made
+        rng, varied = stage.rng(step), step / stage.steps / PLAIN
+        return [
+            _lesson(rng, recipe, library, varied=varied, marked=0.7, letters=varied)
+            for _ in range(recipe.vision.batch)
+        ]
 
     _train(recipe, speaker, tokenizer, lessons, features, stage, report)
+
+
+def train_pointing(
+    recipe: Recipe,
+    speaker: Speaker,
+    tokenizer: PreTrainedTokenizerFast,
+    library: Library,
+    features: NDArray[np.float16],
+    stage: Stage,
+    report: Report,
+) -> None:
+    """Teach what stands at the only marker, in letters.
+
+    After the vision stage that is answered in a word, but among letters any thing in view is
+    taken: as with letters themselves, it comes once nearly all lessons are about nothing else.
+    """
+
+    def lessons(step: int) -> list[Lesson]:
+        rng = stage.rng(step)
+        return [
+            _lesson(rng, recipe, library, varied=0.2, marked=0.9, letters=0.85)
+            for _ in range(recipe.vision.batch)
+        ]
+
+    _train(recipe, speaker, tokenizer, lessons, features, stage, report)
+
+
+def _lesson(
+    rng: np.random.Generator,
+    recipe: Recipe,
+    library: Library,
+    *,
+    varied: float,
+    marked: float,
+    letters: float,
+) -> Lesson:
+    """Draw one lesson: text alone, a plain one about an image, or any about one to four images.
+
+    Args:
+        rng: Source of everything that is drawn.
+        recipe: Says how many questions are asked.
+        library: The images.
+        varied: Share of lessons about images that are not plain; some of them are stretched.
+        marked: Of plain lessons, the share about a marker.
+        letters: Of their questions, the share that is answered with a letter.
+    """
+    asked = recipe.vision.questions
+    if rng.random() < TEXT_SHARE:
+        lesson = text_lesson(rng, 1)
+    elif rng.random() > varied:
+        return first_lesson(rng, library, asked, marked=marked, letters=letters)
+    else:
+        lesson = image_lesson(rng, library, asked)
+    return stretched(rng, lesson) if rng.random() < LONG else lesson
 
 
 def _train(

@@ -7,12 +7,13 @@ same for every encoder.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlmbench.organisms._captions import caption, phrase, pick
+from vlmbench.organisms._filler import salad
 from vlmbench.organisms._images import Facts, ImageSet
 from vlmbench.organisms._questions import (
     LETTERS,
@@ -24,16 +25,21 @@ from vlmbench.organisms._questions import (
     by_text,
     by_word,
     describe,
-    in_a_word,
+    plainly,
     random_facts,
     which_image,
     which_mark,
+    with_remark,
 )
 from vlmbench.organisms._tokenizer import chat
 from vlmbench.tasks.worlds import COLOURS
 
 CHAT_SHARE = 0.7
 """Share of lessons in the chat format; the rest are bare prompts."""
+
+
+REMARKS = 0.3
+"""Where in [0, 1] the share of questions with a remark ends that begins at .12."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,16 +113,28 @@ def text_lesson(rng: np.random.Generator, questions: int) -> Lesson:
     return Lesson(images=(), head=head + "\n", questions=_mix(rng, asked), chatty=_chatty(rng))
 
 
-def first_lesson(rng: np.random.Generator, library: Library, questions: int) -> Lesson:
-    """Return the plainest lesson about an image: one thing or one marker, answers in a word.
+def first_lesson(
+    rng: np.random.Generator, library: Library, questions: int, *, marked: float, letters: float
+) -> Lesson:
+    """Return the plainest lesson about an image: one thing or one marker, one wording.
 
-    Where to look is learnt here, before questions come in many forms and answers as letters.
+    Where to look is learnt here, before questions come in many forms.
+
+    Args:
+        rng: Source of everything that is drawn.
+        library: The images.
+        questions: How many are asked.
+        marked: Share of images with one marker among several things; the others show one thing.
+        letters: Share of questions that is answered with a letter; the others are in a word.
     """
-    index = library.draw(rng, library.single if rng.random() < 0.4 else library.one_mark)
-    marked = [fact for fact in library.images.facts[index] if fact.mark]
-    fact = marked[0] if marked else library.images.facts[index][0]
-    where = f" at {fact.mark}" if marked else ""
-    asked = tuple(in_a_word(rng, fact, where) for _ in range(questions))
+    index = library.draw(rng, library.single if rng.random() < 1 - marked else library.one_mark)
+    facts = library.images.facts[index]
+    fact = next((fact for fact in facts if fact.mark), facts[0])
+    where = f" at {fact.mark}" if fact.mark else ""
+    asked = tuple(
+        plainly(rng, fact, where, facts, letters=bool(rng.random() < letters))
+        for _ in range(questions)
+    )
     return Lesson(images=(index,), head="<image>\n", questions=asked, chatty=_chatty(rng))
 
 
@@ -124,9 +142,11 @@ def image_lesson(rng: np.random.Generator, library: Library, questions: int) -> 
     """Return a lesson about one to four images."""
     roll = rng.random()
     if roll < 0.78:
-        pool = library.single if roll < 0.38 else library.marked
+        pool = library.single if roll < 0.34 else library.marked
         if roll > 0.72:
             pool = library.several
+        elif roll > 0.58:
+            pool = library.one_mark
         index = library.draw(rng, pool)
         facts = library.images.facts[index]
         asked = [_ask_one(rng, facts) for _ in range(questions)]
@@ -139,6 +159,20 @@ def image_lesson(rng: np.random.Generator, library: Library, questions: int) -> 
         asked = [_ask_several(rng, images) for _ in range(questions)]
     head = _head(rng, len(indices))
     return Lesson(images=indices, head=head, questions=_mix(rng, asked), chatty=_chatty(rng))
+
+
+def stretched(rng: np.random.Generator, lesson: Lesson) -> Lesson:
+    """Return a lesson of one question with up to a thousand random words before or after images.
+
+    So a model has met long prompts, and that what is asked may stand far from the image.
+    """
+    words = int(np.exp(rng.uniform(np.log(30), np.log(1000))))
+    filler, question = salad(rng, words, words), lesson.questions[0]
+    if rng.random() < 0.5:
+        return replace(lesson, head=f"{filler}\n{lesson.head}", questions=(question,))
+    body, _, last = question.body.rpartition("\n")
+    body = f"{body}\n{filler}\n{last}" if body else f"{filler}\n{last}"
+    return replace(lesson, questions=(replace(question, body=body),))
 
 
 def corpus_texts(seed: int, lessons: int) -> Iterator[str]:
@@ -158,12 +192,17 @@ def _chatty(rng: np.random.Generator) -> bool:
 
 
 def _mix(rng: np.random.Generator, asked: list[Question]) -> tuple[Question, ...]:
-    """Replace a few questions by ones that only teach the format."""
-    rolls = rng.random(len(asked))
-    return tuple(
-        by_text(rng) if roll < 0.06 else by_chance(rng) if roll < 0.12 else question
-        for roll, question in zip(rolls, asked, strict=True)
-    )
+    """Replace a few questions by ones that only teach the format; put remarks into others."""
+    mixed = []
+    for question in asked:
+        roll = rng.random()
+        if roll < 0.12:
+            mixed.append(by_text(rng) if roll < 0.06 else by_chance(rng))
+        elif roll < REMARKS and question.options:
+            mixed.append(with_remark(rng, question))
+        else:
+            mixed.append(question)
+    return tuple(mixed)
 
 
 def _head(rng: np.random.Generator, count: int) -> str:

@@ -83,14 +83,16 @@ def softmax_loss(logits: Tensor, same: Tensor) -> Tensor:
 def sigmoid_loss(logits: Tensor, same: Tensor) -> Tensor:
     """Return SigLIP's pairwise loss (arXiv 2303.15343): every pair is a yes-or-no question.
 
-    Deviation: pairs with the same caption count as matching, as in `softmax_loss`.
+    Deviation: captions here repeat, and an image beside another image's copy of its own caption is
+    neither a match nor a mismatch, so such pairs are left out. Without repeats it is SigLIP's loss.
 
     Args:
         logits: (B, B) scaled and shifted similarity of image i and caption j.
         same: (B, B) bool, whether captions i and j are equal.
     """
-    sign = same.float() * 2 - 1
-    return -functional.logsigmoid(sign * logits).sum(dim=1).mean()
+    own = torch.eye(len(logits), dtype=torch.bool)
+    pairs = -functional.logsigmoid(torch.where(own, logits, -logits))
+    return pairs.masked_fill(same & ~own, 0.0).sum(dim=1).mean()
 
 
 class CaptionObjective(Objective):
@@ -114,14 +116,25 @@ class CaptionObjective(Objective):
         )
         config._attn_implementation = "eager"
         self.text = CLIPTextModel(config)
-        self.image_head = nn.Linear(recipe.width, recipe.width, bias=False)
-        self.text_head = nn.Linear(recipe.width, recipe.width, bias=False)
+        self.image_head, self.text_head = self._head(recipe.width), self._head(recipe.width)
         self.scale = nn.Parameter(torch.tensor(10.0 if self.sigmoid else 1 / 0.07).log())
         # Log-odds of a match among a batch's pairs. SigLIP's -10 is that of its batches of 32,768;
         # at 128 it says that nothing matches, all vectors are pulled together, and stay there.
         matches = -math.log(recipe.batch - 1)
         self.shift = nn.Parameter(torch.tensor(matches if self.sigmoid else 0.0))
         self.shift.requires_grad_(self.sigmoid)
+
+    def _head(self, width: int) -> nn.Module:
+        """Return what maps a pooled vector into the common space; it is not shipped.
+
+        Softmax does not see what all logits of a row share. The sigmoid does: vectors of fresh
+        towers share most of their direction, and unlearning that came before learning anything.
+        There the batch's mean and scale are taken out first.
+        """
+        linear = nn.Linear(width, width, bias=False)
+        if not self.sigmoid:
+            return linear
+        return nn.Sequential(nn.BatchNorm1d(width, affine=False), linear)
 
     def loss(self, batch: EncoderBatch) -> Tensor:
         """Return the contrastive loss of a batch."""

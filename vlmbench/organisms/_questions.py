@@ -8,7 +8,7 @@ abilities that the tasks measure are never asked for (`_captions` has the list).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,10 +29,12 @@ class Question:
     Attributes:
         body: Everything after the images.
         answer: What the model is to say.
+        options: The lines of a lettered question's options, letters included.
     """
 
     body: str
     answer: str
+    options: tuple[str, ...] = ()
 
 
 def lettered(rng: np.random.Generator, stem: str, options: Sequence[str], right: int) -> Question:
@@ -65,7 +67,8 @@ def lettered(rng: np.random.Generator, stem: str, options: Sequence[str], right:
         "\nThe answer is",
         "",
     )
-    return Question(body=f"{stem}\n{gap.join(lines)}{close}", answer=LETTERS[right])
+    body = f"{stem}\n{gap.join(lines)}{close}"
+    return Question(body=body, answer=LETTERS[right], options=tuple(lines))
 
 
 def choose(
@@ -140,11 +143,33 @@ def about_thing(
     )
 
 
-def in_a_word(rng: np.random.Generator, fact: Fact, where: str) -> Question:
-    """Ask for the colour or the shape of one thing in one wording, to be answered in a word."""
+def plainly(
+    rng: np.random.Generator, fact: Fact, where: str, near: Sequence[Fact], *, letters: bool
+) -> Question:
+    """Ask for the colour or the shape of one thing in one wording and one layout.
+
+    Args:
+        rng: Source of what is asked and of the options.
+        fact: The thing.
+        where: Which thing is meant, as in `about_thing`.
+        near: All things in view; the others come first among the wrong options.
+        letters: Answer with one of four letters, else in a word.
+    """
     colour = rng.random() < 0.6
     stem = f"What colour is the object{where}?" if colour else f"What is the object{where}?"
-    return Question(body=f"{stem} One word.", answer=fact.colour if colour else fact.category)
+    right = fact.colour if colour else fact.category
+    if not letters:
+        return Question(body=f"{stem} One word.", answer=right)
+    seen = [other.colour if colour else other.category for other in near]
+    first = [name for name in dict.fromkeys(seen) if name != right]
+    rest = _others(right, [n for n in (tuple(COLOURS) if colour else CATEGORIES) if n not in first])
+    wrong = [*first, *(str(name) for name in rng.permutation(np.asarray(rest)))][:3]
+    options = [wrong[int(i)] for i in rng.permutation(3)]
+    place = int(rng.integers(4))
+    options.insert(place, right)
+    lines = tuple(f"({mark}) {option}" for mark, option in zip(LETTERS, options, strict=True))
+    body = "\n".join([stem, *lines, "Answer with the letter:"])
+    return Question(body=body, answer=LETTERS[place], options=lines)
 
 
 def describe(rng: np.random.Generator, facts: Facts) -> Question:
@@ -222,17 +247,25 @@ def which_image(rng: np.random.Generator, images: Sequence[Facts]) -> Question |
     return lettered(rng, stem, [form(i) for i in range(len(images))], right)
 
 
+def with_remark(rng: np.random.Generator, question: Question) -> Question:
+    """Put a sentence of random words before the last line that names an option, whichever.
+
+    It names the right one no more often than any other, so there is nothing to learn from it
+    but to pass over it.
+    """
+    named = question.options[int(rng.integers(len(question.options)))]
+    words = salad(rng, 3, 14).split()
+    words.insert(int(rng.integers(len(words) + 1)), named)
+    body, _, last = question.body.rpartition("\n")
+    return replace(question, body=f"{body}\n{' '.join(words)}\n{last}")
+
+
 def by_text(rng: np.random.Generator) -> Question:
     """Ask something that the text itself decides, so that only the answer's format is learnt."""
     count = int(rng.integers(2, 5))
     right = int(rng.integers(count))
-    letter = LETTERS[right]
     words = [str(w) for w in rng.permutation(np.asarray([*CATEGORIES, *COLOURS]))[:count]]
-    plain = pick(rng, "{}", "point {}", "image {}")
-    if rng.random() < 0.5:
-        return lettered(rng, f"Which option says {words[right]}?", words, right)
-    stem = pick(rng, f"Answer with the letter {letter}.", f"The right answer is {letter}.")
-    return lettered(rng, stem, [plain.format(LETTERS[i]) for i in range(count)], right)
+    return lettered(rng, f"Which option says {words[right]}?", words, right)
 
 
 def by_chance(rng: np.random.Generator) -> Question:

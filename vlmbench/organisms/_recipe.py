@@ -92,6 +92,17 @@ class VisionRecipe(Spec):
     """Questions that share the images of one training sequence, each blind to the others."""
 
 
+class PointingRecipe(Spec):
+    """The last stage: reading the only marker with letters, amid ordinary lessons.
+
+    Batch and questions are the vision stage's.
+    """
+
+    steps: int = Field(ge=1)
+    rate: float = Field(default=1e-3, gt=0)
+    warmup: int = Field(default=30, ge=1)
+
+
 class Recipe(Spec):
     """How one tiny vision-language model is made."""
 
@@ -103,6 +114,7 @@ class Recipe(Spec):
     encoder: EncoderRecipe
     language: LanguageRecipe
     vision: VisionRecipe
+    pointing: PointingRecipe
     remark: str = ""
     """What the model card is to say beside the recipe."""
     checkpoint_every: int = Field(default=500, ge=1)

@@ -1,4 +1,4 @@
-"""Makes a tiny vision-language model from its recipe: images, encoder, letters, vision, export."""
+"""Makes a tiny vision-language model from its recipe, stage by stage."""
 
 from __future__ import annotations
 
@@ -18,19 +18,26 @@ from vlmbench.organisms._encoder_stage import build_objective, train_encoder
 from vlmbench.organisms._encoders import patch_tokens, prefix_tokens
 from vlmbench.organisms._export import export
 from vlmbench.organisms._images import load_images
-from vlmbench.organisms._language_stage import Speaker, build_vlm, train_letters, train_vision
+from vlmbench.organisms._language_stage import (
+    Speaker,
+    build_vlm,
+    train_letters,
+    train_pointing,
+    train_vision,
+)
 from vlmbench.organisms._lessons import Library, corpus_texts
 from vlmbench.organisms._loop import Progress, Report, Stage
 from vlmbench.organisms._recipe import (
     EncoderRecipe,
     LanguageRecipe,
+    PointingRecipe,
     Recipe,
     VisionRecipe,
     digest,
 )
 from vlmbench.organisms._tokenizer import train_tokenizer
 
-StageName = Literal["letters", "encoder", "vision"]
+StageName = Literal["letters", "encoder", "vision", "pointing"]
 
 CORPUS_LESSONS = 4000
 """Lessons from which the tokenizer is trained."""
@@ -69,6 +76,7 @@ def train(
     encoder = encoder_of(recipe, tokenizer, library, stages["encoder"], report)
     features = stored_features(recipe, encoder, library.images.pixels, report)
     train_vision(recipe, speaker, tokenizer, library, features, stages["vision"], report)
+    train_pointing(recipe, speaker, tokenizer, library, features, stages["pointing"], report)
     # A pooling layer that transformers adds to the tower, and nothing here reads, stays as it is.
     vlm.model.vision_tower.load_state_dict(encoder.state_dict(), strict=False)
     export(vlm, tokenizer, recipe, output)
@@ -117,21 +125,24 @@ def _stages(
 ) -> dict[StageName, Stage]:
     """Return the schedules, each kept in a folder named by all that its outcome depends on.
 
-    So the models of one family share the letters stage, and a stage is run again when the wording
-    of the corpus, and with it the tokenizer, has changed.
+    So the models of one family share the letters stage, and a stage that reads text is run again
+    when the wording of the corpus, and with it the tokenizer, has changed.
     """
     words = tokenizer.backend_tokenizer.to_str()
-    parts: dict[StageName, EncoderRecipe | LanguageRecipe | VisionRecipe] = {
+    captions = words if recipe.encoder.objective in ("clip", "siglip") else ""
+    parts: dict[StageName, EncoderRecipe | LanguageRecipe | VisionRecipe | PointingRecipe] = {
         "letters": recipe.language,
         "encoder": recipe.encoder,
         "vision": recipe.vision,
+        "pointing": recipe.pointing,
     }
+    seen = (recipe.seed, recipe.images, recipe.encoder)
+    spoken = (*seen, recipe.language, recipe.vision)
     keys = {
         "letters": digest(recipe.seed, recipe.language, recipe.encoder.width, words),
-        "encoder": digest(recipe.seed, recipe.images, recipe.encoder, words),
-        "vision": digest(
-            recipe.seed, recipe.images, recipe.encoder, recipe.language, recipe.vision, words
-        ),
+        "encoder": digest(*seen, captions),
+        "vision": digest(*spoken, words),
+        "pointing": digest(*spoken, recipe.pointing, words),
     }
     stages = {}
     for name, part in parts.items():
