@@ -9,9 +9,10 @@ export TOKENIZERS_PARALLELISM := false
 
 .PHONY: demo test soak check format schemas sheets leaderboard clean
 
+# For a shorter one: make demo RUN="--limit 50"
 demo: $(STAMP)
 	rm -rf runs/demo
-	$(BIN)/vlmbench run --models organisms --tasks worlds,controls --study gap --output runs/demo
+	$(BIN)/vlmbench run --models organisms --tasks worlds,controls --study gap --workers 2 $(RUN) --output runs/demo
 	$(BIN)/vlmbench leaderboard runs/demo --output runs/demo/leaderboard
 
 test: $(STAMP)

@@ -65,6 +65,23 @@ def test_the_image_changes_the_likelihood(backend, pictures):
     assert abs(first[0] - second[0]) > 1e-3
 
 
+def test_texts_that_conditions_repeat_are_tokenised_once(backend, pictures, monkeypatch):
+    fresh = HfBackend(backend.model, backend.processor, backend.spec)
+    encode, seen = backend.processor.tokenizer.encode, []
+
+    def counted(text: str, **options: object) -> list[int]:
+        seen.append(text)
+        return encode(text, **options)
+
+    monkeypatch.setattr(backend.processor.tokenizer, "encode", counted)
+    asked = [Prompt(user="<image> red?", images=(picture,)) for picture in pictures[:2]]
+    for prompt in asked:
+        text = fresh.render(prompt)
+        added = [fresh.continuation_tokens(text, choice) for choice in (" A", " blue")]
+    assert len(seen) == len(set(seen)) == 3  # the prompt, and with each choice
+    assert [backend.processor.tokenizer.decode(ids).strip() for ids in added] == ["A", "blue"]
+
+
 def test_generation_equals_transformers_generate(backend, pictures):
     kwargs = GenerationKwargs(until=(), max_gen_toks=6)
     got = backend.generate(prompts(pictures), kwargs)

@@ -213,7 +213,7 @@ def test_long_lessons_keep_their_question_and_its_answer(library):
     lengths, before = [], 0
     for _ in range(200):
         lesson = image_lesson(rng, library, 2)
-        longer = stretched(rng, lesson)
+        longer = stretched(rng, lesson, before=0.5)
         assert longer.images == lesson.images
         ((prompt, answer),) = longer.texts()
         plain, right = lesson.texts()[0]

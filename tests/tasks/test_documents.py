@@ -28,6 +28,20 @@ metadata:
     id_column: id
     regions: {choices: {kind: box, image: 0, column: boxes}}
 """
+DRAWN = """\
+task: drawn
+test_split: test
+output_type: multiple_choice
+doc_to_text: "<image>{{ question }}"
+doc_to_image: [image_1]
+doc_to_choice: [A, B, C, D]
+doc_to_target: gold
+metadata:
+  vlmbench:
+    ability: naming
+    id_column: doc_id
+    generator: {world: naming, test: 6}
+"""
 
 
 def row(index: int, **changes: object) -> dict[str, object]:
@@ -132,6 +146,16 @@ def test_digest_follows_content_not_place(tmp_path):
     Image.new("RGB", (20, 10), (41, 90, 160)).save(folders[2] / "a.png")
     assert check(path) != digests[0]
     assert check(path, limit=1) != check(path)
+
+
+def test_a_limit_draws_no_more_of_a_world_and_changes_no_document(tmp_path):
+    (tmp_path / "drawn.yaml").write_text(DRAWN)
+    task = load_file(tmp_path / "drawn.yaml")
+    part = load_documents(task, "reported", tmp_path / "part", limit=2)
+    assert [path.name for path in (tmp_path / "part").rglob("*.*")] == ["test-first-2.parquet"]
+    whole = load_documents(task, "reported", tmp_path / "whole")
+    assert (len(part), part.total, len(whole), whole.total) == (2, 6, 6, 6)
+    assert list(part) == list(whole)[:2]
 
 
 def test_blank_keeps_sizes_and_questions(tmp_path):

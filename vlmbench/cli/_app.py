@@ -85,6 +85,10 @@ def run(
     seed: Seed = 0,
     include_path: Include = None,
     data_root: Data = None,
+    *,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Models run side by side, each on its share of the cores.")
+    ] = 1,
 ) -> None:
     """Run models on tasks, print the table, and write the run."""
     from vlmbench.cli import _run
@@ -97,6 +101,7 @@ def run(
         device=device,
         dtype=dtype,
         batch_size=batch_size,
+        workers=workers,
     )
 
 

@@ -108,7 +108,15 @@ class RichReporter:
         return lambda done: self.progress.advance(bar, done)
 
 
-def run(request: Request, *, output: Path | None, device: str, dtype: str, batch_size: str) -> None:
+def run(
+    request: Request,
+    *,
+    output: Path | None,
+    device: str,
+    dtype: str,
+    batch_size: str,
+    workers: int = 1,
+) -> None:
     """Execute a plan and print its table."""
     plan = request.plan()
     size = _batch_size(batch_size)
@@ -123,6 +131,7 @@ def run(request: Request, *, output: Path | None, device: str, dtype: str, batch
         device=device,
         dtype=dtype,
         batch_size=size,
+        workers=workers,
     )
     with Progress(
         TextColumn("{task.description}"),

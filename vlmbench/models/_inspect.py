@@ -1,16 +1,14 @@
 """Listening to a language model while it reads a prompt: hidden states and attention, summed up.
 
 Scores come from the very path of the prompted readout. While it runs, hooks on the decoder's
-layers reduce every hidden state to means over tokens and every attention map to sums over them,
-at once, so that nothing of the size of tokens x tokens outlives its layer. Only `eager` attention
-gives its weights, so the model is switched to it meanwhile; scores then agree with the prompted
-readout's to rounding.
+layers reduce every hidden state to means over tokens, and the attention of a prompt's last
+position to sums over them, at once. The fused kernel gives no weights, so those of that position
+are computed beside it; hidden states and scores stay the prompted readout's to the bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +19,7 @@ from torch import Tensor, nn
 
 from vlmbench.models._backend import Inside, Prompt
 from vlmbench.models._blocks import blocks_of
+from vlmbench.models._last_row import LastRow, with_last_row
 from vlmbench.models._token_groups import (
     TokenGroups,
     known_grids,
@@ -57,32 +56,15 @@ def look_inside(
     if backend.family.internals:
         raise VlmbenchError(f"model {backend.spec.model!r}: {backend.family.internals}")
     results: dict[int, Inside] = {}
-    with eager(backend.model):
+    with with_last_row(backend.model.get_decoder()) as attention:
         for group in backend.alike(prompts):
             asked = [prompts[index] for index in group]
             offered = [choices[index] for index in group]
-            with _Listener(backend, asked, offered, [regions[i] for i in group]) as listener:
+            where = [regions[index] for index in group]
+            with _Listener(backend, attention, asked, offered, where) as listener:
                 scores = backend.choice_logprobs(asked, offered)
             results.update(zip(group, listener.heard(scores), strict=True))
     return [results[index] for index in range(len(prompts))]
-
-
-@contextmanager
-def eager(model: Any) -> Iterator[None]:
-    """Let a model compute attention by the formula, which gives its weights, for a while."""
-    before = _implementations(model.config)
-    model.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
-
-
-def _implementations(config: Any) -> Any:
-    """Return a config's attention implementation and its parts', as transformers takes them."""
-    parts = {name: getattr(config, name, None) for name in config.sub_configs}
-    inner = {name: _implementations(part) for name, part in parts.items() if part is not None}
-    return {"": config._attn_implementation, **inner} if inner else config._attn_implementation
 
 
 class _Listener:
@@ -90,6 +72,7 @@ class _Listener:
 
     Args:
         backend: The model.
+        attention: Gives the weights of each prompt's last position.
         prompts: What it is asked, as one batch.
         choices: Per prompt, its continuations.
         regions: Per prompt, in pixels of its images.
@@ -98,12 +81,14 @@ class _Listener:
     def __init__(
         self,
         backend: HfBackend,
+        attention: LastRow,
         prompts: Sequence[Prompt],
         choices: Sequence[Sequence[str]],
         regions: Sequence[Sequence[Region]],
     ) -> None:
         self.backend = backend
         self.prompts, self.choices, self.regions = prompts, choices, regions
+        self.attention = attention
         self.blocks = blocks_of(backend.model.get_decoder())
         self._groups: list[TokenGroups] = []
         self._shape = (0, 0)  # prompts, tokens of the padded batch
@@ -167,9 +152,11 @@ class _Listener:
             return  # continuations of the prompts
         self._shape = tuple(inputs["input_ids"].shape)
         self._groups = _groups_of(self.backend, self.prompts, self.choices, self.regions, inputs)
+        self.attention.ends = inputs["attention_mask"].sum(dim=1) - 1
         self._listening = True
 
     def _ending(self, _: nn.Module, __: Any, ___: Any) -> None:
+        self.attention.ends = None
         self._listening = False
 
     def _entering(self, _: nn.Module, args: Any, kwargs: Any) -> None:
@@ -190,10 +177,14 @@ class _Listener:
             if not self._listening or not isinstance(weights, Tensor) or weights.ndim != 4:
                 return
             prompts, tokens = self._shape
-            if (weights.shape[0], *weights.shape[2:]) == (prompts, tokens, tokens):
-                self._mass[layer] = np.stack(
-                    [_mass(weights[i], groups) for i, groups in enumerate(self._groups)]
-                )
+            if weights.shape[0] != prompts or weights.shape[3] != tokens:
+                return
+            ends = [groups.last for groups in self._groups]
+            if weights.shape[2] == tokens:  # the formula's, which gives all rows
+                weights = weights[range(prompts), :, ends][:, :, None]
+            if weights.shape[2] == 1:
+                pairs = zip(weights[:, :, 0], self._groups, strict=True)
+                self._mass[layer] = np.stack([_mass(row, groups) for row, groups in pairs])
 
         return hook
 
@@ -214,8 +205,8 @@ def _means(state: Tensor, groups: TokenGroups) -> NDArray[np.float32]:
 
 
 def _mass(weights: Tensor, groups: TokenGroups) -> NDArray[np.float64]:
-    """Return (4,): what the last position of (heads, tokens, tokens) pays to each group."""
-    row = weights[:, groups.last].float().mean(dim=0).double().cpu().numpy()
+    """Return (4,): what a prompt's last position pays to each group, from (heads, tokens)."""
+    row = weights.float().mean(dim=0).double().cpu().numpy()
     total = row[: groups.last + 1].sum()
     if abs(total - 1) > _ROUNDING:
         raise VlmbenchError(f"attention weights sum to {total:.3f}, so they are no distribution")

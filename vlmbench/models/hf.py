@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -283,8 +284,7 @@ class HfBackend:
             else:
                 copies = [texts[index]] * len(row), [prompts[index]] * len(row)
                 again = self.encode(*copies, side="right")
-                kind = int(self.family.prefix_lm)
-                total = run_whole(self.model, again, row, answer_type=kind)
+                total = run_whole(self.model, again, row, answer_type=int(self.family.prefix_lm))
             sums, best = total.cpu().numpy()
             results.append((sums, sums == best))
         return results
@@ -307,12 +307,16 @@ class HfBackend:
     def continuation_tokens(self, text: str, choice: str) -> list[int]:
         """Return the tokens that `choice` adds to `text`, tokenised together as lm-eval does."""
         tail = self.tail(text)  # image tokens never merge with text
-        encode = self.processor.tokenizer.encode
-        before = encode(tail, add_special_tokens=False)
-        ids: list[int] = encode(tail + choice, add_special_tokens=False)[len(before) :]
+        ids = self._tokens(tail + choice)[len(self._tokens(tail)) :]
         if not ids:
             raise VlmbenchError(f"the choice {choice!r} has no tokens, so it has no likelihood")
         return ids
+
+    @cached_property
+    def _tokens(self) -> Callable[[str], list[int]]:
+        """Tokenises texts; keeps thousands, as conditions that change images repeat the texts."""
+        encode = partial(self.processor.tokenizer.encode, add_special_tokens=False)
+        return lru_cache(maxsize=4096)(encode)
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[str]:

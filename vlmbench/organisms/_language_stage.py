@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -40,6 +41,34 @@ PLAIN = 0.6
 
 LONG = 0.08
 """Share of lessons, plain ones apart, that are stretched by random words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mix:
+    """What the lessons about images are, as shares.
+
+    Attributes:
+        varied: Lessons that are not plain.
+        marked: Of plain lessons, those about a marker; the others show one thing.
+        letters: Of plain questions, those answered with a letter; the others in a word.
+        long: Of plain lessons, those stretched by random words.
+        before: Of all stretched lessons, those with the words before the images.
+    """
+
+    varied: float
+    marked: float
+    letters: float
+    long: float = 0.0
+    before: float = 0.5
+
+
+POINTING = Mix(varied=0.2, marked=0.9, letters=0.85, long=0.2, before=0.8)
+"""What stands at the only marker, in letters, at times after a long text.
+
+After the vision stage that is answered in a word, but among letters any thing in view is taken: as
+with letters themselves, it comes once nearly all lessons are about nothing else. And words before
+an image, which all its tokens look back at, disturb more than words after it.
+"""
 
 
 def build_vlm(recipe: Recipe, vocabulary: int) -> LlavaForConditionalGeneration:
@@ -162,10 +191,8 @@ def train_vision(
 
     def lessons(step: int) -> list[Lesson]:
         rng, varied = stage.rng(step), step / stage.steps / PLAIN
-        return [
-            _lesson(rng, recipe, library, varied=varied, marked=0.7, letters=varied)
-            for _ in range(recipe.vision.batch)
-        ]
+        mix = Mix(varied=varied, marked=0.7, letters=varied)
+        return [_lesson(rng, recipe, library, mix) for _ in range(recipe.vision.batch)]
 
     _train(recipe, speaker, tokenizer, lessons, features, stage, report)
 
@@ -179,49 +206,28 @@ def train_pointing(
     stage: Stage,
     report: Report,
 ) -> None:
-    """Teach what stands at the only marker, in letters.
-
-    After the vision stage that is answered in a word, but among letters any thing in view is
-    taken: as with letters themselves, it comes once nearly all lessons are about nothing else.
-    """
+    """Teach reading a marker with letters, and through long prompts (`POINTING`)."""
 
     def lessons(step: int) -> list[Lesson]:
         rng = stage.rng(step)
-        return [
-            _lesson(rng, recipe, library, varied=0.2, marked=0.9, letters=0.85)
-            for _ in range(recipe.vision.batch)
-        ]
+        return [_lesson(rng, recipe, library, POINTING) for _ in range(recipe.vision.batch)]
 
     _train(recipe, speaker, tokenizer, lessons, features, stage, report)
 
 
-def _lesson(
-    rng: np.random.Generator,
-    recipe: Recipe,
-    library: Library,
-    *,
-    varied: float,
-    marked: float,
-    letters: float,
-) -> Lesson:
-    """Draw one lesson: text alone, a plain one about an image, or any about one to four images.
-
-    Args:
-        rng: Source of everything that is drawn.
-        recipe: Says how many questions are asked.
-        library: The images.
-        varied: Share of lessons about images that are not plain; some of them are stretched.
-        marked: Of plain lessons, the share about a marker.
-        letters: Of their questions, the share that is answered with a letter.
-    """
-    asked = recipe.vision.questions
+def _lesson(rng: np.random.Generator, recipe: Recipe, library: Library, mix: Mix) -> Lesson:
+    """Draw one lesson: text alone, a plain one about an image, or any about one to four images."""
+    asked, long = recipe.vision.questions, LONG
     if rng.random() < TEXT_SHARE:
         lesson = text_lesson(rng, 1)
-    elif rng.random() > varied:
-        return first_lesson(rng, library, asked, marked=marked, letters=letters)
+    elif rng.random() > mix.varied:
+        lesson = first_lesson(rng, library, asked, marked=mix.marked, letters=mix.letters)
+        long = mix.long
     else:
         lesson = image_lesson(rng, library, asked)
-    return stretched(rng, lesson) if rng.random() < LONG else lesson
+    if long and rng.random() < long:
+        return stretched(rng, lesson, before=mix.before)
+    return lesson
 
 
 def _train(

@@ -161,14 +161,19 @@ def image_lesson(rng: np.random.Generator, library: Library, questions: int) -> 
     return Lesson(images=indices, head=head, questions=_mix(rng, asked), chatty=_chatty(rng))
 
 
-def stretched(rng: np.random.Generator, lesson: Lesson) -> Lesson:
+def stretched(rng: np.random.Generator, lesson: Lesson, *, before: float) -> Lesson:
     """Return a lesson of one question with up to a thousand random words before or after images.
 
     So a model has met long prompts, and that what is asked may stand far from the image.
+
+    Args:
+        rng: Source of the words and of their number.
+        lesson: What to stretch; its first question is kept.
+        before: How often the words come before the images; else they precede the last line.
     """
     words = int(np.exp(rng.uniform(np.log(30), np.log(1000))))
     filler, question = salad(rng, words, words), lesson.questions[0]
-    if rng.random() < 0.5:
+    if rng.random() < before:
         return replace(lesson, head=f"{filler}\n{lesson.head}", questions=(question,))
     body, _, last = question.body.rpartition("\n")
     body = f"{body}\n{filler}\n{last}" if body else f"{filler}\n{last}"

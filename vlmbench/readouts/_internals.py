@@ -14,8 +14,12 @@ from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_r
 from vlmbench.spec import ImagePolicy, TaskSpec
 from vlmbench.types import GROUPS, Document, Internals, Region, VlmbenchError
 
-# Attention maps are tokens x tokens a head and prompt, so batches start smaller than prompted ones.
+# Models without a fused kernel hold tokens x tokens of attention a head and prompt, so batches
+# start smaller than prompted ones.
 FIRST_BATCH = 4
+# Characters from which a question runs alone: unpadded, so that the kernel is told `causal` in
+# place of a mask and skips what lies ahead, half of a cost that grows with the square.
+LONG = 4000
 
 
 def read_internals(
@@ -29,15 +33,16 @@ def read_internals(
 ) -> Reading:
     """Ask a model every question as `read_prompted` does, and keep what it held inside.
 
-    Scores are those of the prompted readout to rounding: attention is computed by the formula
-    (`eager`), which alone gives its weights.
+    Scores are those of the prompted readout: the fused kernel that computes attention is kept, and
+    the weights that it does not give are computed beside it, for each prompt's last position.
 
     Args:
         documents: Documents, conditions already applied.
         questions: Their rendered prompts with `<image>` placeholders.
         task: Their task, of `output_type: multiple_choice`.
         backend: The model; it must be able to `inspect`.
-        batch_size: Documents a forward pass; None starts at 4 and halves when memory runs out.
+        batch_size: Documents a forward pass; None starts at 4, or at 1 where questions are long,
+            and halves when memory runs out.
         progress: Called with the number of documents just done.
 
     Returns:
@@ -48,9 +53,10 @@ def read_internals(
     """
     if not isinstance(backend, Inspects):
         raise VlmbenchError(f"{type(backend).__name__} shows nothing of the inside of its model")
+    longest = max(map(len, questions), default=0)
     answers = answer_all(
-        documents, questions, task, cast("Backend", backend), _look,
-        batch_size=batch_size, first=FIRST_BATCH, progress=progress,
+        documents, questions, task, cast("Backend", backend), _look, batch_size=batch_size,
+        first=FIRST_BATCH if longest < LONG else 1, progress=progress,
     )  # fmt: skip
     reading = make_reading(documents, answers, "logprob", notes=_notes(documents, answers))
     return replace(reading, internals=_stacked(documents, answers))
@@ -93,7 +99,7 @@ def _notes(documents: Sequence[Document], answers: Sequence[Answer]) -> dict[str
     ]
     named = [inside for document, inside in seen if document.reference or document.candidates]
     return {
-        "attention": "eager",
+        "attention": "of the last position, by the formula",
         "regions_unknown": sum(bool(np.isnan(inside.mass[:, 1]).any()) for inside in named),
         "choices_not_found": sum(int(inside.tokens[2]) == 0 for _, inside in seen),
     }

@@ -7,13 +7,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from vlmbench.metrics import StatRow, dump_rows
 from vlmbench.models import resolve_device
 from vlmbench.plan import Plan, Skipped
 from vlmbench.run._manifest import dump, lm_eval_results, make_manifest, task_entry
-from vlmbench.run._model_run import ModelRun
+from vlmbench.run._models import run_models
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Condition, DepthProbe, LinearProbe, Located, TaskSpec
 from vlmbench.store import write_atomically
@@ -48,14 +47,12 @@ def execute(plan: Plan, settings: Settings, reporter: Reporter) -> list[StatRow]
     resolve_device(settings.device, settings.dtype)  # a wrong name should fail before the data
     tasks = check_tasks(plan, settings.data_root, reporter)
     asked, plan = plan.digest, _feasible(plan, tasks)
-    rows: list[StatRow] = []
-    models: dict[str, Any] = {}
-    for model in plan.models:
-        run = ModelRun(model, plan, settings, tasks, reporter)
-        rows += run.rows()
-        models[model.spec.model] = run.entry()
+    ran = run_models(plan, settings, tasks, reporter)
+    rows = [row for model in ran for row in model.rows]
     manifest = make_manifest(
-        plan, tasks={name: task_entry(plan, task) for name, task in tasks.items()}, models=models
+        plan,
+        tasks={name: task_entry(plan, task) for name, task in tasks.items()},
+        models={model.spec.model: one.entry for model, one in zip(plan.models, ran, strict=True)},
     )
     manifest["plan"] = asked  # what the folder was claimed for, cells left out since included
     write_atomically(settings.output / "stats.json", dump_rows(rows))

@@ -29,6 +29,7 @@ class Settings:
         device: `auto` or a device name.
         dtype: `auto` (the model's own, else the device's) or a dtype name.
         batch_size: Documents a forward pass; None finds one.
+        workers: Models run side by side, each in a process with its share of torch's threads.
     """
 
     output: Path
@@ -37,6 +38,7 @@ class Settings:
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | None = None
+    workers: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

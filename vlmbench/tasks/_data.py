@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vlmbench.spec import Located, TaskSpec
+from vlmbench.spec import Generator, Located, TaskSpec
 from vlmbench.tasks import worlds
 from vlmbench.tasks._lm_eval import lm_eval_rows
 from vlmbench.tasks.sources import add_points, hub_copy, hub_remedy, read_source
@@ -36,13 +36,16 @@ def split_name(spec: TaskSpec, role: Role) -> str | None:
             return spec.validation_split if spec.test_split else None
 
 
-def open_split(task: Located[TaskSpec], role: Role, data_root: Path) -> Dataset:
+def open_split(
+    task: Located[TaskSpec], role: Role, data_root: Path, limit: int | None = None
+) -> Dataset:
     """Return one split with its images as undecoded bytes.
 
     Args:
         task: The task and the file it stands in.
         role: Which split.
         data_root: Where procedural data, and what was read from sources, is kept.
+        limit: How many documents of a world to draw at most; other data is given whole.
 
     Raises:
         VlmbenchError: If the data or the split is not there, or the split is empty.
@@ -53,8 +56,7 @@ def open_split(task: Located[TaskSpec], role: Role, data_root: Path) -> Dataset:
     generator = task.spec.bench.generator
     if generator is not None:
         split = _world_split(task, name)
-        worlds.build(generator, root=data_root, splits=[split], processes=_processes())
-        dataset = worlds.load(generator, split, root=data_root)
+        dataset = _drawn(generator, split, data_root, limit)
     elif task.spec.bench.reader is not None:
         dataset = _read(task, name, data_root)
     else:
@@ -67,6 +69,18 @@ def open_split(task: Located[TaskSpec], role: Role, data_root: Path) -> Dataset:
         dataset = lm_eval_rows(task, dataset)
     dataset = _undecoded(dataset)
     return add_points(task, dataset, document_ids(task.spec, name, dataset))
+
+
+def _drawn(
+    generator: Generator, split: worlds.Split, data_root: Path, limit: int | None
+) -> Dataset:
+    """Return a world's split, drawn if it is not there; with a limit only its first documents."""
+    if limit is not None:
+        from vlmbench.tasks.worlds.partial import first_documents  # loads what draws
+
+        return first_documents(generator, split, limit, root=data_root, processes=_processes())
+    worlds.build(generator, root=data_root, splits=[split], processes=_processes())
+    return worlds.load(generator, split, root=data_root)
 
 
 def _world_split(task: Located[TaskSpec], name: str) -> worlds.Split:

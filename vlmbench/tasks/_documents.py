@@ -92,8 +92,10 @@ def load_documents(
     task: Located[TaskSpec], role: Role, data_root: Path, limit: int | None = None
 ) -> Documents:
     """Open a split and cut it to its first `limit` documents."""
-    dataset = open_split(task, role, data_root)
-    total = len(dataset)
+    dataset = open_split(task, role, data_root, limit)
+    generator = task.spec.bench.generator
+    name = split_name(task.spec, role)
+    total = len(dataset) if generator is None else getattr(generator, str(name))
     if limit is not None and limit < total:
         dataset = dataset.select(range(limit))
     return Documents(task=task, role=role, dataset=dataset, total=total)

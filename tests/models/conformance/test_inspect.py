@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,11 @@ import pytest
 import torch
 from PIL import Image
 from tiny_checkpoints import FAMILIES
+from transformers.integrations.sdpa_attention import sdpa_attention_forward as kernel
 
 from vlmbench.models import HfBackend, Inside, Inspects, Prompt
-from vlmbench.models._inspect import _mass, eager
+from vlmbench.models._inspect import _mass
+from vlmbench.models._last_row import LastRow
 from vlmbench.models._token_groups import token_groups
 from vlmbench.registry import derive
 from vlmbench.types import Region, VlmbenchError
@@ -68,6 +72,16 @@ def arrays(one: Inside) -> dict[str, np.ndarray]:
     return {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
 
 
+@contextmanager
+def eager(model: torch.nn.Module) -> Iterator[None]:
+    """Let a model compute attention by the formula, all of whose weights transformers returns."""
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation("sdpa")
+
+
 def plain(backend: HfBackend, prompt: Prompt) -> tuple[dict, object]:
     """One unpadded prompt through transformers' own recorders."""
     batch = backend.encode([backend.render(prompt)], [prompt], side="right")
@@ -76,15 +90,19 @@ def plain(backend: HfBackend, prompt: Prompt) -> tuple[dict, object]:
     return batch, output
 
 
-def test_scores_are_those_of_the_prompted_readout(backend):
-    """Eager against sdpa: 1e-5; under one implementation: the same bits."""
-    got = inside(backend)
+def test_scores_are_those_of_the_prompted_readout_to_the_bit(backend):
     expected = backend.choice_logprobs(asked(), CHOICES)
+    for one, row in zip(inside(backend), expected, strict=True):
+        np.testing.assert_array_equal(one.scores, row)
+
+
+def test_a_model_without_the_fused_kernel_gives_the_same(backend):
+    fused = inside(backend)
     with eager(backend.model):
-        same = backend.choice_logprobs(asked(), CHOICES)
-    for one, row, again in zip(got, expected, same, strict=True):
-        np.testing.assert_allclose(one.scores, row, atol=1e-5)
-        np.testing.assert_array_equal(one.scores, again)
+        written_out = inside(backend)
+    for one, other in zip(fused, written_out, strict=True):
+        for name, expected in arrays(other).items():
+            np.testing.assert_allclose(arrays(one)[name], expected, atol=1e-5, err_msg=name)
 
 
 def test_hidden_states_are_those_of_transformers(backend):
@@ -215,7 +233,7 @@ def test_the_attention_is_put_back_after_an_error_too(backend):
 def test_models_that_give_no_weights_are_refused(monkeypatch):
     backend = backend_of("llava")
     assert isinstance(backend, Inspects)
-    monkeypatch.setattr(backend.model, "set_attn_implementation", lambda _: None)
+    monkeypatch.setattr(LastRow, "__call__", lambda _, *given, **named: kernel(*given, **named))
     with pytest.raises(VlmbenchError, match="0 of 2 layers gave weights"):
         inside(backend, 0)
 
@@ -227,7 +245,7 @@ def test_cross_attention_is_refused_with_its_reason():
 
 def test_weights_that_are_no_distribution_are_refused():
     groups = token_groups(np.array([True, False]), None, np.zeros(2, dtype=bool))
-    weights = torch.tensor([[[1.0, 0.0], [0.25, 0.75]]])
+    weights = torch.tensor([[0.25, 0.75]])
     np.testing.assert_allclose(_mass(weights, groups), [0.25, np.nan, 0, 0.75])
     with pytest.raises(VlmbenchError, match="no distribution"):
         _mass(weights / 2, groups)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,11 @@ import pytest
 from vlmbench.spec import Generator
 from vlmbench.tasks import worlds
 from vlmbench.tasks.worlds._build import content_digest, drawn_row
+from vlmbench.tasks.worlds.partial import _first, first_documents
 from vlmbench.types import VlmbenchError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 SMALL = Generator(world="naming", train=30, validation=4, test=6, seed=3)
 
@@ -108,6 +113,48 @@ def test_one_split_can_be_built_alone(tmp_path: Path) -> None:
         worlds.load(SMALL, "train", root=tmp_path)
     worlds.build(SMALL, root=tmp_path)
     assert worlds.is_built(SMALL, root=tmp_path)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_first_documents_are_those_of_the_whole_split(tmp_path: Path, processes: int) -> None:
+    part = first_documents(SMALL, "train", 7, root=tmp_path / "part", processes=processes)
+    worlds.build(SMALL, root=tmp_path / "whole", splits=["train"])
+    whole = worlds.load(SMALL, "train", root=tmp_path / "whole")
+    assert part.features == whole.features
+    assert stored(part) == stored(whole.select(range(7)))
+
+
+def stored(rows: Dataset) -> list[dict[str, object]]:
+    """Return rows with images as file bytes."""
+    for name in ("image_1", "blank"):
+        rows = rows.cast_column(name, _undecoded())
+    return rows.to_list()
+
+
+def test_first_documents_draw_no_others_and_none_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[int] = []
+
+    def noted(*args: Any, index: int, **more: Any) -> dict[str, Any]:
+        drawn.append(index)
+        return drawn_row(*args, index=index, **more)
+
+    monkeypatch.setattr(_first, "drawn_row", noted)
+    for _ in range(2):
+        assert len(first_documents(SMALL, "train", 7, root=tmp_path)) == 7
+    assert drawn == list(range(7))
+    assert not worlds.is_built(SMALL, root=tmp_path)
+    with pytest.raises(VlmbenchError, match="Build it first"):
+        worlds.load(SMALL, "train", root=tmp_path)
+
+
+def test_first_documents_are_taken_from_a_split_that_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len(first_documents(SMALL, "test", 99, root=tmp_path)) == 6  # builds all there are
+    monkeypatch.delattr(_first, "drawn_row")
+    assert len(first_documents(SMALL, "test", 2, root=tmp_path)) == 2
 
 
 def test_progress_counts_every_document(tmp_path: Path) -> None:

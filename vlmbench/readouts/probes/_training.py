@@ -6,14 +6,16 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vlmbench.readouts.probes._dpt import N_LAYERS, DptNetwork
-from vlmbench.readouts.probes._features import ImageFeatures
+from vlmbench.readouts.probes._features import Frame, ImageFeatures
 from vlmbench.readouts.probes._loss import (
     DepthMetrics,
     depth_loss,
@@ -58,15 +60,25 @@ def depth_on_square(example: DepthExample) -> Float[np.ndarray, "side side"]:
     Nearest, because a blend of two depths across an edge is the depth of nothing.
     """
     frame = example.features.frame
+    inside, rows, columns = _nearest_pixels(frame)
+    found = np.zeros((frame.side, frame.side), dtype=np.float32)
+    found[inside] = example.depth[rows, columns]
+    return found
+
+
+@lru_cache(maxsize=8)
+def _nearest_pixels(frame: Frame) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """Return where the square shows image, (side, side), and the row and column seen at each.
+
+    The images of a data set mostly share one frame, and every epoch asks for it again.
+    """
     centres = np.arange(frame.side) + 0.5
     square = np.stack(np.meshgrid(centres, centres), axis=-1)  # (side, side, xy)
     xy = np.floor(frame.from_square(square)).astype(np.int64)
     width, height = frame.image_size
     x, y = xy[..., 0], xy[..., 1]
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    found = np.zeros((frame.side, frame.side), dtype=np.float32)
-    found[inside] = example.depth[y[inside], x[inside]]
-    return found
+    return inside, y[inside], x[inside]
 
 
 def check_examples(

@@ -1,0 +1,169 @@
+"""Running the models of a plan: in turn, or side by side in processes of their own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
+from threading import Event, Thread
+from typing import Any
+
+import torch
+
+from vlmbench.metrics import StatRow
+from vlmbench.plan import Plan
+from vlmbench.run._model_run import ModelRun
+from vlmbench.run._settings import CheckedTask, Reporter, Settings
+from vlmbench.spec import Located, ModelSpec
+from vlmbench.types import Problem, VlmbenchError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """What a model that has run leaves, beside its records.
+
+    Attributes:
+        rows: Statistics of all its tasks.
+        entry: What the manifest says about it.
+    """
+
+    rows: list[StatRow]
+    entry: dict[str, Any]
+
+
+def run_models(
+    plan: Plan, settings: Settings, tasks: Mapping[str, CheckedTask], reporter: Reporter
+) -> list[Ran]:
+    """Run every model of a plan and return what each leaves, in plan order.
+
+    Side by side each process takes its share of torch's threads: small models are bound by one
+    core, and gain more from a core each than from two cores in turn.
+
+    Raises:
+        VlmbenchError: The first model's, in plan order, that has problems; or if a process dies.
+    """
+    workers = min(settings.workers, len(plan.models))
+    if workers == 1:
+        return [_run(model, plan, settings, tasks, reporter) for model in plan.models]
+    # Not forked: this process may run threads of torch's, which a fork would leave waiting.
+    context = get_context("spawn")
+    with (
+        _relayed(context.SimpleQueue(), reporter) as told,
+        ProcessPoolExecutor(
+            workers,
+            mp_context=context,
+            initializer=_begin,
+            initargs=(
+                _Job(plan=plan, settings=settings, tasks=tasks, told=told),
+                max(1, torch.get_num_threads() // workers),
+            ),
+        ) as pool,
+    ):
+        waiting = [pool.submit(_work, index) for index in range(len(plan.models))]
+        results: list[Ran] = []
+        for future in waiting:
+            try:
+                found = future.result()
+            except BrokenProcessPool as error:
+                message = "a process that ran models was ended from outside"
+                remedy = "Out of memory? Lower --workers; what is finished is kept."
+                raise VlmbenchError(Problem(message=message, remedy=remedy)) from error
+            if not isinstance(found, Ran):
+                pool.shutdown(cancel_futures=True)
+                raise VlmbenchError(found)
+            results.append(found)
+        return results
+
+
+def _run(
+    model: Located[ModelSpec],
+    plan: Plan,
+    settings: Settings,
+    tasks: Mapping[str, CheckedTask],
+    reporter: Reporter,
+) -> Ran:
+    run = ModelRun(model, plan, settings, tasks, reporter)
+    return Ran(rows=run.rows(), entry=run.entry())
+
+
+# A bar's name (process, number), and its label and total or how many more units are done.
+_Message = tuple[tuple[int, int], tuple[str, int] | int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """What a process is given once, for all models that it runs."""
+
+    plan: Plan
+    settings: Settings
+    tasks: Mapping[str, CheckedTask]
+    told: SimpleQueue[_Message]
+
+
+_job: _Job | None = None
+_numbers = itertools.count()
+
+
+def _begin(job: _Job, threads: int) -> None:
+    """Make a new process ready to work."""
+    global _job  # noqa: PLW0603 -- a pool's processes keep their state nowhere else
+    _job = job
+    torch.set_num_threads(threads)
+
+
+def _work(index: int) -> Ran | tuple[Problem, ...]:
+    """Run one model in this process; return its problems where it has some.
+
+    They are returned, not raised: an error that is pickled keeps only its text.
+    """
+    assert _job is not None, "a process begins before it works"
+    job = _job
+    try:
+        return _run(job.plan.models[index], job.plan, job.settings, job.tasks, _Teller(job.told))
+    except VlmbenchError as error:
+        return error.problems
+
+
+class _Teller:
+    """Reports progress to the process that shows it."""
+
+    def __init__(self, told: SimpleQueue[_Message]) -> None:
+        self._told = told
+
+    def start(self, label: str, total: int) -> Callable[[int], None]:
+        """Announce a step; return what advances it."""
+        bar = (os.getpid(), next(_numbers))
+        self._told.put((bar, (label, total)))
+        return lambda done: self._told.put((bar, done))
+
+
+@contextmanager
+def _relayed(told: SimpleQueue[_Message], reporter: Reporter) -> Iterator[SimpleQueue[_Message]]:
+    """Show what other processes tell about their progress, until the block ends."""
+    ended = Event()
+
+    def relay() -> None:
+        bars: dict[tuple[int, int], Callable[[int], None]] = {}
+        while not (ended.is_set() and told.empty()):
+            if told.empty():  # asked first: nothing more may come from a process that was killed
+                ended.wait(0.05)
+                continue
+            bar, news = told.get()
+            if isinstance(news, int):
+                bars[bar](news)
+            else:
+                bars[bar] = reporter.start(*news)
+
+    thread = Thread(target=relay, daemon=True)
+    thread.start()
+    try:
+        yield told
+    finally:
+        ended.set()
+        thread.join()
