@@ -49,8 +49,8 @@ sheets: $(STAMP)
 # paper's own numbers are shown apart from it. For a trial: make leaderboard RUN="--limit 20"
 leaderboard: $(STAMP)
 	rm -rf runs/gap runs/baselines runs/rules
-	$(BIN)/vlmbench run --models organisms --tasks worlds,controls --study gap $(RUN) --output runs/gap
-	$(BIN)/vlmbench run --models organisms --tasks worlds,controls --study baselines $(RUN) --output runs/baselines
+	$(BIN)/vlmbench run --models organisms --tasks worlds,controls --study gap --workers 2 $(RUN) --output runs/gap
+	$(BIN)/vlmbench run --models organisms --tasks worlds,controls --study baselines --workers 2 $(RUN) --output runs/baselines
 	$(BIN)/vlmbench run --models rules --tasks worlds,controls $(RUN) --output runs/rules
 	$(BIN)/vlmbench leaderboard runs/gap runs/baselines runs/rules --recorded fu2025 --output leaderboard
 

@@ -62,7 +62,7 @@ class Mix:
     before: float = 0.5
 
 
-POINTING = Mix(varied=0.2, marked=0.9, letters=0.85, long=0.2, before=0.8)
+POINTING = Mix(varied=0.25, marked=0.8, letters=0.85, long=0.35, before=0.85)
 """What stands at the only marker, in letters, at times after a long text.
 
 After the vision stage that is answered in a word, but among letters any thing in view is taken: as
