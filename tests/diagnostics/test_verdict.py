@@ -97,8 +97,15 @@ def test_an_interval_over_a_threshold_is_inconclusive(figure: str, threshold: st
     assert {change.verdict for change in said.changes} >= {"uses its vision"}
 
 
-def test_an_encoder_that_may_be_near_chance_leaves_everything_open() -> None:
-    assert judged(**USELESS, encoder=stat(0.15, 0.05)).name == "inconclusive"
+def test_an_encoder_that_may_be_near_chance_leaves_its_rule_and_neglect_open() -> None:
+    said = judged(**USELESS, encoder=stat(0.15, 0.05))
+    assert said.name == "inconclusive"
+    assert said.between == ("encoder-limited", "visual neglect")
+    assert said.alternatives == "encoder-limited or visual neglect"
+
+
+def test_what_is_settled_is_between_nothing() -> None:
+    assert (judged().between, judged().alternatives) == ((), "")
 
 
 def test_an_open_finer_name_does_not_hide_that_the_image_is_of_no_use() -> None:
@@ -193,6 +200,22 @@ def test_what_is_not_said_to_change_the_verdict_does_not(
             )
             moved = {**figures, name: Stat(value=value, n=300)}
             assert told == (verdict(Figures(stats=moved), THRESHOLDS).name != said.name)
+
+
+@settings(deadline=None, max_examples=60)
+@given(figures=some_figures(), places=st.lists(st.floats(0.0, 1.0), min_size=8, max_size=8))
+def test_wherever_in_its_interval_each_figure_lies_the_verdict_is_one_of_those_named(
+    figures: dict[FigureName, Stat], places: list[float]
+) -> None:
+    said = verdict(Figures(stats=figures), THRESHOLDS)
+    assert len(said.between) != 1
+    settled = {
+        name: Stat(value=found.low + place * (found.high - found.low), n=300)
+        for (name, found), place in zip(figures.items(), places, strict=False)
+    }
+    if said.between:
+        assert said.name == "inconclusive"
+        assert verdict(Figures(stats=settled), THRESHOLDS).name in said.between
 
 
 def test_every_wrong_key_of_the_thresholds_is_reported(tmp_path) -> None:

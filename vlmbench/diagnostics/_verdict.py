@@ -30,10 +30,10 @@ and the verdict says so.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Literal
 
 from vlmbench.diagnostics._rules import FIGURES, RULES, Clause, FigureName, Rule, VerdictName
@@ -88,6 +88,8 @@ class Verdict:
         seen: The figures with their intervals, those of the rule first.
         would_change: For each figure that could alter the verdict: where it would have to lie.
         changes: The same as numbers.
+        between: If inconclusive, what it could be with every figure on one side of every
+            threshold that its interval reaches over; else, or if that might fit no rule, empty.
     """
 
     name: VerdictName
@@ -95,6 +97,13 @@ class Verdict:
     seen: tuple[str, ...]
     would_change: tuple[str, ...]
     changes: tuple[Change, ...] = field(repr=False)
+    between: tuple[VerdictName, ...] = ()
+
+    @property
+    def alternatives(self) -> str:
+        """What it could be, in words: `encoder-limited or visual neglect`; empty if settled."""
+        *first, last = self.between or ("",)
+        return f"{', '.join(first)} or {last}" if first else last
 
 
 def verdict(figures: Figures, thresholds: Thresholds) -> Verdict:
@@ -107,6 +116,7 @@ def verdict(figures: Figures, thresholds: Thresholds) -> Verdict:
         seen=_seen(figures, thresholds, rule, states),
         would_change=tuple(_sentence(change, figures) for change in changes),
         changes=changes,
+        between=_between(figures, thresholds) if rule is None else (),
     )
 
 
@@ -159,15 +169,38 @@ def _name(figures: Figures, thresholds: Thresholds) -> VerdictName:
     return "inconclusive" if rule is None else rule.verdict
 
 
+def _cuts(figure: FigureName, figures: Figures, thresholds: Thresholds) -> list[float]:
+    """Return the thresholds that a figure is held against, in order."""
+    clauses = (clause for rule in RULES for clause in rule.clauses if clause.figure == figure)
+    return sorted({figures.limit(clause, thresholds) for clause in clauses})
+
+
+def _between(figures: Figures, thresholds: Thresholds) -> tuple[VerdictName, ...]:
+    """Return the names that the intervals allow, in order of precedence."""
+    sides: list[list[Stat]] = []
+    for figure, stat in figures.stats.items():
+        open_at = [c for c in _cuts(figure, figures, thresholds) if stat.low <= c < stat.high]
+        ends = [*open_at, stat.high] if open_at else [stat.value]
+        sides.append([Stat(value=end, n=stat.n) for end in ends])
+    names = {
+        _name(
+            Figures(stats=dict(zip(figures.stats, stats, strict=True)), floor=figures.floor),
+            thresholds,
+        )
+        for stats in itertools.product(*sides)
+    }
+    if "inconclusive" in names:
+        return ()
+    return tuple(name for name in dict.fromkeys(rule.verdict for rule in RULES) if name in names)
+
+
 def _changes(figures: Figures, thresholds: Thresholds) -> tuple[Change, ...]:
     """Try every figure on every side of its thresholds, the others left as they are."""
     current = _name(figures, thresholds)
     found: list[Change] = []
     for figure in FIGURES:
-        clauses = [clause for rule in RULES for clause in rule.clauses if clause.figure == figure]
-        cuts = sorted({figures.limit(clause, thresholds) for clause in clauses})
-        edges = [-math.inf, *cuts, math.inf]
-        for low, high in pairwise(edges):
+        edges = [-math.inf, *_cuts(figure, figures, thresholds), math.inf]
+        for low, high in itertools.pairwise(edges):
             moved = Stat(value=high if math.isfinite(high) else low + 1.0, n=1)
             name = _name(
                 Figures(stats={**figures.stats, figure: moved}, floor=figures.floor), thresholds

@@ -123,14 +123,18 @@ def _line(task: TaskExplained) -> tuple[str, ...]:
             MISSING if stat is None else interval(stat)
             for stat in (read.blank, read.prompted, read.encoder)
         ),
-        f"**{task.verdict.name}**",
+        f"**{task.verdict.name}**{_between(task)}",
     )
+
+
+def _between(task: TaskExplained) -> str:
+    return f": {task.verdict.alternatives}" if task.verdict.between else ""
 
 
 def _task(task: TaskExplained) -> Iterator[str]:
     said = task.verdict
     yield f"## {escape(task.task)}"
-    yield f"**Verdict: {said.name}** ({escape(said.rule)})."
+    yield f"**Verdict: {said.name}**{_between(task)} ({escape(said.rule)})."
     yield "Seen:\n\n" + _bullets(said.seen)
     if said.would_change:
         yield "What would have changed the verdict:\n\n" + _bullets(said.would_change)

@@ -181,6 +181,7 @@ def _as_json(explanation: Explanation) -> str:
         task.task: {
             "verdict": {
                 "name": task.verdict.name,
+                "between": task.verdict.between,
                 "rule": task.verdict.rule,
                 "seen": task.verdict.seen,
                 "would_change": task.verdict.would_change,

@@ -26,7 +26,8 @@ def explained(explanation: Explanation) -> Group:
 
 def _task(name: str, task: TaskExplained) -> Iterator[RenderableType]:
     said = task.verdict
-    yield Text.assemble((f"{name} on {task.task}: ", ""), (said.name, "bold"))
+    maybe = f" ({said.alternatives})" if said.between else ""
+    yield Text.assemble((f"{name} on {task.task}: ", ""), (said.name, "bold"), (maybe, ""))
     yield Padding(Text(f"{said.rule}."), (0, 0, 1, 2))
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, collapse_padding=True)
     table.add_column("Test", width=14)

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from vlmbench.diagnostics import Verdict
 from vlmbench.report._figures import (
     Answers,
     Confidence,
@@ -53,11 +54,19 @@ def of_test(outcomes, test):
     }
 
 
+def said(name: str, *between: str) -> Verdict:
+    return Verdict(name=name, rule="", seen=(), would_change=(), changes=(), between=between)
+
+
 def draw(name: str, outcomes) -> Figure:
     rng = np.random.default_rng(0)
     match name:
         case "summary":
-            verdicts = ("visual neglect", "inconclusive", "negative exchange rate")
+            verdicts = (
+                said("visual neglect"),
+                said("inconclusive", "encoder-limited", "visual neglect", "uses its vision"),
+                said("negative exchange rate"),
+            )
             figure = strip(
                 "a-model-of-some-length",
                 [

@@ -62,7 +62,7 @@ def pictures(explanation: Explanation) -> dict[str, Figure | None]:
     answers = {task: _answers(held) for task, held in evidence.items()}
     surer = {task: _confidence(held) for task, held in evidence.items()}
     lines = [
-        Line(task=task.task, outcomes=task.outcomes, verdict=task.verdict.name)
+        Line(task=task.task, outcomes=task.outcomes, verdict=task.verdict)
         for task in explanation.tasks
     ]
     budget = by_task("budget")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from vlmbench.diagnostics import TEST_NAMES, Outcome
+from vlmbench.diagnostics import TEST_NAMES, Outcome, Verdict
 from vlmbench.report._figures._style import GREY, INK, PALE, settings
 
 HEADS = {
@@ -30,7 +30,7 @@ class Line:
 
     task: str
     outcomes: Sequence[Outcome]
-    verdict: str
+    verdict: Verdict
 
 
 def word(outcome: Outcome) -> str:
@@ -45,9 +45,9 @@ def strip(model: str, lines: Sequence[Line]) -> Figure | None:
     if not lines:
         return None
     names = max(len(line.task) for line in lines)
-    left, across, right = 0.15 + 0.085 * max(names, 8), 0.72, 2.35
+    left, across, right = 0.15 + 0.085 * max(names, 8), 0.72, 3.2
     width = left + across * len(TEST_NAMES) + right
-    top, down, foot = 1.05, 0.34, 0.42
+    top, down, foot = 1.05, 0.38, 0.42
     height = top + down * len(lines) + foot
     with settings():
         figure = Figure(figsize=(width, height))
@@ -68,9 +68,7 @@ def strip(model: str, lines: Sequence[Line]) -> Figure | None:
             words = {outcome.test: word(outcome) for outcome in line.outcomes}
             for x, name in zip(centres, TEST_NAMES, strict=True):
                 _mark(panel, x, y, words.get(name, "not run"))
-            panel.text(
-                width - right + 0.15, y, line.verdict, fontsize=9.5, fontweight="bold", va="center"
-            )
+            _say(panel, width - right + 0.15, y, line.verdict)
         y = height - foot / 2
         panel.plot([0.12, width - 0.12], [height - foot] * 2, color=PALE, linewidth=0.8)
         for place, text in enumerate(WORDS):
@@ -78,6 +76,14 @@ def strip(model: str, lines: Sequence[Line]) -> Figure | None:
             _mark(panel, x, y, text)
             panel.text(x + 0.18, y, text, fontsize=8.5, va="center", color=INK)
     return figure
+
+
+def _say(panel: Axes, x: float, y: float, verdict: Verdict) -> None:
+    """Write a verdict, and under one that is inconclusive what it could be."""
+    if verdict.between:
+        panel.text(x, y + 0.1, verdict.alternatives, fontsize=8, va="center", color=INK)
+        y -= 0.06
+    panel.text(x, y, verdict.name, fontsize=9.5, fontweight="bold", va="center")
 
 
 def _mark(panel: Axes, x: float, y: float, text: str) -> None:
