@@ -46,13 +46,17 @@ def test_digests_change_with_what_they_stand_for():
 
 def test_curves_hold_every_stage():
     lines = [
-        {"stage": stage, "step": step, "loss": 1.0 / step}
+        json.dumps({"stage": stage, "step": step, "loss": 1.0 / step})
         for stage in ("letters", "encoder")
-        for step in (20, 40, 60)
+        for step in (20, 40, 60, 80, 60)  # stopped after 80, begun again from 40
     ]
-    root = ElementTree.fromstring(curves_svg("\n".join(map(json.dumps, lines))))
-    lines_drawn = root.findall("{http://www.w3.org/2000/svg}polyline")
-    assert [len(line.get("points").split()) for line in lines_drawn] == [3, 3]
+    drawn = curves_svg("\n".join(lines))
+    assert drawn == curves_svg("\n".join(lines))
+    root = ElementTree.fromstring(drawn)
+    svg = "{http://www.w3.org/2000/svg}"
+    assert {"letters", "encoder", "loss", "step"} <= {text.text for text in root.iter(f"{svg}text")}
+    curves = [path for path in root.iter(f"{svg}path") if "#1f4e79" in path.get("style", "")]
+    assert [path.get("d").count("L") for path in curves] == [3, 3]
 
 
 def test_importing_the_package_loads_no_torch():
