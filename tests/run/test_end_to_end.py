@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -184,6 +185,30 @@ def test_changed_data_is_run_again(monkeypatch, home):
     finally:
         image.write_bytes(kept)
     assert record.stat().st_mtime_ns != before
+
+
+def test_a_page_beside_the_checkpoint_runs_nothing_again_and_a_file_of_it_does(
+    monkeypatch, home, llava_folder, tmp_path
+):
+    checkpoint = tmp_path / "checkpoint"
+    shutil.copytree(llava_folder, checkpoint)
+    (tmp_path / "copy.yaml").write_text(f"model: copy\ncheckpoint: {checkpoint}\n")
+
+    def written() -> int:
+        call(
+            monkeypatch, home, "run", "--models", "copy", "--tasks", "mine", "--device", "cpu",
+            "--include-path", home, "--include-path", tmp_path, "--output", tmp_path / "run",
+        )  # fmt: skip
+        record = next((tmp_path / "run").rglob("prompted-own.parquet"))
+        return record.stat().st_mtime_ns
+
+    first = written()
+    (checkpoint / "README.md").write_text("A card of the model.")
+    (checkpoint / "curves.svg").write_text("<svg/>")
+    assert written() == first
+    config = checkpoint / "generation_config.json"
+    config.write_text(config.read_text() + "\n")
+    assert written() != first
 
 
 def test_another_plan_in_the_same_folder_is_refused(monkeypatch, home, capsys):

@@ -54,7 +54,7 @@ def read_prompted(
         questions: Their rendered prompts with `<image>` placeholders.
         task: Their task.
         backend: The model.
-        batch_size: Documents a forward pass; None starts at 32 and halves when memory runs out.
+        batch_size: Documents a forward pass; None starts at 16 and halves when memory runs out.
             A server has its own number of requests under way.
         progress: Called with the number of documents just done.
 

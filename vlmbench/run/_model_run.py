@@ -29,6 +29,9 @@ from vlmbench.store import internals_columns, read_about, read_scores, write_rec
 from vlmbench.tasks import apply_conditions, ask, learns
 from vlmbench.types import ChoiceScores, Document, Problem, VlmbenchError
 
+# Files beside a checkpoint that people read and no model does.
+_PAGES = frozenset({".md", ".svg", ".png"})
+
 
 class ModelRun:
     """One model's cells: read from their records where these are whole and current, else run.
@@ -297,9 +300,12 @@ def _checkpoint_identity(model: Located[ModelSpec]) -> list[Any]:
 
 
 def _files(checkpoint: str | None, revision: str | None, folder: Path) -> list[Any]:
-    """Return names, sizes and times of a local checkpoint's files, or its hub id and revision."""
+    """Return names, sizes and times of a local checkpoint's files, or its hub id and revision.
+
+    A model card and its pictures are not among them: a new edition of a page changes no score.
+    """
     source = Path(checkpoint_path(checkpoint, folder))
     if not source.is_dir():
         return [checkpoint, revision]
-    files = sorted(path for path in source.iterdir() if path.is_file())
+    files = sorted(p for p in source.iterdir() if p.is_file() and p.suffix not in _PAGES)
     return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
