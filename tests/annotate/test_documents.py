@@ -7,8 +7,9 @@ import json
 
 import numpy as np
 import pytest
+from backgrounds import RED
 from PIL import Image, ImageDraw, ImageFont
-from rendered import RED, Pen, document, draw, to_document
+from rendered import Pen, document, draw, to_document
 
 from vlmbench.annotate import (
     annotate_document,

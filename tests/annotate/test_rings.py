@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from rendered import RED, draw_ring, smooth_ring
+from backgrounds import RED
+from rendered import draw_ring, smooth_ring
 
 from vlmbench.annotate._rings import find_rings, redness
 
