@@ -102,8 +102,12 @@ def gate(
     tell("encoder against untrained encoder and cheap rules")
     abilities = [part for part in held if part.task.task not in CONTROLS]
     row, best = ability_row(abilities, tower, data_root=data_root, cache=cache)
-    tell(f"LoRA on {best.task.task}")  # last: it changes the model
-    return [*rows, row, lora_row(best, backend, data_root)]
+    about = f"LoRA on {best.task.task}"
+    tell(about)  # last: it changes the model
+    lora = lora_row(
+        best, backend, data_root, report=lambda p: tell(f"{about}, {p.done} of {p.total} steps")
+    )
+    return [*rows, row, lora]
 
 
 def probe_rows(tower: States, twin: Twin, images: ImageSet) -> list[GateRow]:

@@ -38,10 +38,10 @@ class Tuning:
         seed: Of the order of documents and of the updates' first weights.
     """
 
-    rank: int = 16
-    steps: int = 200
-    batch: int = 16
-    rate: float = 2e-3
+    rank: int = 32
+    steps: int = 1200
+    batch: int = 32
+    rate: float = 1e-3
     seed: int = 0
 
 
