@@ -76,7 +76,7 @@ def organisms_gate(
         bool, typer.Option("--card", help="Also write the table into the model's card.")
     ] = False,
 ) -> None:
-    """Check a tiny model against its gate, on held-out seeds."""
+    """Check a tiny model against its gate, on held-out seeds; LoRA takes a quarter of an hour."""
     from vlmbench.cli import _organisms
 
     _organisms.gate(name, tuple(include_path or ()), data_root, limit, as_json=json, card=card)
