@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from vlmbench.diagnostics import Verdict
+from vlmbench.diagnostics._rules import RULES
 from vlmbench.report._figures import (
     Answers,
     Confidence,
@@ -64,7 +65,7 @@ def draw(name: str, outcomes) -> Figure:
         case "summary":
             verdicts = (
                 said("visual neglect"),
-                said("inconclusive", "encoder-limited", "visual neglect", "uses its vision"),
+                said("inconclusive", *dict.fromkeys(rule.verdict for rule in RULES)),
                 said("negative exchange rate"),
             )
             figure = strip(

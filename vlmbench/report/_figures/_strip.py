@@ -45,7 +45,8 @@ def strip(model: str, lines: Sequence[Line]) -> Figure | None:
     if not lines:
         return None
     names = max(len(line.task) for line in lines)
-    left, across, right = 0.15 + 0.085 * max(names, 8), 0.72, 3.2
+    said = max(len(line.verdict.alternatives) for line in lines)
+    left, across, right = 0.15 + 0.085 * max(names, 8), 0.72, max(2.35, 0.35 + 0.056 * said)
     width = left + across * len(TEST_NAMES) + right
     top, down, foot = 1.05, 0.38, 0.42
     height = top + down * len(lines) + foot
