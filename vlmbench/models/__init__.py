@@ -12,8 +12,10 @@ from vlmbench.models._backend import (
     Reply,
     ScoresChoices,
 )
+from vlmbench.models._batches import in_batches
 from vlmbench.models._device import resolve_device
 from vlmbench.models._images import join, letterbox, place, prepare
+from vlmbench.models._load import load_backend
 from vlmbench.models._tower import Tower, TowerStates
 from vlmbench.models.hf import HfBackend, checkpoint_path, weights_digest
 
@@ -32,8 +34,10 @@ __all__ = [
     "Tower",
     "TowerStates",
     "checkpoint_path",
+    "in_batches",
     "join",
     "letterbox",
+    "load_backend",
     "place",
     "prepare",
     "resolve_device",
