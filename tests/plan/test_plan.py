@@ -27,7 +27,7 @@ metadata:
     generator: {{world: naming, train: 30, validation: 10, test: 50}}
     {more}
 """
-PROBE = "probe: {rule: linear, label_column: label, choices_column: names}"
+PROBE = "probe: {kind: linear, label_column: label, choices_column: names}"
 STUDY = """\
 study: s
 cells:

@@ -28,10 +28,10 @@ metadata:
 """
 POINTS = """\
 regions: {choices: {kind: point, column: p}, reference: {kind: point, column: r}}
-    probe: {rule: keypoint}"""
+    probe: {kind: keypoint}"""
 WHOLE = """\
 regions: {choices: {kind: image, images: [1, 2]}, reference: {kind: image, images: [0]}}
-    probe: {rule: gram}"""
+    probe: {kind: gram}"""
 ONE = {"text": "<image>", "images": "[a]"}
 THREE = {"text": "<image>" * 3, "images": "[a, b, c]"}
 CONFIG = {

@@ -25,7 +25,7 @@ from vlmbench.cli._explain import DIAGNOSE, explain_all
 from vlmbench.cli._folders import cache_root, data_folder
 from vlmbench.plan import Cell, Plan, cell_key, make_plan
 from vlmbench.registry import catalogue
-from vlmbench.spec import Condition, Located, StudyCell, StudySpec, TaskSpec, digest
+from vlmbench.spec import Condition, Located, Prompted, StudyCell, StudySpec, TaskSpec, digest
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -76,8 +76,8 @@ def _under(study: Located[StudySpec], labels: str | None) -> Located[StudySpec]:
             problems += [replace(problem, field="--conditions") for problem in error.problems]
     if problems:
         raise VlmbenchError(problems)
-    cells = [StudyCell(readout="prompted", condition=condition) for condition in conditions]
-    others = [cell for cell in study.spec.cells if cell.readout != "prompted"]
+    cells = [StudyCell(readout=Prompted(), condition=condition) for condition in conditions]
+    others = [cell for cell in study.spec.cells if cell.readout != Prompted()]
     spec = study.spec.model_copy(update={"cells": (*cells, *others)})
     return replace(study, spec=spec, digest=digest(spec))
 
@@ -203,7 +203,7 @@ def plan(request: Request, *, output: Path | None, as_json: bool) -> None:
         console.print(f"[dim]{note}[/dim]", highlight=False, soft_wrap=True)
     for skipped in resolved.skipped:
         console.print(
-            f"[dim]left out: {skipped.model} {skipped.task} {skipped.readout} "
+            f"[dim]left out: {skipped.model} {skipped.task} {skipped.readout.label} "
             f"{skipped.condition.label}: {skipped.reason}[/dim]",
             highlight=False,
         )
@@ -231,7 +231,7 @@ def _row(cell: Cell, there: set[str]) -> dict[str, object]:
         "model": cell.model.spec.model,
         "task": cell.task.spec.task,
         "condition": cell.condition.label,
-        "readout": cell.readout,
+        "readout": cell.readout.label,
         "documents": cell.documents,
         "forward_passes": cell.forward_passes,
         "there": cell.name in there,

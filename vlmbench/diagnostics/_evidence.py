@@ -51,11 +51,11 @@ class Evidence:
             about = read_about(path)
             if about is None or (about.get("model"), about.get("task")) != (model, task):
                 continue
-            condition = unseeded(Condition.model_validate(about["condition"]))
+            condition = unseeded(Condition.parse(about["condition"]))
             scores.setdefault((about["readout"], condition), read_scores(path))
             if about["readout"] == "internals":
                 internals.setdefault(condition, read_internals(path))
-            if condition.text_kind == "hint":
+            if condition.text.kind == "hint":
                 targets.setdefault(condition, _targets(path))
         if not scores:
             raise VlmbenchError(

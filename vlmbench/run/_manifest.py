@@ -90,7 +90,7 @@ def make_manifest(
                 "model": skipped.model,
                 "task": skipped.task,
                 "condition": skipped.condition.label,
-                "readout": skipped.readout,
+                "readout": skipped.readout.label,
                 "reason": skipped.reason,
             }
             for skipped in plan.skipped
@@ -107,14 +107,11 @@ def lm_eval_results(
     The standard error is a quarter of the 95% interval's width over 0.98 (1.96 on each side).
     """
     several = len(plan.models) > 1
+    aside = {cell.readout.label for cell in plan.cells if not cell.readout.answers}
     specs = {task.spec.task: task.spec for task in plan.tasks}
     results: dict[str, dict[str, Any]] = {}
     for row in rows:
-        if (
-            row.metric != "accuracy"
-            or row.readout in ("encoder", "rule")
-            or row.condition != _own(plan, row)
-        ):
+        if row.metric != "accuracy" or row.readout in aside or row.condition != _own(plan, row):
             continue
         key = f"{row.model}/{row.task}" if several else row.task
         results[key] = {

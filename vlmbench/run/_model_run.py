@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from vlmbench.metrics import METRICS_VERSION, StatRow, summarise
-from vlmbench.models import Backend, HfBackend, Remote, Tower, checkpoint_path, resolve_device
+from vlmbench.models import checkpoint_path, resolve_device
 from vlmbench.models.openai import account
 from vlmbench.plan import Cell, Plan, cell_key
 from vlmbench.readouts import (
+    LoadedModel,
+    Numbers,
+    Opened,
     Progress,
     Reading,
-    read_encoder,
-    read_internals,
-    read_prompted,
-    read_recorded,
-    read_rule,
+    implementation,
 )
-from vlmbench.registry import backends
 from vlmbench.run._manifest import versions
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
-from vlmbench.spec import Located, ModelSpec, Server
+from vlmbench.spec import Condition, Located, ModelSpec, Readout, Server
 from vlmbench.store import internals_columns, read_about, read_scores, write_record
-from vlmbench.tasks import apply_conditions, ask, learns
-from vlmbench.types import ChoiceScores, Document, Problem, VlmbenchError
+from vlmbench.tasks import apply_conditions, ask
+from vlmbench.types import Asked, ChoiceScores, Problem, VlmbenchError
 
 # Files beside a checkpoint that people read and no model does.
 _PAGES = frozenset({".md", ".svg", ".png"})
@@ -60,6 +57,7 @@ class ModelRun:
         self.cells = [cell for cell in plan.cells if cell.model.spec.model == model.spec.model]
         dtype = settings.dtype if settings.dtype != "auto" else model.spec.dtype
         self.device, self.dtype = resolve_device(settings.device, dtype)
+        self.loaded: LoadedModel | None = None
         self._weights: dict[str, str] = {}
 
     def rows(self) -> list[StatRow]:
@@ -67,14 +65,14 @@ class ModelRun:
         rows: list[StatRow] = []
         for name, task in self.tasks.items():
             cells = [cell for cell in self.cells if cell.task.spec.task == name]
-            if self.model.spec.backend == "recorded":
-                if cells:
-                    rows += self._recorded(task)
-                continue
-            scores = {(cell.condition.label, cell.readout): self._scores(cell) for cell in cells}
-            # The prompted readout once more, which would only repeat its rows.
-            scores = {cell: read for cell, read in scores.items() if cell[1] != "internals"}
-            # Cells of the first documents only, or of those that a condition can be had with.
+            scores: dict[tuple[Condition, Readout], ChoiceScores] = {}
+            for cell in cells:
+                found = self._cell(cell, task)
+                if isinstance(found, Numbers):
+                    rows += found.rows
+                elif cell.readout.has_rows:
+                    scores[cell.condition, cell.readout] = found
+            # Cells of the first documents only, or of those that a condition applies to.
             partial = {cell for cell, read in scores.items() if len(read) < len(task.held)}
             if scores:
                 rows += summarise(
@@ -84,8 +82,7 @@ class ModelRun:
                     seed=self.plan.seed,
                     partial=partial,
                 )
-        self.__dict__.pop("_backend", None)
-        self.__dict__.pop("_tower", None)
+        self.loaded = None  # free its memory before the next model is loaded
         gc.collect()
         return rows
 
@@ -95,9 +92,9 @@ class ModelRun:
         twin = spec.twin
         return {
             "alias": spec.model_alias,
-            "recorded": spec.backend == "recorded",
+            "recorded": bool(spec.recorded),
             "rule": spec.rule,
-            "backend": spec.backend,
+            "backend": spec.backend if spec.has_weights else None,
             "checkpoint": spec.checkpoint,
             "revision": spec.revision,
             "digest": self.model.digest,
@@ -113,98 +110,50 @@ class ModelRun:
             "license": spec.license,
         }
 
-    def _recorded(self, task: CheckedTask) -> list[StatRow]:
-        by_guessing = sum(1 / len(document.choices) for document in task.held) / len(task.held)
-        return read_recorded(
-            self.model.spec, task.documents, chance=by_guessing, seed=self.plan.seed
-        )
-
-    def _scores(self, cell: Cell) -> ChoiceScores:
-        """Return a cell's scores, from its record if that is whole and current."""
-        path = self.settings.output / "records" / f"{cell.name}.parquet"
-        task = self.tasks[cell.task.spec.task]
-        about = self._about(cell, task)
-        stored = read_about(path)
-        place = f"{cell.readout}/{cell.condition.label}"
+    def _cell(self, cell: Cell, task: CheckedTask) -> ChoiceScores | Numbers:
+        """Return what a cell gives, from its record if that is whole and current."""
         total = min(cell.first or len(task.held), len(task.held))
+        place = f"{cell.readout.label}/{cell.condition.label}"
         advance = self.reporter.start(
             f"{self.model.spec.model}  {cell.task.spec.task}  {place}", total
         )
+        path = self.settings.output / "records" / f"{cell.name}.parquet"
+        about = self._about(cell, task)
+        stored = read_about(path) if cell.readout.scores_documents else None
         if stored is not None and _is_current(stored, about):
-            if cell.condition.weights == "base":
-                self._weights |= stored["weights"]
+            self._note_weights(cell, stored["weights"])
             advance(total)
             return read_scores(path)
         documents = apply_conditions(task.held, cell.condition, first=cell.first)
-        questions = ask(documents, cell.task.spec, cell.condition, cell.hints)
-        texts = [question.text for question in questions]
-        reading, weights = self._read(cell, task, documents, texts, advance)
+        asked = ask(documents, cell.task.spec, cell.condition, cell.hints)
+        reading = implementation(cell.readout).read(cell, asked, self._opened(cell, task, advance))
+        if isinstance(reading, Numbers):
+            return reading
         _refuse_all_failed(cell, reading)
-        if cell.condition.weights == "base":
-            self._weights |= weights
-        columns: dict[str, list[Any]] = {
-            "choices": [list(document.choices) for document in documents],
-            "prompt": [answer.prompt for answer in reading.answers],
-            "response": [answer.response for answer in reading.answers],
-            "error": [answer.error for answer in reading.answers],
-            "marked": [document.marked for document in documents],
-            "hint_target": [question.hint_target for question in questions],
-        }
-        if reading.internals is not None:
-            columns |= internals_columns(reading.internals)
-        about |= {"weights": weights, "fitted": reading.fitted, "notes": reading.notes}
-        write_record(path, reading.scores, columns, about)
+        self._note_weights(cell, reading.weights)
+        about |= {"weights": reading.weights, "fitted": reading.fitted, "notes": reading.notes}
+        write_record(path, reading.scores, _columns(asked, reading), about)
         return reading.scores
 
-    def _read(
-        self,
-        cell: Cell,
-        task: CheckedTask,
-        documents: Sequence[Document],
-        questions: Sequence[str],
-        advance: Progress,
-    ) -> tuple[Reading, dict[str, str]]:
-        """Run a cell and return its reading with the digests of the weights it was read from."""
-        size = 1 if cell.condition.batch == "single" else self.settings.batch_size
-        match cell.readout:
-            case "prompted" | "internals":
-                read = read_prompted if cell.readout == "prompted" else read_internals
-                reading = read(
-                    documents,
-                    questions,
-                    cell.task.spec,
-                    self._backend,
-                    batch_size=size,
-                    progress=advance,
-                )
-                return reading, {"model": self._backend.weights_digest}
-            case "encoder":
-                probe = cell.task.spec.bench.probe
-                assert probe is not None, "planned without a probe"
-                tower = self._tower
-                if cell.condition.weights == "random":
-                    tower = tower.randomised(self.plan.seed)
-                reading = read_encoder(
-                    documents,
-                    probe,
-                    tower,
-                    task.fit_on,
-                    seed=self.plan.seed,
-                    cache=self.settings.cache,
-                    progress=advance,
-                )
-                weights = {"encoder": tower.weights_digest}
-                if self.model.spec.twin is not None and self.model.spec.twin.checkpoint is None:
-                    weights["model"] = self._backend.weights_digest
-                return reading, weights
-            case "rule":
-                assert self.model.spec.rule is not None, "planned without a rule"
-                reading = read_rule(
-                    documents, questions, self.model.spec.rule, task.train, progress=advance
-                )
-                return reading, {}
-            case other:
-                raise VlmbenchError(f"nothing runs the readout {other!r}")
+    def _opened(self, cell: Cell, task: CheckedTask, advance: Progress) -> Opened:
+        """Return what a cell may use."""
+        if self.loaded is None:
+            self.loaded = LoadedModel(
+                self.model, self.settings.device, self.settings.dtype, self._answers
+            )
+        return Opened(
+            model=self.loaded,
+            splits=task.opened_for(cell.readout).splits,
+            batch_size=self.settings.batch_size,
+            seed=self.plan.seed,
+            cache=self.settings.cache,
+            progress=advance,
+        )
+
+    def _note_weights(self, cell: Cell, weights: Mapping[str, str]) -> None:
+        """Keep the digests of the model's own weights, not of freshly drawn ones."""
+        if cell.condition.weights == "base":
+            self._weights |= weights
 
     def _about(self, cell: Cell, task: CheckedTask) -> dict[str, Any]:
         """Return everything a cell's scores depend on."""
@@ -212,33 +161,16 @@ class ModelRun:
             "key": cell_key(cell, self.plan),
             "model": cell.model.spec.model,
             "task": cell.task.spec.task,
-            "readout": cell.readout,
-            "condition": cell.condition.model_dump(mode="json"),
+            "readout": cell.readout.label,
+            "condition": cell.condition.label,
             "documents": task.digest,
-            "fitted_on": self._fitted_on(cell, task),
+            "fitted_on": task.opened_for(cell.readout).digest,
             "checkpoint": _checkpoint_identity(self.model),
             "device": self.device.type,
             "dtype": str(self.dtype),
             "metrics": METRICS_VERSION,
             "versions": versions(),
         }
-
-    def _fitted_on(self, cell: Cell, task: CheckedTask) -> str:
-        """Return the digest of what a cell's head or rule learns from; empty if of nothing."""
-        if cell.readout == "encoder":
-            return task.fit_digest
-        rule = self.model.spec.rule
-        return task.train_digest if rule is not None and learns(rule) else ""
-
-    @cached_property
-    def _backend(self) -> Backend | Remote:
-        backend = backends()[self.model.spec.backend].load()
-        loaded: Backend | Remote = backend.load(
-            self.model.spec, self.model.folder, self.device, self.dtype
-        )
-        if isinstance(loaded, Remote):
-            loaded.keep(self._answers)
-        return loaded
 
     def _account(self, server: Server) -> dict[str, Any]:
         """Return tokens and cost of the run; no cost where no prices are declared."""
@@ -251,21 +183,20 @@ class ModelRun:
         name = self.model.spec.model.replace("/", "--")
         return self.settings.output / "answers" / f"{name}.jsonl"
 
-    @cached_property
-    def _tower(self) -> Tower:
-        twin = self.model.spec.twin
-        assert twin is not None, "planned without a twin"
-        if twin.checkpoint is not None:
-            return Tower.load(twin, self.model.folder, self.device)
-        if not isinstance(self._backend, HfBackend):
-            raise VlmbenchError(
-                self.model.problem(
-                    "twin",
-                    f"backend {self.model.spec.backend!r} gives no access to the model's tower",
-                    "Name a standalone encoder with `twin.checkpoint`.",
-                )
-            )
-        return Tower.inside(self._backend, twin)
+
+def _columns(asked: Sequence[Asked], reading: Reading) -> dict[str, Any]:
+    """Return what a record holds beside scores."""
+    columns: dict[str, Any] = {
+        "choices": [list(one.document.choices) for one in asked],
+        "prompt": [answer.prompt for answer in reading.answers],
+        "response": [answer.response for answer in reading.answers],
+        "error": [answer.error for answer in reading.answers],
+        "marked": [one.document.marked for one in asked],
+        "hint_target": [one.hint_target for one in asked],
+    }
+    if reading.internals is not None:
+        columns |= internals_columns(reading.internals)
+    return columns
 
 
 def _is_current(stored: Mapping[str, Any], about: Mapping[str, Any]) -> bool:

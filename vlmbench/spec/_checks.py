@@ -250,7 +250,7 @@ def _probe_regions(spec: TaskSpec) -> Iterator[Flaw]:
     if probe is None or not probe.needs.candidates:
         return
     keys: Keys = (*BENCH, "regions")
-    named, needs = f"`rule: {probe.rule}`", probe.needs
+    named, needs = f"`kind: {probe.kind}`", probe.needs
     if regions is None:
         yield Flaw(keys, f"{named} needs regions")
         return
@@ -287,12 +287,12 @@ def _probe_splits(spec: TaskSpec) -> Iterator[Flaw]:
     for part, split in splits.items():
         key = "training_split" if part == "train" else "validation_split"
         if split is None:
-            yield Flaw((key,), f"`rule: {probe.rule}` is fitted, so it needs `{key}`")
+            yield Flaw((key,), f"`kind: {probe.kind}` is fitted, so it needs `{key}`")
         elif split == spec.test_split:
             message = f"`{split}` is also the test split: a probe must not see what it is tested on"
             yield Flaw((key,), message)
         elif generator is not None and getattr(generator, part) == 0:
-            message = f"`rule: {probe.rule}` is fitted, so it needs documents to be drawn for it"
+            message = f"`kind: {probe.kind}` is fitted, so it needs documents to be drawn for it"
             yield Flaw((*BENCH, "generator", part), message)
 
 

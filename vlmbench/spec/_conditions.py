@@ -92,8 +92,9 @@ class Condition(Spec):
 
 def known() -> tuple[str, ...]:
     """Return labels to choose from: samples of every variant, and the two further switches."""
-    parts = [label for change in (*IMAGE_CHANGES, *TEXT_CHANGES) for label in change.samples]
-    return (*parts, "random", "single")
+    images = [label for change in IMAGE_CHANGES for label in change.samples]
+    texts = [label for change in TEXT_CHANGES for label in change.samples]
+    return (*images, *texts, "random", "single")
 
 
 def _split(label: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Probes: how an encoder is asked directly. Each class says all there is to know of it.
 
-A further probe is a class here, its name in the union below, and the class that `implementation`
-names, which does the reading.
+A further probe is a class here, its name in the union below, and the function that
+`implementation` names, which makes what does the reading.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from vlmbench.spec._base import Spec
 from vlmbench.spec._region_needs import RegionNeeds
+from vlmbench.spec._variants import Variant
 
 
-class ProbeSpec(Spec):
+class ProbeSpec(Variant):
     """How a task's question is read off features."""
 
     implementation: ClassVar[str]
-    """`module:class` that reads; see `vlmbench.readouts.probes.Head`."""
+    """`module:function` that takes this spec and a `vlmbench.readouts.probes.Fitting`, and returns
+    what scores documents, a `vlmbench.readouts.probes.Head`."""
     fitted: ClassVar[bool]
     """Whether a head is fitted first, on training and validation documents."""
     needs: ClassVar[RegionNeeds]
@@ -26,8 +27,6 @@ class ProbeSpec(Spec):
     depths: ClassVar[tuple[float, ...]]
     """Which hidden states it reads, as shares of the way to the one that the VLM consumes,
     ascending; the last is 1."""
-
-    rule: str
 
     @property
     def fit_task(self) -> str | None:
@@ -60,11 +59,11 @@ class ProbeSpec(Spec):
 class KeypointProbe(ProbeSpec):
     """Argmax cosine similarity of patch features sampled at the points to the reference's."""
 
-    implementation = "vlmbench.readouts.probes:KeypointHead"
+    implementation = "vlmbench.readouts.probes._similarity:keypoint_head"
     fitted = False
     needs = RegionNeeds(reference=("point",), candidates=("point",))
     depths = (1.0,)
-    rule: Literal["keypoint"]
+    kind: Literal["keypoint"] = "keypoint"
 
 
 class DepthProbe(ProbeSpec):
@@ -75,11 +74,11 @@ class DepthProbe(ProbeSpec):
     from 0); deviation: what the VLM never consumes is not used.
     """
 
-    implementation = "vlmbench.readouts.probes:DepthHead"
+    implementation = "vlmbench.readouts.probes._fit_depth:depth_head"
     fitted = True
     needs = RegionNeeds(candidates=("point", "box"))
     depths = (0.25, 0.5, 0.75, 1.0)
-    rule: Literal["depth"]
+    kind: Literal["depth"] = "depth"
     depth_column: str
     """Column of the training and validation splits with the depth map of image 0: a 16-bit
     image in millimetres, 0 where depth is unknown."""
@@ -103,31 +102,31 @@ class DepthProbe(ProbeSpec):
 class GramProbe(ProbeSpec):
     """Smallest mean squared error between Gram matrices of the reference and each choice."""
 
-    implementation = "vlmbench.readouts.probes:GramHead"
+    implementation = "vlmbench.readouts.probes._similarity:gram_head"
     fitted = False
     needs = RegionNeeds(reference=("image",), candidates=("image",))
     depths = (1.0,)
-    rule: Literal["gram"]
+    kind: Literal["gram"] = "gram"
 
 
 class OddOneOutProbe(ProbeSpec):
     """The image with the lowest mean similarity to the others is the odd one."""
 
-    implementation = "vlmbench.readouts.probes:OddOneOutHead"
+    implementation = "vlmbench.readouts.probes._similarity:odd_one_out_head"
     fitted = False
     needs = RegionNeeds(candidates=("image",), min_candidates=3)
     depths = (1.0,)
-    rule: Literal["odd_one_out"]
+    kind: Literal["odd_one_out"] = "odd_one_out"
 
 
 class LinearProbe(ProbeSpec):
     """Multinomial logistic regression on pooled features, fitted on the training split."""
 
-    implementation = "vlmbench.readouts.probes:LinearHead"
+    implementation = "vlmbench.readouts.probes._linear:linear_head"
     fitted = True
     needs = RegionNeeds()
     depths = (1.0,)
-    rule: Literal["linear"]
+    kind: Literal["linear"] = "linear"
     label_column: str
     """Column with the class name of the document; each choice's class stands in
     `choices_column`."""
@@ -147,4 +146,4 @@ _Any = KeypointProbe | DepthProbe | GramProbe | OddOneOutProbe | LinearProbe
 PROBES: tuple[type[ProbeSpec], ...] = get_args(_Any)
 """Every probe."""
 
-Probe = Annotated[_Any, Field(discriminator="rule")]
+Probe = Annotated[_Any, Field(discriminator="kind")]

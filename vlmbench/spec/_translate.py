@@ -17,7 +17,7 @@ from vlmbench.spec._task import TaskSpec, VlmbenchTask
 from vlmbench.spec._yaml import YamlDocument
 from vlmbench.types import Problem
 
-_DISCRIMINATORS = ("kind", "rule")
+_DISCRIMINATORS = ("kind",)
 _NEEDS_CODE = frozenset(
     {"process_docs", "process_results", "custom_dataset", "class", "unsafe_code", "doc_to_audio"}
 )
@@ -136,6 +136,7 @@ def _problem(group: list[_Complaint], model: type[Spec], document: YamlDocument)
             message, remedy = _missing(keys, model, document.data)
         case "union_tag_invalid":
             tags = re.findall(r"'([^']*)'", str(error["ctx"]["expected_tags"]))
+            keys = keys[:-1] if isinstance(error["input"], str) else keys  # a short form
             message = f"there is no {keys[-1]} `{error['ctx']['tag']}`"
             remedy = did_you_mean(error["ctx"]["tag"], tags, what="Choices")
         case _:
