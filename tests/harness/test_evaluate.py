@@ -88,7 +88,7 @@ def test_a_text_only_task_of_lm_evals(call, tmp_path, kind):
         (("--models", "random", "--tasks", "pick", "--log-samples"), "Add --output"),
         (("--models", "random", "--tasks", "pick,all_picks"), "named twice: pick"),
         (("--models", "random", "--tasks", ","), "selects no task"),
-        (("--models", "random", "--tasks", "pick", "--batch-size", "many"), "no batch size"),
+        (("--models", "random", "--tasks", "pick", "--batch-size", "many"), "batch size"),
         (("--models", "table", "--tasks", "pick"), "cannot be asked"),
     ],
 )  # fmt: skip

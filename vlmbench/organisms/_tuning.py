@@ -124,17 +124,16 @@ def _loss(
     backend: HfBackend, prompts: Sequence[Prompt], documents: Sequence[Document], task: TaskSpec
 ) -> Tensor:
     """Return the mean cross-entropy of the right choice's first token among the choices'."""
-    texts = [backend.render(prompt) for prompt in prompts]
-    batch = backend.encode(texts, prompts, side="right")
+    text = backend.text
+    rendered = [text.render(prompt) for prompt in prompts]
+    batch = backend.inputs.encode(rendered, prompts, side="right")
     ends = batch["attention_mask"].sum(dim=1) - 1
     with torch.autocast(backend.device.type, torch.bfloat16):
         logits = backend.model(**batch, use_cache=False).logits
     rows = []
-    for i, (text, document) in enumerate(zip(texts, documents, strict=True)):
-        first = [
-            backend.continuation_tokens(text, backend.continuation(c, task.target_delimiter))[0]
-            for c in document.choices
-        ]
+    for i, document in enumerate(documents):
+        following = [text.continuation(c, task.target_delimiter) for c in document.choices]
+        first = [text.continuation_tokens(rendered[i], one)[0] for one in following]
         target = torch.tensor(document.gold)
         rows.append(functional.cross_entropy(logits[i, ends[i], first].float(), target))
     return torch.stack(rows).mean()
