@@ -22,7 +22,7 @@ def load_backend(model: Located[ModelSpec], device: str, dtype: str) -> Backend 
             being recorded numbers or a cheap rule for instance.
     """
     spec = model.spec
-    if spec.recorded or spec.rule is not None:
+    if not spec.has_weights:
         what = "holds recorded numbers" if spec.recorded else "is a cheap rule"
         message = f"model {spec.model!r} {what} and cannot be asked"
         raise VlmbenchError(model.problem("backend", message))

@@ -27,8 +27,8 @@ from vlmbench.organisms._recipe import ImagesRecipe
 from vlmbench.readouts import build_prompt, read_prompted
 from vlmbench.registry import catalogue
 from vlmbench.spec import Condition, GenerationKwargs, Twin
-from vlmbench.tasks import apply_conditions, load_documents
-from vlmbench.types import Document, Stat, VlmbenchError
+from vlmbench.tasks import apply_conditions, ask, load_documents
+from vlmbench.types import Asked, Stat, VlmbenchError
 
 PROBE_IMAGES = ImagesRecipe(seed=0x6A7E, single=3000, several=0, marked=0)
 """Images of the linear probe: a seed of their own, so that no encoder was trained on them."""
@@ -91,8 +91,7 @@ def gate(
     held = []
     for task in found.select_tasks(",".join(("worlds", *CONTROLS))):
         documents = load_documents(task, "reported", data_root, limit)
-        questions = [documents.prompt(document) for document in documents]
-        held.append(Held(task, list(documents), questions))
+        held.append(Held(task, ask(list(documents), task.spec, Condition())))
     for part in held:
         if part.task.task in CONTROLS:
             tell(part.task.task)
@@ -158,17 +157,16 @@ def linear_probe(features: NDArray[np.float32], labels: NDArray[np.str_]) -> Sta
 def control_rows(held: Held, backend: Backend) -> list[GateRow]:
     """Ask a control of a model, with its images and blank, for each attribute and together."""
     name = held.task.task
-    blank = apply_conditions(held.documents, Condition(image="blank"))
-    groups: dict[str, NDArray[np.bool_]] = {"": np.ones(len(blank), bool)}
+    blank = Condition.parse("blank")
+    unseen = ask(apply_conditions(held.documents, blank), held.task, blank)
+    groups: dict[str, NDArray[np.bool_]] = {"": np.ones(len(unseen), bool)}
     for attribute in dict.fromkeys(str(d.row["attribute"]) for d in held.documents):
         groups[f", {attribute}"] = np.array(
             [d.row["attribute"] == attribute for d in held.documents]
         )
     rows = []
-    for condition, documents in (("", list(held.documents)), (", blank image", blank)):
-        scores = read_prompted(
-            documents, held.questions, held.task, backend, batch_size=BATCH
-        ).scores
+    for condition, asked in (("", held.asked), (", blank image", unseen)):
+        scores = read_prompted(asked, held.task, backend, batch_size=BATCH).scores
         for group, mask in groups.items():
             stat = accuracy(scores.take(mask))
             label = f"prompted: {name}{group}{condition}"
@@ -193,12 +191,12 @@ def letter_rows(tasks: Sequence[Held], backend: Backend) -> list[GateRow]:
 
 
 def _begins_with_letter(held: Held, backend: Backend) -> list[bool]:
-    def run(batch: Sequence[tuple[Document, str]]) -> list[bool]:
-        prompts = [build_prompt(*asked, held.task, backend.spec) for asked in batch]
+    def run(batch: Sequence[Asked]) -> list[bool]:
+        prompts = [build_prompt(asked, held.task, backend.spec) for asked in batch]
         first = backend.generate(prompts, GenerationKwargs(max_gen_toks=1))
-        return [t.strip() in d.choices for t, (d, _) in zip(first, batch, strict=True)]
+        return [t.strip() in a.document.choices for t, a in zip(first, batch, strict=True)]
 
-    return in_batches(list(zip(held.documents, held.questions, strict=True)), run, size=BATCH)
+    return in_batches(held.asked, run, size=BATCH)
 
 
 def table(rows: Sequence[GateRow]) -> str:
