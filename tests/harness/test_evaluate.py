@@ -94,7 +94,7 @@ def test_a_text_only_task_of_lm_evals(call, tmp_path, kind):
 )  # fmt: skip
 def test_wrong_requests_are_refused(call, tmp_path, arguments, said):
     (tmp_path / "table.yaml").write_text(
-        "model: table\nbackend: recorded\nrecorded: [{task: pick, accuracy: 0.5, n: 10}]\n"
+        "model: table\nrecorded: [{task: pick, accuracy: 0.5, n: 10}]\n"
     )
     assert said in call(*arguments, "--include-path", tmp_path, status=1)
 

@@ -201,10 +201,9 @@ def test_text_needs_a_training_split(home):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model: m\nbackend: rules\n", "`backend: rules` needs the rule that answers"),
-        ("model: m\nbackend: rules\nrule: text\ncheckpoint: c\n", "has no checkpoint"),
-        ("model: m\ncheckpoint: c\nrule: text\n", "only `backend: rules` takes a rule"),
-        ("model: m\nbackend: rules\nrule: luck\n", "luck|first_choice"),
+        ("model: m\n", "has no checkpoint"),
+        ("model: m\ncheckpoint: c\nrule: text\n", "`checkpoint` does not apply"),
+        ("model: m\nrule: luck\n", "luck|first_choice"),
     ],
 )
 def test_what_does_not_fit_a_rule_is_refused(tmp_path, text, message):
@@ -213,7 +212,7 @@ def test_what_does_not_fit_a_rule_is_refused(tmp_path, text, message):
 
 
 def test_a_rule_cannot_be_asked_lm_evals_tasks():
-    from vlmbench.harness._model import load_backend
+    from vlmbench.models import load_backend
 
     (model,) = catalogue().select_models("rule-text")
     with pytest.raises(VlmbenchError, match="'rule-text' is a cheap rule and cannot be asked"):
@@ -236,7 +235,7 @@ def run(home: Path, output: Path, *names: str):
 
 def test_rules_are_cells_like_any_other(home, tmp_path):
     plan, rows = run(home, tmp_path / "run", "pointed", "odd")
-    assert {cell.readout for cell in plan.cells} == {"rule"}
+    assert {cell.readout.label for cell in plan.cells} == {"rule"}
     assert {cell.forward_passes for cell in plan.cells} == {0}
     assert "rule-lower-point/pointed/rule-own" in {cell.name for cell in plan.cells}
     assert any(skipped.reason.startswith("rule 'thumbnail'") for skipped in plan.skipped)

@@ -102,6 +102,13 @@ def _place(details: ErrorDetails, data: Mapping[str, Any]) -> _Complaint:
     return _Complaint(tuple(keys), union, details)
 
 
+def _value_at(data: Any, keys: Keys) -> Any:
+    """Return what the file has under `keys`, or None."""
+    for key in keys:
+        data = data[key] if _holds(data, key) else None
+    return data
+
+
 def _holds(node: Any, part: str | int) -> bool:
     if isinstance(node, dict):
         return part in node
@@ -128,7 +135,8 @@ def _problem(group: list[_Complaint], model: type[Spec], document: YamlDocument)
     keys, error = group[0].keys, group[0].error
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         discriminator = str(error["ctx"]["discriminator"]).strip("'")
-        keys = (*keys, discriminator)
+        short = isinstance(_value_at(document.data, keys), str)  # `blur-0.5` for its keys
+        keys = keys if short else (*keys, discriminator)
     match error["type"]:
         case "extra_forbidden":
             message, remedy = _unknown_key(keys, model, document.data)
@@ -136,7 +144,6 @@ def _problem(group: list[_Complaint], model: type[Spec], document: YamlDocument)
             message, remedy = _missing(keys, model, document.data)
         case "union_tag_invalid":
             tags = re.findall(r"'([^']*)'", str(error["ctx"]["expected_tags"]))
-            keys = keys[:-1] if isinstance(error["input"], str) else keys  # a short form
             message = f"there is no {keys[-1]} `{error['ctx']['tag']}`"
             remedy = did_you_mean(error["ctx"]["tag"], tags, what="Choices")
         case _:
