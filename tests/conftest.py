@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Models are tiny and tests run side by side: more threads would only wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nothing that the user keeps is read, and nothing is left with it.
+APART = tempfile.mkdtemp(prefix="vlmbench-tests-")
+os.environ |= {"VLMBENCH_CACHE": f"{APART}/cache", "HF_DATASETS_CACHE": f"{APART}/datasets"}
+for name in ("VLMBENCH_DATA", "VLMBENCH_PATH"):
+    os.environ.pop(name, None)
 
 from pathlib import Path
 
@@ -13,6 +22,11 @@ import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(APART, ignore_errors=True)
+
 
 # The same examples every time: a change that breaks a property must not pass by luck.
 hypothesis.settings.register_profile("repeatable", derandomize=True)

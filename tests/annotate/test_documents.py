@@ -116,7 +116,6 @@ def test_black_letters_on_white_are_no_labels() -> None:
     assert all(marker.confidence < 0.3 for marker in find_markers(np.asarray(page)))
 
 
-@pytest.mark.slow
 def test_rendered_documents_are_right_or_refused() -> None:
     found = total = 0
     for number in range(700_000, 700_014):

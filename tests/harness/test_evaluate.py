@@ -99,7 +99,6 @@ def test_wrong_requests_are_refused(call, tmp_path, arguments, said):
     assert said in call(*arguments, "--include-path", tmp_path, status=1)
 
 
-@pytest.mark.slow
 def test_a_name_that_nobody_knows(call):
     """Only now is all that lm-eval ships read: fifteen thousand files."""
     said = call("--models", "random", "--tasks", "lm_eval:mmmu_val_arts", status=1)

@@ -30,7 +30,6 @@ def held(data_root) -> Held:
     return Held(task, list(documents), [documents.prompt(document) for document in documents])
 
 
-@pytest.mark.slow
 def test_a_trained_encoder_counts_where_it_is_above_untrained_and_rules(
     backend, held, data_root, tmp_path
 ):
@@ -45,7 +44,6 @@ def test_a_trained_encoder_counts_where_it_is_above_untrained_and_rules(
     assert untrained.stat.value == 0.0
 
 
-@pytest.mark.slow
 def test_lora_reports_documents_it_did_not_learn_from(backend, held, data_root):
     few = Held(held.located, held.documents[:24], held.questions[:24])
     train = more_documents(few, data_root, 20)

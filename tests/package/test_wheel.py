@@ -36,7 +36,6 @@ def run(site: Path, cwd: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
 def test_the_wheel_lists_what_a_checkout_lists(installed: Path, tmp_path: Path) -> None:
     place = run(installed, tmp_path, "-c", "import vlmbench; print(vlmbench.__file__)")
     assert place.startswith(str(installed))
@@ -47,7 +46,6 @@ def test_the_wheel_lists_what_a_checkout_lists(installed: Path, tmp_path: Path) 
         assert name in {row["name"] for row in from_wheel}
 
 
-@pytest.mark.slow
 def test_the_wheels_model_loads(installed: Path, tmp_path: Path) -> None:
     code = (
         "from vlmbench.registry import catalogue\n"

@@ -151,10 +151,7 @@ def bounds(scores: ChoiceScores) -> tuple[float, float]:
 
 
 CASES = [
-    # The language model reads every document of every task twice.
-    pytest.param(
-        name, readout, destroyed, marks=[pytest.mark.slow] if readout == "prompted" else []
-    )
+    (name, readout, destroyed)
     for readout in READOUTS
     for name in asked(readout)
     for destroyed in DESTROYED
@@ -170,9 +167,7 @@ def test_without_signal_a_readout_guesses(bench, name, readout, destroyed):
 
 
 @pytest.mark.parametrize("destroyed", DESTROYED)
-@pytest.mark.parametrize(
-    "readout", [pytest.param("prompted", marks=pytest.mark.slow), "encoder", "untrained"]
-)
+@pytest.mark.parametrize("readout", READOUTS)
 def test_nor_do_all_tasks_together_tell_anything(bench, readout, destroyed):
     above, variance = 0.0, 0.0
     for name in asked(readout):

@@ -19,8 +19,6 @@ from vlmbench.registry import _plugins
 from vlmbench.report._explain import explain
 from vlmbench.spec import Condition
 
-pytestmark = pytest.mark.slow
-
 N = 160
 NAMES = {
     "blind": "visual neglect",

@@ -60,7 +60,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_prompts_and_answers_are_lm_evals(runs: Path, task: str) -> None:
     (samples,) = (runs / "lm" / task).rglob("samples_*.jsonl")

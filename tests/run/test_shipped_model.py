@@ -32,7 +32,6 @@ def asked(name: str, data_root: Path, limit: int, condition: str = "own"):
     return task.spec, shown, [documents.prompt(document) for document in shown]
 
 
-@pytest.mark.slow
 def test_naming_is_known_and_not_known_blind(backend, data_root):
     spec, documents, questions = asked("naming", data_root, 150)
     seen = accuracy(read_prompted(documents, questions, spec, backend).scores)
@@ -42,7 +41,6 @@ def test_naming_is_known_and_not_known_blind(backend, data_root):
     assert blind.low <= 0.25 <= blind.high
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["semantic_correspondence", "art_style", "object_3d"])
 def test_blank_images_take_the_encoder_to_chance(backend, data_root, tmp_path, name):
     spec, documents, _ = asked(name, data_root, 300, "blank")
@@ -53,7 +51,6 @@ def test_blank_images_take_the_encoder_to_chance(backend, data_root, tmp_path, n
     assert stat.low <= chance <= stat.high
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["naming", "semantic_correspondence"])
 def test_batch_sizes_give_the_same_predictions(backend, data_root, name):
     spec, documents, questions = asked(name, data_root, 64)

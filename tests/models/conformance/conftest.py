@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 if find_spec("torchvision") and not torch.version.cuda:
     # Wheels of torchvision on PyPI are built for CUDA. Beside a CPU build of torch their

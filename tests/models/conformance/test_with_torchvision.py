@@ -18,7 +18,6 @@ ROOT = Path(__file__).parents[3]
 PACKAGES = Path(sys.prefix, "vision")
 
 
-@pytest.mark.slow
 def test_all_families_pass_with_torchvision():
     assert (PACKAGES / "torchvision").is_dir(), (
         f"pip install --no-deps --target {PACKAGES} torchvision==0.28.0 timm num2words docopt"

@@ -52,7 +52,6 @@ def run(monkeypatch, model: Path, tasks: str, models: str = "random") -> dict[Ke
     return {(r["model"], r["task"], r["condition"], r["readout"], r["metric"]): r for r in rows}
 
 
-@pytest.mark.slow
 def test_the_papers_suite_beside_its_recorded_numbers(monkeypatch, home, model) -> None:
     rows = run(monkeypatch, model, "hidden_in_plain_sight", "random,fu2025,human")
     for task in SUITE:
@@ -84,7 +83,6 @@ def test_the_papers_suite_beside_its_recorded_numbers(monkeypatch, home, model) 
     assert "2 of 6 documents failed" in text
 
 
-@pytest.mark.slow
 def test_sources_with_points(monkeypatch, home, model) -> None:
     rows = run(monkeypatch, model, "point_annotated,spair71k_correspondence_blind")
     encoder = {
@@ -100,7 +98,6 @@ def test_sources_with_points(monkeypatch, home, model) -> None:
     )
 
 
-@pytest.mark.slow
 def test_depth_heads_learn_from_another_tasks_splits(monkeypatch, home, model) -> None:
     run(monkeypatch, model, "cvbench_depth,blink_relative_depth,nyuv2")
     heads = list((model / "cache" / "depth").rglob("head.json"))
@@ -135,7 +132,6 @@ def test_a_run_without_coordinates_says_how_to_get_them(
     assert "vlmbench annotate blink_visual_correspondence" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["blind", "generate"])
 def test_every_variant_runs(monkeypatch, home, model, variant) -> None:
     folder = Path(__file__).parents[3] / "tasks" / "hidden_in_plain_sight"

@@ -124,7 +124,6 @@ def test_stock_lm_eval_reads_the_same_questions(
             assert image.convert("RGB").tobytes() == ours.decode().tobytes()
 
 
-@pytest.mark.slow
 def test_no_task_has_a_name_of_lm_evals_own() -> None:
     from lm_eval.tasks import TaskManager
 

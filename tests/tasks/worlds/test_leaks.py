@@ -114,7 +114,6 @@ def choice_accuracy(features: Any, gold: Any, model: Any) -> float:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("world", WORLDS)
 def test_no_shortcut(world: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One test for each world, so that its 300 documents are drawn once."""

@@ -1,0 +1,185 @@
+"""What tests of every room share: a user's folder of YAML and data, and ways to run a command.
+
+A test module says `from home import Home, vlmbench`: pytest puts this folder on the path
+(`pythonpath` in pyproject.toml). What needs torch stands in `conftest.py`, as fixtures.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+HEAVY = frozenset({"torch", "transformers", "lm_eval", "embreex"})
+"""Packages that take seconds to import, which the light commands do without."""
+
+
+# -- commands ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a command printed, and the status with which it ended."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def words(self) -> str:
+        """Everything that was printed, on one line: where lines break depends on the width."""
+        return " ".join(f"{self.out} {self.err}".split())
+
+
+def vlmbench(*arguments: object, status: int = 0) -> Said:
+    """Run a command in this process; any other status than the expected one fails the test."""
+    from vlmbench.cli import main
+
+    out, err, before = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["vlmbench", *map(str, arguments)]
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            main()
+        code: object = 0
+    except SystemExit as stopped:
+        code = stopped.code or 0
+    finally:
+        sys.argv = before
+    assert code == status, f"{code}\n{out.getvalue()}\n{err.getvalue()}"
+    return Said(status=status, out=out.getvalue(), err=err.getvalue())
+
+
+def program(
+    *command: object, folder: Path | None = None, path: Path | None = None, **variables: str
+) -> str:
+    """Run a program of this environment in a process of its own and return what it printed.
+
+    Args:
+        command: The program and its arguments; `python` is this interpreter.
+        folder: Where it runs; here where None.
+        path: What the interpreter finds packages in first, in place of this checkout.
+        variables: Further environment variables.
+    """
+    name, *arguments = map(str, command)
+    packages = [str(path)] if path else [str(ROOT), str(ROOT / "tests")]
+    done = subprocess.run(
+        [Path(sys.executable) if name == "python" else Path(sys.executable).parent / name,
+         *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(packages)} | variables,
+        capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def loaded_by(code: str, packages: Sequence[str] | frozenset[str] = HEAVY) -> set[str]:
+    """Return which of some packages are imported by the time that code has run, afresh."""
+    last = f"\nimport sys\nprint(*({set(packages)!r} & set(sys.modules)))"
+    return set(program("python", "-c", code + last).splitlines()[-1].split())
+
+
+# -- a user's folder --------------------------------------------------------------------------
+
+
+def task_keys(name: str = "t", *, bench: Mapping[str, Any] | None = None, **keys: Any) -> Any:
+    """Return a task file's keys: which of A and B a question about one image is answered by.
+
+    Args:
+        name: Of the task.
+        bench: Keys below `metadata.vlmbench`, where the ability is `naming` if nothing is said.
+        keys: Keys that are added or replaced; None takes one away.
+    """
+    found: dict[str, Any] = {
+        "task": name, "dataset_path": "json", "test_split": "test",
+        "output_type": "multiple_choice", "doc_to_text": "<image>{{ question }}",
+        "doc_to_image": ["image"], "doc_to_choice": ["A", "B"], "doc_to_target": "answer",
+        "metadata": {"vlmbench": {"ability": "naming", **(bench or {})}}, **keys,
+    }  # fmt: skip
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def noise(seed: int, size: tuple[int, int] = (32, 32)) -> Image.Image:
+    """Return an image of (width, height) in which every pixel has a colour of its own."""
+    import numpy as np
+    from PIL import Image
+
+    width, height = size
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A folder as a user makes it: tasks with their rows and images, models, studies."""
+
+    folder: Path
+
+    def write(self, name: str, content: str | Mapping[str, Any]) -> Path:
+        """Write a file, a mapping as YAML, and return its path."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+        path.write_text(text, "utf-8")
+        return path
+
+    def image(self, name: str, image: Image.Image) -> str:
+        """Write an image beside the rows of tasks and return the name by which they know it."""
+        path = self.folder / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path)
+        return name
+
+    def rows(self, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+        """Write documents, a line each."""
+        return self.write(f"data/{name}.jsonl", "\n".join(map(json.dumps, rows)) + "\n")
+
+    def task(self, name: str, rows: Sequence[Mapping[str, Any]], **keys: Any) -> Path:
+        """Write a task (see `task_keys`) and its documents."""
+        self.rows(name, rows)
+        files = {"data_files": {"test": f"data/{name}.jsonl"}}
+        return self.write(f"{name}.yaml", task_keys(name, **{"dataset_kwargs": files, **keys}))
+
+    def model(self, name: str, checkpoint: object, **keys: Any) -> Path:
+        """Write a model."""
+        return self.write(f"{name}.yaml", {"model": name, "checkpoint": str(checkpoint), **keys})
+
+    def study(self, name: str, *cells: Mapping[str, Any]) -> Path:
+        """Write a study."""
+        return self.write(f"{name}.yaml", {"study": name, "cells": list(cells)})
+
+    def run(self, models: str, tasks: str, *more: object, output: str = "run") -> Path:
+        """Run models on tasks as `vlmbench run` does, and return the folder of the run."""
+        place = self.folder / output
+        vlmbench(
+            "run", "--models", models, "--tasks", tasks, "--include-path", self.folder,
+            "--output", place, "--device", "cpu", *more,
+        )  # fmt: skip
+        return place
+
+
+def stats_of(run: Path, *names: str) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Return the rows of a run's statistics by some of their keys, as `task`, `metric`."""
+    rows = json.loads((run / "stats.json").read_text())
+    found = {tuple(row[name] for name in names): row for row in rows}
+    assert len(found) == len(rows), f"several rows have the same {names}"
+    return found
+
+
+def record_of(run: Path, model: str, task: str, cell: str) -> Path:
+    """Return where a run keeps the record of a cell, as `prompted-own`."""
+    return run / "records" / model / task / f"{cell}.parquet"
