@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vlmbench.metrics import METRICS_VERSION, StatRow, summarise
+from vlmbench.metrics import StatRow, summarise
 from vlmbench.models import Backend, HfBackend, Remote, Tower, checkpoint_path, resolve_device
 from vlmbench.models.openai import account
 from vlmbench.plan import Cell, Plan, cell_key
@@ -22,10 +22,16 @@ from vlmbench.readouts import (
     read_rule,
 )
 from vlmbench.registry import backends
-from vlmbench.run._manifest import versions
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Located, ModelSpec, Server
-from vlmbench.store import internals_columns, read_about, read_scores, write_record
+from vlmbench.store import (
+    Basis,
+    Exchange,
+    ModelRecord,
+    RunFolder,
+    ServerRecord,
+    installed_versions,
+)
 from vlmbench.tasks import apply_conditions, ask, learns
 from vlmbench.types import ChoiceScores, Document, Problem, VlmbenchError
 
@@ -57,6 +63,7 @@ class ModelRun:
         self.settings = settings
         self.tasks = tasks
         self.reporter = reporter
+        self.folder = RunFolder(settings.output)
         self.cells = [cell for cell in plan.cells if cell.model.spec.model == model.spec.model]
         dtype = settings.dtype if settings.dtype != "auto" else model.spec.dtype
         self.device, self.dtype = resolve_device(settings.device, dtype)
@@ -89,29 +96,29 @@ class ModelRun:
         gc.collect()
         return rows
 
-    def entry(self) -> dict[str, Any]:
+    def record(self) -> ModelRecord:
         """Return what the manifest says about the model, after `rows`."""
         spec = self.model.spec
         twin = spec.twin
-        return {
-            "alias": spec.model_alias,
-            "recorded": spec.backend == "recorded",
-            "rule": spec.rule,
-            "backend": spec.backend,
-            "checkpoint": spec.checkpoint,
-            "revision": spec.revision,
-            "digest": self.model.digest,
-            "weights": self._weights.get("model"),
-            "encoder_weights": self._weights.get("encoder"),
-            "twin": None if twin is None else twin.of or twin.checkpoint or "its own tower",
-            "layer": None if twin is None else twin.layer,
-            "relation": None if twin is None else twin.relation,
-            "device": str(self.device) if spec.server is None else "server",
-            "dtype": str(self.dtype).removeprefix("torch.") if spec.server is None else None,
-            "server": None if spec.server is None else self._account(spec.server),
-            "source": spec.source,
-            "license": spec.license,
-        }
+        return ModelRecord(
+            alias=spec.model_alias,
+            recorded=spec.backend == "recorded",
+            rule=spec.rule,
+            backend=spec.backend,
+            checkpoint=spec.checkpoint,
+            revision=spec.revision,
+            digest=self.model.digest,
+            weights=self._weights.get("model"),
+            encoder_weights=self._weights.get("encoder"),
+            twin=None if twin is None else twin.of or twin.checkpoint or "its own tower",
+            layer=None if twin is None else twin.layer,
+            relation=None if twin is None else twin.relation,
+            device=str(self.device) if spec.server is None else "server",
+            dtype=str(self.dtype).removeprefix("torch.") if spec.server is None else None,
+            server=None if spec.server is None else self._account(spec.server),
+            source=spec.source,
+            license=spec.license,
+        )
 
     def _recorded(self, task: CheckedTask) -> list[StatRow]:
         by_guessing = sum(1 / len(document.choices) for document in task.held) / len(task.held)
@@ -121,20 +128,20 @@ class ModelRun:
 
     def _scores(self, cell: Cell) -> ChoiceScores:
         """Return a cell's scores, from its record if that is whole and current."""
-        path = self.settings.output / "records" / f"{cell.name}.parquet"
+        record = self.folder.record(cell.name)
         task = self.tasks[cell.task.spec.task]
-        about = self._about(cell, task)
-        stored = read_about(path)
+        basis = self._basis(cell, task)
+        stored = record.about()
         place = f"{cell.readout}/{cell.condition.label}"
         total = min(cell.first or len(task.held), len(task.held))
         advance = self.reporter.start(
             f"{self.model.spec.model}  {cell.task.spec.task}  {place}", total
         )
-        if stored is not None and _is_current(stored, about):
+        if stored is not None and stored.is_current(basis):
             if cell.condition.weights == "base":
-                self._weights |= stored["weights"]
+                self._weights |= stored.weights
             advance(total)
-            return read_scores(path)
+            return record.scores()
         documents = apply_conditions(task.held, cell.condition, first=cell.first)
         questions = ask(documents, cell.task.spec, cell.condition, cell.hints)
         texts = [question.text for question in questions]
@@ -142,18 +149,28 @@ class ModelRun:
         _refuse_all_failed(cell, reading)
         if cell.condition.weights == "base":
             self._weights |= weights
-        columns: dict[str, list[Any]] = {
-            "choices": [list(document.choices) for document in documents],
-            "prompt": [answer.prompt for answer in reading.answers],
-            "response": [answer.response for answer in reading.answers],
-            "error": [answer.error for answer in reading.answers],
-            "marked": [document.marked for document in documents],
-            "hint_target": [question.hint_target for question in questions],
-        }
-        if reading.internals is not None:
-            columns |= internals_columns(reading.internals)
-        about |= {"weights": weights, "fitted": reading.fitted, "notes": reading.notes}
-        write_record(path, reading.scores, columns, about)
+        exchanges = [
+            Exchange(
+                choices=document.choices,
+                marked=document.marked,
+                hint_target=question.hint_target,
+                prompt=answer.prompt,
+                response=answer.response,
+                error=answer.error,
+            )
+            for document, question, answer in zip(
+                documents, questions, reading.answers, strict=True
+            )
+        ]
+        record.write(
+            basis,
+            reading.scores,
+            exchanges,
+            weights=weights,
+            fitted=reading.fitted,
+            notes=reading.notes,
+            internals=reading.internals,
+        )
         return reading.scores
 
     def _read(
@@ -206,22 +223,21 @@ class ModelRun:
             case other:
                 raise VlmbenchError(f"nothing runs the readout {other!r}")
 
-    def _about(self, cell: Cell, task: CheckedTask) -> dict[str, Any]:
+    def _basis(self, cell: Cell, task: CheckedTask) -> Basis:
         """Return everything a cell's scores depend on."""
-        return {
-            "key": cell_key(cell, self.plan),
-            "model": cell.model.spec.model,
-            "task": cell.task.spec.task,
-            "readout": cell.readout,
-            "condition": cell.condition.model_dump(mode="json"),
-            "documents": task.digest,
-            "fitted_on": self._fitted_on(cell, task),
-            "checkpoint": _checkpoint_identity(self.model),
-            "device": self.device.type,
-            "dtype": str(self.dtype),
-            "metrics": METRICS_VERSION,
-            "versions": versions(),
-        }
+        return Basis(
+            key=cell_key(cell, self.plan),
+            model=cell.model.spec.model,
+            task=cell.task.spec.task,
+            readout=cell.readout,
+            condition=cell.condition,
+            documents=task.digest,
+            fitted_on=self._fitted_on(cell, task),
+            checkpoint=_checkpoint_identity(self.model),
+            device=self.device.type,
+            dtype=str(self.dtype),
+            versions=installed_versions(),
+        )
 
     def _fitted_on(self, cell: Cell, task: CheckedTask) -> str:
         """Return the digest of what a cell's head or rule learns from; empty if of nothing."""
@@ -237,19 +253,13 @@ class ModelRun:
             self.model.spec, self.model.folder, self.device, self.dtype
         )
         if isinstance(loaded, Remote):
-            loaded.keep(self._answers)
+            loaded.keep(self.folder.answers(self.model.spec.model))
         return loaded
 
-    def _account(self, server: Server) -> dict[str, Any]:
+    def _account(self, server: Server) -> ServerRecord:
         """Return tokens and cost of the run; no cost where no prices are declared."""
         unknown = {"usd": None, "unanswered_usd": None} if server.prices is None else {}
-        return account(self._answers) | unknown
-
-    @property
-    def _answers(self) -> Path:
-        """Where a server's answers are kept."""
-        name = self.model.spec.model.replace("/", "--")
-        return self.settings.output / "answers" / f"{name}.jsonl"
+        return ServerRecord(**account(self.folder.answers(self.model.spec.model)) | unknown)
 
     @cached_property
     def _tower(self) -> Tower:
@@ -266,15 +276,6 @@ class ModelRun:
                 )
             )
         return Tower.inside(self._backend, twin)
-
-
-def _is_current(stored: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
-    """Tell whether a record was made from the same things and lacks no server's answer.
-
-    What a server failed to answer is asked again; what it did answer is in its journal.
-    """
-    whole = not stored.get("notes", {}).get("unanswered")
-    return whole and all(stored.get(key) == value for key, value in about.items())
 
 
 def _refuse_all_failed(cell: Cell, reading: Reading) -> None:
