@@ -27,7 +27,12 @@ _PACKAGES = (
 class Said(BaseModel):
     """Base of what a run says about itself. What a later version adds to a format is ignored."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+        ser_json_inf_nan="constants",  # not as null, which would read back as something else
+    )
 
 
 class Versions(Said):
