@@ -18,6 +18,7 @@ from vlmbench.registry import catalogue
 from vlmbench.report import rules_terminal
 from vlmbench.run import Settings, execute
 from vlmbench.spec import RuleName, load_file, load_text
+from vlmbench.store import RunFolder
 from vlmbench.tasks import load_documents, rule_obstacle, rule_scores
 from vlmbench.tasks.worlds import CHEAP_RULES, WORLDS
 from vlmbench.tasks.worlds._build import drawn_row
@@ -234,7 +235,8 @@ def run(home: Path, output: Path, *names: str):
 
 
 def test_rules_are_cells_like_any_other(home, tmp_path):
-    plan, rows = run(home, tmp_path / "run", "pointed", "odd")
+    plan, ran = run(home, tmp_path / "run", "pointed", "odd")
+    rows = ran.rows
     assert {cell.readout.label for cell in plan.cells} == {"rule"}
     assert {cell.forward_passes for cell in plan.cells} == {0}
     assert "rule-lower-point/pointed/rule-own" in {cell.name for cell in plan.cells}
@@ -242,8 +244,10 @@ def test_rules_are_cells_like_any_other(home, tmp_path):
     found = {(row.model, row.task): row.value for row in rows if row.metric == "accuracy"}
     assert found["rule-lower-point", "pointed"] == 1.0
     assert found["rule-first-choice", "odd"] == 0.5
-    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    assert manifest["models"]["rule-text"]["rule"] == "text"
+    assert ran.manifest.models["rule-text"].rule == "text"
+    back = RunFolder(tmp_path / "run").read()
+    assert back.manifest == ran.manifest
+    assert [row.to_json() for row in back.rows] == [row.to_json() for row in rows]
     assert json.loads((tmp_path / "run" / "results.json").read_text())["results"] == {}
     table = rules_terminal(rows)
     assert next(iter(table.columns[0].cells)).plain == "pointed"

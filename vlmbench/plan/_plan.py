@@ -54,9 +54,9 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Path of the cell's record below `records/`, without suffix."""
-        model = self.model.spec.model.replace("/", "--")
-        return f"{model}/{self.task.spec.task}/{self.readout.label}-{self.condition.label}"
+        """Name that the cell's record goes by."""
+        place = f"{self.readout.label}-{self.condition.label}"
+        return f"{self.model.spec.model}/{self.task.spec.task}/{place}"
 
     @property
     def note(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlmbench.metrics import METRICS_VERSION, StatRow, summarise
+from vlmbench.metrics import StatRow, summarise
 from vlmbench.models import checkpoint_path, resolve_device
 from vlmbench.models.openai import account
 from vlmbench.plan import Cell, Plan, cell_key
@@ -19,10 +19,16 @@ from vlmbench.readouts import (
     Reading,
     implementation,
 )
-from vlmbench.run._manifest import versions
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Condition, Located, ModelSpec, Readout, Server
-from vlmbench.store import internals_columns, read_about, read_scores, write_record
+from vlmbench.store import (
+    Basis,
+    Exchange,
+    ModelRecord,
+    RunFolder,
+    ServerRecord,
+    installed_versions,
+)
 from vlmbench.tasks import apply_conditions, ask
 from vlmbench.types import Asked, ChoiceScores, Problem, VlmbenchError
 
@@ -54,6 +60,7 @@ class ModelRun:
         self.settings = settings
         self.tasks = tasks
         self.reporter = reporter
+        self.folder = RunFolder(settings.output)
         self.cells = [cell for cell in plan.cells if cell.model.spec.model == model.spec.model]
         dtype = settings.dtype if settings.dtype != "auto" else model.spec.dtype
         self.device, self.dtype = resolve_device(settings.device, dtype)
@@ -86,29 +93,29 @@ class ModelRun:
         gc.collect()
         return rows
 
-    def entry(self) -> dict[str, Any]:
+    def record(self) -> ModelRecord:
         """Return what the manifest says about the model, after `rows`."""
         spec = self.model.spec
         twin = spec.twin
-        return {
-            "alias": spec.model_alias,
-            "recorded": bool(spec.recorded),
-            "rule": spec.rule,
-            "backend": spec.backend if spec.has_weights else None,
-            "checkpoint": spec.checkpoint,
-            "revision": spec.revision,
-            "digest": self.model.digest,
-            "weights": self._weights.get("model"),
-            "encoder_weights": self._weights.get("encoder"),
-            "twin": None if twin is None else twin.of or twin.checkpoint or "its own tower",
-            "layer": None if twin is None else twin.layer,
-            "relation": None if twin is None else twin.relation,
-            "device": str(self.device) if spec.server is None else "server",
-            "dtype": str(self.dtype).removeprefix("torch.") if spec.server is None else None,
-            "server": None if spec.server is None else self._account(spec.server),
-            "source": spec.source,
-            "license": spec.license,
-        }
+        return ModelRecord(
+            alias=spec.model_alias,
+            recorded=bool(spec.recorded),
+            rule=spec.rule,
+            backend=spec.backend if spec.has_weights else None,
+            checkpoint=spec.checkpoint,
+            revision=spec.revision,
+            digest=self.model.digest,
+            weights=self._weights.get("model"),
+            encoder_weights=self._weights.get("encoder"),
+            twin=None if twin is None else twin.of or twin.checkpoint or "its own tower",
+            layer=None if twin is None else twin.layer,
+            relation=None if twin is None else twin.relation,
+            device=str(self.device) if spec.server is None else "server",
+            dtype=str(self.dtype).removeprefix("torch.") if spec.server is None else None,
+            server=None if spec.server is None else self._account(spec.server),
+            source=spec.source,
+            license=spec.license,
+        )
 
     def _cell(self, cell: Cell, task: CheckedTask) -> ChoiceScores | Numbers:
         """Return what a cell gives, from its record if that is whole and current."""
@@ -117,13 +124,13 @@ class ModelRun:
         advance = self.reporter.start(
             f"{self.model.spec.model}  {cell.task.spec.task}  {place}", total
         )
-        path = self.settings.output / "records" / f"{cell.name}.parquet"
-        about = self._about(cell, task)
-        stored = read_about(path) if cell.readout.scores_documents else None
-        if stored is not None and _is_current(stored, about):
-            self._note_weights(cell, stored["weights"])
+        record = self.folder.record(cell.name)
+        basis = self._basis(cell, task)
+        stored = record.about() if cell.readout.scores_documents else None
+        if stored is not None and stored.is_current(basis):
+            self._note_weights(cell, stored.weights)
             advance(total)
-            return read_scores(path)
+            return record.scores()
         documents = apply_conditions(task.held, cell.condition, first=cell.first)
         asked = ask(documents, cell.task.spec, cell.condition, cell.hints)
         reading = implementation(cell.readout).read(cell, asked, self._opened(cell, task, advance))
@@ -131,15 +138,23 @@ class ModelRun:
             return reading
         _refuse_all_failed(cell, reading)
         self._note_weights(cell, reading.weights)
-        about |= {"weights": reading.weights, "fitted": reading.fitted, "notes": reading.notes}
-        write_record(path, reading.scores, _columns(asked, reading), about)
+        record.write(
+            basis,
+            reading.scores,
+            _exchanges(asked, reading),
+            weights=reading.weights,
+            fitted=reading.fitted,
+            notes=reading.notes,
+            internals=reading.internals,
+        )
         return reading.scores
 
     def _opened(self, cell: Cell, task: CheckedTask, advance: Progress) -> Opened:
         """Return what a cell may use."""
         if self.loaded is None:
+            answers = self.folder.answers(self.model.spec.model)
             self.loaded = LoadedModel(
-                self.model, self.settings.device, self.settings.dtype, self._answers
+                self.model, self.settings.device, self.settings.dtype, answers
             )
         return Opened(
             model=self.loaded,
@@ -155,57 +170,41 @@ class ModelRun:
         if cell.condition.weights == "base":
             self._weights |= weights
 
-    def _about(self, cell: Cell, task: CheckedTask) -> dict[str, Any]:
+    def _basis(self, cell: Cell, task: CheckedTask) -> Basis:
         """Return everything a cell's scores depend on."""
-        return {
-            "key": cell_key(cell, self.plan),
-            "model": cell.model.spec.model,
-            "task": cell.task.spec.task,
-            "readout": cell.readout.label,
-            "condition": cell.condition.label,
-            "documents": task.digest,
-            "fitted_on": task.opened_for(cell.readout).digest,
-            "checkpoint": _checkpoint_identity(self.model),
-            "device": self.device.type,
-            "dtype": str(self.dtype),
-            "metrics": METRICS_VERSION,
-            "versions": versions(),
-        }
+        return Basis(
+            key=cell_key(cell, self.plan),
+            model=cell.model.spec.model,
+            task=cell.task.spec.task,
+            readout=cell.readout.label,
+            condition=cell.condition,
+            documents=task.digest,
+            fitted_on=task.opened_for(cell.readout).digest,
+            checkpoint=_checkpoint_identity(self.model),
+            device=self.device.type,
+            dtype=str(self.dtype),
+            versions=installed_versions(),
+        )
 
-    def _account(self, server: Server) -> dict[str, Any]:
+    def _account(self, server: Server) -> ServerRecord:
         """Return tokens and cost of the run; no cost where no prices are declared."""
         unknown = {"usd": None, "unanswered_usd": None} if server.prices is None else {}
-        return account(self._answers) | unknown
-
-    @property
-    def _answers(self) -> Path:
-        """Where a server's answers are kept."""
-        name = self.model.spec.model.replace("/", "--")
-        return self.settings.output / "answers" / f"{name}.jsonl"
+        return ServerRecord(**account(self.folder.answers(self.model.spec.model)) | unknown)
 
 
-def _columns(asked: Sequence[Asked], reading: Reading) -> dict[str, Any]:
-    """Return what a record holds beside scores."""
-    columns: dict[str, Any] = {
-        "choices": [list(one.document.choices) for one in asked],
-        "prompt": [answer.prompt for answer in reading.answers],
-        "response": [answer.response for answer in reading.answers],
-        "error": [answer.error for answer in reading.answers],
-        "marked": [one.document.marked for one in asked],
-        "hint_target": [one.hint_target for one in asked],
-    }
-    if reading.internals is not None:
-        columns |= internals_columns(reading.internals)
-    return columns
-
-
-def _is_current(stored: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
-    """Tell whether a record was made from the same things and lacks no server's answer.
-
-    What a server failed to answer is asked again; what it did answer is in its journal.
-    """
-    whole = not stored.get("notes", {}).get("unanswered")
-    return whole and all(stored.get(key) == value for key, value in about.items())
+def _exchanges(asked: Sequence[Asked], reading: Reading) -> list[Exchange]:
+    """Return what was asked about each document and what came back."""
+    return [
+        Exchange(
+            choices=one.document.choices,
+            marked=one.document.marked,
+            hint_target=one.hint_target,
+            prompt=answer.prompt,
+            response=answer.response,
+            error=answer.error,
+        )
+        for one, answer in zip(asked, reading.answers, strict=True)
+    ]
 
 
 def _refuse_all_failed(cell: Cell, reading: Reading) -> None:
