@@ -113,5 +113,5 @@ def test_leaderboard_refuses_an_unfinished_run(call, tmp_path):
     (tmp_path / "run" / "records").mkdir(parents=True)
     code, _, err = call("leaderboard", tmp_path / "run", "--output", tmp_path / "board")
     assert code == 1
-    assert "run" in err
+    assert "the run is not finished" in err
     assert not (tmp_path / "board").exists()

@@ -6,12 +6,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import handmade
 import numpy as np
 import pytest
 
 from vlmbench.diagnostics import TEST_NAMES, Evidence, diagnose, dump_outcomes
 from vlmbench.spec import Condition
-from vlmbench.store import internals_columns, write_record
+from vlmbench.store import Run, RunFolder
 from vlmbench.types import ChoiceScores, VlmbenchError
 
 STRENGTHS = ("weak", "medium", "strong")
@@ -29,11 +30,10 @@ def cells(model) -> dict[tuple[str, str], tuple[ChoiceScores, dict[str, object]]
     found["prompted", "scrambled-8"] = (model.read("swapped", first=150), {})
     for strength in STRENGTHS:
         hinted = model.read(hint=model.wrong, strength=strength, first=150)
-        columns = {"hint_target": model.wrong[:150].tolist()}
-        found["prompted", f"own+hint-wrong-{strength}"] = (hinted, columns)
+        targets = {"hint_targets": model.wrong[:150]}
+        found["prompted", f"own+hint-wrong-{strength}"] = (hinted, targets)
     hinted = model.read(hint=model.gold, first=150)
-    columns = {"hint_target": model.gold[:150].tolist()}
-    found["prompted", "own+hint-right-strong"] = (hinted, columns)
+    found["prompted", "own+hint-right-strong"] = (hinted, {"hint_targets": model.gold[:150]})
     for strength in (0.25, 0.5, 1.0):
         found["prompted", f"blur-{strength}"] = (model.read(seen=1 - strength, first=40), {})
     found["prompted", "evidence"] = (model.read(seen=0.1, first=150), {})
@@ -41,29 +41,24 @@ def cells(model) -> dict[tuple[str, str], tuple[ChoiceScores, dict[str, object]]
     for filler in (0, 64, 256):
         first = 24 if filler else 150
         text = f"+filler-{filler}-before" if filler else ""
-        inside = internals_columns(model.inside(filler=filler, first=first, layers=1))
+        inside = {"internals": model.inside(filler=filler, first=first, layers=1)}
         found["internals", f"own{text}"] = (model.read(first=first), inside)
         if filler:
             found["internals", f"blank{text}"] = (model.read("blank", first=first), inside)
     return found
 
 
-def write(run: Path, made, *, model: str = "m", task: str = "t") -> Path:
-    for (readout, label), (scores, columns) in made.items():
-        condition = Condition.parse(label).model_copy(update={"seed": 5})
-        about = {
-            "condition": condition.model_dump(mode="json"),
-            "readout": readout,
-            "model": model,
-            "task": task,
-        }
-        path = run / "records" / model / task / f"{readout}-{condition.label}.parquet"
-        write_record(path, scores, columns, about)
-    (run / "manifest.json").write_text(json.dumps({"complete": True}))
-    return run
+def write(path: Path, made) -> Run:
+    """Write a finished run of model m on task t."""
+    folder = RunFolder(path)
+    names = [
+        handmade.write(folder, handmade.basis("m", "t", readout, f"{label}+seed-5"), scores, **more)
+        for (readout, label), (scores, more) in made.items()
+    ]
+    return handmade.finish(folder, ["t"], ["m"], names)
 
 
-def by_name(run: Path) -> dict[str, bool | None]:
+def by_name(run: Run) -> dict[str, bool | None]:
     return {outcome.test: outcome.holds for outcome in diagnose(Evidence.load(run, "m", "t"))}
 
 
@@ -109,19 +104,31 @@ def test_scores_that_are_no_log_likelihoods_run_nothing(fake, tmp_path):
 
 def test_a_failed_document_is_left_out_everywhere(fake, without, tmp_path):
     made = cells(fake(clear=0.9, n=200))
-    made = {key: (without(scores, 3), columns) for key, (scores, columns) in made.items()}
+    made = {key: (without(scores, 3), more) for key, (scores, more) in made.items()}
     outcomes = diagnose(Evidence.load(write(tmp_path, made), "m", "t"))
     assert all(outcome.holds for outcome in outcomes)
     stat = outcomes[0].find("total variation", against="swapped").stat
     assert (stat.n, stat.coverage) == (199, pytest.approx(0.995))
 
 
-def test_an_unfinished_run_and_an_unknown_model_are_refused(fake, tmp_path):
+def test_an_unknown_model_is_refused(fake, tmp_path):
     run = write(tmp_path, {("prompted", "own"): (fake(n=20).read(), {})})
     with pytest.raises(VlmbenchError, match="no record of model 'other'"):
         Evidence.load(run, "other", "t")
-    (run / "manifest.json").unlink()
-    with pytest.raises(VlmbenchError, match="finished"):
+
+
+def test_records_that_the_run_does_not_list_are_no_evidence(fake, tmp_path):
+    made = {("prompted", "own"): (fake(n=20).read(), {})}
+    run = write(tmp_path, made)
+    handmade.write(run.folder, handmade.basis("m", "t", label="blank"), fake(n=20).read("blank"))
+    assert [label for _, label in Evidence.load(run, "m", "t").scores] == [Condition()]
+
+
+def test_a_damaged_record_is_not_passed_over(fake, tmp_path):
+    run = write(tmp_path, {("prompted", "own"): (fake(n=20).read(), {})})
+    (record,) = run.records("m", "t")
+    record.path.write_bytes(record.path.read_bytes()[:-1])
+    with pytest.raises(VlmbenchError, match="the record is damaged"):
         Evidence.load(run, "m", "t")
 
 

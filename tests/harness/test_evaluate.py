@@ -88,13 +88,13 @@ def test_a_text_only_task_of_lm_evals(call, tmp_path, kind):
         (("--models", "random", "--tasks", "pick", "--log-samples"), "Add --output"),
         (("--models", "random", "--tasks", "pick,all_picks"), "named twice: pick"),
         (("--models", "random", "--tasks", ","), "selects no task"),
-        (("--models", "random", "--tasks", "pick", "--batch-size", "many"), "no batch size"),
+        (("--models", "random", "--tasks", "pick", "--batch-size", "many"), "batch size"),
         (("--models", "table", "--tasks", "pick"), "cannot be asked"),
     ],
 )  # fmt: skip
 def test_wrong_requests_are_refused(call, tmp_path, arguments, said):
     (tmp_path / "table.yaml").write_text(
-        "model: table\nbackend: recorded\nrecorded: [{task: pick, accuracy: 0.5, n: 10}]\n"
+        "model: table\nrecorded: [{task: pick, accuracy: 0.5, n: 10}]\n"
     )
     assert said in call(*arguments, "--include-path", tmp_path, status=1)
 

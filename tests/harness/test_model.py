@@ -128,7 +128,7 @@ def test_greedy_answers_are_known_as_such(backend):
     words = ["".join(map(chr, rng.integers(33, 127, 12))) for _ in range(200)]
     prompts = [Prompt(user=word, images=()) for word in words]
     rendered = [backend.render(prompt) for prompt in prompts]
-    batch = backend.encode(rendered, prompts, side="left")
+    batch = backend.inputs.encode(rendered, prompts, side="left")
     ids = backend.model.generate(**batch, max_new_tokens=2, do_sample=False, pad_token_id=0)
     spelt = [
         (prompt.user, tokenizer.decode(new))

@@ -9,13 +9,23 @@ import numpy as np
 import pytest
 
 from vlmbench.metrics import chance, dump_rows, majority, summarise, summarise_recorded
+from vlmbench.spec import Condition, Encoder, Prompted
 from vlmbench.types import ComparisonError
 
 SINGLE = ["accuracy", "accuracy_corrected", "abstention", "chance", "majority", "failed"]
 
 
+READOUTS = {readout.label: readout for readout in (Prompted(), Encoder())}
+
+
+def keyed(cells):
+    """Return cells by condition and readout, or only their keys, from pairs of labels."""
+    keys = {pair: (Condition.parse(pair[0]), READOUTS[pair[1]]) for pair in cells}
+    return {keys[pair]: cells[pair] for pair in cells} if isinstance(cells, dict) else keys.values()
+
+
 def rows_of(cells, **where):
-    rows = summarise(cells, model="fake", task="suite", seed=0)
+    rows = summarise(keyed(cells), model="fake", task="suite", seed=0)
     keys = [row.key for row in rows]
     assert len(set(keys)) == len(keys)
     return {(row.condition, row.readout, row.metric): row for row in rows}
@@ -38,14 +48,14 @@ def test_free_text_gives_nothing_that_supposes_choices(readouts):
 
 
 def test_every_row_is_there_in_an_order_that_depends_on_names_only(cells):
-    rows = summarise(cells, model="fake", task="suite", seed=0)
+    rows = summarise(keyed(cells), model="fake", task="suite", seed=0)
     order = [("own", "prompted"), ("own", "encoder"), ("blank", "prompted"), ("blank", "encoder")]
     expected = [(*cell, metric) for cell in order for metric in SINGLE]
     expected += [("own", "encoder-prompted", m) for m in ("gap", "gap_corrected", "mcnemar_p")]
     expected += [(c, "prompted", "tv") for c in ("own|blank", "own|truth", "blank|truth")]
     assert [(row.condition, row.readout, row.metric) for row in rows] == expected
     turned = dict(reversed(cells.items()))
-    again = summarise(turned, model="fake", task="suite", seed=0)
+    again = summarise(keyed(turned), model="fake", task="suite", seed=0)
     assert dump_rows(again) == dump_rows(rows)
 
 
@@ -116,14 +126,14 @@ def test_ties_on_every_document_leave_no_p_value(readouts):
 def test_cells_of_other_documents_are_refused_by_name(cells):
     cells["blank", "encoder"] = cells["blank", "encoder"].take(np.arange(200))
     with pytest.raises(ComparisonError, match="blank/prompted and blank/encoder do not cover"):
-        summarise(cells, model="fake", task="suite", seed=0)
+        summarise(keyed(cells), model="fake", task="suite", seed=0)
 
 
 def test_permuted_choices_are_refused_rather_than_compared(cells):
     scores = cells["own", "encoder"]
     cells["own", "encoder"] = replace(scores, gold=(scores.gold + 1) % scores.n_choices)
     with pytest.raises(ComparisonError, match="undo choice permutations"):
-        summarise(cells, model="fake", task="suite", seed=0)
+        summarise(keyed(cells), model="fake", task="suite", seed=0)
 
 
 def test_a_published_number_keeps_what_it_does_not_say_unknown():
@@ -140,9 +150,9 @@ def test_a_published_number_keeps_what_it_does_not_say_unknown():
 def test_cells_of_some_documents_give_their_own_rows_and_are_compared_with_nothing(cells):
     some = {("swapped", "prompted"): cells["own", "prompted"].take(np.arange(5))}
     with pytest.raises(ComparisonError):
-        summarise(cells | some, model="fake", task="suite", seed=0)
-    rows = summarise(cells | some, model="fake", task="suite", seed=0, partial=some)
-    without = summarise(cells, model="fake", task="suite", seed=0)
+        summarise(keyed(cells | some), model="fake", task="suite", seed=0)
+    rows = summarise(keyed(cells | some), model="fake", task="suite", seed=0, partial=keyed(some))
+    without = summarise(keyed(cells), model="fake", task="suite", seed=0)
     own = [row for row in rows if row.condition == "swapped"]
     assert [row.metric for row in own] == SINGLE
     assert {row.n for row in own} == {5}
@@ -152,6 +162,6 @@ def test_cells_of_some_documents_give_their_own_rows_and_are_compared_with_nothi
 def test_a_partial_own_cell_gives_no_gap(cells):
     key = ("own", "prompted")
     capped = cells | {key: cells[key].take(np.arange(5))}
-    rows = summarise(capped, model="fake", task="suite", seed=0, partial=[key])
+    rows = summarise(keyed(capped), model="fake", task="suite", seed=0, partial=keyed([key]))
     assert not {"gap", "mcnemar_p"} & {row.metric for row in rows}
     assert [row.condition for row in rows if row.metric == "tv"] == ["blank|truth"]

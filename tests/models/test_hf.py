@@ -77,7 +77,7 @@ def test_texts_that_conditions_repeat_are_tokenised_once(backend, pictures, monk
     asked = [Prompt(user="<image> red?", images=(picture,)) for picture in pictures[:2]]
     for prompt in asked:
         text = fresh.render(prompt)
-        added = [fresh.continuation_tokens(text, choice) for choice in (" A", " blue")]
+        added = [fresh.text.continuation_tokens(text, choice) for choice in (" A", " blue")]
     assert len(seen) == len(set(seen)) == 3  # the prompt, and with each choice
     assert [backend.processor.tokenizer.decode(ids).strip() for ids in added] == ["A", "blue"]
 

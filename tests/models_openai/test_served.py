@@ -24,7 +24,7 @@ import pytest
 from PIL import Image
 
 from vlmbench.cli import main
-from vlmbench.store import read_about, read_scores
+from vlmbench.store import Record, RunFolder
 
 N = 32
 TASK = """\
@@ -110,8 +110,8 @@ def run(monkeypatch, home: Path, model: Path, output: Path, tasks: str, code: in
     return output / "run"
 
 
-def record(folder: Path, task: str) -> Path:
-    return folder / "records" / "served" / task / "prompted-own.parquet"
+def record(folder: Path, task: str) -> Record:
+    return RunFolder(folder).record(f"served/{task}/prompted-own")
 
 
 def lines_of(path: Path) -> list[dict]:
@@ -151,12 +151,12 @@ def test_faults_change_no_answer_and_leak_no_key(
 
     for task in tasks.split(","):
         first, second = (record(folder / "run", task) for folder in (clean, broken))
-        one, two = (pq.read_table(path).to_pydict() for path in (first, second))
+        one, two = (pq.read_table(cell.path).to_pydict() for cell in (first, second))
         assert two["doc_id"] == [f"doc{index}" for index in range(N)]  # each exactly once
         assert not any(two["failed"])
         assert one["response"] == two["response"]
         assert one["scores"] == two["scores"]
-        assert read_about(second)["notes"]["read_from"] == "text"
+        assert second.require().notes["read_from"] == "text"
     assert len(set(one["response"])) > 1  # the answers differ, so that equal ones mean something
 
     tries = lines_of(tmp_path / "tries.jsonl")
@@ -192,7 +192,7 @@ def _is_accounted(folder: Path, *, lost: int, n: int) -> None:
     assert said["usd"] == pytest.approx((PROMPT_USD * prompt + ANSWER_USD * tokens) / 1e6)
     assert said["unanswered"] >= lost  # a busy machine may add a time-out of its own
     assert said["unanswered_usd"] > 0
-    cells = [read_about(path)["notes"] for path in (folder / "records").rglob("*.parquet")]
+    cells = [Record(path).require().notes for path in (folder / "records").rglob("*.parquet")]
     assert sum(cell["usd"] for cell in cells) == pytest.approx(said["usd"])
 
 
@@ -201,17 +201,17 @@ def test_likelihoods_equal_those_of_the_model(
 ) -> None:
     model = served(home, likelihood_server, words_folder)
     folder = run(monkeypatch, home, model, tmp_path, "letters,letters_generate")
-    about = read_about(record(folder, "letters"))
-    assert about["notes"]["read_from"] == "likelihood"
-    assert about["notes"]["all_choices_listed"] == N
+    notes = record(folder, "letters").require().notes
+    assert notes["read_from"] == "likelihood"
+    assert notes["all_choices_listed"] == N
     local = home / "local.yaml"
     spec = {"model": "served", "checkpoint": str(words_folder), "image": IMAGE}
     local.write_text(json.dumps(spec))
     here = run(monkeypatch, home, local, tmp_path / "here", "letters,letters_generate")
-    remote, own = (read_scores(record(place, "letters")) for place in (folder, here))
+    remote, own = (record(place, "letters").scores() for place in (folder, here))
     assert remote.scale == own.scale == "logprob"
     np.testing.assert_allclose(remote.scores, own.scores, atol=1e-4)
-    remote, own = (pq.read_table(record(p, "letters_generate")) for p in (folder, here))
+    remote, own = (pq.read_table(record(p, "letters_generate").path) for p in (folder, here))
     assert remote["response"].to_pylist() == own["response"].to_pylist()
 
 
@@ -222,10 +222,10 @@ def test_an_unlisted_choice_turns_the_whole_cell_to_text(
     monkeypatch.setattr("vlmbench.models.openai._wire.TOP_LOGPROBS", 3)
     model = served(home, likelihood_server, words_folder)
     folder = run(monkeypatch, home, model, tmp_path, "letters")
-    about = read_about(record(folder, "letters"))
-    assert about["notes"]["read_from"] == "text"
-    assert about["notes"]["all_choices_listed"] == 0
-    assert read_scores(record(folder, "letters")).scale == "vote"
+    notes = record(folder, "letters").require().notes
+    assert notes["read_from"] == "text"
+    assert notes["all_choices_listed"] == 0
+    assert record(folder, "letters").scores().scale == "vote"
 
 
 def scripted_model(home: Path, url: str, **server: object) -> Path:
@@ -252,7 +252,7 @@ def test_only_what_failed_is_asked_again(
     with scripted(play) as url:
         model = scripted_model(home, url)
         folder = run(monkeypatch, home, model, tmp_path, "letters")
-        first = pq.read_table(record(folder, "letters")).to_pydict()
+        first = pq.read_table(record(folder, "letters").path).to_pydict()
         assert [i for i in range(N) if first["failed"][i]] == [5]
         assert first["error"][5] == "HTTP 503: no room for Bearer [key]; tried 2 times"
         assert len(asked) == N + 1
@@ -261,7 +261,7 @@ def test_only_what_failed_is_asked_again(
         assert len(asked) == N + 2
         run(monkeypatch, home, model, tmp_path, "letters")
         assert len(asked) == N + 2  # a whole record is read, and nobody asked
-    scores = read_scores(record(folder, "letters"))
+    scores = record(folder, "letters").scores()
     assert not scores.failed.any()
     assert (scores.scores.argmax(1) == 1).all()
 

@@ -86,7 +86,7 @@ def reference(model: Converted, image: Image.Image, **control: object) -> torch.
 
 def answered(model: Converted, image: Image.Image) -> torch.Tensor:
     prompt = Prompt(user=f"<image>\n{QUESTION} ", images=(image,))
-    batch = model.backend.encode([model.backend.render(prompt)], [prompt], side="right")
+    batch = model.backend.inputs.encode([model.backend.render(prompt)], [prompt], side="right")
     with torch.no_grad():
         logits: torch.Tensor = model.backend.model(**batch).logits[0]
     return logits
@@ -115,7 +115,8 @@ def test_plain_transformers_agrees_or_refuses(converted: Converted, picture: Ima
     folder = converted.done.model_yaml.parent / "converted"
     model = LlavaForConditionalGeneration.from_pretrained(folder).eval()
     prompt = Prompt(user=f"<image>\n{QUESTION}", images=(picture,))
-    batch = converted.backend.encode([converted.backend.render(prompt)], [prompt], side="right")
+    backend = converted.backend
+    batch = backend.inputs.encode([backend.render(prompt)], [prompt], side="right")
     with torch.no_grad():
         if converted.kind == "dinov2-vit-l":
             with pytest.raises(ValueError, match="do not match"):
@@ -188,7 +189,8 @@ def test_tokens_are_start_patches_text_for_either_kind_of_tokenizer(
     files = prismatic_files.make(tmp_path, "siglip-vit-so400m", legacy=legacy)
     backend = load(files, tmp_path / "converted", "siglip-vit-so400m").backend
     prompt = Prompt(user=f"See <image> {QUESTION}", images=(picture,))
-    (ids,) = backend.encode([backend.render(prompt)], [prompt], side="right")["input_ids"].tolist()
+    batch = backend.inputs.encode([backend.render(prompt)], [prompt], side="right")
+    (ids,) = batch["input_ids"].tolist()
     plain = backend.processor.tokenizer(TEXT.replace("Which", "See  Which")).input_ids
     image = backend.model.config.image_token_id
     assert ids == [1, *[image] * 256, *plain[1:]]

@@ -57,7 +57,7 @@ TASK = {
         "vlmbench": {
             "ability": "art_style",
             "id_column": "doc_id",
-            "probe": {"rule": "linear", "label_column": "label", "choices_column": "choices"},
+            "probe": {"kind": "linear", "label_column": "label", "choices_column": "choices"},
         }
     },
 }

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vlmbench.plan._refusals import refusal
-from vlmbench.spec import Condition, Hints, load_file
+from vlmbench.plan._candidate import Candidate
+from vlmbench.spec import Condition, Hints, Internals, load_file
 
 TASK = """\
 task: t
@@ -38,5 +38,5 @@ def test_internals_are_refused_with_the_reason(tmp_path: Path, model_type, kind,
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "config.json").write_text(json.dumps({"model_type": model_type}))
     model, task = load_file(tmp_path / "model.yaml"), load_file(tmp_path / "task.yaml")
-    said = refusal(model, task.spec, "internals", Condition(), Hints())
+    said = Internals().obstacle(Candidate(model), task.spec, Condition(), Hints())
     assert said is None if reason is None else reason in str(said)

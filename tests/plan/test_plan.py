@@ -27,7 +27,7 @@ metadata:
     generator: {{world: naming, train: 30, validation: 10, test: 50}}
     {more}
 """
-PROBE = "probe: {rule: linear, label_column: label, choices_column: names}"
+PROBE = "probe: {kind: linear, label_column: label, choices_column: names}"
 STUDY = """\
 study: s
 cells:
@@ -47,7 +47,7 @@ def plan(folder: Path, *, limit: int | None = None, study: str = STUDY) -> Plan:
         "seen_blind.yaml": "include: seen.yaml\ntask: seen_blind\n"
         "metadata: {vlmbench: {condition: {image: blank}}}\n",
         "model.yaml": "model: m\ncheckpoint: c\ntwin: {layer: -2, relation: identical}\n",
-        "human.yaml": "model: human\nbackend: recorded\n"
+        "human.yaml": "model: human\n"
         "recorded: [{task: asked, accuracy: 0.9, n: 20, readout: human}]\n",
         "study.yaml": study,
     }
@@ -77,7 +77,7 @@ def test_cells_are_the_grid_and_a_blind_variant_stays_blind(tmp_path):
 
 
 def test_what_cannot_be_is_left_out_with_its_reason(tmp_path):
-    reasons = {(s.model, s.task, s.readout): s.reason for s in plan(tmp_path).skipped}
+    reasons = {(s.model, s.task, s.readout.label): s.reason for s in plan(tmp_path).skipped}
     assert "no probe" in reasons["m", "asked", "encoder"]
     assert "records nothing" in reasons["human", "seen", "recorded"]
 

@@ -28,10 +28,10 @@ metadata:
 """
 POINTS = """\
 regions: {choices: {kind: point, column: p}, reference: {kind: point, column: r}}
-    probe: {rule: keypoint}"""
+    probe: {kind: keypoint}"""
 WHOLE = """\
 regions: {choices: {kind: image, images: [1, 2]}, reference: {kind: image, images: [0]}}
-    probe: {rule: gram}"""
+    probe: {kind: gram}"""
 ONE = {"text": "<image>", "images": "[a]"}
 THREE = {"text": "<image>" * 3, "images": "[a, b, c]"}
 CONFIG = {
@@ -71,7 +71,7 @@ def cells(*rows: str) -> str:
 
 def reasons(made: Plan, label: str, readout: str = "prompted") -> dict[str, str]:
     return {
-        s.task: s.reason for s in made.skipped if (s.condition.label, s.readout) == (label, readout)
+        s.task: s.reason for s in made.skipped if (s.condition.label, s.readout.label) == (label, readout)
     }
 
 
@@ -198,7 +198,7 @@ def test_the_diagnose_study_keeps_to_its_budget():
             task: sum(
                 cell.forward_passes
                 for cell in made.cells
-                if cell.task.spec.task == task and cell.readout != "encoder"
+                if cell.task.spec.task == task and cell.readout.answers
             )
             for task in ("depth", "naming")
         }

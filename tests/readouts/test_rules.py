@@ -18,6 +18,7 @@ from vlmbench.registry import catalogue
 from vlmbench.report import rules_terminal
 from vlmbench.run import Settings, execute
 from vlmbench.spec import RuleName, load_file, load_text
+from vlmbench.store import RunFolder
 from vlmbench.tasks import load_documents, rule_obstacle, rule_scores
 from vlmbench.tasks.worlds import CHEAP_RULES, WORLDS
 from vlmbench.tasks.worlds._build import drawn_row
@@ -201,10 +202,9 @@ def test_text_needs_a_training_split(home):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("model: m\nbackend: rules\n", "`backend: rules` needs the rule that answers"),
-        ("model: m\nbackend: rules\nrule: text\ncheckpoint: c\n", "has no checkpoint"),
-        ("model: m\ncheckpoint: c\nrule: text\n", "only `backend: rules` takes a rule"),
-        ("model: m\nbackend: rules\nrule: luck\n", "luck|first_choice"),
+        ("model: m\n", "has no checkpoint"),
+        ("model: m\ncheckpoint: c\nrule: text\n", "`checkpoint` does not apply"),
+        ("model: m\nrule: luck\n", "luck|first_choice"),
     ],
 )
 def test_what_does_not_fit_a_rule_is_refused(tmp_path, text, message):
@@ -213,7 +213,7 @@ def test_what_does_not_fit_a_rule_is_refused(tmp_path, text, message):
 
 
 def test_a_rule_cannot_be_asked_lm_evals_tasks():
-    from vlmbench.harness._model import load_backend
+    from vlmbench.models import load_backend
 
     (model,) = catalogue().select_models("rule-text")
     with pytest.raises(VlmbenchError, match="'rule-text' is a cheap rule and cannot be asked"):
@@ -235,16 +235,19 @@ def run(home: Path, output: Path, *names: str):
 
 
 def test_rules_are_cells_like_any_other(home, tmp_path):
-    plan, rows = run(home, tmp_path / "run", "pointed", "odd")
-    assert {cell.readout for cell in plan.cells} == {"rule"}
+    plan, ran = run(home, tmp_path / "run", "pointed", "odd")
+    rows = ran.rows
+    assert {cell.readout.label for cell in plan.cells} == {"rule"}
     assert {cell.forward_passes for cell in plan.cells} == {0}
     assert "rule-lower-point/pointed/rule-own" in {cell.name for cell in plan.cells}
     assert any(skipped.reason.startswith("rule 'thumbnail'") for skipped in plan.skipped)
     found = {(row.model, row.task): row.value for row in rows if row.metric == "accuracy"}
     assert found["rule-lower-point", "pointed"] == 1.0
     assert found["rule-first-choice", "odd"] == 0.5
-    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    assert manifest["models"]["rule-text"]["rule"] == "text"
+    assert ran.manifest.models["rule-text"].rule == "text"
+    back = RunFolder(tmp_path / "run").read()
+    assert back.manifest == ran.manifest
+    assert [row.to_json() for row in back.rows] == [row.to_json() for row in rows]
     assert json.loads((tmp_path / "run" / "results.json").read_text())["results"] == {}
     table = rules_terminal(rows)
     assert next(iter(table.columns[0].cells)).plain == "pointed"

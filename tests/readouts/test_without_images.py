@@ -43,7 +43,7 @@ def inputs(backend, documents, label):
         build_prompt(document, question, task.spec, backend.spec)
         for document, question in zip(shown, questions, strict=True)
     ]
-    batch = backend.encode([backend.render(p) for p in prompts], prompts, side="right")
+    batch = backend.inputs.encode([backend.render(p) for p in prompts], prompts, side="right")
     return batch, read_prompted(shown, questions, task.spec, backend).scores.scores
 
 

@@ -226,8 +226,8 @@ def test_one_name_for_task_group_and_tag_is_refused(folder: Path) -> None:
         ("group: g\ntask: [depth, dpth]\n", "2:15: task.1", "no task, group or tag `dpth`"),
         ("group: g\ntask:\n  - depth\n  - g\n", "4:5: task.1", "holds itself"),
         ("model: m\ncheckpoint: x\nbackend: hff\n", "3:10: backend", "no backend `hff`"),
-        ("model: h\nbackend: recorded\nrecorded:\n  - {task: dpth, column: h}\n",
-         "4:12: recorded.0.task", "no task `dpth`"),
+        ("model: h\nrecorded:\n  - {task: dpth, column: h}\n",
+         "3:12: recorded.0.task", "no task `dpth`"),
         ("study: s\ncells:\n  - readout: promptd\n", "3:14: cells.0.readout",
          "no readout `promptd`"),
     ],
@@ -312,10 +312,10 @@ def test_a_checkout_finds_its_own_tasks_and_studies() -> None:
     shelf = catalogue()
     assert shelf.problems == ()
     gap = shelf.studies["gap"].spec
-    assert [(cell.readout, cell.condition.label) for cell in gap.cells] == [
+    assert [(cell.readout.label, cell.condition.label) for cell in gap.cells] == [
         ("prompted", "own"), ("prompted", "blank"), ("encoder", "own"),
     ]  # fmt: skip
-    assert all(cell.condition.image == "blank" for cell in shelf.studies["controls"].spec.cells)
+    assert all(cell.condition.label == "blank" for cell in shelf.studies["controls"].spec.cells)
 
 
 def test_an_installed_package_finds_what_it_carries(

@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import handmade
 import numpy as np
 import pytest
 
@@ -50,31 +51,18 @@ def measured_rows(model: str, task: str, *, failed: int = 0):
     return summarise(cells, model=model, task=task, seed=0)
 
 
-def task_record(task: str) -> dict:
-    return {
-        "digest": digest(task),
-        "documents": digest(task + " documents"),
-        "data": digest(task + " data"),
-        "n": 120,
-        "limit": None,
-        "alias": task.title(),
-        "ability": task,
-        "source": "drawn by hand",
-        "chance": 1 / CHOICES[task],
-        "marked": False,
-        "of no interest to a report": True,
-    }
+def task_record(task: str):
+    return handmade.task_record(
+        task, digest=digest(task), documents=digest(task + " documents"),
+        data=digest(task + " data"), alias=task.title(), source="drawn by hand",
+        chance=1 / CHOICES[task],
+    )  # fmt: skip
 
 
-def model_record(model: str) -> dict:
-    return {
-        "alias": None,
-        "weights": digest(model),
-        "relation": "identical",
-        "twin": "an encoder",
-        "recorded": False,
-        "source": "trained by hand",
-    }
+def model_record(model: str):
+    return handmade.model_record(
+        weights=digest(model), relation="identical", twin="an encoder", source="trained by hand"
+    )
 
 
 class RunFolder:
@@ -85,25 +73,23 @@ class RunFolder:
         self.rows = [
             row for model in models for task in tasks for row in measured_rows(model, task)
         ]
-        self.manifest = {
-            "complete": True,
-            "study": "gap",
-            "seed": 0,
-            "versions": {"vlmbench": "0.1.0", "metrics": 1, "numpy": "2"},
-            "tasks": {task: task_record(task) for task in tasks},
-            "models": {model: model_record(model) for model in models},
-        }
+        self.manifest = handmade.manifest(
+            {task: task_record(task) for task in tasks},
+            {model: model_record(model) for model in models},
+        ).model_dump(mode="json")
 
     def record(self, model: str, task: str, value: float) -> None:
         """Add a published number."""
-        self.manifest["models"][model] = {"recorded": True, "alias": "Humans", "source": "a paper"}
+        about = handmade.model_record(recorded=True, alias="Humans", source="a paper")
+        self.manifest["models"][model] = about.model_dump(mode="json")
         self.rows += summarise_recorded(
             model=model, task=task, readout="human", value=value, chance=1 / CHOICES[task]
         )
 
     def rule(self, model: str, task: str, share: float) -> None:
         """Add a cheap rule of which a share is right."""
-        self.manifest["models"][model] = {"rule": model, "alias": model.replace("-", " ")}
+        about = handmade.model_record(rule=model, alias=model.replace("-", " "))
+        self.manifest["models"][model] = about.model_dump(mode="json")
         cells = {("own", "rule"): voting(task, share, seed=sum(model.encode()))}
         self.rows += summarise(cells, model=model, task=task, seed=0)
 

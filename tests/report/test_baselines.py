@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 
+import handmade
 import pytest
 from scipy.stats import kendalltau
 
 from vlmbench.cli import main
-from vlmbench.metrics import StatRow, dump_rows
+from vlmbench.metrics import StatRow
 from vlmbench.registry import catalogue
 from vlmbench.report import leaderboard
+from vlmbench.store import RunFolder
 from vlmbench.types import VlmbenchError
 
 
@@ -27,16 +28,10 @@ def write(folder, rows, *, rules=(), tasks=("art", "depth")):
     """A run folder holding exactly these rows."""
     models = {}
     for name in sorted({one.model for one in rows}):
-        models[name] = {"rule": name} if name in rules else {"relation": "identical"}
-    record = {"digest": "d", "documents": "d", "data": "d", "n": 100, "chance": 0.5}
-    manifest = {
-        "complete": True, "study": "gap", "seed": 0,
-        "versions": {"vlmbench": "0.1.0", "metrics": 1},
-        "tasks": {name: {**record, "ability": name} for name in tasks}, "models": models,
-    }  # fmt: skip
-    folder.mkdir()
-    (folder / "stats.json").write_text(dump_rows(rows))
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+        rule = {"rule": name} if name in rules else {"relation": "identical"}
+        models[name] = handmade.model_record(**rule)
+    about = handmade.manifest({name: handmade.task_record(name) for name in tasks}, models)
+    RunFolder(folder).finish(about, rows, {})
     return folder
 
 

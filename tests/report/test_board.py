@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from vlmbench.report import assemble, read_run
+from vlmbench.report import assemble
+from vlmbench.store import RunFolder
 from vlmbench.types import ComparisonError, VlmbenchError
 
 
@@ -15,7 +16,7 @@ def two_runs(run_folder, *, models=("tiny-a", "tiny-b")):
 
 
 def board_of(folders):
-    return assemble([read_run(folder.write()) for folder in folders])
+    return assemble([RunFolder(folder.write()).read() for folder in folders])
 
 
 def test_runs_of_different_models_stand_side_by_side(run_folder):
@@ -37,8 +38,8 @@ def test_the_order_of_runs_does_not_matter(run_folder):
 
 
 def test_the_same_run_twice_is_one_run(run_folder):
-    path = run_folder().write()
-    once, twice = assemble([read_run(path)]), assemble([read_run(path), read_run(path)])
+    run = RunFolder(run_folder().write()).read()
+    once, twice = assemble([run]), assemble([run, run])
     assert list(once.rows) == list(twice.rows)
     assert once.manifests == twice.manifests
 
@@ -125,6 +126,21 @@ def test_every_disagreement_is_told_at_once(run_folder):
     assert len(caught.value.problems) == 4
 
 
-def test_no_runs_are_no_leaderboard():
+def test_no_runs_are_no_leaderboard(run_folder):
     with pytest.raises(VlmbenchError, match="no runs given"):
         assemble([])
+    folder = run_folder()
+    folder.rows.clear()
+    with pytest.raises(VlmbenchError, match="the run measured nothing"):
+        board_of([folder])
+
+
+def test_runs_from_before_formats_had_numbers_stand_beside_new_ones(run_folder):
+    new = board_of(two_runs(run_folder))
+    folders = two_runs(run_folder)
+    for key in ("format", "cells"):
+        del folders[0].manifest[key]
+    old = board_of(folders)
+    assert old.rows == new.rows
+    assert (old.tasks, old.models) == (new.tasks, new.models)
+    assert sorted(manifest.format for manifest in old.manifests) == [0, 1]

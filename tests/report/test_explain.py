@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import handmade
 import numpy as np
 import pytest
 
 from vlmbench.report._explain import explain, write_explanation
 from vlmbench.spec import Condition
-from vlmbench.store import write_record
+from vlmbench.store import Run, RunFolder
 from vlmbench.types import ChoiceScores, VlmbenchError
 
 N, CHOICES = 120, 4
@@ -42,63 +44,42 @@ class Folder:
     """A finished run of hand-made models."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.tasks: dict[str, dict] = {}
-        self.models: dict[str, dict] = {}
+        self.folder = RunFolder(path)
+        self.models: list[str] = []
+        self.cells: list[str] = []
 
     def add(self, model: str, task: str, sight: float, labels=LABELS, encoder: bool = True) -> None:
-        self.models[model] = {"weights": "a" * 64}
-        self.tasks[task] = {
-            "digest": "d", "documents": "d", "data": "d", "n": N, "ability": task, "chance": 0.25,
-        }  # fmt: skip
+        self.models.append(model)
         gold = np.random.default_rng(0).integers(0, CHOICES, N)
         hinted = (gold + 1) % CHOICES
         for label in labels:
             scores = logits(sight, label, gold, hinted)
-            more = {"hint_target": hinted.tolist()} if "hint" in label else {}
-            self._write(model, task, "prompted", label, gold, scores, more)
+            targets = hinted if "hint" in label else None
+            about = handmade.basis(model, task, "prompted", label)
+            self._write(about, gold, scores, targets)
         if encoder:
             knows = logits(8.0, "own", gold, hinted)
-            self._write(model, task, "encoder", "own", gold, knows, {})
+            self._write(handmade.basis(model, task, "encoder", "own"), gold, knows, None)
 
-    def _write(self, model, task, readout, label, gold, scores, more) -> None:
-        condition = Condition.parse(label)
-        write_record(
-            self.path / "records" / model.replace("/", "--") / task / f"{readout}-{label}.parquet",
-            ChoiceScores(
-                doc_ids=tuple(f"{task}-{i}" for i in range(N)),
-                gold=gold,
-                n_choices=np.full(N, CHOICES),
-                scores=scores,
-                scale="logprob",
-                abstained=np.zeros(N, bool),
-                failed=np.zeros(N, bool),
-            ),
-            more,
-            {
-                "model": model,
-                "task": task,
-                "readout": readout,
-                "condition": condition.model_dump(mode="json"),
-            },
+    def _write(self, about, gold, scores, targets) -> None:
+        held = ChoiceScores(
+            doc_ids=tuple(f"{about.task}-{i}" for i in range(N)),
+            gold=gold,
+            n_choices=np.full(N, CHOICES),
+            scores=scores,
+            scale="logprob",
+            abstained=np.zeros(N, bool),
+            failed=np.zeros(N, bool),
         )
+        self.cells.append(handmade.write(self.folder, about, held, hint_targets=targets))
 
-    def finish(self) -> Path:
-        manifest = {
-            "complete": True,
-            "study": "diagnose",
-            "seed": 0,
-            "versions": {"vlmbench": "0.1.0", "metrics": 1},
-            "tasks": self.tasks,
-            "models": self.models,
-        }
-        self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "manifest.json").write_text(json.dumps(manifest))
-        return self.path
+    def finish(self) -> Run:
+        tasks = dict.fromkeys(["naming", "depth", "pointing"])
+        return handmade.finish(self.folder, tasks, self.models, self.cells)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = Folder(tmp_path_factory.mktemp("run"))
     folder.add("some/seer", "naming", 8.0)
     folder.add("some/seer", "depth", 0.0)
@@ -107,7 +88,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder.finish()
 
 
-def test_a_seeing_and_a_blind_model_are_told_apart(run: Path) -> None:
+def test_a_seeing_and_a_blind_model_are_told_apart(run: Run) -> None:
     found = {task.task: task for task in explain(run, "some/seer").tasks}
     assert found["naming"].verdict.name == "uses its vision"
     assert found["depth"].verdict.name == "visual neglect"
@@ -115,13 +96,13 @@ def test_a_seeing_and_a_blind_model_are_told_apart(run: Path) -> None:
     assert "depend" in found["depth"].verdict.rule
 
 
-def test_without_an_encoder_readout_the_verdict_says_so(run: Path) -> None:
+def test_without_an_encoder_readout_the_verdict_says_so(run: Run) -> None:
     (task,) = explain(run, "some/seer", tasks=["pointing"]).tasks
     assert task.verdict.name == "visual neglect"
     assert any("not measured: accuracy of the encoder" in line for line in task.verdict.seen)
 
 
-def test_files_are_the_same_bytes_every_time(run: Path, tmp_path: Path) -> None:
+def test_files_are_the_same_bytes_every_time(run: Run, tmp_path: Path) -> None:
     explanation = explain(run, "some/seer", tasks=["depth"])
     for folder in ("a", "b"):
         write_explanation(explanation, tmp_path / folder)
@@ -141,7 +122,7 @@ def test_files_are_the_same_bytes_every_time(run: Path, tmp_path: Path) -> None:
     assert len(read["tasks"]["depth"]["outcomes"]) == 7
 
 
-def test_thresholds_of_ones_own_decide(run: Path, tmp_path: Path) -> None:
+def test_thresholds_of_ones_own_decide(run: Run, tmp_path: Path) -> None:
     from vlmbench.diagnostics._thresholds import SHIPPED
 
     rules = tmp_path / "mine.yaml"
@@ -164,12 +145,14 @@ def test_what_cannot_be_explained_is_refused(run, model, tasks, said) -> None:
     assert said in str(refused.value)
 
 
-def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(VlmbenchError, match=r"manifest\.json"):
-        explain(tmp_path, "any")
+def test_a_run_in_an_earlier_format_must_be_repeated(run: Run) -> None:
+    old = replace(run, manifest=run.manifest.model_copy(update={"format": 0, "cells": ()}))
+    with pytest.raises(VlmbenchError, match="earlier format") as refused:
+        explain(old, "some/seer")
+    assert "Run the study again" in refused.value.problems[0].remedy
 
 
-def test_the_terminal_keeps_to_eighty_columns(run: Path) -> None:
+def test_the_terminal_keeps_to_eighty_columns(run: Run) -> None:
     from rich.console import Console
 
     from vlmbench.report._explained import explained
@@ -196,11 +179,11 @@ assert not heavy, heavy
 """
 
 
-def test_the_command_prints_and_never_imports_torch(run: Path, tmp_path: Path) -> None:
+def test_the_command_prints_and_never_imports_torch(run: Run, tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    code = CODE.format(run=str(run), output=str(tmp_path))
+    code = CODE.format(run=run.name, output=str(tmp_path))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "uses its vision" in done.stdout

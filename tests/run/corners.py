@@ -54,7 +54,7 @@ metadata:
   vlmbench:
     ability: corners
     id_column: id
-    probe: {{rule: linear, label_column: corner, choices_column: words}}
+    probe: {{kind: linear, label_column: corner, choices_column: words}}
     {regions}
 """
 REGIONS = "regions: {choices: {kind: box, column: boxes}}"

@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from vlmbench.cli import main
-from vlmbench.spec import Condition
-from vlmbench.store import read_about, read_scores
+from vlmbench.store import Record, RunFolder
 
 TASK = """\
 task: mine
@@ -84,18 +83,18 @@ def output(home: Path) -> Path:
     return folder
 
 
-def record(output: Path, label: str) -> Path:
-    return output / "records" / "random" / "mine" / f"prompted-{label}.parquet"
+def record(output: Path, label: str) -> Record:
+    return RunFolder(output).record(f"random/mine/prompted-{label}")
 
 
 def test_records_say_what_they_are_of(output):
-    about = read_about(record(output, "own+hint-wrong-strong"))
-    assert (about["model"], about["task"], about["readout"]) == ("random", "mine", "prompted")
-    assert Condition.model_validate(about["condition"]).label == "own+hint-wrong-strong"
+    basis = record(output, "own+hint-wrong-strong").require().basis
+    assert (basis.model, basis.task, basis.readout) == ("random", "mine", "prompted")
+    assert basis.condition.label == "own+hint-wrong-strong"
 
 
 def test_caps_and_missing_regions_leave_documents_out(output):
-    ids = lambda label: read_scores(record(output, label)).doc_ids
+    ids = lambda label: record(output, label).scores().doc_ids
     assert ids("own") == tuple(f"d{i}" for i in range(6))
     assert ids("swapped") == ("d0", "d1", "d2", "d3")
     assert ids("evidence") == ids("evidence-random") == ("d0", "d2", "d3", "d4", "d5")
@@ -103,7 +102,7 @@ def test_caps_and_missing_regions_leave_documents_out(output):
 
 def test_strength_0_scores_exactly_as_own_and_other_images_do_not(output):
     scores = {
-        label: read_scores(record(output, label)).scores
+        label: record(output, label).scores().scores
         for label in ("own", "mask-0", "own+single", "swapped", "none", "blank")
     }
     assert np.array_equal(scores["own"], scores["mask-0"])
@@ -115,19 +114,19 @@ def test_strength_0_scores_exactly_as_own_and_other_images_do_not(output):
 
 def test_without_images_the_prompt_holds_no_place_for_one(output):
     own, none = (
-        pq.read_table(record(output, label)).to_pydict()["prompt"] for label in ("own", "none")
+        pq.read_table(record(output, label).path).to_pydict()["prompt"] for label in ("own", "none")
     )
     assert all("First image: <image>" in prompt for prompt in own)
     assert not any("image" in prompt for prompt in none)
 
 
 def test_a_hint_and_its_target_are_in_the_record(output):
-    held = pq.read_table(record(output, "own+hint-wrong-strong")).to_pydict()
+    held = pq.read_table(record(output, "own+hint-wrong-strong").path).to_pydict()
     listed = ("(A) red", "(B) blue", "(C) no")
     for prompt, target, gold in zip(held["prompt"], held["hint_target"], held["gold"], strict=True):
         assert target != gold
         assert f"The answer is {listed[target]}." in prompt
-    plain = pq.read_table(record(output, "own")).to_pydict()
+    plain = pq.read_table(record(output, "own").path).to_pydict()
     assert set(plain["hint_target"]) == {-1}
 
 

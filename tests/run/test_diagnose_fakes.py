@@ -18,6 +18,7 @@ from vlmbench.models import Tower
 from vlmbench.registry import _plugins
 from vlmbench.report._explain import explain
 from vlmbench.spec import Condition
+from vlmbench.store import RunFolder
 
 N = 160
 NAMES = {
@@ -94,7 +95,7 @@ def explained(output: Path):
 
     def get(model: str):
         if model not in found:
-            (found[model],) = explain(output, model).tasks
+            (found[model],) = explain(RunFolder(output).read(), model).tasks
         return found[model]
 
     return get
@@ -187,7 +188,7 @@ def test_what_cannot_be_is_left_out_with_its_reason_and_the_rest_runs(home, monk
         assert "has no regions" in skipped["prompted", label]
     assert "names no twin" in skipped["encoder", "own"]
     assert {readout for readout, _ in skipped} == {"internals", "prompted", "encoder"}
-    (task,) = explain(folder, "mute").tasks
+    (task,) = explain(RunFolder(folder).read(), "mute").tasks
     could = {outcome.test: bool(outcome.findings) for outcome in task.outcomes}
     assert could == {name: name not in ("consistency", "budget") for name in TEST_NAMES}
 

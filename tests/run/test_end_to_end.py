@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from vlmbench.cli import main
-from vlmbench.store import read_scores
+from vlmbench.store import Record
 
 TASK = """\
 task: mine
@@ -33,7 +33,7 @@ metadata:
     regions:
       reference: {kind: point, image: 0, column: ref}
       choices: {kind: point, image: 1, column: points}
-    probe: {rule: keypoint}
+    probe: {kind: keypoint}
 """
 BLIND = """\
 include: mine.yaml
@@ -148,7 +148,7 @@ def test_batch_size_changes_no_answer(monkeypatch, home):
     for size in (1, 8, 32):
         folder = run(monkeypatch, home, f"batch{size}", "--batch-size", size)
         for path in sorted((folder / "records").rglob("*.parquet")):
-            scores = read_scores(path)
+            scores = Record(path).scores()
             key = str(path.relative_to(folder))
             tables.setdefault(key, []).append(scores)
     assert len(tables) == 8  # own, blank, encoder; the blind variant has two of them

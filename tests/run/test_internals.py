@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from vlmbench.cli import main
-from vlmbench.store import read_about, read_internals, read_scores
+from vlmbench.store import RunFolder
 
 TASK = """\
 task: mine
@@ -73,24 +73,22 @@ def test_internals_are_recorded_and_stay_out_of_the_statistics(monkeypatch, home
     assert stopped.value.code == 0
     rows = json.loads((output / "stats.json").read_text())
     assert {row["readout"] for row in rows} == {"prompted"}
-    records = output / "records" / "tiny-clip" / "mine"
-    own = records / "internals-own.parquet"
-    np.testing.assert_allclose(
-        read_scores(own).scores,
-        read_scores(records / "prompted-own.parquet").scores,
-        atol=1e-5,
+    own, prompted, blank = (
+        RunFolder(output).record(f"tiny-clip/mine/{name}")
+        for name in ("internals-own", "prompted-own", "internals-blank")
     )
-    held = read_internals(own)
+    np.testing.assert_allclose(own.scores().scores, prompted.scores().scores, atol=1e-5)
+    assert prompted.internals() is None
+    held = own.internals()
     assert held.doc_ids == ("doc0", "doc1", "doc2", "doc3")
     assert np.isfinite(held.h_image).all()
     assert np.isfinite(held.mass).all()
     np.testing.assert_allclose(held.mass[:, :, [0, 2, 3]].sum(2), 1)
     assert (held.tokens > 0).all()
-    about = read_about(own)
-    assert about is not None
-    assert about["notes"]["attention"] == "of the last position, by the formula"
-    assert about["readout"] == "internals"
-    blank = read_internals(records / "internals-blank.parquet")
+    about = own.require()
+    assert about.notes["attention"] == "of the last position, by the formula"
+    assert about.basis.readout == "internals"
+    blank = blank.internals()
     assert blank.doc_ids == held.doc_ids[:3]
     assert not np.allclose(blank.h_image, held.h_image[:3], atol=1e-2)
     np.testing.assert_array_equal(blank.tokens, held.tokens[:3])

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vlmbench.spec import (
+    IMAGE_CHANGES,
     BlankImage,
     Condition,
     EvidenceMask,
     Filler,
     Hint,
     Hints,
-    PerturbedImage,
+    Perturbation,
     ScrambledImage,
     load_file,
 )
@@ -23,13 +24,13 @@ from vlmbench.types import VlmbenchError
 
 images = st.one_of(
     st.sampled_from(["own", "blank", "none", "swapped"]),
+    *(
+        st.builds(change, strength=st.floats(0, 1))
+        for change in IMAGE_CHANGES
+        if issubclass(change, Perturbation)
+    ),
     st.builds(BlankImage, fill=st.sampled_from(["grey", "mean", "noise"])),
     st.builds(ScrambledImage, grid=st.integers(2, 64)),
-    st.builds(
-        PerturbedImage,
-        by=st.sampled_from(["mask", "crop", "colour", "blur", "noise"]),
-        strength=st.floats(0, 1),
-    ),
     st.builds(EvidenceMask, where=st.sampled_from(["regions", "random"])),
 )
 texts = st.one_of(
@@ -115,7 +116,7 @@ def test_yaml_takes_labels_short_forms_and_keys(tmp_path: Path) -> None:
         "study: s\nhints: {weak: 'Perhaps {{ letter }}.'}\ncells:\n"
         "  - {readout: prompted, condition: own+hint-wrong-weak, documents: 20}\n"
         "  - {readout: prompted, condition: {image: mask-0.5}}\n"
-        "  - {readout: prompted, condition: {image: {kind: perturbed, by: crop, strength: .25}}}\n"
+        "  - {readout: prompted, condition: {image: {kind: crop, strength: .25}}}\n"
     )
     spec = load_file(path).spec
     assert [cell.condition.label for cell in spec.cells] == [
@@ -130,13 +131,13 @@ def test_yaml_takes_labels_short_forms_and_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cell", "words"),
     [
-        ("condition: balnk", [":3:", "'balnk'", "Did you mean `blank`?"]),
+        ("condition: balnk", [":3:", "no condition `balnk`", "Did you mean `blank`?"]),
         (
-            "condition: {image: {kind: perturbed, by: blur, strength: 2}}",
+            "condition: {image: {kind: blur, strength: 2}}",
             [":3:", "cells.0.condition.image.strength", "2 must be at most 1"],
         ),
         ("condition: {image: {kind: blurred}}", [":3:", "blurred"]),
-        ("condition: {image: {kind: perturbed, by: blur}}", ["`strength` is missing"]),
+        ("condition: {image: {kind: blur}}", ["`strength` is missing"]),
         ("documents: 0", [":3:", "cells.0.documents", "0 must be at least 1"]),
     ],
 )

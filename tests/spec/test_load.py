@@ -62,7 +62,7 @@ def test_a_blind_variant_is_three_lines(tmp_path: Path) -> None:
     assert isinstance(blind.spec, TaskSpec)
     assert (blind.spec.task, blind.spec.tags) == ("depth_blind", ("blind",))
     assert blind.spec.bench.ability == "depth"
-    assert blind.spec.bench.condition.image == "blank"
+    assert blind.spec.bench.condition.label == "blank"
     assert blind.raw["doc_to_choice"] == ["A", "B"]
     assert "include" not in blind.raw
 
@@ -118,15 +118,15 @@ def test_the_digest_follows_meaning_not_form(tmp_path: Path) -> None:
         ("test_split: test", "fewshot_config: {}", 5, 1, "fewshot_config", "no key", "no meaning"),
         ("test_split: test", "num_fewshot: 5", 5, 14, "num_fewshot", "5 must be 0", ""),
         ("test_split: test", "repeats: 3", 5, 10, "repeats", "3 must be 1", ""),
-        ("ability: depth", "ability: x\n    probe: {rule: dpth}", 14, 19,
-         "metadata.vlmbench.probe.rule", "no rule `dpth`", "Did you mean `depth`? Choices: keyp"),
-        ("ability: depth", "ability: x\n    probe: {}", 14, 5, "metadata.vlmbench.probe.rule",
-         "`rule` is missing", "Choices: keypoint, depth, gram"),
+        ("ability: depth", "ability: x\n    probe: {kind: dpth}", 14, 19,
+         "metadata.vlmbench.probe.kind", "no kind `dpth`", "Did you mean `depth`? Choices: keyp"),
+        ("ability: depth", "ability: x\n    probe: {}", 14, 5, "metadata.vlmbench.probe.kind",
+         "`kind` is missing", "Choices: keypoint, depth, gram"),
         ("ability: depth", "ability: x\n    probe: depth", 14, 12, "metadata.vlmbench.probe",
          "'depth' must be", ""),
-        ("ability: depth", "ability: x\n    probe: {rule: depth}", 14, 5,
+        ("ability: depth", "ability: x\n    probe: {kind: depth}", 14, 5,
          "metadata.vlmbench.probe.depth_column", "is missing", "Column of the training"),
-        ("ability: depth", "ability: x\n    probe: {rule: depth, depth_colum: d}", 14, 26,
+        ("ability: depth", "ability: x\n    probe: {kind: depth, depth_colum: d}", 14, 26,
          "metadata.vlmbench.probe.depth_colum", "no key", "Did you mean `depth_column`?"),
         ("ability: depth", "ability: x\n    regions: {choices: {images: [], kind: image, image: }}",
          14, 50, "metadata.vlmbench.regions.choices.image", "no key", "Did you mean `images`?"),
@@ -137,7 +137,7 @@ def test_the_digest_follows_meaning_not_form(tmp_path: Path) -> None:
         ("ability: depth", "ability: x\n    generator: {world: w, test: 1.5}", 14, 33,
          "metadata.vlmbench.generator.test", "1.5 must be a whole number", ""),
         ("ability: depth", "ability: x\n    condition: {image: balnk}", 14, 24,
-         "metadata.vlmbench.condition.image", "'balnk' must be", "Did you mean `blank`?"),
+         "metadata.vlmbench.condition.image", "no image `balnk`", "Did you mean `blank`?"),
         ("test_split: test", "generation_kwargs: {temperature: 0.7}", 5, 34,
          "generation_kwargs.temperature", "0.7 must be at most 0", ""),
         ("test_split: test", "filter_list: [{name: x, filter: []}]", 5, 33,

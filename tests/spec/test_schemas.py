@@ -82,7 +82,7 @@ def test_the_blind_variant_of_the_starter_validates(tmp_path: Path) -> None:
     tail = lines[lines.index("include: mine.yaml") :]
     blind = tmp_path / "blind.yaml"
     blind.write_text("\n".join(tail), "utf-8")
-    assert load_file(blind).spec.bench.condition.image == "blank"  # type: ignore[union-attr]
+    assert load_file(blind).spec.bench.condition.label == "blank"  # type: ignore[union-attr]
 
 
 def test_the_starter_prompt_renders(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_every_value_knows_its_line_and_column(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_placed_at_the_nearest_key_above(tmp_path: Path) -> None:
-    document = read_yaml(write(tmp_path, a="x: 1\nprobe:\n  rule: depth\n"))
+    document = read_yaml(write(tmp_path, a="x: 1\nprobe:\n  kind: depth\n"))
     mark = document.mark(("probe", "depth_column"))
     assert (mark.line, mark.column) == (2, 1)
     assert document.mark(("absent",)).line == 1

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import handmade
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vlmbench.store import internals_columns, read_internals, read_scores, write_record
-from vlmbench.types import ChoiceScores, Internals
+from vlmbench.store import Record, RunFolder
+from vlmbench.types import Internals
 
 
 def internals(n: int = 3, layers: int = 2, width: int = 5, scale: float = 1.0) -> Internals:
@@ -28,43 +29,27 @@ def internals(n: int = 3, layers: int = 2, width: int = 5, scale: float = 1.0) -
     )  # fmt: skip
 
 
-def scores(n: int = 3) -> ChoiceScores:
-    nothing = np.zeros(n, dtype=bool)
-    return ChoiceScores(
-        doc_ids=tuple(f"d{i}" for i in range(n)), gold=np.zeros(n, dtype=np.int64),
-        n_choices=np.full(n, 2), scores=np.arange(2.0 * n).reshape(n, 2), scale="logprob",
-        abstained=nothing, failed=nothing,
-    )  # fmt: skip
-
-
-def written(tmp_path, held: Internals):
-    path = tmp_path / "cell.parquet"
-    write_record(path, scores(), {"prompt": ["p"] * 3, **internals_columns(held)}, {"key": "k"})
-    return path
+def written(tmp_path, held: Internals) -> Record:
+    folder = RunFolder(tmp_path)
+    about = handmade.basis(readout="internals")
+    return folder.record(handmade.write(folder, about, handmade.scores(), internals=held))
 
 
 @pytest.mark.parametrize(("scale", "kind"), [(1.0, pa.float16()), (1e6, pa.float32())])
 def test_arrays_come_back_in_their_shapes(tmp_path, scale, kind):
     held = internals(scale=scale)
-    path = written(tmp_path, held)
-    column = pq.read_schema(path).field("h_last").type
+    record = written(tmp_path, held)
+    column = pq.read_schema(record.path).field("h_last").type
     assert (column.list_size, column.value_type.list_size) == (3, 5)
     assert column.value_type.value_type == kind
-    back = read_internals(path)
+    back = record.internals()
     assert back.doc_ids == held.doc_ids
     assert back.h_last.dtype == np.float32
     for name in ("h_image", "h_text", "h_last"):
         np.testing.assert_allclose(getattr(back, name), getattr(held, name), rtol=1e-3)
     np.testing.assert_array_equal(back.mass, held.mass)
     np.testing.assert_array_equal(back.tokens, held.tokens)
-    np.testing.assert_array_equal(read_scores(path).scores, scores().scores)
-
-
-def test_a_record_of_another_readout_is_told_apart(tmp_path):
-    path = tmp_path / "cell.parquet"
-    write_record(path, scores(), {}, {})
-    with pytest.raises(KeyError, match="no record of `internals`"):
-        read_internals(path)
+    np.testing.assert_array_equal(record.scores().scores, handmade.scores().scores)
 
 
 def test_shapes_that_do_not_fit_are_refused():
@@ -77,9 +62,10 @@ def test_shapes_that_do_not_fit_are_refused():
 
 
 def test_reading_needs_no_torch(tmp_path):
-    path = written(tmp_path, internals())
+    record = written(tmp_path, internals())
     code = (
-        "import sys; from pathlib import Path; from vlmbench.store import read_internals; "
-        f"read_internals(Path({str(path)!r})); assert 'torch' not in sys.modules"
+        "import sys; from pathlib import Path; from vlmbench.store import Record; "
+        f"assert Record(Path({str(record.path)!r})).internals() is not None; "
+        "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,18 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vlmbench.spec import Condition
+from vlmbench.spec import GREY, IMAGE_CHANGES, Condition, Perturbation
 from vlmbench.tasks import apply_conditions, obstacle
 from vlmbench.tasks._evidence import RADIUS, elsewhere, region_mask
-from vlmbench.tasks._perturb import GREY
 from vlmbench.tasks._swap import swap
 from vlmbench.types import Document, EncodedImage, Region, VlmbenchError
 
 SIDE = 48
-LABELS = (
-    "blank", "blank-mean", "blank-noise", "swapped", "scrambled-8", "mask-0.5", "crop-0.5",
-    "colour-0.5", "blur-0.5", "noise-0.5", "evidence", "evidence-random",
-)  # fmt: skip
+LABELS = tuple(
+    label
+    for change in IMAGE_CHANGES
+    for label in change.samples
+    if change.keeps_images and label != "own"
+)
+GRADED = [change.kind_of() for change in IMAGE_CHANGES if issubclass(change, Perturbation)]
 
 
 def picture(index: int, size: tuple[int, int] = (SIDE, SIDE)) -> EncodedImage:
@@ -57,12 +59,12 @@ def shown(label: str, *documents: Document) -> list[Document]:
 DOCUMENTS = tuple(document(index, images=2) for index in range(4))
 
 
-@pytest.mark.parametrize("by", ["mask", "crop", "colour", "blur", "noise"])
+@pytest.mark.parametrize("by", GRADED)
 def test_strength_0_is_the_same_document(by):
     assert shown(f"{by}-0", *DOCUMENTS) == list(DOCUMENTS)
 
 
-@pytest.mark.parametrize("by", ["mask", "crop", "colour", "blur", "noise"])
+@pytest.mark.parametrize("by", GRADED)
 def test_more_strength_changes_more(by):
     one = document(1)
     changed = [

@@ -8,9 +8,9 @@ import pytest
 
 from vlmbench.registry import catalogue
 from vlmbench.spec import Condition, Hints, TaskSpec
-from vlmbench.tasks import Question, ask, filler
+from vlmbench.tasks import ask, filler
 from vlmbench.tasks._questions import shown_choice, without_images
-from vlmbench.types import Document
+from vlmbench.types import Asked, Document
 
 LISTED = "<image>\nWhat is it?\n(A) a cup\n(B) two cups\n(C) a hat\nAnswer with the letter:"
 
@@ -32,13 +32,13 @@ def document(index: int = 0, choices: tuple[str, ...] = ("A", "B", "C")) -> Docu
     )  # fmt: skip
 
 
-def asked(label: str, text: str = LISTED, hints: Hints | None = None, index: int = 0) -> Question:
+def asked(label: str, text: str = LISTED, hints: Hints | None = None, index: int = 0) -> Asked:
     return ask([document(index)], task(text), Condition.parse(label), hints)[0]
 
 
 def test_plain_is_the_tasks_own_prompt():
-    assert asked("own") == Question(text=LISTED)
-    assert asked("blur-0.5") == Question(text=LISTED)
+    assert asked("own") == Asked(document=document(), text=LISTED)
+    assert asked("blur-0.5") == Asked(document=document(), text=LISTED)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_strengths_are_worded_differently():
 def test_a_single_choice_leaves_nothing_wrong_to_hint_at():
     condition = Condition.parse("own+hint-wrong-weak")
     only = document(choices=("A",))
-    assert ask([only], task("<image>?"), condition) == [Question(text="<image>?")]
+    assert ask([only], task("<image>?"), condition) == [Asked(document=only, text="<image>?")]
 
 
 @pytest.mark.parametrize("tokens", [1, 64, 256, 4096])

@@ -100,7 +100,7 @@ def _task_row(spec: TaskSpec) -> dict[str, Any]:
         "ability": spec.bench.ability,
         "condition": spec.bench.condition.label,
         "output_type": spec.output_type,
-        "probe": None if probe is None else probe.rule,
+        "probe": None if probe is None else probe.kind,
         "tags": list(spec.tags),
     }
 
@@ -173,12 +173,12 @@ def _show_document(
             )
         )
     condition = task.spec.bench.condition
-    every = list(documents) if condition.image == "swapped" else [documents[index]]
+    every = list(documents) if condition.image.needs_others else [documents[index]]
     document = apply_conditions(every, condition)[index if len(every) > 1 else 0]
-    (question,) = ask([document], task.spec, condition)
+    (asked,) = ask([document], task.spec, condition)
     console = Console()
     console.print(f"document {document.doc_id}", style="bold", highlight=False)
-    console.print(question.text, highlight=False, markup=False, soft_wrap=True)
+    console.print(asked.text, highlight=False, markup=False, soft_wrap=True)
     gold = document.choices[document.gold]
     console.print(f"choices {list(document.choices)}, gold {gold!r}", highlight=False)
     if document.reference is not None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from vlmbench.types import VlmbenchError
+
+if TYPE_CHECKING:
+    from vlmbench.store import Run
 
 DIAGNOSE = "diagnose"
 """Name of the study whose runs are explained as they end."""
@@ -17,6 +21,19 @@ def explain(
     run: Path, model: str, *, tasks: str | None, output: Path | None, rules: Path | None
 ) -> None:
     """Print what a run says about a model, task by task, and write the model card."""
+    from vlmbench.store import RunFolder
+
+    _print_card(RunFolder(run).read(), model, tasks=tasks, output=output, rules=rules)
+
+
+def _print_card(
+    run: Run,
+    model: str,
+    *,
+    tasks: str | None = None,
+    output: Path | None = None,
+    rules: Path | None = None,
+) -> None:
     from vlmbench.report._explain import explain as read
     from vlmbench.report._explain import write_explanation
     from vlmbench.report._explained import explained
@@ -25,15 +42,15 @@ def explain(
     explanation = read(run, model, tasks=tuple(dict.fromkeys(names)), rules=rules)
     console = Console()
     console.print(explained(explanation))
-    path = write_explanation(explanation, output or run / "diagnostics")
+    path = write_explanation(explanation, output or run.folder.diagnostics)
     console.print(f"Model card: {path}", highlight=False, soft_wrap=True)
 
 
-def explain_all(run: Path, models: Iterable[str]) -> None:
+def explain_all(run: Run, models: Iterable[str]) -> None:
     """Do so for every model of a run that has just ended, and say where that cannot be done."""
     for model in models:
         try:
-            explain(run, model, tasks=None, output=None, rules=None)
+            _print_card(run, model)
         except VlmbenchError as error:
             # The run is whole all the same: a recorded model, say, has nothing to explain.
             Console().print(f"Not explained: {error}", highlight=False, soft_wrap=True)

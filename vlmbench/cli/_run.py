@@ -25,7 +25,7 @@ from vlmbench.cli._explain import DIAGNOSE, explain_all
 from vlmbench.cli._folders import cache_root, data_folder
 from vlmbench.plan import Cell, Plan, cell_key, make_plan
 from vlmbench.registry import catalogue
-from vlmbench.spec import Condition, Located, StudyCell, StudySpec, TaskSpec, digest
+from vlmbench.spec import Condition, Located, Prompted, StudyCell, StudySpec, TaskSpec, digest
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -76,8 +76,8 @@ def _under(study: Located[StudySpec], labels: str | None) -> Located[StudySpec]:
             problems += [replace(problem, field="--conditions") for problem in error.problems]
     if problems:
         raise VlmbenchError(problems)
-    cells = [StudyCell(readout="prompted", condition=condition) for condition in conditions]
-    others = [cell for cell in study.spec.cells if cell.readout != "prompted"]
+    cells = [StudyCell(readout=Prompted(), condition=condition) for condition in conditions]
+    others = [cell for cell in study.spec.cells if cell.readout != Prompted()]
     spec = study.spec.model_copy(update={"cells": (*cells, *others)})
     return replace(study, spec=spec, digest=digest(spec))
 
@@ -141,16 +141,15 @@ def run(
         TimeRemainingColumn(elapsed_when_finished=True),
         console=Console(stderr=True),
     ) as progress:
-        rows = execute(plan, settings, RichReporter(progress))
-    console = Console()
-    left_out = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["skipped"]
+        ran = execute(plan, settings, RichReporter(progress))
+    console, rows = Console(), ran.rows
     aliases = {task.spec.task: task.spec.task_alias or task.spec.task for task in plan.tasks}
     if any(row.readout != "rule" for row in rows):
         console.print(report.terminal(rows, aliases=aliases))
     rules = report.rules_terminal(rows, aliases=aliases)
     if rules is not None:
         console.print(rules)
-    for reason in dict.fromkeys(skipped["reason"] for skipped in left_out):
+    for reason in dict.fromkeys(skipped.reason for skipped in ran.manifest.skipped):
         console.print(f"[dim]left out: {reason}[/dim]", highlight=False)
     console.print(f"Run written to {folder}", highlight=False, soft_wrap=True)
     console.print(
@@ -159,7 +158,7 @@ def run(
         soft_wrap=True,
     )
     if plan.study.spec.study == DIAGNOSE:
-        explain_all(folder, [model.spec.model for model in plan.models])
+        explain_all(ran, [model.spec.model for model in plan.models])
 
 
 def _batch_size(given: str) -> int | None:
@@ -203,7 +202,7 @@ def plan(request: Request, *, output: Path | None, as_json: bool) -> None:
         console.print(f"[dim]{note}[/dim]", highlight=False, soft_wrap=True)
     for skipped in resolved.skipped:
         console.print(
-            f"[dim]left out: {skipped.model} {skipped.task} {skipped.readout} "
+            f"[dim]left out: {skipped.model} {skipped.task} {skipped.readout.label} "
             f"{skipped.condition.label}: {skipped.reason}[/dim]",
             highlight=False,
         )
@@ -217,13 +216,10 @@ def _is_there(cell: Cell, resolved: Plan, output: Path | None) -> bool:
     """Tell whether a record of the same specs is there; a run checks data and weights too."""
     if output is None:
         return False
-    path = output / "records" / f"{cell.name}.parquet"
-    if not path.is_file():
-        return False
-    from vlmbench.store import read_about
+    from vlmbench.store import RunFolder
 
-    about = read_about(path)
-    return about is not None and about.get("key") == cell_key(cell, resolved)
+    about = RunFolder(output).record(cell.name).about()
+    return about is not None and about.basis.key == cell_key(cell, resolved)
 
 
 def _row(cell: Cell, there: set[str]) -> dict[str, object]:
@@ -231,7 +227,7 @@ def _row(cell: Cell, there: set[str]) -> dict[str, object]:
         "model": cell.model.spec.model,
         "task": cell.task.spec.task,
         "condition": cell.condition.label,
-        "readout": cell.readout,
+        "readout": cell.readout.label,
         "documents": cell.documents,
         "forward_passes": cell.forward_passes,
         "there": cell.name in there,

@@ -20,7 +20,7 @@ from vlmbench.diagnostics._late_layers import late_layers
 from vlmbench.diagnostics._override import STRENGTHS, Hinted, override
 from vlmbench.diagnostics._sensitivity import sensitivity
 from vlmbench.metrics import credit
-from vlmbench.spec import Condition
+from vlmbench.spec import Condition, Filler, Perturbation
 from vlmbench.types import ChoiceScores, VlmbenchError
 
 OtherImage = Literal["swapped", "blank"]
@@ -66,12 +66,11 @@ def _other_images(evidence: Evidence) -> dict[str, ChoiceScores]:
     cells = [
         (condition, scores)
         for condition, scores in evidence.prompted()
-        if condition == Condition(image=condition.image)
-        and condition.image_kind in ("swapped", "scrambled", "blank", "none")
+        if condition == Condition(image=condition.image) and condition.image.replaces
     ]
     usual = {Condition.parse(label) for label in ("swapped", "scrambled", "blank", "none")}
     for condition, scores in sorted(cells, key=lambda cell: cell[0] not in usual):
-        kind = condition.image_kind
+        kind = condition.image.kind
         found[condition.label if kind in found else kind] = scores
     return found
 
@@ -126,9 +125,9 @@ def _consistency(evidence: Evidence, seed: int) -> Outcome:
 
 def _sensitivity(evidence: Evidence, seed: int) -> Outcome:
     perturbed: dict[tuple[str, float], ChoiceScores] = {
-        (condition.image.by, condition.image.strength): scores
+        (condition.image.kind, condition.image.strength): scores
         for condition, scores in evidence.prompted()
-        if not isinstance(condition.image, str) and condition.image.kind == "perturbed"
+        if isinstance(condition.image, Perturbation)
         if condition == Condition(image=condition.image)
     }
     return sensitivity(
@@ -164,7 +163,7 @@ def _budget(evidence: Evidence, seed: int) -> Outcome:
     lengths: dict[tuple[Place, int], Condition] = {}
     for condition in evidence.internals:
         text = condition.text
-        if isinstance(text, str) or text.kind != "filler" or condition != Condition(text=text):
+        if not isinstance(text, Filler) or condition != Condition(text=text):
             continue
         lengths[text.place, text.tokens] = condition
     run = [
@@ -196,7 +195,7 @@ def _pair(
 
     Both of one readout: the two differ by rounding, which must not pass for influence.
     """
-    changed = condition.model_copy(update={"image": image})
+    changed = condition.model_copy(update={"image": Condition.parse(image).image})
     for readout in ("prompted", "internals"):
         own = evidence.scores.get((readout, condition))
         other = evidence.scores.get((readout, changed))

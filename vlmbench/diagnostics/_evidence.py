@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vlmbench.spec import Condition
-from vlmbench.store import read_about, read_internals, read_scores
+from vlmbench.store import Run
 from vlmbench.types import ChoiceScores, Internals, Problem, VlmbenchError
 
 
@@ -37,32 +34,30 @@ class Evidence:
     targets: Mapping[Condition, NDArray[np.int64]] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, run: Path, model: str, task: str) -> Evidence:
+    def load(cls, run: Run, model: str, task: str) -> Evidence:
         """Read a finished run's records of one model and task.
 
         Raises:
-            VlmbenchError: If the folder is no finished run, or has no record of the two.
+            VlmbenchError: If the run has no record of the two, or one that cannot be read.
         """
-        _require_finished(run)
         scores: dict[tuple[str, Condition], ChoiceScores] = {}
         internals: dict[Condition, Internals] = {}
         targets: dict[Condition, NDArray[np.int64]] = {}
-        for path in sorted((run / "records").rglob("*.parquet")):
-            about = read_about(path)
-            if about is None or (about.get("model"), about.get("task")) != (model, task):
-                continue
-            condition = unseeded(Condition.model_validate(about["condition"]))
-            scores.setdefault((about["readout"], condition), read_scores(path))
-            if about["readout"] == "internals":
-                internals.setdefault(condition, read_internals(path))
-            if condition.text_kind == "hint":
-                targets.setdefault(condition, _targets(path))
+        for record in run.records(model, task):
+            basis = record.require().basis
+            condition = unseeded(basis.condition)
+            scores.setdefault((basis.readout, condition), record.scores())
+            inside = record.internals()
+            if inside is not None:
+                internals.setdefault(condition, inside)
+            if condition.text.kind == "hint":
+                targets.setdefault(condition, record.hint_targets())
         if not scores:
             raise VlmbenchError(
                 Problem(
-                    file=str(run),
-                    message=f"holds no record of model {model!r} on task {task!r}",
-                    remedy="manifest.json in that folder lists its models and tasks.",
+                    file=run.name,
+                    message=f"the run has no record of model {model!r} on task {task!r}",
+                    remedy="Its models and tasks are listed in manifest.json in that folder.",
                 )
             )
         return cls(model=model, task=task, scores=scores, internals=internals, targets=targets)
@@ -93,29 +88,3 @@ class Evidence:
 def unseeded(condition: Condition) -> Condition:
     """Return the condition without its seed."""
     return condition.model_copy(update={"seed": 0})
-
-
-def _require_finished(run: Path) -> None:
-    try:
-        manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
-        complete = manifest.get("complete") is True
-    except (OSError, ValueError, AttributeError):
-        complete = False
-    if not complete:
-        raise VlmbenchError(
-            Problem(
-                file=str(run),
-                message="is not the folder of a finished run",
-                remedy="Run the study again with this --output; finished cells are kept.",
-            )
-        )
-
-
-def _targets(path: Path) -> NDArray[np.int64]:
-    """Return the choice that each document's hint asserts; -1 where none was given."""
-    if "hint_target" not in pq.read_schema(path).names:
-        raise VlmbenchError(
-            Problem(file=str(path), field="hint_target", message="a record of hints lacks it")
-        )
-    column = pq.read_table(path, columns=["hint_target"]).to_pydict()["hint_target"]
-    return np.array([-1 if target is None else target for target in column], dtype=np.int64)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vlmbench.harness._model import VlmbenchLM, load_backend
+from vlmbench.harness._model import VlmbenchLM
 from vlmbench.harness._tasks import known, select
+from vlmbench.models import load_backend
 from vlmbench.run import Reporter
 from vlmbench.types import Problem, VlmbenchError
 
@@ -58,7 +59,7 @@ class Evaluation:
     bootstrap_iters: int = 100_000
 
 
-def evaluate(asked: Evaluation, reporter: Reporter | None = None) -> dict[str, Mapping[str, Any]]:
+def evaluate(wanted: Evaluation, reporter: Reporter | None = None) -> dict[str, Mapping[str, Any]]:
     """Run lm-eval's `simple_evaluate` for every model and return its results by model name.
 
     A model that chats is asked through its template, and examples stand within one message.
@@ -66,52 +67,52 @@ def evaluate(asked: Evaluation, reporter: Reporter | None = None) -> dict[str, M
     Raises:
         VlmbenchError: If names, data or models are at fault.
     """
-    if asked.log_samples and asked.output is None:
+    if wanted.log_samples and wanted.output is None:
         message = "samples are written beside the results, which go nowhere"
         raise VlmbenchError(Problem(field="--log-samples", message=message, remedy="Add --output."))
-    models = known(asked.include_paths).select_models(asked.models)
+    models = known(wanted.include_paths).select_models(wanted.models)
     results = {}
     for model in models:
-        selected = select(asked.tasks, asked.include_paths, asked.data_root)
+        selected = select(wanted.tasks, wanted.include_paths, wanted.data_root)
         lm = VlmbenchLM(
-            load_backend(model, asked.device, asked.dtype),
-            batch_size=asked.batch_size,
+            load_backend(model, wanted.device, wanted.dtype),
+            batch_size=wanted.batch_size,
             reporter=reporter,
         )
-        results[model.spec.model] = _one(asked, lm, selected.tasks, selected.manager)
+        results[model.spec.model] = _one(wanted, lm, selected.tasks, selected.manager)
     return results
 
 
-def _one(asked: Evaluation, lm: VlmbenchLM, tasks: Any, manager: Any) -> Mapping[str, Any]:
+def _one(wanted: Evaluation, lm: VlmbenchLM, tasks: Any, manager: Any) -> Mapping[str, Any]:
     """Evaluate one model and write lm-eval's files."""
     from lm_eval import simple_evaluate
     from lm_eval.loggers import EvaluationTracker
 
-    tracker = EvaluationTracker(output_path=None if asked.output is None else str(asked.output))
-    limit = asked.limit
+    tracker = EvaluationTracker(output_path=None if wanted.output is None else str(wanted.output))
+    limit = wanted.limit
     results: dict[str, Any] = simple_evaluate(
         model=lm,
         model_args=f"model={lm.backend.spec.model}",
         tasks=list(tasks),
         task_manager=manager,
-        batch_size=asked.batch_size,
+        batch_size=wanted.batch_size,
         limit=int(limit) if limit is not None and limit >= 1 else limit,
-        num_fewshot=asked.num_fewshot,
-        system_instruction=asked.system_instruction,
-        gen_kwargs=asked.gen_kwargs,
-        use_cache=asked.use_cache,
-        write_out=asked.write_out,
-        predict_only=asked.predict_only,
-        confirm_run_unsafe_code=asked.confirm_unsafe_code,
-        bootstrap_iters=asked.bootstrap_iters,
+        num_fewshot=wanted.num_fewshot,
+        system_instruction=wanted.system_instruction,
+        gen_kwargs=wanted.gen_kwargs,
+        use_cache=wanted.use_cache,
+        write_out=wanted.write_out,
+        predict_only=wanted.predict_only,
+        confirm_run_unsafe_code=wanted.confirm_unsafe_code,
+        bootstrap_iters=wanted.bootstrap_iters,
         apply_chat_template=lm.chats,
         fewshot_as_multiturn=False,
-        log_samples=asked.log_samples or asked.predict_only,
+        log_samples=wanted.log_samples or wanted.predict_only,
         evaluation_tracker=tracker,
     )
     samples = results.pop("samples", None)
     tracker.save_results_aggregated(results=results, samples=samples)
-    if asked.log_samples:
+    if wanted.log_samples:
         for name in results["configs"]:
             tracker.save_results_samples(task_name=name, samples=samples[name])
     return results

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from lm_eval.api.model import LM
 from lm_eval.api.registry import register_model
 from PIL import Image
 
 from vlmbench.harness._answers import likelihoods, texts
-from vlmbench.harness._requests import Question, QuestionReader, check_places, generation
-from vlmbench.models import IMAGE_PLACEHOLDER, Backend, Prompt, Remote, resolve_device
+from vlmbench.harness._requests import Context, ContextReader, check_places, generation
+from vlmbench.models import (
+    IMAGE_PLACEHOLDER,
+    Backend,
+    Prompt,
+    Remote,
+    in_batches,
+    load_backend,
+)
 from vlmbench.readouts import place_images
-from vlmbench.registry import backends, catalogue
+from vlmbench.registry import catalogue
 from vlmbench.run import Reporter
 from vlmbench.spec import GenerationKwargs
 from vlmbench.types import Problem, VlmbenchError
@@ -26,13 +31,8 @@ AUTO_BATCH = 32
 AnswerT = TypeVar("AnswerT")
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A prompt, and which requests it answers."""
-
-    index: int
-    prompt: Prompt
-    requests: tuple[int, ...]
+Ask = Callable[[list[Prompt], list[list[Any]]], Sequence[Sequence[AnswerT]]]
+"""Given prompts and, per prompt, the requests that share it, gives an answer to each of these."""
 
 
 class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
@@ -141,10 +141,10 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
         self._chats[rendered] = (system, user)
         return rendered
 
-    def _prompt(self, question: Question) -> Prompt:
-        system, user = self._chats.get(question.context, ("", question.context))
-        check_places(user, question.images)
-        return place_images(user, question.images, self.backend.spec, system=system)
+    def _prompt(self, context: Context) -> Prompt:
+        system, user = self._chats.get(context.text, ("", context.text))
+        check_places(user, context.images)
+        return place_images(user, context.images, self.backend.spec, system=system)
 
     def _continuation(self, context: str, text: str) -> str:
         """Return what follows the prompt, with the white space that the model's prompting wants."""
@@ -165,23 +165,15 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
                 scored by whether an answer is greedy and the backend cannot tell.
         """
         del disable_tqdm
-        asked = self._asked([request.args for request in requests])
-        following = {
-            index: self._continuation(str(request.args[0]), str(request.args[1]))
-            for index, request in enumerate(requests)
-        }
-        results: dict[int, tuple[float, bool]] = {}
 
-        def run(batch: Sequence[_Asked]) -> list[list[tuple[float, bool]]]:
-            prompts = [one.prompt for one in batch]
-            continuations = [[following[index] for index in one.requests] for one in batch]
-            return likelihoods(self.backend, prompts, continuations)
+        def ask(prompts: list[Prompt], requests: list[list[Any]]) -> list[list[tuple[float, bool]]]:
+            following = [
+                [self._continuation(*map(str, request.args[:2])) for request in sharing]
+                for sharing in requests
+            ]
+            return likelihoods(self.backend, prompts, following)
 
-        for one, values in self._run("loglikelihood", asked, run):
-            for index, value in zip(one.requests, values, strict=True):
-                results[index] = value
-                self.cache_hook.add_partial("loglikelihood", requests[index].args, results[index])
-        return [results[index] for index in range(len(requests))]
+        return self._answers("loglikelihood", requests, ask)
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """Return each greedily decoded answer up to its first stop string."""
@@ -191,16 +183,15 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
             groups.setdefault(generation(request.args[1]), []).append(index)
         results: dict[int, str] = {}
         for kwargs, members in groups.items():
-            asked = self._asked([requests[index].args for index in members])
 
-            def run(batch: Sequence[_Asked], kwargs: GenerationKwargs = kwargs) -> list[str]:
-                return texts(self.backend, [one.prompt for one in batch], kwargs)
+            def ask(
+                prompts: list[Prompt], sharing: list[list[Any]], kwargs: GenerationKwargs = kwargs
+            ) -> list[list[str]]:
+                written = texts(self.backend, prompts, kwargs)
+                return [[text] * len(row) for text, row in zip(written, sharing, strict=True)]
 
-            for one, text in self._run("generate_until", asked, run):
-                for place in one.requests:
-                    index = members[place]
-                    results[index] = text
-                    self.cache_hook.add_partial("generate_until", requests[index].args, text)
+            answers = self._answers("generate_until", [requests[i] for i in members], ask)
+            results.update(zip(members, answers, strict=True))
         return [results[index] for index in range(len(requests))]
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
@@ -228,54 +219,45 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
 
     # -- batches ----------------------------------------------------------------------------
 
-    def _asked(self, arguments: Sequence[Sequence[Any]]) -> list[_Asked]:
-        """Return prompts with their requests, in the order in which `read_prompted` runs them."""
-        reader = QuestionReader()
-        groups: dict[tuple[str, ...], list[int]] = {}
-        questions: dict[tuple[str, ...], Question] = {}
-        for index, given in enumerate(arguments):
-            question = reader.read(given)
-            questions.setdefault(question.key, question)
-            groups.setdefault(question.key, []).append(index)
-        asked = [
-            _Asked(members[0], self._prompt(questions[key]), tuple(members))
-            for key, members in groups.items()
-        ]
-        return sorted(
-            asked, key=lambda one: (-len(one.prompt.images), -len(one.prompt.user), one.index)
+    def _answers(self, kind: str, requests: Sequence[Any], ask: Ask[AnswerT]) -> list[AnswerT]:
+        """Return what `ask` gives for every request, asking requests of one context together."""
+        reader = ContextReader()
+        contexts = [reader.read(request.args) for request in requests]
+        sharing: dict[tuple[str, ...], list[int]] = {}
+        for index, context in enumerate(contexts):
+            sharing.setdefault(context.key, []).append(index)
+        items = [(self._prompt(contexts[shared[0]]), shared) for shared in sharing.values()]
+        results: dict[int, AnswerT] = {}
+
+        def run(batch: Sequence[tuple[Prompt, list[int]]]) -> Sequence[Sequence[AnswerT]]:
+            prompts = [prompt for prompt, _ in batch]
+            rows = ask(prompts, [[requests[index] for index in shared] for _, shared in batch])
+            for (_, shared), row in zip(batch, rows, strict=True):
+                for index, answer in zip(shared, row, strict=True):
+                    results[index] = answer
+                    self.cache_hook.add_partial(kind, requests[index].args, answer)
+            return rows
+
+        label = f"{self.backend.spec.model}  {kind}"
+        in_batches(
+            items,
+            run,
+            size=self._size(),
+            first=self._start,
+            order=lambda item: (-len(item[0].images), -len(item[0].user)),
+            progress=self._reporter.start(label, len(items)) if self._reporter else lambda _: None,
         )
+        return [results[index] for index in range(len(requests))]
 
-    def _run(
-        self, label: str, asked: Sequence[_Asked], run: Callable[[Sequence[_Asked]], list[AnswerT]]
-    ) -> Iterator[tuple[_Asked, AnswerT]]:
-        """Yield every prompt with its answer; `auto` halves the batch when memory runs out."""
-        name = f"{self.backend.spec.model}  {label}"
-        advance = self._reporter.start(name, len(asked)) if self._reporter else None
-        automatic = self.batch_size == "auto" and not isinstance(self.backend, Remote)
-        size, start = self._size(), 0
-        while start < len(asked):
-            batch = asked[start : start + size]
-            try:
-                answers = run(batch)
-            except torch.OutOfMemoryError:
-                if size == 1 or not automatic:
-                    raise
-                size = max(1, size // 2)
-                torch.cuda.empty_cache()
-                continue
-            yield from zip(batch, answers, strict=True)
-            start += len(batch)
-            if advance:
-                advance(len(batch))
-
-    def _size(self) -> int:
+    def _size(self) -> int | None:
+        """Return how many prompts make a batch; None where that is to be found out."""
         if isinstance(self.backend, Remote):
             return self.backend.batch
         if self.batch_size == "auto":
-            return self._start
+            return None
         if str(self.batch_size).isdigit() and int(self.batch_size) > 0:
             return int(self.batch_size)
-        message = f"{self.batch_size!r} is no batch size"
+        message = f"{self.batch_size!r} is not a valid batch size"
         remedy = "Give auto or a whole number from 1."
         raise VlmbenchError(Problem(field="batch_size", message=message, remedy=remedy))
 
@@ -287,21 +269,6 @@ def _load(selector: str, include_path: str | Path | None, device: str, dtype: st
     if len(models) != 1:
         raise VlmbenchError(f"one model at a time, {selector!r} means {len(models)}")
     return load_backend(models[0], device, dtype)
-
-
-def load_backend(model: Any, device: str, dtype: str) -> Any:
-    """Return the loaded backend of a model's spec.
-
-    Raises:
-        VlmbenchError: If it is recorded numbers or a cheap rule, or cannot be loaded.
-    """
-    spec = model.spec
-    if spec.backend in ("recorded", "rules"):
-        what = "holds recorded numbers" if spec.recorded else "is a cheap rule"
-        message = f"model {spec.model!r} {what} and cannot be asked"
-        raise VlmbenchError(model.problem("backend", message))
-    chosen = resolve_device(device, dtype if dtype != "auto" else spec.dtype)
-    return backends()[spec.backend].load().load(spec, model.folder, *chosen)
 
 
 register_model("vlmbench")(VlmbenchLM)

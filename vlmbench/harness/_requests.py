@@ -1,4 +1,4 @@
-"""lm-eval's requests as questions: context, images, and which of them may share a forward."""
+"""lm-eval's requests: contexts with their images, and which of them are the same."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ _SAMPLING = frozenset({"do_sample", "temperature", "top_p", "top_k", "min_p"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Question:
-    """What one request asks.
+class Context:
+    """What stands before a request's answer.
 
     Attributes:
-        context: The text before the answer, as lm-eval gave it.
+        text: As lm-eval gave it.
         images: RGB, in order.
-        key: Equal for requests of one context and the same pixels.
+        key: Equal for contexts of one text and the same pixels.
     """
 
-    context: str
+    text: str
     images: tuple[Image.Image, ...]
     key: tuple[str, ...]
 
 
-class QuestionReader:
-    """Reads the questions of one batch of requests; each picture is looked at once."""
+class ContextReader:
+    """Reads the contexts of one batch of requests; each picture is looked at once."""
 
     def __init__(self) -> None:
         self._seen: dict[int, tuple[Any, Image.Image, str]] = {}
 
-    def read(self, arguments: Sequence[Any]) -> Question:
-        """Return the question of a request's (context, what is asked, media) arguments.
+    def read(self, arguments: Sequence[Any]) -> Context:
+        """Return the context of a request's (text, what is asked, media) arguments.
 
         Raises:
             VlmbenchError: If the request brings sound, or images that its context does not place.
         """
-        context = str(arguments[0])
+        text = str(arguments[0])
         media: Mapping[str, Any] = arguments[2] if len(arguments) > 2 else {}
         if media.get("audio"):
             raise VlmbenchError("the task brings sound, which no backend here takes")
         visual = media.get("visual")
         several = visual if isinstance(visual, list | tuple) else [visual]
         found = [self._image(value) for value in several if value is not None]
-        if context == "":
+        if text == "":
             raise VlmbenchError(
                 Problem(
                     message="a likelihood without any context is asked for (`acc_mutual_info`)",
@@ -61,11 +61,8 @@ class QuestionReader:
                 )
             )
         digests = tuple(digest for _, digest in found)
-        return Question(
-            context=context,
-            images=tuple(image for image, _ in found),
-            key=(context, *digests),
-        )
+        images = tuple(image for image, _ in found)
+        return Context(text=text, images=images, key=(text, *digests))
 
     def _image(self, value: Any) -> tuple[Image.Image, str]:
         if id(value) not in self._seen:

@@ -157,9 +157,13 @@ def _refuse_condition(located: Located[TaskSpec]) -> None:
     message = ""
     if condition.weights != "base":
         message = "its condition changes the encoder's weights, and lm-eval asks no encoder"
-    elif condition.text != "plain" or condition.batch != "usual" or condition.image == "none":
+    elif (
+        condition.text.changes_prompt
+        or condition.batch != "usual"
+        or not condition.image.keeps_images
+    ):
         message = "its condition changes the prompt or the batch, which lm-eval makes itself"
-    elif condition.image_kind == "evidence":
+    elif condition.image.needs_places:
         message = "its condition leaves out documents without regions, and lm-eval asks all"
     if message:
         raise VlmbenchError(located.problem("metadata.vlmbench.condition", message))

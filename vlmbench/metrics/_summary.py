@@ -20,17 +20,18 @@ from vlmbench.metrics._distributions import (
 )
 from vlmbench.metrics._paired import gap, gap_corrected, mcnemar, mismatches
 from vlmbench.metrics._rows import StatRow
+from vlmbench.spec import Condition, Encoder, Prompted, Readout
 from vlmbench.types import ChoiceScores, ComparisonError, Stat
 
 METRICS_VERSION = 1
 """Raised when a metric's meaning changes; numbers of different versions share no table."""
 
-Cell = tuple[str, str]
-"""(condition label, readout name)."""
+Cell = tuple[Condition, Readout]
 
 _Numbers = Iterator[tuple[str, str, str, Stat]]  # condition, readout, metric, stat
 
-_FIRST = ("own", "blank", "prompted", "encoder")
+_OWN, _BLANK = Condition(), Condition.parse("blank")
+_FIRST = (_OWN.label, _BLANK.label, Prompted.kind_of(), Encoder.kind_of())
 
 
 def summarise(
@@ -50,7 +51,7 @@ def summarise(
     own against blank, and each against the truth.
 
     Args:
-        cells: Scores by (condition, readout).
+        cells: Scores by condition and readout.
         model: Name of the model.
         task: Name of the task.
         seed: Seed of every resampling; each interval starts from it afresh.
@@ -121,32 +122,41 @@ def summarise_recorded(
 
 
 def _rank(cell: Cell) -> tuple[tuple[int, str], ...]:
-    return tuple((_FIRST.index(name) if name in _FIRST else len(_FIRST), name) for name in cell)
+    return tuple(
+        (_FIRST.index(part.label) if part.label in _FIRST else len(_FIRST), part.label)
+        for part in cell
+    )
+
+
+def _where(cell: Cell) -> tuple[str, str]:
+    condition, readout = cell
+    return condition.label, readout.label
 
 
 def _require_same_documents(cells: Mapping[Cell, ChoiceScores]) -> None:
     problems = [
         problem
         for (cell_a, a), (cell_b, b) in pairwise(cells.items())
-        for problem in mismatches(a, b, names=("/".join(cell_a), "/".join(cell_b)))
+        for problem in mismatches(a, b, names=("/".join(_where(cell_a)), "/".join(_where(cell_b))))
     ]
     if problems:
         raise ComparisonError(problems)
 
 
 def _single(cell: Cell, scores: ChoiceScores) -> _Numbers:
+    where = _where(cell)
     if not scores.failed.all():
         stat = accuracy(scores)
         guessable = scores.scale != "credit"
         level = chance(scores)
-        yield *cell, "accuracy", stat
+        yield *where, "accuracy", stat
         if guessable:
-            yield *cell, "accuracy_corrected", corrected(stat, level)
-        yield *cell, "abstention", abstention(scores)
+            yield *where, "accuracy_corrected", corrected(stat, level)
+        yield *where, "abstention", abstention(scores)
         if guessable:
-            yield *cell, "chance", Stat(value=level, n=stat.n)
-            yield *cell, "majority", Stat(value=majority(scores), n=stat.n)
-    yield *cell, "failed", Stat(value=float(failures(scores)), n=len(scores))
+            yield *where, "chance", Stat(value=level, n=stat.n)
+            yield *where, "majority", Stat(value=majority(scores), n=stat.n)
+    yield *where, "failed", Stat(value=float(failures(scores)), n=len(scores))
 
 
 def _comparable(a: ChoiceScores | None, b: ChoiceScores | None) -> bool:
@@ -159,23 +169,30 @@ def _has_letters(a: ChoiceScores, b: ChoiceScores) -> bool:
 
 
 def _gaps(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:
-    encoder, prompted = cells.get(("own", "encoder")), cells.get(("own", "prompted"))
-    if encoder is None or prompted is None or not _comparable(encoder, prompted):
-        return
-    where = ("own", "encoder-prompted")
-    stat = gap(encoder, prompted, seed=seed)
-    yield *where, "gap", stat
-    yield *where, "gap_corrected", gap_corrected(encoder, prompted, seed=seed)
-    test = mcnemar(encoder, prompted)
-    # With a tie on every document there is no table: no p-value is not a p-value of 1.
-    p = Stat(value=test.p, n=test.tested) if test.tested else Stat(value=math.nan, n=stat.n)
-    yield *where, "mcnemar_p", p
+    """Yield how far each direct readout is ahead of the prompted one, on the task as it is."""
+    prompted = cells.get((_OWN, Prompted()))
+    for (condition, readout), direct in cells.items():
+        if condition != _OWN or not readout.is_direct:
+            continue
+        if prompted is None or not _comparable(direct, prompted):
+            continue
+        where = (_OWN.label, f"{readout.label}-{Prompted.kind_of()}")
+        stat = gap(direct, prompted, seed=seed)
+        yield *where, "gap", stat
+        yield *where, "gap_corrected", gap_corrected(direct, prompted, seed=seed)
+        test = mcnemar(direct, prompted)
+        # With a tie on every document there is no table: no p-value is not a p-value of 1.
+        p = Stat(value=test.p, n=test.tested) if test.tested else Stat(value=math.nan, n=stat.n)
+        yield *where, "mcnemar_p", p
 
 
 def _variations(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:
-    own, blank = cells.get(("own", "prompted")), cells.get(("blank", "prompted"))
+    asked = Prompted()
+    own, blank = cells.get((_OWN, asked)), cells.get((_BLANK, asked))
     if own is not None and blank is not None and _has_letters(own, blank):
-        yield "own|blank", "prompted", "tv", tv_between(own, blank, seed=seed)
-    for name, scores in (("own", own), ("blank", blank)):
+        pair = f"{_OWN.label}|{_BLANK.label}"
+        yield pair, asked.label, "tv", tv_between(own, blank, seed=seed)
+    for condition, scores in ((_OWN, own), (_BLANK, blank)):
         if scores is not None and scores.scale != "credit" and not scores.failed.all():
-            yield f"{name}|truth", "prompted", "tv", tv_to_truth(scores, seed=seed)
+            where = f"{condition.label}|truth"
+            yield where, asked.label, "tv", tv_to_truth(scores, seed=seed)

@@ -12,10 +12,13 @@ from vlmbench.models._backend import (
     Reply,
     ScoresChoices,
 )
+from vlmbench.models._batches import in_batches
+from vlmbench.models._checkpoint import checkpoint_path, weights_digest
 from vlmbench.models._device import resolve_device
 from vlmbench.models._images import join, letterbox, place, prepare
+from vlmbench.models._load import load_backend
 from vlmbench.models._tower import Tower, TowerStates
-from vlmbench.models.hf import HfBackend, checkpoint_path, weights_digest
+from vlmbench.models.hf import HfBackend
 
 __all__ = [
     "IMAGE_PLACEHOLDER",
@@ -32,8 +35,10 @@ __all__ = [
     "Tower",
     "TowerStates",
     "checkpoint_path",
+    "in_batches",
     "join",
     "letterbox",
+    "load_backend",
     "place",
     "prepare",
     "resolve_device",

@@ -1,10 +1,10 @@
-"""Where a vision tower's blocks and its final norm are, and what they put out."""
+"""Where a transformer's blocks and its final norm are, and what they put out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from operator import attrgetter
-from types import TracebackType
 from typing import Any
 
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ def image_tower(model: Any) -> Any:
 
 
 def blocks_of(module: nn.Module) -> list[nn.Module]:
-    """Return a tower's transformer blocks in order: the longest list with such a name."""
+    """Return a transformer's blocks in order: the longest list with such a name."""
     lists = [
         list(child.children())
         for name, child in module.named_modules()
@@ -50,89 +50,93 @@ def blocks_of(module: nn.Module) -> list[nn.Module]:
     return max(lists, key=len)
 
 
-class Tap:
-    """Records hidden states while a tower runs; a context around its forward call.
+@contextmanager
+def block_states(
+    blocks: Sequence[nn.Module], layers: Iterable[int], keep: Callable[[int, Tensor], None]
+) -> Iterator[None]:
+    """Hand over hidden states as blocks run, for a while.
+
+    Args:
+        blocks: A transformer's blocks.
+        layers: Numbers of the states wanted: 0 is what the first block is given, k what block
+            k - 1 (from 0) puts out.
+        keep: Given a number and its state, as the blocks shape it.
+    """
+
+    def entering(_: nn.Module, args: Any, kwargs: Any) -> None:
+        given = (*args, *kwargs.values())  # the states come first, whatever they are called
+        keep(0, next(value for value in given if isinstance(value, Tensor)))
+
+    def leaving(number: int) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_: nn.Module, __: Any, output: Any) -> None:
+            keep(number, output[0] if isinstance(output, tuple) else output)
+
+        return hook
+
+    with ExitStack() as hooks:
+        for number in sorted(set(layers)):
+            if number == 0:
+                handle = blocks[0].register_forward_pre_hook(entering, with_kwargs=True)
+            else:
+                handle = blocks[number - 1].register_forward_hook(leaving(number))
+            hooks.enter_context(handle)
+        yield
+
+
+def tower_states(
+    module: nn.Module,
+    blocks: Sequence[nn.Module],
+    pixels: Tensor,
+    more: Mapping[str, Tensor],
+    layers: Sequence[int],
+    *,
+    normed: bool,
+) -> list[Tensor]:
+    """Run a tower and return the states of `layers`, as the tower shapes them.
 
     Args:
         module: The tower.
         blocks: Its blocks.
-        layers: Numbers of the states wanted: 0 is what the first block is given, k what block
-            k - 1 (from 0) puts out.
-        normed: Number under which the state after the final norm is meant, if any.
+        pixels: What it is shown.
+        more: What else its forward call takes.
+        layers: Numbers of the states wanted, as `block_states` counts them.
+        normed: Whether the last block's number means the state after the final norm.
+
+    Raises:
+        VlmbenchError: If the state after the final norm is wanted and no norm keeps the patches.
     """
+    seen: dict[int, Tensor] = {}
+    norms: list[Tensor] = []
 
-    def __init__(
-        self,
-        module: nn.Module,
-        blocks: Sequence[nn.Module],
-        layers: Sequence[int],
-        *,
-        normed: int | None,
-    ) -> None:
-        self.module = module
-        self.blocks = blocks
-        self.wanted = frozenset(layers)
-        self.normed = normed
-        self.last_hidden_state: Tensor | None = None
-        self._seen: dict[int, Tensor] = {}
-        self._norms: list[Tensor] = []
-        self._handles: list[Any] = []
+    def norming(_: nn.Module, __: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and len(blocks) in seen:
+            norms.append(output)
 
-    def __enter__(self) -> Tap:
-        if 0 in self.wanted:
-            first = self.blocks[0]
-            hook = first.register_forward_pre_hook(self._entering, with_kwargs=True)
-            self._handles.append(hook)
-        for number in {layer for layer in self.wanted if layer > 0} | {len(self.blocks)}:
-            block = self.blocks[number - 1]
-            self._handles.append(block.register_forward_hook(self._leaving(number)))
-        if self.normed is not None:
-            inside = {id(part) for block in self.blocks for part in block.modules()}
-            for name, part in self.module.named_modules():
-                if name.rpartition(".")[2] in _FINAL_NORMS and id(part) not in inside:
-                    self._handles.append(part.register_forward_hook(self._norming))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-    def states(self, layers: Sequence[int]) -> list[Tensor]:
-        """Return the states of `layers`, as the tower shapes them."""
-        last = self.last_hidden_state
-        if last is not None and last.ndim == 4:  # a convolution's map (images, dim, h, w)
-            return [last.flatten(2).transpose(1, 2)] * len(layers)
-        return [self._final() if k == self.normed else self._seen[k] for k in layers]
-
-    def _final(self) -> Tensor:
-        """Return the last state after the final norm, at the resolution of the blocks."""
-        block = self._seen[len(self.blocks)]
-        last = self.last_hidden_state
+    with ExitStack() as hooks:
+        hooks.enter_context(block_states(blocks, {*layers, len(blocks)}, seen.__setitem__))
+        for norm in _norms_after(module, blocks) if normed else ():
+            hooks.enter_context(norm.register_forward_hook(norming))
+        output = module(pixels, **more)
+    last: Tensor | None = getattr(output, "last_hidden_state", None)
+    if last is not None and last.ndim == 4:  # a convolution's map (images, dim, h, w)
+        return [last.flatten(2).transpose(1, 2)] * len(layers)
+    if normed and len(blocks) in layers:  # at the blocks' resolution, so that patches keep places
+        block = seen[len(blocks)]
+        keeping = [state for state in norms if state.numel() == block.numel()]
         if last is not None and last.shape == block.shape:
-            return last
-        norms = [state for state in self._norms if state.numel() == block.numel()]
-        if not norms:
+            keeping.append(last)
+        if not keeping:
             raise VlmbenchError(
-                f"{type(self.module).__name__} has no final norm that keeps its patches; write "
-                "the consumed state as a number under `twin.layer`"
+                f"{type(module).__name__} has no final norm that keeps its patches; write the "
+                "consumed state as a number under `twin.layer`"
             )
-        return norms[-1]
+        seen[len(blocks)] = keeping[-1]
+    return [seen[k] for k in layers]
 
-    def _entering(self, _: nn.Module, args: Any, kwargs: Any) -> None:
-        given = (*args, *kwargs.values())  # the states come first, whatever they are called
-        self._seen[0] = next(value for value in given if isinstance(value, Tensor))
 
-    def _leaving(self, number: int) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_: nn.Module, __: Any, output: Any) -> None:
-            self._seen[number] = output[0] if isinstance(output, tuple) else output
-
-        return hook
-
-    def _norming(self, _: nn.Module, __: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and len(self.blocks) in self._seen:
-            self._norms.append(output)
+def _norms_after(module: nn.Module, blocks: Sequence[nn.Module]) -> Iterator[nn.Module]:
+    """Yield what may be a tower's final norm: norms by name, outside its blocks."""
+    inside = {id(part) for block in blocks for part in block.modules()}
+    for name, part in module.named_modules():
+        if name.rpartition(".")[2] in _FINAL_NORMS and id(part) not in inside:
+            yield part

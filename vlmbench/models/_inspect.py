@@ -8,9 +8,9 @@ are computed beside it; hidden states and scores stay the prompted readout's to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vlmbench.models._backend import Inside, Prompt
-from vlmbench.models._blocks import blocks_of
+from vlmbench.models._blocks import block_states, blocks_of
+from vlmbench.models._inputs import Inputs
 from vlmbench.models._last_row import LastRow, with_last_row
 from vlmbench.models._token_groups import (
     TokenGroups,
@@ -29,15 +30,17 @@ from vlmbench.models._token_groups import (
 )
 from vlmbench.types import Region, VlmbenchError
 
-if TYPE_CHECKING:
-    from vlmbench.models.hf import HfBackend
-
 # Weights rounded to bfloat16 miss 1 by less than this; a map that is no softmax misses by more.
 _ROUNDING = 0.05
 
 
+Score = Callable[[Sequence[Prompt], Sequence[Sequence[str]]], Sequence[NDArray[np.float64]]]
+"""Gives the log-likelihoods of choices, by running the model."""
+
+
 def look_inside(
-    backend: HfBackend,
+    inputs: Inputs,
+    score: Score,
     prompts: Sequence[Prompt],
     choices: Sequence[Sequence[str]],
     regions: Sequence[Sequence[Region]],
@@ -45,7 +48,8 @@ def look_inside(
     """Return, per prompt, the scores of its choices and what the language model held inside.
 
     Args:
-        backend: The model.
+        inputs: The model and how it takes prompts.
+        score: What is listened to.
         prompts: Questions, run as one batch as far as the family allows.
         choices: Per prompt, the continuations exactly as they follow the rendered prompt.
         regions: Per prompt, regions in pixels of its images; empty if there are none.
@@ -53,25 +57,25 @@ def look_inside(
     Raises:
         VlmbenchError: If the model's attention cannot be listened to.
     """
-    if backend.family.internals:
-        raise VlmbenchError(f"model {backend.spec.model!r}: {backend.family.internals}")
-    results: dict[int, Inside] = {}
-    with with_last_row(backend.model.get_decoder()) as attention:
-        for group in backend.alike(prompts):
-            asked = [prompts[index] for index in group]
-            offered = [choices[index] for index in group]
-            where = [regions[index] for index in group]
-            with _Listener(backend, attention, asked, offered, where) as listener:
-                scores = backend.choice_logprobs(asked, offered)
-            results.update(zip(group, listener.heard(scores), strict=True))
-    return [results[index] for index in range(len(prompts))]
+    text = inputs.text
+    if text.family.internals:
+        raise VlmbenchError(f"model {text.spec.model!r}: {text.family.internals}")
+    with with_last_row(inputs.model.get_decoder()) as attention:
+
+        def look(*alike: Sequence[Any]) -> list[Inside]:
+            listener = _Listener(inputs, attention, *alike)
+            with listener.listening():
+                scores = score(listener.prompts, listener.choices)
+            return listener.heard(scores)
+
+        return inputs.by_likeness(look, prompts, choices, regions)
 
 
 class _Listener:
-    """Reduces what a decoder holds during the first forward pass; a context around the calls.
+    """Reduces what a decoder holds during the first forward pass.
 
     Args:
-        backend: The model.
+        inputs: The model and how it takes prompts.
         attention: Gives the weights of each prompt's last position.
         prompts: What it is asked, as one batch.
         choices: Per prompt, its continuations.
@@ -80,44 +84,40 @@ class _Listener:
 
     def __init__(
         self,
-        backend: HfBackend,
+        inputs: Inputs,
         attention: LastRow,
         prompts: Sequence[Prompt],
         choices: Sequence[Sequence[str]],
         regions: Sequence[Sequence[Region]],
     ) -> None:
-        self.backend = backend
+        self.inputs = inputs
         self.prompts, self.choices, self.regions = prompts, choices, regions
         self.attention = attention
-        self.blocks = blocks_of(backend.model.get_decoder())
+        self.blocks = blocks_of(inputs.model.get_decoder())
         self._groups: list[TokenGroups] = []
         self._shape = (0, 0)  # prompts, tokens of the padded batch
         self._states: dict[int, NDArray[np.float32]] = {}  # by number: (prompts, 3, width)
         self._mass: dict[int, NDArray[np.float64]] = {}  # by layer: (prompts, 4)
-        self._listening = False
-        self._handles: list[Any] = []
 
-    def __enter__(self) -> _Listener:
-        model = self.backend.model
-        self._handles = [
-            model.register_forward_pre_hook(self._starting, with_kwargs=True),
-            model.register_forward_hook(self._ending),
-            self.blocks[0].register_forward_pre_hook(self._entering, with_kwargs=True),
-        ]
-        for number, block in enumerate(self.blocks):
-            self._handles.append(block.register_forward_hook(self._leaving(number + 1)))
-            for child in block.children():
-                self._handles.append(child.register_forward_hook(self._attending(number)))
-        return self
+    @property
+    def _hears(self) -> bool:
+        """Whether the pass that is running is the one to listen to."""
+        return self.attention.ends is not None
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for handle in self._handles:
-            handle.remove()
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen to the model for a while."""
+        model = self.inputs.model
+        with ExitStack() as hooks:
+            starting = model.register_forward_pre_hook(self._starting, with_kwargs=True)
+            hooks.enter_context(starting)
+            hooks.enter_context(model.register_forward_hook(self._ending))
+            states = range(len(self.blocks) + 1)
+            hooks.enter_context(block_states(self.blocks, states, self._keep))
+            for layer, block in enumerate(self.blocks):
+                for part in block.children():
+                    hooks.enter_context(part.register_forward_hook(self._attending(layer)))
+            yield
 
     def heard(self, scores: Sequence[NDArray[np.float64]]) -> list[Inside]:
         """Return the summaries beside the scores that the listened-to calls gave.
@@ -128,7 +128,7 @@ class _Listener:
         layers = len(self.blocks)
         if sorted(self._states) != list(range(layers + 1)) or len(self._mass) != layers:
             raise VlmbenchError(
-                f"model {self.backend.spec.model!r}: {len(self._mass)} of {layers} layers gave "
+                f"model {self.inputs.text.spec.model!r}: {len(self._mass)} of {layers} layers gave "
                 "weights of self-attention, so its inside cannot be read"
             )
         states = np.stack([self._states[k] for k in range(layers + 1)])  # (L + 1, prompts, 3, d)
@@ -147,34 +147,20 @@ class _Listener:
 
     # -- hooks ----------------------------------------------------------------------------
 
-    def _starting(self, _: nn.Module, __: Any, inputs: dict[str, Any]) -> None:
+    def _starting(self, _: nn.Module, __: Any, batch: dict[str, Any]) -> None:
         if self._groups:
             return  # continuations of the prompts
-        self._shape = tuple(inputs["input_ids"].shape)
-        self._groups = _groups_of(self.backend, self.prompts, self.choices, self.regions, inputs)
-        self.attention.ends = inputs["attention_mask"].sum(dim=1) - 1
-        self._listening = True
+        self._shape = tuple(batch["input_ids"].shape)
+        self._groups = _groups_of(self.inputs, batch, self.prompts, self.choices, self.regions)
+        self.attention.ends = batch["attention_mask"].sum(dim=1) - 1
 
     def _ending(self, _: nn.Module, __: Any, ___: Any) -> None:
         self.attention.ends = None
-        self._listening = False
-
-    def _entering(self, _: nn.Module, args: Any, kwargs: Any) -> None:
-        if self._listening:
-            given = (*args, *kwargs.values())  # the states come first, whatever they are called
-            self._keep(0, next(value for value in given if isinstance(value, Tensor)))
-
-    def _leaving(self, number: int) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_: nn.Module, __: Any, output: Any) -> None:
-            if self._listening:
-                self._keep(number, output[0] if isinstance(output, tuple) else output)
-
-        return hook
 
     def _attending(self, layer: int) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
             weights = output[1] if isinstance(output, tuple) and len(output) > 1 else None
-            if not self._listening or not isinstance(weights, Tensor) or weights.ndim != 4:
+            if not self._hears or not isinstance(weights, Tensor) or weights.ndim != 4:
                 return
             prompts, tokens = self._shape
             if weights.shape[0] != prompts or weights.shape[3] != tokens:
@@ -189,9 +175,9 @@ class _Listener:
         return hook
 
     def _keep(self, number: int, state: Tensor) -> None:
-        self._states[number] = np.stack(
-            [_means(state[i], groups) for i, groups in enumerate(self._groups)]
-        )
+        if self._hears:
+            means = [_means(state[i], groups) for i, groups in enumerate(self._groups)]
+            self._states[number] = np.stack(means)
 
 
 def _means(state: Tensor, groups: TokenGroups) -> NDArray[np.float32]:
@@ -218,21 +204,21 @@ def _mass(weights: Tensor, groups: TokenGroups) -> NDArray[np.float64]:
 
 
 def _groups_of(
-    backend: HfBackend,
+    inputs: Inputs,
+    batch: Mapping[str, Any],
     prompts: Sequence[Prompt],
     choices: Sequence[Sequence[str]],
     regions: Sequence[Sequence[Region]],
-    inputs: Mapping[str, Any],
 ) -> list[TokenGroups]:
     """Return the token groups of each prompt of an encoded batch."""
-    ids = inputs["input_ids"].cpu().numpy()
-    lengths = inputs["attention_mask"].sum(dim=1).tolist()
+    text = inputs.text
+    ids = batch["input_ids"].cpu().numpy()
+    lengths = batch["attention_mask"].sum(dim=1).tolist()
     shown = any(prompt.images for prompt in prompts)
-    images = backend.image_positions(inputs).cpu().numpy() if shown else ids < 0
-    grids = inputs.get("image_grid_thw")
-    merge = getattr(getattr(backend.model.config, "vision_config", None), "spatial_merge_size", 1)
-    whole = _sees_whole(backend.processor.image_processor, inputs, prompts)
-    delimiter = backend.spec.prompt.answer_delimiter or ""
+    images = inputs.image_positions(batch).cpu().numpy() if shown else ids < 0
+    grids = batch.get("image_grid_thw")
+    merge = getattr(getattr(inputs.model.config, "vision_config", None), "spatial_merge_size", 1)
+    whole = _sees_whole(text.processor.image_processor, batch, prompts)
     found, seen = [], 0
     for index, prompt in enumerate(prompts):
         length = int(lengths[index])
@@ -242,19 +228,19 @@ def _groups_of(
         laid = known_grids(prompt.images, int(is_image.sum()), packed, merge=merge, whole=whole)
         known = laid is not None and len(regions[index]) > 0
         listed = listed_tokens(
-            backend.processor.tokenizer,
+            text.processor.tokenizer,
             ids[index, :length].tolist(),
-            backend.tail(backend.render(prompt)),
-            [choice.removeprefix(delimiter) for choice in choices[index]],
+            text.tail(text.render(prompt)),
+            [text.without_delimiter(choice) for choice in choices[index]],
         )
         cells = region_cells(regions[index], prompt.images, laid or []) if known else None
         found.append(token_groups(is_image, cells, listed))
     return found
 
 
-def _sees_whole(processor: Any, inputs: Mapping[str, Any], prompts: Sequence[Prompt]) -> bool:
+def _sees_whole(processor: Any, batch: Mapping[str, Any], prompts: Sequence[Prompt]) -> bool:
     """Tell whether the processor makes one view of each image and cuts nothing off a square."""
-    pixels = inputs.get("pixel_values")
+    pixels = batch.get("pixel_values")
     n_images = sum(len(prompt.images) for prompt in prompts)
     one = pixels is not None and pixels.ndim == 4 and pixels.shape[0] == n_images
     if not getattr(processor, "do_center_crop", False):

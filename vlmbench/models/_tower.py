@@ -18,9 +18,10 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from vlmbench.models._blocks import Tap, blocks_of, image_tower
+from vlmbench.models._blocks import blocks_of, image_tower, tower_states
+from vlmbench.models._checkpoint import checkpoint_path, weights_digest
 from vlmbench.models._pixels import packed_order, unpack, whole_squares
-from vlmbench.models.hf import HfBackend, checkpoint_path, weights_digest
+from vlmbench.models.hf import HfBackend
 from vlmbench.spec import Twin
 from vlmbench.types import Problem, VlmbenchError
 
@@ -178,12 +179,9 @@ class Tower:
         batch = whole_squares(self.image_processor, squares, packed=self._packed)
         pixels = batch.pop("pixel_values").to(parameter.device, parameter.dtype)
         batch = {name: value.to(parameter.device) for name, value in batch.items()}
-        normed = self.n_layers if self.twin.layer == "final_norm" else None
-        with Tap(self.module, self.blocks, layers, normed=normed) as tap:
-            output = self.module(pixels, **batch)
-        if getattr(output, "last_hidden_state", None) is not None:
-            tap.last_hidden_state = output.last_hidden_state
-        states = [unpack(state, len(squares)) for state in tap.states(layers)]
+        normed = self.twin.layer == "final_norm"
+        found = tower_states(self.module, self.blocks, pixels, batch, layers, normed=normed)
+        states = [unpack(state, len(squares)) for state in found]
         if self._packed:
             order = packed_order(self.module, batch["grid_thw"])
             states = [state[:, order] for state in states]

@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from vlmbench.models._backend import Prompt
+from vlmbench.models._checkpoint import checkpoint_path
 from vlmbench.models._processor import load_processor
-from vlmbench.models.hf import HfBackend, checkpoint_path
+from vlmbench.models._text import PromptText
 from vlmbench.registry import family_of
 from vlmbench.spec import GenerationKwargs, ModelSpec
 from vlmbench.types import Problem, VlmbenchError
@@ -28,48 +29,25 @@ from vlmbench.types import Problem, VlmbenchError
 MOST_IMAGES = 8
 
 
-class _Texts(HfBackend):
-    """The half of the `hf` backend that needs no model: prompts and their tokens."""
-
-    def __init__(self, processor: Any, spec: ModelSpec, model_type: str) -> None:
-        self.processor = processor
-        self.spec = spec
-        self.family = family_of(model_type)
-
-    def prompt_tokens(self, text: str) -> list[int]:
-        """Return a rendered prompt's tokens, one image token an image."""
-        tokenizer = self.processor.tokenizer
-        bos = tokenizer.bos_token
-        # A template that already wrote the first token must not get a second one.
-        special = not (bos and text.startswith(bos))
-        ids: list[int] = tokenizer.encode(text, add_special_tokens=special)
-        return ids
-
-    def choice_tokens(self, text: str, choice: str) -> list[int]:
-        """Return the tokens that a choice adds to a rendered prompt."""
-        return self.continuation_tokens(text, choice)
-
-
 class VllmBackend:
     """A vision-language model run by vLLM.
 
     Args:
         engine: A `vllm.LLM`.
-        texts: Renders and tokenises prompts.
-        spec: The model spec it was loaded for.
+        text: Renders and tokenises its prompts.
 
     Attributes:
-        spec: As given.
+        spec: The model spec it was loaded for.
         weights_digest: SHA-256 of the checkpoint's name and revision; vLLM does not show the
             weights themselves.
     """
 
-    def __init__(self, engine: Any, texts: _Texts, spec: ModelSpec) -> None:
-        self.spec = spec
-        about = ["vllm", spec.checkpoint, spec.revision]
+    def __init__(self, engine: Any, text: PromptText) -> None:
+        self.spec = text.spec
+        about = ["vllm", self.spec.checkpoint, self.spec.revision]
         self.weights_digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
         self._engine = engine
-        self._texts = texts
+        self._text = text
 
     @classmethod
     def load(
@@ -88,8 +66,9 @@ class VllmBackend:
         source = checkpoint_path(spec.checkpoint, folder)
         try:
             model_type = AutoConfig.from_pretrained(source, revision=spec.revision).model_type
-            texts = _Texts(load_processor(source, spec.revision), spec, model_type)
-            if texts.family.appended or texts.family.prefix_lm:
+            family = family_of(model_type)
+            text = PromptText(load_processor(source, spec.revision), spec, family)
+            if family.appended or family.prefix_lm:
                 message = f"the processor of {model_type!r} adds to prompts what vLLM would not"
                 raise VlmbenchError(Problem(field="backend", message=message, remedy="Use `hf`."))
             engine = LLM(
@@ -102,15 +81,15 @@ class VllmBackend:
         except (OSError, ValueError, ImportError) as error:
             message = f"model {spec.model!r}: vLLM cannot load {source!r}: {error}"
             raise VlmbenchError(Problem(field="checkpoint", message=message)) from error
-        return cls(engine, texts, spec)
+        return cls(engine, text)
 
     def render(self, prompt: Prompt) -> str:
         """Return the whole text before tokenisation, one image token per image."""
-        return self._texts.render(prompt)
+        return self._text.render(prompt)
 
     def continuation(self, choice: str, delimiter: str) -> str:
         """Return what stands after the rendered prompt when `choice` is the answer."""
-        return self._texts.continuation(choice, delimiter)
+        return self._text.continuation(choice, delimiter)
 
     def choice_logprobs(
         self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
@@ -126,8 +105,8 @@ class VllmBackend:
         for prompt, row in zip(prompts, choices, strict=True):
             text = self.render(prompt)
             for choice in row:
-                answers.append(self._texts.choice_tokens(text, choice))
-                tokens = self._texts.prompt_tokens(text) + answers[-1]
+                answers.append(self._text.continuation_tokens(text, choice))
+                tokens = self._text.prompt_tokens(text) + answers[-1]
                 requests.append(_request(tokens, prompt))
         parameters = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=1)
         outputs = self._engine.generate(requests, parameters, use_tqdm=False)
@@ -141,7 +120,7 @@ class VllmBackend:
         until = [kwargs.until] if isinstance(kwargs.until, str) else list(kwargs.until)
         parameters = SamplingParams(temperature=0.0, max_tokens=kwargs.max_gen_toks, stop=until)
         requests = [
-            _request(self._texts.prompt_tokens(self.render(prompt)), prompt) for prompt in prompts
+            _request(self._text.prompt_tokens(self.render(prompt)), prompt) for prompt in prompts
         ]
         outputs = self._engine.generate(requests, parameters, use_tqdm=False)
         return [str(output.outputs[0].text) for output in outputs]

@@ -19,16 +19,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vlmbench.metrics import accuracy
-from vlmbench.models import Backend, HfBackend, Tower, TowerStates, resolve_device
+from vlmbench.models import Backend, HfBackend, Tower, TowerStates, in_batches, load_backend
 from vlmbench.organisms._gate_abilities import ability_row, lora_row
 from vlmbench.organisms._gate_rows import GateRow, Held, at_chance, at_least, share
 from vlmbench.organisms._images import ImageSet, load_images
 from vlmbench.organisms._recipe import ImagesRecipe
 from vlmbench.readouts import build_prompt, read_prompted
-from vlmbench.registry import backends, catalogue
+from vlmbench.registry import catalogue
 from vlmbench.spec import Condition, GenerationKwargs, Twin
-from vlmbench.tasks import apply_conditions, load_documents
-from vlmbench.types import Stat, VlmbenchError
+from vlmbench.tasks import apply_conditions, ask, load_documents
+from vlmbench.types import Asked, Stat, VlmbenchError
 
 PROBE_IMAGES = ImagesRecipe(seed=0x6A7E, single=3000, several=0, marked=0)
 """Images of the linear probe: a seed of their own, so that no encoder was trained on them."""
@@ -78,21 +78,20 @@ def gate(
     tell = advance or (lambda _: None)
     found = catalogue(tuple(include_paths))
     models = found.select_models(name)
-    if len(models) != 1 or models[0].spec.twin is None:
+    twin = models[0].spec.twin if len(models) == 1 else None
+    if twin is None:
         raise VlmbenchError(f"{name!r} is not one model with a twin")
-    model = models[0]
-    device, dtype = resolve_device("cpu", "float32")
-    backend: HfBackend = backends()["hf"].load().load(model.spec, model.folder, device, dtype)
-    twin = model.spec.twin
-    assert twin is not None
+    (model,) = models
+    backend = load_backend(model, "cpu", "float32")
+    if not isinstance(backend, HfBackend):
+        raise VlmbenchError(model.problem("backend", "the gate needs a model of `backend: hf`"))
     tell("linear probe")
     tower = Tower.inside(backend, twin)
     rows = probe_rows(tower, twin, load_images(PROBE_IMAGES, cache))
     held = []
     for task in found.select_tasks(",".join(("worlds", *CONTROLS))):
         documents = load_documents(task, "reported", data_root, limit)
-        questions = [documents.prompt(document) for document in documents]
-        held.append(Held(task, list(documents), questions))
+        held.append(Held(task, ask(list(documents), task.spec, Condition())))
     for part in held:
         if part.task.task in CONTROLS:
             tell(part.task.task)
@@ -118,15 +117,15 @@ def probe_rows(tower: States, twin: Twin, images: ImageSet) -> list[GateRow]:
         twin: Says which vector is the pooled one.
         images: Images of one thing each.
     """
-    vectors = []
-    for start in range(0, len(images), 100):
-        squares = [Image.fromarray(image) for image in images.pixels[start : start + 100]]
-        states = tower.states(squares, [tower.consumed])
-        if twin.pooled == "cls" and states.cls_token is not None:
-            vectors.append(states.cls_token.float().cpu().numpy())
-        else:
-            vectors.append(states.patch_tokens[:, 0].mean(dim=(1, 2)).float().cpu().numpy())
-    features = np.concatenate(vectors)
+
+    def pooled(pixels: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        states = tower.states([Image.fromarray(image) for image in pixels], [tower.consumed])
+        vectors = states.cls_token if twin.pooled == "cls" else None
+        if vectors is None:
+            vectors = states.patch_tokens[:, 0].mean(dim=(1, 2))
+        return list(vectors.float().cpu().numpy())
+
+    features = np.stack(in_batches(list(images.pixels), pooled, size=100))
     category = np.array([facts[0].category for facts in images.facts])
     colour = np.array([facts[0].colour for facts in images.facts])
     return [
@@ -158,17 +157,16 @@ def linear_probe(features: NDArray[np.float32], labels: NDArray[np.str_]) -> Sta
 def control_rows(held: Held, backend: Backend) -> list[GateRow]:
     """Ask a control of a model, with its images and blank, for each attribute and together."""
     name = held.task.task
-    blank = apply_conditions(held.documents, Condition(image="blank"))
-    groups: dict[str, NDArray[np.bool_]] = {"": np.ones(len(blank), bool)}
+    blank = Condition.parse("blank")
+    unseen = ask(apply_conditions(held.documents, blank), held.task, blank)
+    groups: dict[str, NDArray[np.bool_]] = {"": np.ones(len(unseen), bool)}
     for attribute in dict.fromkeys(str(d.row["attribute"]) for d in held.documents):
         groups[f", {attribute}"] = np.array(
             [d.row["attribute"] == attribute for d in held.documents]
         )
     rows = []
-    for condition, documents in (("", list(held.documents)), (", blank image", blank)):
-        scores = read_prompted(
-            documents, held.questions, held.task, backend, batch_size=BATCH
-        ).scores
+    for condition, asked in (("", held.asked), (", blank image", unseen)):
+        scores = read_prompted(asked, held.task, backend, batch_size=BATCH).scores
         for group, mask in groups.items():
             stat = accuracy(scores.take(mask))
             label = f"prompted: {name}{group}{condition}"
@@ -182,21 +180,23 @@ def control_rows(held: Held, backend: Backend) -> list[GateRow]:
 
 def letter_rows(tasks: Sequence[Held], backend: Backend) -> list[GateRow]:
     """Count, for each task, the documents whose most likely first token is one of the letters."""
-    rows = []
-    for held in tasks:
-        right = 0
-        for start in range(0, len(held.documents), BATCH):
-            documents = held.documents[start : start + BATCH]
-            questions = held.questions[start : start + BATCH]
-            prompts = [
-                build_prompt(document, question, held.task, backend.spec)
-                for document, question in zip(documents, questions, strict=True)
-            ]
-            first = backend.generate(prompts, GenerationKwargs(max_gen_toks=1))
-            right += sum(t.strip() in d.choices for t, d in zip(first, documents, strict=True))
-        label = f"a letter comes first: {held.task.task}"
-        rows.append(at_least(label, share(right, len(held.documents)), 0.95))
-    return rows
+    return [
+        at_least(
+            f"a letter comes first: {held.task.task}",
+            share(sum(_begins_with_letter(held, backend)), len(held.documents)),
+            0.95,
+        )
+        for held in tasks
+    ]
+
+
+def _begins_with_letter(held: Held, backend: Backend) -> list[bool]:
+    def run(batch: Sequence[Asked]) -> list[bool]:
+        prompts = [build_prompt(asked, held.task, backend.spec) for asked in batch]
+        first = backend.generate(prompts, GenerationKwargs(max_gen_toks=1))
+        return [t.strip() in a.document.choices for t, a in zip(first, batch, strict=True)]
+
+    return in_batches(held.asked, run, size=BATCH)
 
 
 def table(rows: Sequence[GateRow]) -> str:

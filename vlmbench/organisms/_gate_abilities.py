@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
@@ -15,8 +14,8 @@ from vlmbench.organisms._gate_rows import GateRow, Held
 from vlmbench.organisms._loop import Report
 from vlmbench.organisms._tuning import Tuning, tune
 from vlmbench.readouts import read_encoder, read_prompted, read_rule
-from vlmbench.spec import DepthProbe, LinearProbe, RuleName, doc_text
-from vlmbench.tasks import Documents, FitSplits, learns, load_documents, rule_obstacle
+from vlmbench.spec import CHEAP_RULES, Condition, Encoder, Readout, Role, Rule, rule_obstacle
+from vlmbench.tasks import Documents, ask, load_documents
 from vlmbench.types import ChoiceScores, Stat
 
 ASKED = 4
@@ -70,10 +69,9 @@ def lora_row(
     report: Report = lambda _: None,
 ) -> GateRow:
     """Tune the language model by LoRA on one ability and measure it; changes the model."""
-    train = tuple(more_documents(held, data_root, lessons))
-    questions = [doc_text(held.task, document.row) for document in train]
-    tune(backend, train, questions, held.task, tuning, report)
-    scores = read_prompted(held.documents, held.questions, held.task, backend).scores
+    train = ask(list(more_documents(held, data_root, lessons)), held.task, Condition())
+    tune(backend, train, held.task, tuning, report)
+    scores = read_prompted(held.asked, held.task, backend).scores
     stat, by_chance = accuracy(scores), chance(scores)
     return GateRow(
         criterion=f"prompted after LoRA on the language model: {held.task.task}",
@@ -97,20 +95,21 @@ def more_documents(held: Held, data_root: Path, count: int) -> Documents:
 def _encoder(held: Held, tower: Tower, data_root: Path, cache: Path) -> ChoiceScores:
     probe = held.task.bench.probe
     assert probe is not None, "the abilities have probes"
-    fit_on = None
-    if isinstance(probe, DepthProbe | LinearProbe):
-        train, validation = (
-            load_documents(held.located, role, data_root) for role in ("train", "validation")
-        )
-        fit_on = FitSplits(train=train, validation=validation)
-    return read_encoder(held.documents, probe, tower, fit_on, seed=SEED, cache=cache).scores
+    splits = _opened(held, Encoder(), data_root)
+    return read_encoder(held.documents, probe, tower, splits, seed=SEED, cache=cache).scores
 
 
 def _rules(held: Held, data_root: Path) -> list[ChoiceScores]:
     found = []
-    names: tuple[RuleName, ...] = get_args(RuleName)
-    for name in names:
+    for name in CHEAP_RULES:
         if rule_obstacle(name, held.task) is None:
-            train = load_documents(held.located, "train", data_root) if learns(name) else None
-            found.append(read_rule(held.documents, held.questions, name, train).scores)
+            rule = Rule(name=name)
+            train = _opened(held, rule, data_root).get("train")
+            found.append(read_rule(held.asked, rule, train).scores)
     return found
+
+
+def _opened(held: Held, readout: Readout, data_root: Path) -> dict[Role, Documents]:
+    """Return the splits that a readout is fitted on."""
+    roles = readout.opens(held.task).splits
+    return {role: load_documents(held.located, role, data_root) for role in roles}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vlmbench.metrics import wilson
 from vlmbench.spec import Located, TaskSpec
-from vlmbench.types import Document, Stat
+from vlmbench.types import Asked, Document, Stat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +29,15 @@ class GateRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Held:
-    """A task's reported documents and their prompts."""
+    """A task's reported documents with their questions."""
 
     located: Located[TaskSpec]
-    documents: Sequence[Document]
-    questions: Sequence[str]
+    asked: Sequence[Asked]
+
+    @property
+    def documents(self) -> list[Document]:
+        """The documents alone."""
+        return [one.document for one in self.asked]
 
     @property
     def task(self) -> TaskSpec:

@@ -20,7 +20,7 @@ from vlmbench.models import HfBackend, Prompt
 from vlmbench.organisms._loop import REPORT_EVERY, Progress, Report
 from vlmbench.readouts import build_prompt
 from vlmbench.spec import TaskSpec
-from vlmbench.types import Document
+from vlmbench.types import Asked, Document
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -47,8 +47,7 @@ class Tuning:
 
 def tune(
     backend: HfBackend,
-    documents: Sequence[Document],
-    questions: Sequence[str],
+    asked: Sequence[Asked],
     task: TaskSpec,
     tuning: Tuning,
     report: Report = lambda _: None,
@@ -60,8 +59,7 @@ def tune(
 
     Args:
         backend: The model; the updates are merged into its weights at the end.
-        documents: What to learn from; never the documents that are reported.
-        questions: Their rendered prompts.
+        asked: What to learn from; never the documents that are reported.
         task: Their task.
         tuning: How.
         report: Called every few steps with the loss.
@@ -71,18 +69,15 @@ def tune(
     trained = [p for p in backend.model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=tuning.rate, weight_decay=0.01, betas=(0.9, 0.98))
     rng = np.random.default_rng(tuning.seed)
-    order = _order(rng, len(documents), tuning)
+    order = _order(rng, len(asked), tuning)
     total = 0.0
     for step, indices in enumerate(order):
         for group in optimizer.param_groups:
             warm = (step + 1) / max(1, tuning.steps // 10)
             group["lr"] = tuning.rate * min(warm, 1 - step / tuning.steps)
-        batch = [documents[i] for i in indices]
-        prompts = [
-            build_prompt(document, questions[i], task, backend.spec)
-            for i, document in zip(indices, batch, strict=True)
-        ]
-        loss = _loss(backend, prompts, batch, task)
+        batch = [asked[i] for i in indices]
+        prompts = [build_prompt(one, task, backend.spec) for one in batch]
+        loss = _loss(backend, prompts, [one.document for one in batch], task)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -124,17 +119,16 @@ def _loss(
     backend: HfBackend, prompts: Sequence[Prompt], documents: Sequence[Document], task: TaskSpec
 ) -> Tensor:
     """Return the mean cross-entropy of the right choice's first token among the choices'."""
-    texts = [backend.render(prompt) for prompt in prompts]
-    batch = backend.encode(texts, prompts, side="right")
+    text = backend.text
+    rendered = [text.render(prompt) for prompt in prompts]
+    batch = backend.inputs.encode(rendered, prompts, side="right")
     ends = batch["attention_mask"].sum(dim=1) - 1
     with torch.autocast(backend.device.type, torch.bfloat16):
         logits = backend.model(**batch, use_cache=False).logits
     rows = []
-    for i, (text, document) in enumerate(zip(texts, documents, strict=True)):
-        first = [
-            backend.continuation_tokens(text, backend.continuation(c, task.target_delimiter))[0]
-            for c in document.choices
-        ]
+    for i, document in enumerate(documents):
+        following = [text.continuation(c, task.target_delimiter) for c in document.choices]
+        first = [text.continuation_tokens(rendered[i], one)[0] for one in following]
         target = torch.tensor(document.gold)
         rows.append(functional.cross_entropy(logits[i, ends[i], first].float(), target))
     return torch.stack(rows).mean()

@@ -7,21 +7,23 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from vlmbench.plan._refusals import refusal
-from vlmbench.registry import backends, readouts
+from vlmbench.plan._candidate import Candidate
+from vlmbench.registry import backends
 from vlmbench.spec import (
     Condition,
-    DepthProbe,
     Hints,
-    LinearProbe,
     Located,
     ModelSpec,
+    Readout,
     StudyCell,
     StudySpec,
     TaskSpec,
     did_you_mean,
+    only_readout,
 )
 from vlmbench.types import Problem, VlmbenchError
+
+_Key = tuple[str, str, Condition, Readout]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +37,8 @@ class Cell:
         readout: Where the answer is read.
         documents: Documents it reads; None if only the data can tell.
         forward_passes: Inputs put through the model: one a document when prompted (its choices
-            share it; generated answers cost up to `max_gen_toks` more steps of one token), one
-            an image for the encoder, fitting included. None if only the data can tell.
+            share it), one an image for an encoder; see `Readout.forward_passes`. None if only the
+            data can tell.
         first: Only the first so many documents are read; None for all.
         hints: Words of hints and fillers.
     """
@@ -44,7 +46,7 @@ class Cell:
     model: Located[ModelSpec]
     task: Located[TaskSpec]
     condition: Condition
-    readout: str
+    readout: Readout
     documents: int | None
     forward_passes: int | None
     first: int | None = None
@@ -52,27 +54,14 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Path of the cell's record below `records/`, without suffix."""
-        model = self.model.spec.model.replace("/", "--")
-        return f"{model}/{self.task.spec.task}/{self.readout}-{self.condition.label}"
+        """Name that the cell's record goes by."""
+        place = f"{self.readout.label}-{self.condition.label}"
+        return f"{self.model.spec.model}/{self.task.spec.task}/{place}"
 
     @property
     def note(self) -> str:
         """How a server is asked and its answers are read; empty for what runs here."""
-        server = self.model.spec.server
-        if server is None or self.readout != "prompted":
-            return ""
-        if self.task.spec.output_type == "generate_until":
-            how = "reads generated text"
-        elif server.logprobs == "never":
-            how = "reads choices from generated text, for want of likelihoods"
-        else:
-            how = (
-                "reads likelihoods if the server lists every choice of every document, "
-                "else generated text"
-            )
-        budget = "no budget" if server.budget_usd is None else f"{server.budget_usd:g} USD at most"
-        return f"asks {server.base_url}, {budget}; {how}"
+        return self.readout.note(self.model.spec, self.task.spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +71,7 @@ class Skipped:
     model: str
     task: str
     condition: Condition
-    readout: str
+    readout: Readout
     reason: str
 
 
@@ -128,10 +117,10 @@ def cell_key(cell: Cell, plan: Plan) -> str:
         [
             cell.model.digest,
             cell.task.digest,
-            cell.condition.model_dump(),
-            cell.readout,
+            cell.condition.label,
+            cell.readout.model_dump(mode="json"),
             cell.first,
-            None if cell.condition.text == "plain" else cell.hints.model_dump(),
+            cell.hints.model_dump() if cell.condition.text.changes_prompt else None,
             plan.limit,
             plan.seed,
         ]
@@ -164,25 +153,26 @@ def make_plan(
         known_tasks: Tasks that `probe.fit_on` may name, beside `tasks` themselves.
 
     Raises:
-        VlmbenchError: If a backend, readout or task to fit on is unknown, or packages are missing.
+        VlmbenchError: If a backend or task to fit on is unknown, or packages are missing.
 
     Returns:
         The plan. A task that fixes a condition (a blind variant) keeps it in every cell; cells
         that become the same are planned once, with the most documents that any of them asks
         for. What cannot be is skipped with its reason.
     """
-    _check_names(models, study)
-    cells: dict[tuple[str, str, Condition, str], Cell] = {}
-    skipped: dict[tuple[str, str, Condition, str], Skipped] = {}
+    _check_backends(models)
+    cells: dict[_Key, Cell] = {}
+    skipped: dict[_Key, Skipped] = {}
     counts = {task.spec.task: count(task) for task in tasks}
     for model in models:
+        candidate = Candidate(model)
         for task in tasks:
             count_of = counts[task.spec.task]
             hints = Hints.merged(study.spec.hints, task.spec.bench.hints)
             for asked in _wanted(model.spec, study.spec):
                 merged, readout = _merge(task.spec, asked.condition), asked.readout
                 key = (model.spec.model, task.spec.task, merged, readout)
-                reason = refusal(model, task.spec, readout, merged, hints)
+                reason = readout.obstacle(candidate, task.spec, merged, hints)
                 if reason is not None:
                     skipped[key] = Skipped(
                         model=key[0], task=key[1], condition=merged, readout=readout, reason=reason
@@ -221,50 +211,44 @@ def _fit_tasks(
     by_name = {**known, **{task.spec.task: task for task in tasks}}
     for task in tasks:
         probe = task.spec.bench.probe
-        if not isinstance(probe, DepthProbe) or probe.fit_on is None:
+        if probe is None or probe.fit_task is None:
             continue
         keys = "metadata.vlmbench.probe.fit_on"
-        other = by_name.get(probe.fit_on)
+        other = by_name.get(probe.fit_task)
         if other is None:
-            remedy = did_you_mean(probe.fit_on, by_name, what="Known")
-            problems.append(task.problem(keys, f"there is no task `{probe.fit_on}`", remedy))
+            remedy = did_you_mean(probe.fit_task, by_name, what="Known")
+            problems.append(task.problem(keys, f"there is no task `{probe.fit_task}`", remedy))
         elif other.spec.training_split is None or other.spec.validation_split is None:
-            message = f"`{probe.fit_on}` has no training and validation split"
+            message = f"`{probe.fit_task}` has no training and validation split"
             problems.append(task.problem(keys, message))
         else:
-            found[probe.fit_on] = other
+            found[probe.fit_task] = other
     if problems:
         raise VlmbenchError(problems)
     return found
 
 
-def _check_names(models: Sequence[Located[ModelSpec]], study: Located[StudySpec]) -> None:
+def _check_backends(models: Sequence[Located[ModelSpec]]) -> None:
     problems = []
     known = backends()
     for model in models:
         name = model.spec.backend
+        if not model.spec.has_weights:
+            continue
         if name not in known:
             problems.append(model.problem("backend", f"there is no backend {name!r}"))
         elif known[name].missing:
             missing = ", ".join(known[name].missing)
             message = f"backend {name!r} needs {missing}, not installed here"
             problems.append(model.problem("backend", message, known[name].remedy))
-    for index, cell in enumerate(study.spec.cells):
-        if cell.readout not in readouts():
-            remedy = f"Readouts are: {', '.join(readouts().names)}."
-            message = f"there is no readout {cell.readout!r}"
-            problems.append(study.problem(("cells", index, "readout"), message, remedy))
     if problems:
         raise VlmbenchError(problems)
 
 
 def _wanted(model: ModelSpec, study: StudySpec) -> tuple[StudyCell, ...]:
     """Return the cells to plan; recorded numbers and rules have one for any study."""
-    if model.backend == "recorded":
-        return (StudyCell(readout="recorded"),)
-    if model.backend == "rules":
-        return (StudyCell(readout="rule"),)
-    return study.cells
+    only = only_readout(model)
+    return study.cells if only is None else (StudyCell(readout=only),)
 
 
 def _most(one: int | None, other: int | None) -> int | None:
@@ -283,15 +267,8 @@ def _merge(task: TaskSpec, condition: Condition) -> Condition:
     return condition.model_copy(update=changed)
 
 
-def _forwards(task: TaskSpec, readout: str, documents: int | None) -> int | None:
-    if readout in ("recorded", "rule"):
-        return 0
+def _forwards(task: TaskSpec, readout: Readout, documents: int | None) -> int | None:
+    """Return the cost of a cell; None where only the data can tell, unless it is nothing."""
     if documents is None:
-        return None
-    if readout != "encoder":
-        return documents
-    images = 1 if isinstance(task.doc_to_image, str) else len(task.doc_to_image)
-    generator = task.bench.generator
-    fitted = isinstance(task.bench.probe, DepthProbe | LinearProbe)
-    extra = generator.train + generator.validation if fitted and generator is not None else 0
-    return documents * images + extra * images
+        return None if readout.forward_passes(task, 1) else 0
+    return readout.forward_passes(task, documents)

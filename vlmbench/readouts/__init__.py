@@ -1,22 +1,31 @@
 """Readouts: every way in which an answer is read."""
 
-from vlmbench.readouts._encoder import read_encoder
+from vlmbench.readouts._encoder import EncoderReadout, read_encoder
 from vlmbench.readouts._extract import extract
-from vlmbench.readouts._features import FeatureTap
-from vlmbench.readouts._internals import read_internals
-from vlmbench.readouts._prompted import build_prompt, place_images, read_prompted
-from vlmbench.readouts._reading import Answer, Progress, Reading, make_reading
-from vlmbench.readouts._recorded import read_recorded
+from vlmbench.readouts._internals import InternalsReadout, read_internals
+from vlmbench.readouts._prompted import PromptedReadout, build_prompt, place_images, read_prompted
+from vlmbench.readouts._reading import Answer, Numbers, Progress, Reading, make_reading
+from vlmbench.readouts._reads import LoadedModel, Opened, Reads, implementation
+from vlmbench.readouts._recorded import RecordedReadout, read_recorded
 from vlmbench.readouts._replies import read_replies
-from vlmbench.readouts._rules import read_rule
+from vlmbench.readouts._rules import RuleReadout, read_rule
 
 __all__ = [
     "Answer",
-    "FeatureTap",
+    "EncoderReadout",
+    "InternalsReadout",
+    "LoadedModel",
+    "Numbers",
+    "Opened",
     "Progress",
+    "PromptedReadout",
     "Reading",
+    "Reads",
+    "RecordedReadout",
+    "RuleReadout",
     "build_prompt",
     "extract",
+    "implementation",
     "make_reading",
     "place_images",
     "read_encoder",

@@ -9,10 +9,12 @@ from typing import Any, cast
 import numpy as np
 
 from vlmbench.models import Backend, Inside, Inspects, place
-from vlmbench.readouts._prompted import Item, answer_all
+from vlmbench.plan import Cell
+from vlmbench.readouts._prompted import Item, answer_all, batch_size, continuations
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
+from vlmbench.readouts._reads import Opened
 from vlmbench.spec import ImagePolicy, TaskSpec
-from vlmbench.types import GROUPS, Document, Internals, Region, VlmbenchError
+from vlmbench.types import GROUPS, Asked, Document, Internals, Region, VlmbenchError
 
 # Models without a fused kernel hold tokens x tokens of attention a head and prompt, so batches
 # start smaller than prompted ones.
@@ -22,9 +24,24 @@ FIRST_BATCH = 4
 LONG = 4000
 
 
+class InternalsReadout:
+    """Takes `spec.Internals`."""
+
+    def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Reading:
+        """Ask the model every question and keep what it held inside; see `read_internals`."""
+        backend = opened.model.backend
+        reading = read_internals(
+            asked,
+            cell.task.spec,
+            backend,
+            batch_size=batch_size(cell, opened),
+            progress=opened.progress,
+        )
+        return replace(reading, weights={"model": backend.weights_digest})
+
+
 def read_internals(
-    documents: Sequence[Document],
-    questions: Sequence[str],
+    asked: Sequence[Asked],
     task: TaskSpec,
     backend: object,
     *,
@@ -37,8 +54,7 @@ def read_internals(
     the weights that it does not give are computed beside it, for each prompt's last position.
 
     Args:
-        documents: Documents, conditions already applied.
-        questions: Their rendered prompts with `<image>` placeholders.
+        asked: Documents, conditions already applied, with their questions.
         task: Their task, of `output_type: multiple_choice`.
         backend: The model; it must be able to `inspect`.
         batch_size: Documents a forward pass; None starts at 4, or at 1 where questions are long,
@@ -53,11 +69,12 @@ def read_internals(
     """
     if not isinstance(backend, Inspects):
         raise VlmbenchError(f"{type(backend).__name__} shows nothing of the inside of its model")
-    longest = max(map(len, questions), default=0)
+    longest = max((len(one.text) for one in asked), default=0)
     answers = answer_all(
-        documents, questions, task, cast("Backend", backend), _look, batch_size=batch_size,
+        asked, task, cast("Backend", backend), _look, batch_size=batch_size,
         first=FIRST_BATCH if longest < LONG else 1, progress=progress,
     )  # fmt: skip
+    documents = [one.document for one in asked]
     reading = make_reading(documents, answers, "logprob", notes=_notes(documents, answers))
     return replace(reading, internals=_stacked(documents, answers))
 
@@ -78,12 +95,9 @@ def regions_of(document: Document, policy: ImagePolicy) -> list[Region]:
 
 def _look(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
     prompts = [item.prompt for item in items]
-    continuations = [
-        [backend.continuation(choice, task.target_delimiter) for choice in item.document.choices]
-        for item in items
-    ]
-    regions = [regions_of(item.document, backend.spec.image) for item in items]
-    seen = cast("Inspects", backend).inspect(prompts, continuations, regions)
+    following = continuations([item.asked for item in items], task, backend)
+    regions = [regions_of(item.asked.document, backend.spec.image) for item in items]
+    seen = cast("Inspects", backend).inspect(prompts, following, regions)
     return [
         Answer(scores=inside.scores, prompt=backend.render(prompt), inside=inside)
         for inside, prompt in zip(seen, prompts, strict=True)

@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import torch
 from PIL import Image
 
-from vlmbench.models import Backend, Prompt, Remote, Reply, prepare
+from vlmbench.models import Backend, Prompt, Remote, Reply, in_batches, prepare
+from vlmbench.plan import Cell
 from vlmbench.readouts._extract import extract, text_scale
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
+from vlmbench.readouts._reads import Opened
 from vlmbench.readouts._replies import read_replies
 from vlmbench.spec import GenerationKwargs, ModelSpec, TaskSpec, doc_description
-from vlmbench.types import Document
+from vlmbench.types import Asked
 
 # Large enough to keep a GPU busy, small enough for a laptop; halved when memory runs out.
 AUTO_BATCH = 16
 
 
+class PromptedReadout:
+    """Takes `spec.Prompted`."""
+
+    def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Reading:
+        """Ask the model every question; see `read_prompted`."""
+        backend = opened.model.backend
+        reading = read_prompted(
+            asked,
+            cell.task.spec,
+            backend,
+            batch_size=batch_size(cell, opened),
+            progress=opened.progress,
+        )
+        return replace(reading, weights={"model": backend.weights_digest})
+
+
+def batch_size(cell: Cell, opened: Opened) -> int | None:
+    """Return how many documents a forward pass takes; None where that is to be found out."""
+    return 1 if cell.condition.batch == "single" else opened.batch_size
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A document with its prompt, and where it stood."""
+    """A question with its prompt."""
 
-    index: int
-    document: Document
+    asked: Asked
     prompt: Prompt
 
 
@@ -33,8 +54,7 @@ Run = Callable[[Sequence[Item], TaskSpec, Backend], list[Answer]]
 
 
 def read_prompted(
-    documents: Sequence[Document],
-    questions: Sequence[str],
+    asked: Sequence[Asked],
     task: TaskSpec,
     backend: Backend | Remote,
     *,
@@ -47,11 +67,10 @@ def read_prompted(
     `logprob`); `generate_until` reads generated text (scale `vote`), abstaining where no
     choice can be read from it. Documents are run longest question first, so that batches hold
     prompts of like length and memory runs out at once if it does; the order of the result is
-    that of `documents`. A server is asked as `vlmbench.readouts.read_replies` says.
+    that of `asked`. A server is asked as `vlmbench.readouts.read_replies` says.
 
     Args:
-        documents: Documents, conditions already applied.
-        questions: Their rendered prompts with `<image>` placeholders.
+        asked: Documents, conditions already applied, with their questions.
         task: Their task.
         backend: The model.
         batch_size: Documents a forward pass; None starts at 16 and halves when memory runs out.
@@ -62,18 +81,16 @@ def read_prompted(
         The reading. A document that the model cannot take is failed, with the reason.
     """
     if isinstance(backend, Remote):
-        return _ask(documents, questions, task, backend, progress)
+        return _ask(asked, task, backend, progress)
     generates = task.output_type == "generate_until"
     run = _generate if generates else _choose
-    answers = answer_all(
-        documents, questions, task, backend, run, batch_size=batch_size, progress=progress
-    )
+    answers = answer_all(asked, task, backend, run, batch_size=batch_size, progress=progress)
+    documents = [one.document for one in asked]
     return make_reading(documents, answers, text_scale(task) if generates else "logprob")
 
 
 def answer_all(
-    documents: Sequence[Document],
-    questions: Sequence[str],
+    asked: Sequence[Asked],
     task: TaskSpec,
     backend: Backend,
     run: Run,
@@ -82,11 +99,10 @@ def answer_all(
     first: int = AUTO_BATCH,
     progress: Progress = ignore,
 ) -> list[Answer]:
-    """Return what `run` gives for every document, in order; see `read_prompted`.
+    """Return what `run` gives for every question, in order; see `read_prompted`.
 
     Args:
-        documents: Documents, conditions already applied.
-        questions: Their rendered prompts.
+        asked: Documents, conditions already applied, with their questions.
         task: Their task.
         backend: The model.
         run: Reads one batch.
@@ -94,35 +110,21 @@ def answer_all(
         first: Documents of the first batch where `batch_size` is None.
         progress: Called with the number of documents just done.
     """
-    items = [
-        Item(index, document, build_prompt(document, question, task, backend.spec))
-        for index, (document, question) in enumerate(zip(documents, questions, strict=True))
-    ]
-    items.sort(key=lambda item: (-len(item.prompt.images), -len(item.prompt.user), item.index))
-    answers: dict[int, Answer] = {}
-    size, start = batch_size or first, 0
-    while start < len(items):
-        batch = items[start : start + size]
-        try:
-            done = run(batch, task, backend)
-        except torch.OutOfMemoryError:
-            if size == 1 or batch_size is not None:
-                raise
-            size = max(1, size // 2)
-            torch.cuda.empty_cache()
-            continue
-        except (RuntimeError, ValueError, IndexError, KeyError, TypeError):
-            done = [_alone(item, task, backend, run) for item in batch]
-        answers.update(zip((item.index for item in batch), done, strict=True))
-        start += len(batch)
-        progress(len(batch))
-    return [answers[index] for index in range(len(documents))]
+    return in_batches(
+        [Item(one, build_prompt(one, task, backend.spec)) for one in asked],
+        lambda batch: run(batch, task, backend),
+        size=batch_size,
+        first=first,
+        order=lambda item: (-len(item.prompt.images), -len(item.prompt.user)),
+        failed=lambda _, error: Answer(scores=None, error=f"{type(error).__name__}: {error}"),
+        progress=progress,
+    )
 
 
-def build_prompt(document: Document, question: str, task: TaskSpec, model: ModelSpec) -> Prompt:
-    """Return the question as the backend takes it, images under the model's image policy."""
-    images = [image.decode() for image in document.images]
-    return place_images(question, images, model, system=doc_description(task, document.row))
+def build_prompt(asked: Asked, task: TaskSpec, model: ModelSpec) -> Prompt:
+    """Return a question as the backend takes it, images under the model's image policy."""
+    images = [image.decode() for image in asked.document.images]
+    return place_images(asked.text, images, model, system=doc_description(task, asked.document.row))
 
 
 def place_images(
@@ -136,51 +138,37 @@ def place_images(
     return Prompt(user=question, images=tuple(prepared), system=system)
 
 
-def _ask(
-    documents: Sequence[Document],
-    questions: Sequence[str],
-    task: TaskSpec,
-    backend: Remote,
-    progress: Progress,
-) -> Reading:
-    """Ask a server, as many documents at once as keep it busy; images are decoded as needed."""
+def continuations(
+    asked: Sequence[Asked], task: TaskSpec, backend: Backend | Remote
+) -> list[list[str]]:
+    """Return what stands after each prompt for every choice."""
+    return [
+        [backend.continuation(choice, task.target_delimiter) for choice in one.document.choices]
+        for one in asked
+    ]
+
+
+def _ask(asked: Sequence[Asked], task: TaskSpec, backend: Remote, progress: Progress) -> Reading:
+    """Ask a server, as many questions at once as keep it busy; images are decoded as needed."""
     kwargs = task.generation_kwargs or GenerationKwargs()
+    generates = task.output_type == "generate_until"
     replies: list[Reply] = []
     sent: list[str] = []
-    for start in range(0, len(documents), backend.batch):
-        batch = documents[start : start + backend.batch]
-        prompts = [
-            build_prompt(document, question, task, backend.spec)
-            for document, question in zip(batch, questions[start:], strict=False)
-        ]
-        continuations = [
-            [backend.continuation(choice, task.target_delimiter) for choice in document.choices]
-            for document in batch
-        ]
-        generates = task.output_type == "generate_until"
-        replies += backend.answer(prompts, kwargs, None if generates else continuations)
+    for start in range(0, len(asked), backend.batch):
+        batch = asked[start : start + backend.batch]
+        prompts = [build_prompt(one, task, backend.spec) for one in batch]
+        choices = None if generates else continuations(batch, task, backend)
+        replies += backend.answer(prompts, kwargs, choices)
         sent += [backend.render(prompt) for prompt in prompts]
         progress(len(batch))
-    return read_replies(documents, sent, replies, task)
-
-
-def _alone(item: Item, task: TaskSpec, backend: Backend, run: Run) -> Answer:
-    """Run one document of a batch that broke, so that only the broken one is failed."""
-    try:
-        return run([item], task, backend)[0]
-    except torch.OutOfMemoryError:
-        raise
-    except (RuntimeError, ValueError, IndexError, KeyError, TypeError) as error:
-        return Answer(scores=None, error=f"{type(error).__name__}: {error}")
+    return read_replies([one.document for one in asked], sent, replies, task)
 
 
 def _choose(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
     prompts = [item.prompt for item in items]
-    continuations = [
-        [backend.continuation(choice, task.target_delimiter) for choice in item.document.choices]
-        for item in items
-    ]
-    scores = backend.choice_logprobs(prompts, continuations)
+    scores = backend.choice_logprobs(
+        prompts, continuations([item.asked for item in items], task, backend)
+    )
     return [
         Answer(scores=row, prompt=backend.render(prompt))
         for row, prompt in zip(scores, prompts, strict=True)
@@ -190,7 +178,7 @@ def _choose(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Ans
 def _generate(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
     prompts = [item.prompt for item in items]
     responses = backend.generate(prompts, task.generation_kwargs or GenerationKwargs())
-    votes = extract(task, [item.document for item in items], responses)
+    votes = extract(task, [item.asked.document for item in items], responses)
     return [
         Answer(scores=vote, prompt=backend.render(prompt), response=response)
         for vote, prompt, response in zip(votes, prompts, responses, strict=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmbench.metrics import StatRow
 from vlmbench.models import Inside
 from vlmbench.types import ChoiceScores, Document, Internals, Scale
 
@@ -50,6 +51,7 @@ class Reading:
         notes: What a server left open: how its answers were read, and what they cost; or how the
             inside of a model was read.
         internals: What the language model held, in document order; None unless it was listened to.
+        weights: Digests of the weights that were read, by part: `model`, `encoder`.
     """
 
     scores: ChoiceScores
@@ -57,6 +59,18 @@ class Reading:
     fitted: dict[str, Any]
     notes: dict[str, Any]
     internals: Internals | None = None
+    weights: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """What a readout gives that scores no documents.
+
+    Attributes:
+        rows: Finished numbers.
+    """
+
+    rows: tuple[StatRow, ...]
 
 
 def make_reading(

@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from vlmbench.metrics import StatRow, corrected, mean_stat, summarise_recorded
-from vlmbench.spec import ModelSpec, RecordedScores
-from vlmbench.tasks import Documents
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.plan import Cell
+from vlmbench.readouts._reading import Numbers
+from vlmbench.readouts._reads import Opened
+from vlmbench.spec import Located, ModelSpec, RecordedScores, TaskSpec
+from vlmbench.types import Asked, Document, Problem, VlmbenchError
+
+
+class RecordedReadout:
+    """Takes `spec.Recorded`."""
+
+    def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Numbers:
+        """Return what was recorded for the task; see `read_recorded`."""
+        documents = [one.document for one in asked]
+        return Numbers(
+            rows=tuple(read_recorded(cell.model.spec, cell.task, documents, seed=opened.seed))
+        )
 
 
 def read_recorded(
-    model: ModelSpec, documents: Documents, *, chance: float, seed: int
+    model: ModelSpec,
+    located: Located[TaskSpec],
+    documents: Sequence[Document],
+    *,
+    seed: int,
 ) -> list[StatRow]:
     """Return the recorded numbers of `model` for a task, labelled as what they are.
 
@@ -25,7 +43,8 @@ def read_recorded(
         VlmbenchError: If the column is missing or holds anything but numbers in [0, 1].
     """
     rows: list[StatRow] = []
-    task = documents.task.spec.task
+    task = located.spec.task
+    chance = sum(1 / len(document.choices) for document in documents) / len(documents)
     for entry in model.recorded:
         if entry.task != task:
             continue
@@ -41,7 +60,7 @@ def read_recorded(
                 n=entry.n,
             )
             continue
-        stat = mean_stat(_column(documents, entry), seed=seed)
+        stat = mean_stat(_column(located, documents, entry), seed=seed)
         for metric, value in (("accuracy", stat), ("accuracy_corrected", corrected(stat, chance))):
             rows.append(
                 StatRow.of(
@@ -56,7 +75,9 @@ def read_recorded(
     return rows
 
 
-def _column(documents: Documents, entry: RecordedScores) -> np.ndarray:
+def _column(
+    located: Located[TaskSpec], documents: Sequence[Document], entry: RecordedScores
+) -> np.ndarray:
     assert entry.column is not None, "an entry has an accuracy or a column"
     values = []
     for document in documents:
@@ -64,7 +85,7 @@ def _column(documents: Documents, entry: RecordedScores) -> np.ndarray:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
             raise VlmbenchError(
                 Problem(
-                    file=str(documents.task.path),
+                    file=str(located.path),
                     field=f"recorded.{entry.column}",
                     message=f"document {document.doc_id!r}: {value!r} is no accuracy in [0, 1]",
                     remedy="Name a data column with one number in [0, 1] per document.",

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vlmbench.plan import Cell
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
-from vlmbench.spec import RuleName
-from vlmbench.tasks import Documents, FittedText, learns, rule_scores
-from vlmbench.types import Document
+from vlmbench.readouts._reads import Opened
+from vlmbench.spec import CHEAP_RULES, Rule
+from vlmbench.tasks import Documents, FittedText, rule_scores
+from vlmbench.types import Asked
 
 _UNKNOWN = "its coordinates are not known"
 
 
+class RuleReadout:
+    """Takes `spec.Rule`."""
+
+    def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Reading:
+        """Let the rule answer every question; see `read_rule`."""
+        assert isinstance(cell.readout, Rule), "found by its spec"
+        train = opened.splits.get("train")
+        return read_rule(asked, cell.readout, train, progress=opened.progress)
+
+
 def read_rule(
-    documents: Sequence[Document],
-    questions: Sequence[str],
-    rule: RuleName,
-    train: Documents | None,
-    *,
-    progress: Progress = ignore,
+    asked: Sequence[Asked], rule: Rule, train: Documents | None, *, progress: Progress = ignore
 ) -> Reading:
     """Answer every document by a cheap rule; ties share credit as everywhere.
 
@@ -26,24 +33,25 @@ def read_rule(
     encoder is asked.
 
     Args:
-        documents: Documents, conditions already applied.
-        questions: Their rendered questions, which the rule `text` reads.
+        asked: Documents, conditions already applied, with their questions, which the rule `text`
+            reads.
         rule: The rule; the plan has seen to it that the task gives it something to go by.
         train: Training split; needed by a rule that learns.
         progress: Called with the number of documents just done.
     """
     text = None
-    if learns(rule):
+    if rule.learns:
         assert train is not None, "planned without a training split"
         text = FittedText.fit(train)
+    needs_places = CHEAP_RULES[rule.name] not in ("choices", "training")
     answers = []
-    for document, question in zip(documents, questions, strict=True):
+    for one in asked:
         if text is not None:
-            answers.append(Answer(scores=text.score(document, question)))
-        elif rule in ("first_choice", "longest_choice") or document.candidates:
-            answers.append(Answer(scores=rule_scores(rule, document)))
+            answers.append(Answer(scores=text.score(one)))
+        elif one.document.candidates or not needs_places:
+            answers.append(Answer(scores=rule_scores(rule.name, one.document)))
         else:
             answers.append(Answer(scores=None, error=_UNKNOWN))
         progress(1)
-    fitted = {} if text is None else {"rule": rule, "documents": text.documents}
-    return make_reading(documents, answers, "similarity", fitted)
+    fitted = {} if text is None else {"rule": rule.name, "documents": text.documents}
+    return make_reading([one.document for one in asked], answers, "similarity", fitted)

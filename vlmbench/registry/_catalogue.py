@@ -11,7 +11,7 @@ from vlmbench.registry._checkpoint_files import is_checkpoint
 from vlmbench.registry._derive import derive
 from vlmbench.registry._lm_eval import lm_eval_tasks
 from vlmbench.registry._paths import search_paths, yaml_files
-from vlmbench.registry._plugins import Plugin, backends, readouts
+from vlmbench.registry._plugins import Plugin, backends
 from vlmbench.registry._registry import Registry
 from vlmbench.registry._select import Named, SpecT, same_name, select
 from vlmbench.spec import (
@@ -50,7 +50,6 @@ class Catalogue:
     model_tags: Names
     members: Names
     backends: Registry[Plugin]
-    readouts: Registry[Plugin]
     paths: tuple[Path, ...]
     problems: tuple[Problem, ...] = field(repr=False)
 
@@ -115,7 +114,7 @@ class Catalogue:
             raise VlmbenchError(loaded.problem((), message, f"Give a {registry.what}'s YAML."))
         located = Located(spec=spec, path=path, digest=loaded.digest, document=loaded.document)
         name = str(getattr(spec, registry.what))
-        problems = list(_references([loaded], self.tasks, self.backends, self.readouts))
+        problems = list(_references([loaded], self.tasks, self.backends))
         if name in registry and registry[name].path.resolve() != path.resolve():
             problems.append(same_name(registry.what, name, registry[name], located))
         if problems:
@@ -136,13 +135,13 @@ def catalogue(include_paths: Sequence[Path] = ()) -> Catalogue:
     groups = _registry("group", loaded.groups)
     models = _registry("model", loaded.models)
     studies = _registry("study", loaded.studies)
-    known_backends, known_readouts = backends(), readouts()
+    known_backends = backends()
     tags = _tags(tasks)
     problems = list(loaded.problems)
     for registry in (tasks, groups, models, studies):
         problems.extend(registry.problems)
     problems.extend(_shared_names(tasks, groups, tags))
-    problems.extend(_references(loaded.specs, tasks, known_backends, known_readouts))
+    problems.extend(_references(loaded.specs, tasks, known_backends))
     members = _members(tasks, groups, tags, problems)
     return Catalogue(
         tasks=tasks,
@@ -153,7 +152,6 @@ def catalogue(include_paths: Sequence[Path] = ()) -> Catalogue:
         model_tags=_tags(models),
         members=members,
         backends=known_backends,
-        readouts=known_readouts,
         paths=tuple(paths),
         problems=tuple(problems),
     )
@@ -199,25 +197,18 @@ def _references(
     specs: Iterable[Located[TaskSpec | GroupSpec | ModelSpec | StudySpec]],
     tasks: Registry[Located[TaskSpec]],
     known_backends: Registry[Plugin],
-    known_readouts: Registry[Plugin],
 ) -> Iterator[Problem]:
-    """Yield names of backends, readouts and tasks that nothing answers to."""
+    """Yield names of backends and tasks that nothing answers to."""
     for located in specs:
         match located.spec:
             case ModelSpec() as model:
-                if model.backend not in known_backends:
+                if model.has_weights and model.backend not in known_backends:
                     unknown = known_backends.unknown(model.backend)
                     yield located.problem(("backend",), unknown.message, unknown.remedy)
                 for position, scores in enumerate(model.recorded):
                     if scores.task not in tasks:
                         unknown = tasks.unknown(scores.task)
                         keys = ("recorded", position, "task")
-                        yield located.problem(keys, unknown.message, unknown.remedy)
-            case StudySpec() as study:
-                for position, cell in enumerate(study.cells):
-                    if cell.readout not in known_readouts:
-                        unknown = known_readouts.unknown(cell.readout)
-                        keys = ("cells", position, "readout")
                         yield located.problem(keys, unknown.message, unknown.remedy)
             case _:
                 pass

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from vlmbench.registry._registry import Registry
+from vlmbench.spec import READOUTS, Readout, foreign_readouts
 from vlmbench.types import Problem, VlmbenchError
 
 DISTRIBUTION = "vlmbench-gap"
@@ -24,6 +25,8 @@ class Plugin:
         description: One line for listings.
         target: `module:attribute` that holds it.
         packages: Top-level modules it imports beyond the standard library.
+        is_open: For a backend, whether it shows a model's tower and hidden states; None where that
+            is to be asked of the class itself.
         install: What to give to `pip install` where one of them is missing.
     """
 
@@ -31,6 +34,7 @@ class Plugin:
     description: str
     target: str
     packages: tuple[str, ...] = ()
+    is_open: bool | None = None
     install: str = DISTRIBUTION
 
     @property
@@ -42,6 +46,14 @@ class Plugin:
     def remedy(self) -> str:
         """How to make it usable, or nothing where it is."""
         return f'pip install "{self.install}"' if self.missing else ""
+
+    def shows_inside(self) -> bool:
+        """Tell whether a backend shows its model's hidden states; may import it."""
+        if self.is_open is not None:
+            return self.is_open
+        target = self.load()
+        # A factory may return anything; what it returns is asked when the readout is taken.
+        return not isinstance(target, type) or hasattr(target, "inspect")
 
     def load(self) -> Any:
         """Import it.
@@ -67,12 +79,14 @@ BACKENDS = (
         description="Any image-text-to-text checkpoint of transformers.",
         target="vlmbench.models:HfBackend",
         packages=_TORCH,
+        is_open=True,
     ),
     Plugin(
         name="openai",
         description="A model behind any OpenAI-compatible server: hosted, vLLM, SGLang, ...",
         target="vlmbench.models.openai:OpenAIBackend",
         packages=(*_TORCH, "httpx2"),
+        is_open=False,
         install=f"{DISTRIBUTION}[openai]",
     ),
     Plugin(
@@ -80,49 +94,8 @@ BACKENDS = (
         description="Any checkpoint of transformers that vLLM runs, in its offline engine.",
         target="vlmbench.models._vllm:VllmBackend",
         packages=(*_TORCH, "vllm"),
+        is_open=False,
         install=f"{DISTRIBUTION}[vllm]",
-    ),
-    Plugin(
-        name="recorded",
-        description="Numbers measured elsewhere: humans, or a paper's table.",
-        target="vlmbench.readouts:read_recorded",
-    ),
-    Plugin(
-        name="rules",
-        description="Cheap rules without weights: position, raw pixels, order or wording.",
-        target="vlmbench.readouts:read_rule",
-        packages=("sklearn",),
-    ),
-)
-READOUTS = (
-    Plugin(
-        name="prompted",
-        description="The model is asked: choice likelihoods or generated text.",
-        target="vlmbench.readouts:read_prompted",
-        packages=_TORCH,
-    ),
-    Plugin(
-        name="internals",
-        description="The prompted readout, with hidden states and attention of the language model.",
-        target="vlmbench.readouts:read_internals",
-        packages=_TORCH,
-    ),
-    Plugin(
-        name="encoder",
-        description="The model's own vision encoder is asked directly, by the task's probe.",
-        target="vlmbench.readouts:read_encoder",
-        packages=_TORCH,
-    ),
-    Plugin(
-        name="recorded",
-        description="Numbers measured elsewhere are taken as they are.",
-        target="vlmbench.readouts:read_recorded",
-    ),
-    Plugin(
-        name="rule",
-        description="A cheap rule answers, without any model.",
-        target="vlmbench.readouts:read_rule",
-        packages=("sklearn",),
     ),
 )
 
@@ -133,8 +106,19 @@ def backends() -> Registry[Plugin]:
 
 
 def readouts() -> Registry[Plugin]:
-    """Return every readout."""
-    return _registry("readout", READOUTS)
+    """Return every readout: ours, and those other packages name as `vlmbench.readouts`."""
+    return _registry(
+        "readout", (_from_readout(found) for found in (*READOUTS, *foreign_readouts()))
+    )
+
+
+def _from_readout(readout: type[Readout]) -> Plugin:
+    return Plugin(
+        name=readout.kind_of(),
+        description=(readout.__doc__ or "").partition("\n")[0],
+        target=readout.implementation,
+        packages=readout.packages,
+    )
 
 
 def _registry(what: str, plugins: Iterable[Plugin]) -> Registry[Plugin]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from vlmbench.metrics import StatRow
-from vlmbench.report._run import Manifest, ModelRecord, Run, TaskRecord
+from vlmbench.store import Manifest, ModelRecord, Run, TaskRecord
 from vlmbench.types import ComparisonError, Problem, VlmbenchError
 
 _TASK_FIELDS = ("digest", "documents", "data", "n", "limit", "chance", "marked")
@@ -59,12 +59,17 @@ def assemble(runs: Sequence[Run]) -> Board:
     """Put the rows of several runs side by side; the order of the runs does not matter.
 
     Raises:
-        VlmbenchError: If there is no run.
+        VlmbenchError: If there is no run, or one that measured nothing.
         ComparisonError: If runs disagree on a task, a model, a number or the metrics, naming the
             runs and fields of every disagreement.
     """
     if not runs:
         raise VlmbenchError("no runs given")
+    empty = [run.name for run in runs if not run.rows]
+    if empty:
+        raise VlmbenchError(
+            Problem(file=name, message="the run measured nothing") for name in empty
+        )
     problems = [
         problem
         for a, b in combinations(sorted(runs, key=lambda run: run.name), 2)

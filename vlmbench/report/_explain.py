@@ -21,9 +21,8 @@ from vlmbench.diagnostics import (
     load_thresholds,
     verdict,
 )
-from vlmbench.report._run import Manifest, ModelRecord, read_manifest
 from vlmbench.spec import did_you_mean
-from vlmbench.store import write_atomically
+from vlmbench.store import ModelRecord, Run, file_stem, write_atomically
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -69,27 +68,27 @@ class Explanation:
     @property
     def stem(self) -> str:
         """Name of the model's files."""
-        return self.model.replace("/", "--")
+        return file_stem(self.model)
 
 
 def explain(
-    run: Path, model: str, *, tasks: Sequence[str] = (), rules: Path | None = None
+    run: Run, model: str, *, tasks: Sequence[str] = (), rules: Path | None = None
 ) -> Explanation:
     """Recompute the seven tests and the verdict of a model from a run's records.
 
     Args:
-        run: Folder of a finished run.
+        run: A finished run.
         model: Name of the model, as in its manifest.
         tasks: Names of tasks; all that hold evidence by default.
         rules: YAML of thresholds to use instead of the shipped ones.
 
     Raises:
-        VlmbenchError: If the run is unfinished, a name is unknown, the thresholds are malformed,
-            or no record serves any of the tests.
+        VlmbenchError: If a name is unknown, the thresholds are malformed, a record cannot be
+            read, or no record serves any of the tests.
     """
-    manifest = read_manifest(run)
+    manifest = run.manifest
     thresholds = load_thresholds() if rules is None else load_thresholds(rules)
-    _check_names(run, manifest, model, tasks)
+    _check_names(run, model, tasks)
     found = [
         task
         for name in tasks or manifest.tasks
@@ -100,7 +99,7 @@ def explain(
         where = ", ".join(missing) if missing else "any task"
         raise VlmbenchError(
             Problem(
-                file=str(run),
+                file=run.name,
                 message=f"no record of {model!r} on {where} serves any of the seven tests",
                 remedy="Run this model with `vlmbench run --study diagnose`, and explain that run.",
             )
@@ -132,10 +131,10 @@ def write_explanation(explanation: Explanation, folder: Path) -> Path:
 
 
 def _explain(
-    run: Path, model: str, name: str, thresholds: Thresholds, seed: int
+    run: Run, model: str, name: str, thresholds: Thresholds, seed: int
 ) -> TaskExplained | None:
     """Return a task's tests, or None if the run holds nothing that serves one."""
-    if not any((run / "records" / model.replace("/", "--") / name).glob("*.parquet")):
+    if not run.records(model, name):
         return None
     evidence = Evidence.load(run, model, name)
     outcomes = diagnose(evidence, seed=seed)
@@ -156,15 +155,15 @@ def _explain(
     )
 
 
-def _check_names(run: Path, manifest: Manifest, model: str, tasks: Sequence[str]) -> None:
-    problems = []
+def _check_names(run: Run, model: str, tasks: Sequence[str]) -> None:
+    manifest, problems = run.manifest, []
     if model not in manifest.models:
         remedy = did_you_mean(model, manifest.models, what="Models of this run")
         message = f"the run has no model {model!r}"
-        problems.append(Problem(file=str(run), field="--model", message=message, remedy=remedy))
+        problems.append(Problem(file=run.name, field="--model", message=message, remedy=remedy))
     problems += [
         Problem(
-            file=str(run),
+            file=run.name,
             field="--tasks",
             message=f"the run has no task {task!r}",
             remedy=did_you_mean(task, manifest.tasks, what="Tasks of this run"),

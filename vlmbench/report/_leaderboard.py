@@ -19,7 +19,6 @@ from vlmbench.report._baselines import (
 from vlmbench.report._board import Board, assemble
 from vlmbench.report._format import MISSING, escape, markdown_table, rate
 from vlmbench.report._ranks import rank, rank_notes, rank_table
-from vlmbench.report._run import Manifest, read_run
 from vlmbench.report._tables import (
     FAILED,
     MARKED,
@@ -37,6 +36,7 @@ from vlmbench.report._tables import (
     variation_table,
 )
 from vlmbench.spec import ModelSpec
+from vlmbench.store import Manifest, RunFolder, write_atomically
 
 
 def leaderboard(
@@ -61,18 +61,14 @@ def leaderboard(
         ComparisonError: If two runs may not stand in one table; nothing is written then.
     """
     check_published(recorded)
-    board = assemble([read_run(path) for path in runs])
+    board = assemble([RunFolder(path).read() for path in runs])
     files = {
         "README.md": page(board, recorded),
         "rows.json": dump_rows(board.rows.values()),
         "rows.csv": _csv(board),
     }
-    output.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
-        # Never half a table: the file appears whole or not at all.
-        partial = output / f".{name}.partial"
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(output / name)
+        write_atomically(output / name, text)
     return tuple(output / name for name in files)
 
 

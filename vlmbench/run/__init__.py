@@ -1,6 +1,7 @@
 """Running a plan: execution, records, manifest."""
 
-from vlmbench.run._execute import check_tasks, execute
+from vlmbench.run._check import check_tasks
+from vlmbench.run._execute import execute
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 
 __all__ = [

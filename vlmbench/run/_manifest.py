@@ -2,65 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import math
 import platform
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import vlmbench
-from vlmbench.metrics import METRICS_VERSION, StatRow
+from vlmbench.metrics import StatRow
 from vlmbench.plan import Plan
 from vlmbench.run._settings import CheckedTask
-
-_PACKAGES = (
-    "torch", "transformers", "tokenizers", "datasets", "lm-eval", "numpy", "scipy",
-    "scikit-learn", "scikit-image", "embreex", "pillow", "pyarrow", "pydantic",
-)  # fmt: skip
+from vlmbench.store import Manifest, ModelRecord, SkippedCell, TaskRecord, installed_versions
 
 
-@lru_cache(maxsize=1)
-def versions() -> dict[str, Any]:
-    """Return the versions of everything that can change a number."""
-    found: dict[str, Any] = {
-        "vlmbench": vlmbench.__version__,
-        "metrics": METRICS_VERSION,
-        "python": platform.python_version(),
-    }
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found
-
-
-def dump(value: Mapping[str, Any]) -> str:
-    """Return JSON for people and machines; refuses NaN."""
-    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
-
-
-def task_entry(plan: Plan, task: CheckedTask) -> dict[str, Any]:
-    """Return what the manifest says about a task: all that decides comparability, and labels."""
+def task_record(plan: Plan, task: CheckedTask) -> TaskRecord:
+    """Return what the manifest says about a task."""
     located = task.documents.task
     spec = located.spec
     source = spec.bench.source
-    return {
-        "alias": spec.task_alias,
-        "ability": spec.bench.ability,
-        "digest": located.digest,
-        "documents": task.digest,
-        "data": task.documents.source,
-        "n": len(task.held),
-        "of": task.documents.total,
-        "limit": plan.limit,
-        "chance": _chance(task),
-        "marked": any(document.marked for document in task.held),
-        "version": spec.metadata.version,
-        "source": None if source is None else source.title,
-    }
+    return TaskRecord(
+        alias=spec.task_alias,
+        ability=spec.bench.ability,
+        digest=located.digest,
+        documents=task.digest,
+        data=task.documents.source,
+        n=len(task.held),
+        of=task.documents.total,
+        limit=plan.limit,
+        chance=_chance(task),
+        marked=any(document.marked for document in task.held),
+        version=spec.metadata.version,
+        source=None if source is None else source.title,
+    )
 
 
 def _chance(task: CheckedTask) -> float | None:
@@ -71,50 +42,57 @@ def _chance(task: CheckedTask) -> float | None:
 
 
 def make_manifest(
-    plan: Plan, *, tasks: Mapping[str, Any], models: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the manifest of a finished run."""
-    return {
-        "complete": True,
-        "plan": plan.digest,
-        "study": plan.study.spec.study,
-        "study_digest": plan.study.digest,
-        "seed": plan.seed,
-        "limit": plan.limit,
-        "versions": versions(),
-        "platform": platform.platform(),
-        "tasks": dict(tasks),
-        "models": dict(models),
-        "skipped": [
-            {
-                "model": skipped.model,
-                "task": skipped.task,
-                "condition": skipped.condition.label,
-                "readout": skipped.readout,
-                "reason": skipped.reason,
-            }
+    plan: Plan,
+    *,
+    claimed_for: str,
+    tasks: Mapping[str, TaskRecord],
+    models: Mapping[str, ModelRecord],
+) -> Manifest:
+    """Return the manifest of a finished run.
+
+    Args:
+        plan: What was run.
+        claimed_for: Digest of the plan before its documents left cells out.
+        tasks: Its tasks by name.
+        models: Its models by name.
+    """
+    return Manifest(
+        plan=claimed_for,
+        study=plan.study.spec.study,
+        study_digest=plan.study.digest,
+        seed=plan.seed,
+        limit=plan.limit,
+        versions=installed_versions(),
+        platform=platform.platform(),
+        tasks=dict(tasks),
+        models=dict(models),
+        # Recorded numbers were measured elsewhere: there is nothing to record of them.
+        cells=tuple(cell.name for cell in plan.cells if cell.readout.scores_documents),
+        skipped=tuple(
+            SkippedCell(
+                model=skipped.model,
+                task=skipped.task,
+                condition=skipped.condition.label,
+                readout=skipped.readout.label,
+                reason=skipped.reason,
+            )
             for skipped in plan.skipped
-        ],
-    }
+        ),
+    )
 
 
-def lm_eval_results(
-    plan: Plan, rows: Sequence[StatRow], manifest: Mapping[str, Any]
-) -> dict[str, Any]:
+def lm_eval_results(plan: Plan, rows: Sequence[StatRow], manifest: Manifest) -> dict[str, Any]:
     """Return the prompted accuracies in lm-eval's results shape.
 
     Keys are task names if the run has one model, else `model/task`; every entry names both.
     The standard error is a quarter of the 95% interval's width over 0.98 (1.96 on each side).
     """
     several = len(plan.models) > 1
+    aside = {cell.readout.label for cell in plan.cells if not cell.readout.answers}
     specs = {task.spec.task: task.spec for task in plan.tasks}
     results: dict[str, dict[str, Any]] = {}
     for row in rows:
-        if (
-            row.metric != "accuracy"
-            or row.readout in ("encoder", "rule")
-            or row.condition != _own(plan, row)
-        ):
+        if row.metric != "accuracy" or row.readout in aside or row.condition != _own(plan, row):
             continue
         key = f"{row.model}/{row.task}" if several else row.task
         results[key] = {
@@ -126,7 +104,7 @@ def lm_eval_results(
             "acc_stderr,none": _standard_error(row),
         }
     names = {key: entry["name"] for key, entry in results.items()}
-    tasks = manifest["tasks"]
+    tasks = manifest.tasks
     return {
         "results": results,
         "group_subtasks": {},
@@ -138,7 +116,7 @@ def lm_eval_results(
         "n-shot": dict.fromkeys(names, 0),
         "higher_is_better": {key: {"acc": True} for key in names},
         "n-samples": {
-            key: {"original": tasks[name]["of"], "effective": tasks[name]["n"]}
+            key: {"original": tasks[name].of, "effective": tasks[name].n}
             for key, name in names.items()
         },
         "config": {
@@ -148,8 +126,8 @@ def lm_eval_results(
             "random_seed": plan.seed,
         },
         "model_name": ",".join(model.spec.model for model in plan.models),
-        "lm_eval_version": manifest["versions"]["lm-eval"],
-        "transformers_version": manifest["versions"]["transformers"],
+        "lm_eval_version": manifest.versions.of("lm-eval"),
+        "transformers_version": manifest.versions.of("transformers"),
     }
 
 

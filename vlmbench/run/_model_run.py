@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vlmbench.metrics import METRICS_VERSION, StatRow, summarise
-from vlmbench.models import Backend, HfBackend, Remote, Tower, checkpoint_path, resolve_device
+from vlmbench.metrics import StatRow, summarise
+from vlmbench.models import checkpoint_path, resolve_device
 from vlmbench.models.openai import account
 from vlmbench.plan import Cell, Plan, cell_key
 from vlmbench.readouts import (
+    LoadedModel,
+    Numbers,
+    Opened,
     Progress,
     Reading,
-    read_encoder,
-    read_internals,
-    read_prompted,
-    read_recorded,
-    read_rule,
+    implementation,
 )
-from vlmbench.registry import backends
-from vlmbench.run._manifest import versions
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
-from vlmbench.spec import Located, ModelSpec, Server
-from vlmbench.store import internals_columns, read_about, read_scores, write_record
-from vlmbench.tasks import apply_conditions, ask, learns
-from vlmbench.types import ChoiceScores, Document, Problem, VlmbenchError
+from vlmbench.spec import Condition, Located, ModelSpec, Readout, Server
+from vlmbench.store import (
+    Basis,
+    Exchange,
+    ModelRecord,
+    RunFolder,
+    ServerRecord,
+    installed_versions,
+)
+from vlmbench.tasks import apply_conditions, ask
+from vlmbench.types import Asked, ChoiceScores, Problem, VlmbenchError
 
 # Files beside a checkpoint that people read and no model does.
 _PAGES = frozenset({".md", ".svg", ".png"})
@@ -57,9 +60,11 @@ class ModelRun:
         self.settings = settings
         self.tasks = tasks
         self.reporter = reporter
+        self.folder = RunFolder(settings.output)
         self.cells = [cell for cell in plan.cells if cell.model.spec.model == model.spec.model]
         dtype = settings.dtype if settings.dtype != "auto" else model.spec.dtype
         self.device, self.dtype = resolve_device(settings.device, dtype)
+        self.loaded: LoadedModel | None = None
         self._weights: dict[str, str] = {}
 
     def rows(self) -> list[StatRow]:
@@ -67,14 +72,14 @@ class ModelRun:
         rows: list[StatRow] = []
         for name, task in self.tasks.items():
             cells = [cell for cell in self.cells if cell.task.spec.task == name]
-            if self.model.spec.backend == "recorded":
-                if cells:
-                    rows += self._recorded(task)
-                continue
-            scores = {(cell.condition.label, cell.readout): self._scores(cell) for cell in cells}
-            # The prompted readout once more, which would only repeat its rows.
-            scores = {cell: read for cell, read in scores.items() if cell[1] != "internals"}
-            # Cells of the first documents only, or of those that a condition can be had with.
+            scores: dict[tuple[Condition, Readout], ChoiceScores] = {}
+            for cell in cells:
+                found = self._cell(cell, task)
+                if isinstance(found, Numbers):
+                    rows += found.rows
+                elif cell.readout.has_rows:
+                    scores[cell.condition, cell.readout] = found
+            # Cells of the first documents only, or of those that a condition applies to.
             partial = {cell for cell, read in scores.items() if len(read) < len(task.held)}
             if scores:
                 rows += summarise(
@@ -84,197 +89,122 @@ class ModelRun:
                     seed=self.plan.seed,
                     partial=partial,
                 )
-        self.__dict__.pop("_backend", None)
-        self.__dict__.pop("_tower", None)
+        self.loaded = None  # free its memory before the next model is loaded
         gc.collect()
         return rows
 
-    def entry(self) -> dict[str, Any]:
+    def record(self) -> ModelRecord:
         """Return what the manifest says about the model, after `rows`."""
         spec = self.model.spec
         twin = spec.twin
-        return {
-            "alias": spec.model_alias,
-            "recorded": spec.backend == "recorded",
-            "rule": spec.rule,
-            "backend": spec.backend,
-            "checkpoint": spec.checkpoint,
-            "revision": spec.revision,
-            "digest": self.model.digest,
-            "weights": self._weights.get("model"),
-            "encoder_weights": self._weights.get("encoder"),
-            "twin": None if twin is None else twin.of or twin.checkpoint or "its own tower",
-            "layer": None if twin is None else twin.layer,
-            "relation": None if twin is None else twin.relation,
-            "device": str(self.device) if spec.server is None else "server",
-            "dtype": str(self.dtype).removeprefix("torch.") if spec.server is None else None,
-            "server": None if spec.server is None else self._account(spec.server),
-            "source": spec.source,
-            "license": spec.license,
-        }
-
-    def _recorded(self, task: CheckedTask) -> list[StatRow]:
-        by_guessing = sum(1 / len(document.choices) for document in task.held) / len(task.held)
-        return read_recorded(
-            self.model.spec, task.documents, chance=by_guessing, seed=self.plan.seed
+        return ModelRecord(
+            alias=spec.model_alias,
+            recorded=bool(spec.recorded),
+            rule=spec.rule,
+            backend=spec.backend if spec.has_weights else None,
+            checkpoint=spec.checkpoint,
+            revision=spec.revision,
+            digest=self.model.digest,
+            weights=self._weights.get("model"),
+            encoder_weights=self._weights.get("encoder"),
+            twin=None if twin is None else twin.of or twin.checkpoint or "its own tower",
+            layer=None if twin is None else twin.layer,
+            relation=None if twin is None else twin.relation,
+            device=str(self.device) if spec.server is None else "server",
+            dtype=str(self.dtype).removeprefix("torch.") if spec.server is None else None,
+            server=None if spec.server is None else self._account(spec.server),
+            source=spec.source,
+            license=spec.license,
         )
 
-    def _scores(self, cell: Cell) -> ChoiceScores:
-        """Return a cell's scores, from its record if that is whole and current."""
-        path = self.settings.output / "records" / f"{cell.name}.parquet"
-        task = self.tasks[cell.task.spec.task]
-        about = self._about(cell, task)
-        stored = read_about(path)
-        place = f"{cell.readout}/{cell.condition.label}"
+    def _cell(self, cell: Cell, task: CheckedTask) -> ChoiceScores | Numbers:
+        """Return what a cell gives, from its record if that is whole and current."""
         total = min(cell.first or len(task.held), len(task.held))
+        place = f"{cell.readout.label}/{cell.condition.label}"
         advance = self.reporter.start(
             f"{self.model.spec.model}  {cell.task.spec.task}  {place}", total
         )
-        if stored is not None and _is_current(stored, about):
-            if cell.condition.weights == "base":
-                self._weights |= stored["weights"]
+        record = self.folder.record(cell.name)
+        basis = self._basis(cell, task)
+        stored = record.about() if cell.readout.scores_documents else None
+        if stored is not None and stored.is_current(basis):
+            self._note_weights(cell, stored.weights)
             advance(total)
-            return read_scores(path)
+            return record.scores()
         documents = apply_conditions(task.held, cell.condition, first=cell.first)
-        questions = ask(documents, cell.task.spec, cell.condition, cell.hints)
-        texts = [question.text for question in questions]
-        reading, weights = self._read(cell, task, documents, texts, advance)
+        asked = ask(documents, cell.task.spec, cell.condition, cell.hints)
+        reading = implementation(cell.readout).read(cell, asked, self._opened(cell, task, advance))
+        if isinstance(reading, Numbers):
+            return reading
         _refuse_all_failed(cell, reading)
-        if cell.condition.weights == "base":
-            self._weights |= weights
-        columns: dict[str, list[Any]] = {
-            "choices": [list(document.choices) for document in documents],
-            "prompt": [answer.prompt for answer in reading.answers],
-            "response": [answer.response for answer in reading.answers],
-            "error": [answer.error for answer in reading.answers],
-            "marked": [document.marked for document in documents],
-            "hint_target": [question.hint_target for question in questions],
-        }
-        if reading.internals is not None:
-            columns |= internals_columns(reading.internals)
-        about |= {"weights": weights, "fitted": reading.fitted, "notes": reading.notes}
-        write_record(path, reading.scores, columns, about)
+        self._note_weights(cell, reading.weights)
+        record.write(
+            basis,
+            reading.scores,
+            _exchanges(asked, reading),
+            weights=reading.weights,
+            fitted=reading.fitted,
+            notes=reading.notes,
+            internals=reading.internals,
+        )
         return reading.scores
 
-    def _read(
-        self,
-        cell: Cell,
-        task: CheckedTask,
-        documents: Sequence[Document],
-        questions: Sequence[str],
-        advance: Progress,
-    ) -> tuple[Reading, dict[str, str]]:
-        """Run a cell and return its reading with the digests of the weights it was read from."""
-        size = 1 if cell.condition.batch == "single" else self.settings.batch_size
-        match cell.readout:
-            case "prompted" | "internals":
-                read = read_prompted if cell.readout == "prompted" else read_internals
-                reading = read(
-                    documents,
-                    questions,
-                    cell.task.spec,
-                    self._backend,
-                    batch_size=size,
-                    progress=advance,
-                )
-                return reading, {"model": self._backend.weights_digest}
-            case "encoder":
-                probe = cell.task.spec.bench.probe
-                assert probe is not None, "planned without a probe"
-                tower = self._tower
-                if cell.condition.weights == "random":
-                    tower = tower.randomised(self.plan.seed)
-                reading = read_encoder(
-                    documents,
-                    probe,
-                    tower,
-                    task.fit_on,
-                    seed=self.plan.seed,
-                    cache=self.settings.cache,
-                    progress=advance,
-                )
-                weights = {"encoder": tower.weights_digest}
-                if self.model.spec.twin is not None and self.model.spec.twin.checkpoint is None:
-                    weights["model"] = self._backend.weights_digest
-                return reading, weights
-            case "rule":
-                assert self.model.spec.rule is not None, "planned without a rule"
-                reading = read_rule(
-                    documents, questions, self.model.spec.rule, task.train, progress=advance
-                )
-                return reading, {}
-            case other:
-                raise VlmbenchError(f"nothing runs the readout {other!r}")
-
-    def _about(self, cell: Cell, task: CheckedTask) -> dict[str, Any]:
-        """Return everything a cell's scores depend on."""
-        return {
-            "key": cell_key(cell, self.plan),
-            "model": cell.model.spec.model,
-            "task": cell.task.spec.task,
-            "readout": cell.readout,
-            "condition": cell.condition.model_dump(mode="json"),
-            "documents": task.digest,
-            "fitted_on": self._fitted_on(cell, task),
-            "checkpoint": _checkpoint_identity(self.model),
-            "device": self.device.type,
-            "dtype": str(self.dtype),
-            "metrics": METRICS_VERSION,
-            "versions": versions(),
-        }
-
-    def _fitted_on(self, cell: Cell, task: CheckedTask) -> str:
-        """Return the digest of what a cell's head or rule learns from; empty if of nothing."""
-        if cell.readout == "encoder":
-            return task.fit_digest
-        rule = self.model.spec.rule
-        return task.train_digest if rule is not None and learns(rule) else ""
-
-    @cached_property
-    def _backend(self) -> Backend | Remote:
-        backend = backends()[self.model.spec.backend].load()
-        loaded: Backend | Remote = backend.load(
-            self.model.spec, self.model.folder, self.device, self.dtype
+    def _opened(self, cell: Cell, task: CheckedTask, advance: Progress) -> Opened:
+        """Return what a cell may use."""
+        if self.loaded is None:
+            answers = self.folder.answers(self.model.spec.model)
+            self.loaded = LoadedModel(
+                self.model, self.settings.device, self.settings.dtype, answers
+            )
+        return Opened(
+            model=self.loaded,
+            splits=task.opened_for(cell.readout).splits,
+            batch_size=self.settings.batch_size,
+            seed=self.plan.seed,
+            cache=self.settings.cache,
+            progress=advance,
         )
-        if isinstance(loaded, Remote):
-            loaded.keep(self._answers)
-        return loaded
 
-    def _account(self, server: Server) -> dict[str, Any]:
+    def _note_weights(self, cell: Cell, weights: Mapping[str, str]) -> None:
+        """Keep the digests of the model's own weights, not of freshly drawn ones."""
+        if cell.condition.weights == "base":
+            self._weights |= weights
+
+    def _basis(self, cell: Cell, task: CheckedTask) -> Basis:
+        """Return everything a cell's scores depend on."""
+        return Basis(
+            key=cell_key(cell, self.plan),
+            model=cell.model.spec.model,
+            task=cell.task.spec.task,
+            readout=cell.readout.label,
+            condition=cell.condition,
+            documents=task.digest,
+            fitted_on=task.opened_for(cell.readout).digest,
+            checkpoint=_checkpoint_identity(self.model),
+            device=self.device.type,
+            dtype=str(self.dtype),
+            versions=installed_versions(),
+        )
+
+    def _account(self, server: Server) -> ServerRecord:
         """Return tokens and cost of the run; no cost where no prices are declared."""
         unknown = {"usd": None, "unanswered_usd": None} if server.prices is None else {}
-        return account(self._answers) | unknown
-
-    @property
-    def _answers(self) -> Path:
-        """Where a server's answers are kept."""
-        name = self.model.spec.model.replace("/", "--")
-        return self.settings.output / "answers" / f"{name}.jsonl"
-
-    @cached_property
-    def _tower(self) -> Tower:
-        twin = self.model.spec.twin
-        assert twin is not None, "planned without a twin"
-        if twin.checkpoint is not None:
-            return Tower.load(twin, self.model.folder, self.device)
-        if not isinstance(self._backend, HfBackend):
-            raise VlmbenchError(
-                self.model.problem(
-                    "twin",
-                    f"backend {self.model.spec.backend!r} gives no access to the model's tower",
-                    "Name a standalone encoder with `twin.checkpoint`.",
-                )
-            )
-        return Tower.inside(self._backend, twin)
+        return ServerRecord(**account(self.folder.answers(self.model.spec.model)) | unknown)
 
 
-def _is_current(stored: Mapping[str, Any], about: Mapping[str, Any]) -> bool:
-    """Tell whether a record was made from the same things and lacks no server's answer.
-
-    What a server failed to answer is asked again; what it did answer is in its journal.
-    """
-    whole = not stored.get("notes", {}).get("unanswered")
-    return whole and all(stored.get(key) == value for key, value in about.items())
+def _exchanges(asked: Sequence[Asked], reading: Reading) -> list[Exchange]:
+    """Return what was asked about each document and what came back."""
+    return [
+        Exchange(
+            choices=one.document.choices,
+            marked=one.document.marked,
+            hint_target=one.hint_target,
+            prompt=answer.prompt,
+            response=answer.response,
+            error=answer.error,
+        )
+        for one, answer in zip(asked, reading.answers, strict=True)
+    ]
 
 
 def _refuse_all_failed(cell: Cell, reading: Reading) -> None:

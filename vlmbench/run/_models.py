@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.queues import SimpleQueue
 from threading import Event, Thread
-from typing import Any
 
 import torch
 
@@ -21,6 +20,7 @@ from vlmbench.plan import Plan
 from vlmbench.run._model_run import ModelRun
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Located, ModelSpec
+from vlmbench.store import ModelRecord
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -30,11 +30,11 @@ class Ran:
 
     Attributes:
         rows: Statistics of all its tasks.
-        entry: What the manifest says about it.
+        record: What the manifest says about it.
     """
 
     rows: list[StatRow]
-    entry: dict[str, Any]
+    record: ModelRecord
 
 
 def run_models(
@@ -89,7 +89,7 @@ def _run(
     reporter: Reporter,
 ) -> Ran:
     run = ModelRun(model, plan, settings, tasks, reporter)
-    return Ran(rows=run.rows(), entry=run.entry())
+    return Ran(rows=run.rows(), record=run.record())
 
 
 # A bar's name (process, number), and its label and total or how many more units are done.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from vlmbench.tasks import Documents, FitSplits
+from vlmbench.spec import Opens, Readout, Role
+from vlmbench.tasks import Documents
 from vlmbench.types import Document
 
 
@@ -42,6 +43,19 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedSplits:
+    """Checked splits that something is fitted on.
+
+    Attributes:
+        splits: The splits, by what they are for.
+        digest: SHA-256 of all that is read of them; empty for none.
+    """
+
+    splits: Mapping[Role, Documents] = field(default_factory=dict)
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedTask:
     """A task's reported documents after checking.
 
@@ -49,16 +63,14 @@ class CheckedTask:
         documents: The split they come from.
         held: The documents themselves, images still encoded.
         digest: SHA-256 of their content.
-        fit_on: Splits that a fitted probe of the task learns from, if the plan has one.
-        fit_digest: SHA-256 of those splits' content; empty without them.
-        train: The task's own training split, if the plan has a rule that learns from it.
-        train_digest: SHA-256 of its content; empty without it.
+        opened: Further splits, by what a readout asks to be opened.
     """
 
     documents: Documents
     held: tuple[Document, ...]
     digest: str
-    fit_on: FitSplits | None = None
-    fit_digest: str = ""
-    train: Documents | None = None
-    train_digest: str = ""
+    opened: Mapping[Opens, OpenedSplits] = field(default_factory=dict)
+
+    def opened_for(self, readout: Readout) -> OpenedSplits:
+        """Return what was opened for a readout."""
+        return self.opened.get(readout.opens(self.documents.task.spec), OpenedSplits())

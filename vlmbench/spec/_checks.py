@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import get_args
 from urllib.parse import urlsplit
 
 from vlmbench.spec._hints import HINT_NAMES, Hints
-from vlmbench.spec._model import ModelSpec, RecordedScores, RuleName
+from vlmbench.spec._model import ModelSpec, RecordedScores
 from vlmbench.spec._nearest import did_you_mean
 from vlmbench.spec._nodes import Keys
 from vlmbench.spec._study import StudySpec
@@ -19,15 +18,13 @@ from vlmbench.spec._template import syntax_error, templates, undeclared
 
 BENCH: Keys = ("metadata", "vlmbench")
 IMAGE = "<image>"
-# Backends whose answers come from no weights.
-_WEIGHTLESS = ("recorded", "rules")
 # What a shell takes as a name, and too short to be mistaken for a key.
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that does not fit.
+class Flaw:
+    """Something in a spec that does not fit the rest.
 
     Attributes:
         keys: Where in the file.
@@ -42,7 +39,7 @@ class Finding:
     template_line: int | None = None
 
 
-def check_task(spec: TaskSpec) -> Iterator[Finding]:
+def check_task(spec: TaskSpec) -> Iterator[Flaw]:
     """Yield what does not fit together in a task."""
     return chain(
         _task_templates(spec),
@@ -58,7 +55,7 @@ def check_task(spec: TaskSpec) -> Iterator[Finding]:
     )
 
 
-def check_model(spec: ModelSpec) -> Iterator[Finding]:
+def check_model(spec: ModelSpec) -> Iterator[Flaw]:
     """Yield what does not fit together in a model."""
     yield from _wrapper(spec)
     yield from _server(spec)
@@ -70,86 +67,84 @@ def check_model(spec: ModelSpec) -> Iterator[Finding]:
             f"`{spec.twin.relation}`, but without `checkpoint` the twin is the VLM's own tower"
         )
         remedy = "Say `identical`, or name the standalone encoder under `checkpoint`."
-        yield Finding(("twin", "relation"), message, remedy)
+        yield Flaw(("twin", "relation"), message, remedy)
 
 
-def _source_of_answers(spec: ModelSpec) -> Iterator[Finding]:
+def _source_of_answers(spec: ModelSpec) -> Iterator[Flaw]:
     """Yield what is missing or too much of weights, recorded numbers and rules."""
-    if spec.backend == "recorded" and not spec.recorded:
-        yield Finding(("recorded",), "`backend: recorded` needs the numbers it stands for")
-    if spec.backend == "rules" and spec.rule is None:
-        remedy = f"Rules are: {', '.join(get_args(RuleName))}."
-        yield Finding(("rule",), "`backend: rules` needs the rule that answers", remedy)
-    if spec.backend in _WEIGHTLESS:
-        for name in ("checkpoint", "twin"):
-            if getattr(spec, name) is not None:
-                yield Finding((name,), f"`backend: {spec.backend}` has no {name}", "Leave it out.")
-    elif spec.checkpoint is None:
-        remedy = "Give a hub id, or a folder relative to this file."
-        yield Finding(("checkpoint",), f"`backend: {spec.backend}` needs a checkpoint", remedy)
-    if spec.recorded and spec.backend != "recorded":
-        yield Finding(("recorded",), "only `backend: recorded` takes recorded numbers")
-    if spec.rule is not None and spec.backend != "rules":
-        yield Finding(("rule",), "only `backend: rules` takes a rule")
+    if spec.has_weights:
+        if spec.checkpoint is None:
+            remedy = (
+                "Give a hub id, or a folder relative to this file. A model without weights has "
+                "`rule` or `recorded` instead."
+            )
+            yield Flaw(("checkpoint",), "the model has no checkpoint", remedy)
+        return
+    what = "rule" if spec.recorded == () else "recorded"
+    for name in ("backend", "checkpoint", "twin", "server"):
+        if name in spec.model_fields_set:
+            message = f"a model with `{what}` has no weights, so `{name}` does not apply to it"
+            yield Flaw((name,), message, "Leave it out.")
+    if spec.rule is not None and spec.recorded:
+        yield Flaw(("rule",), "a model is a cheap rule or recorded numbers, not both")
 
 
-def check_study(spec: StudySpec) -> Iterator[Finding]:
+def check_study(spec: StudySpec) -> Iterator[Flaw]:
     """Yield cells of a study that are given twice, and hints that cannot be rendered."""
     seen: set[tuple[str, str]] = set()
     for position, cell in enumerate(spec.cells):
-        key = (cell.readout, cell.condition.label)
+        key = (cell.readout.label, cell.condition.label)
         if key in seen:  # whatever their `documents`: both would be one record
-            yield Finding(("cells", position), f"{'/'.join(key)} is given twice")
+            yield Flaw(("cells", position), f"{'/'.join(key)} is given twice")
         seen.add(key)
     yield from _hints(("hints",), spec.hints)
 
 
-def _hints(keys: Keys, hints: Hints | None) -> Iterator[Finding]:
+def _hints(keys: Keys, hints: Hints | None) -> Iterator[Flaw]:
     for name, template in (hints.given if hints else {}).items():
         error = syntax_error(template)
         known = () if name == "filler" else HINT_NAMES
         if error is not None:
             message, line = error
-            yield Finding((*keys, name), f"is not valid Jinja: {message}", template_line=line)
+            yield Flaw((*keys, name), f"is not valid Jinja: {message}", template_line=line)
             continue
         for unknown in sorted(undeclared(template) - set(known)):
             message = f"there is nothing called `{unknown}` here"
-            yield Finding((*keys, name), message, did_you_mean(unknown, known, what="Names"))
+            yield Flaw((*keys, name), message, did_you_mean(unknown, known, what="Names"))
 
 
-def _task_templates(spec: TaskSpec) -> Iterator[Finding]:
+def _task_templates(spec: TaskSpec) -> Iterator[Flaw]:
     for name, template in templates(spec).items():
         error = syntax_error(template)
         if error is not None:
             message, line = error
-            yield Finding((name,), f"is not valid Jinja: {message}", template_line=line)
-    columns = (spec.doc_to_image,) if isinstance(spec.doc_to_image, str) else spec.doc_to_image
-    for column in columns:
+            yield Flaw((name,), f"is not valid Jinja: {message}", template_line=line)
+    for column in spec.image_columns:
         if "{" in column:
             message = f"`{column}` is a template, but images are taken from columns"
-            yield Finding(("doc_to_image",), message, "Name the columns that hold the images.")
+            yield Flaw(("doc_to_image",), message, "Name the columns that hold the images.")
 
 
-def _source(spec: TaskSpec) -> Iterator[Finding]:
+def _source(spec: TaskSpec) -> Iterator[Flaw]:
     bench = spec.bench
     if spec.dataset_path is None and bench.generator is None and bench.reader is None:
         remedy = "Give `dataset_path` (such as `json`, with `dataset_kwargs: {data_files: ...}`)."
-        yield Finding(("dataset_path",), "the task has no data", remedy)
+        yield Flaw(("dataset_path",), "the task has no data", remedy)
     if spec.test_split is None and spec.validation_split is None:
-        yield Finding(("test_split",), "the task has no split to measure on", "Give `test_split`.")
+        yield Flaw(("test_split",), "the task has no split to measure on", "Give `test_split`.")
     if bench.generator is not None and bench.reader is not None:
-        yield Finding((*BENCH, "reader"), "a task is drawn or read, not both: it has a generator")
+        yield Flaw((*BENCH, "reader"), "a task is drawn or read, not both: it has a generator")
     if spec.dataset_kwargs.get("trust_remote_code"):
         message = "code that comes with a data set is never run"
         keys: Keys = ("dataset_kwargs", "trust_remote_code")
-        yield Finding(keys, message, "Use a data set of plain files (Parquet, JSONL, images).")
+        yield Flaw(keys, message, "Use a data set of plain files (Parquet, JSONL, images).")
 
 
-def _lm_eval_defaults(spec: TaskSpec) -> Iterator[Finding]:
+def _lm_eval_defaults(spec: TaskSpec) -> Iterator[Flaw]:
     """Refuse to fall back on defaults that differ between lm-eval and vlmbench."""
     if "output_type" not in spec.model_fields_set:
         remedy = "Say `multiple_choice` or `generate_until`; lm-eval's default is the latter."
-        yield Finding(("output_type",), "the key `output_type` is missing", remedy)
+        yield Flaw(("output_type",), "the key `output_type` is missing", remedy)
     if spec.output_type != "generate_until":
         return
     given = spec.generation_kwargs.model_fields_set if spec.generation_kwargs else set()
@@ -159,23 +154,23 @@ def _lm_eval_defaults(spec: TaskSpec) -> Iterator[Finding]:
                 f"Add `generation_kwargs: {{{name}: {example}}}`; lm-eval's default is another."
             )
             message = f"`output_type: generate_until` needs `{name}`"
-            yield Finding(("generation_kwargs", name), message, remedy)
+            yield Flaw(("generation_kwargs", name), message, remedy)
 
 
-def _answers(spec: TaskSpec) -> Iterator[Finding]:
+def _answers(spec: TaskSpec) -> Iterator[Flaw]:
     choices = spec.doc_to_choice
     if isinstance(choices, str):
         return
     if len(choices) < 2:
-        yield Finding(("doc_to_choice",), f"{len(choices)} choices leave nothing to choose")
+        yield Flaw(("doc_to_choice",), f"{len(choices)} choices leave nothing to choose")
     if len(set(choices)) < len(choices):
-        yield Finding(("doc_to_choice",), f"{list(choices)} holds a choice twice")
+        yield Flaw(("doc_to_choice",), f"{list(choices)} holds a choice twice")
     if isinstance(spec.doc_to_target, int) and not 0 <= spec.doc_to_target < len(choices):
         message = f"{spec.doc_to_target} is no index into {len(choices)} choices"
-        yield Finding(("doc_to_target",), message, "Indices start at 0.")
+        yield Flaw(("doc_to_target",), message, "Indices start at 0.")
 
 
-def _images(spec: TaskSpec) -> Iterator[Finding]:
+def _images(spec: TaskSpec) -> Iterator[Flaw]:
     """Compare literal `<image>` marks and image columns where both can be counted."""
     marks = spec.doc_to_text.count(IMAGE)
     if isinstance(spec.doc_to_image, str):
@@ -184,14 +179,14 @@ def _images(spec: TaskSpec) -> Iterator[Finding]:
     fixed = "{" not in spec.doc_to_text and not spec.doc_to_text.isidentifier()
     if (marks != n and fixed) or (marks > n and "{%" not in spec.doc_to_text):
         message = f"{marks} `{IMAGE}` for the {n} columns of doc_to_image"
-        yield Finding(("doc_to_text",), message, f"Write `{IMAGE}` once per image, in order.")
+        yield Flaw(("doc_to_text",), message, f"Write `{IMAGE}` once per image, in order.")
     clean = spec.bench.encoder_images
     if clean is not None and len(clean) != n:
         message = f"{len(clean)} columns for the {n} of doc_to_image"
-        yield Finding((*BENCH, "encoder_images"), message, "Name one unmarked image per image.")
+        yield Flaw((*BENCH, "encoder_images"), message, "Name one unmarked image per image.")
 
 
-def _regions(spec: TaskSpec) -> Iterator[Finding]:
+def _regions(spec: TaskSpec) -> Iterator[Flaw]:
     regions = spec.bench.regions
     if regions is None:
         return
@@ -204,42 +199,42 @@ def _regions(spec: TaskSpec) -> Iterator[Finding]:
         for inner, index in _image_indices(place):
             if index < 0 or (n is not None and index >= n):
                 message = f"there is no image {index} in doc_to_image"
-                yield Finding((*keys, *inner), message, f"Indices go from 0 to {(n or 1) - 1}.")
+                yield Flaw((*keys, *inner), message, f"Indices go from 0 to {(n or 1) - 1}.")
     if isinstance(regions.reference, WholeImages) and len(regions.reference.images) != 1:
         message = f"{len(regions.reference.images)} images; a reference is one"
-        yield Finding((*BENCH, "regions", "reference", "images"), message)
+        yield Flaw((*BENCH, "regions", "reference", "images"), message)
     if isinstance(regions.choices, WholeImages):
         yield from _whole_choices(spec, regions.choices, regions.reference)
 
 
 def _whole_choices(
     spec: TaskSpec, choices: WholeImages, reference: RegionSource | None
-) -> Iterator[Finding]:
+) -> Iterator[Flaw]:
     keys: Keys = (*BENCH, "regions", "choices", "images")
     images = choices.images
     if len(set(images)) < len(images):
-        yield Finding(keys, f"{list(images)} holds an image twice")
+        yield Flaw(keys, f"{list(images)} holds an image twice")
     if isinstance(reference, WholeImages) and set(reference.images) & set(images):
-        yield Finding(keys, "the reference image is among the choices")
+        yield Flaw(keys, "the reference image is among the choices")
     if not isinstance(spec.doc_to_choice, str) and len(images) != len(spec.doc_to_choice):
         message = f"{len(images)} images for the {len(spec.doc_to_choice)} of doc_to_choice"
-        yield Finding(keys, message)
+        yield Flaw(keys, message)
 
 
-def _points(spec: TaskSpec) -> Iterator[Finding]:
+def _points(spec: TaskSpec) -> Iterator[Flaw]:
     """Joined coordinates must be asked for, and can only be points."""
     bench, keys = spec.bench, (*BENCH, "points")
     if bench.points is None:
         return
     if bench.regions is None:
-        yield Finding(keys, "coordinates are joined, but no region uses them", "Add `regions`.")
+        yield Flaw(keys, "coordinates are joined, but no region uses them", "Add `regions`.")
     elif not isinstance(bench.regions.choices, PointColumn):
-        yield Finding((*BENCH, "regions", "choices", "kind"), "joined coordinates are points")
+        yield Flaw((*BENCH, "regions", "choices", "kind"), "joined coordinates are points")
     if bench.points.kind == "vpbench":
         wanted = {"depth": ("image_1",), "semantic": ("image_1", "image_2")}[bench.points.part]
-        if _image_columns(spec) != wanted:
+        if spec.image_columns != wanted:
             message = f"its images are BLINK's {', '.join(wanted)}, unlike doc_to_image"
-            yield Finding((*keys, "part"), message)
+            yield Flaw((*keys, "part"), message)
 
 
 def _image_indices(place: RegionSource) -> list[tuple[Keys, int]]:
@@ -249,143 +244,130 @@ def _image_indices(place: RegionSource) -> list[tuple[Keys, int]]:
     return [(("image",), place.image)]
 
 
-_WANTED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    # rule: kinds of reference, kinds of choices; no kinds of reference means there is none
-    "keypoint": (("point",), ("point",)),
-    "depth": ((), ("point", "box")),
-    "gram": (("image",), ("image",)),
-    "odd_one_out": ((), ("image",)),
-}
-
-
-def _probe_regions(spec: TaskSpec) -> Iterator[Finding]:
-    """Compare the probe's rule with the regions it works on."""
+def _probe_regions(spec: TaskSpec) -> Iterator[Flaw]:
+    """Compare the probe with the regions it works on."""
     probe, regions = spec.bench.probe, spec.bench.regions
-    if probe is None or probe.rule not in _WANTED:
+    if probe is None or not probe.needs.candidates:
         return
     keys: Keys = (*BENCH, "regions")
-    reference_kinds, choice_kinds = _WANTED[probe.rule]
+    named, needs = f"`kind: {probe.kind}`", probe.needs
     if regions is None:
-        yield Finding(keys, f"`rule: {probe.rule}` needs regions")
+        yield Flaw(keys, f"{named} needs regions")
         return
-    if regions.choices.kind not in choice_kinds:
-        message = f"`rule: {probe.rule}` needs choices of kind {' or '.join(choice_kinds)}"
-        yield Finding((*keys, "choices", "kind"), f"{message}, not {regions.choices.kind}")
+    if regions.choices.kind not in needs.candidates:
+        message = f"{named} needs choices of kind {' or '.join(needs.candidates)}"
+        yield Flaw((*keys, "choices", "kind"), f"{message}, not {regions.choices.kind}")
     kind = regions.reference.kind if regions.reference else None
-    if reference_kinds and kind is None:
-        message = f"`rule: {probe.rule}` needs a reference of kind {' or '.join(reference_kinds)}"
-        yield Finding((*keys, "reference"), message)
-    elif kind is not None and kind not in reference_kinds:
-        wanted = f"of kind {' or '.join(reference_kinds)}, not {kind}" if reference_kinds else ""
-        message = f"`rule: {probe.rule}` takes {'a reference ' + wanted if wanted else 'none'}"
-        yield Finding((*keys, "reference"), message)
-    few = isinstance(regions.choices, WholeImages) and len(regions.choices.images) < 3
-    if probe.rule == "odd_one_out" and few:
-        yield Finding((*keys, "choices", "images"), "the odd one of two images is not defined")
-    if isinstance(regions.choices, PointColumn) and regions.choices.column in _image_columns(spec):
-        yield Finding((*keys, "choices", "column"), "the column holds images, not points")
+    wanted = " or ".join(needs.reference)
+    if needs.reference and kind is None:
+        yield Flaw((*keys, "reference"), f"{named} needs a reference of kind {wanted}")
+    elif kind is not None and kind not in needs.reference:
+        takes = f"a reference of kind {wanted}, not {kind}" if wanted else "none"
+        yield Flaw((*keys, "reference"), f"{named} takes {takes}")
+    if isinstance(regions.choices, WholeImages):
+        count, least = len(regions.choices.images), needs.min_candidates
+        if count < least:
+            message = f"{named} compares at least {least} images, not {count}"
+            yield Flaw((*keys, "choices", "images"), message)
+    if isinstance(regions.choices, PointColumn) and regions.choices.column in spec.image_columns:
+        yield Flaw((*keys, "choices", "column"), "the column holds images, not points")
 
 
-def _image_columns(spec: TaskSpec) -> tuple[str, ...]:
-    columns = spec.doc_to_image
-    return (columns,) if isinstance(columns, str) else columns
-
-
-def _probe_splits(spec: TaskSpec) -> Iterator[Finding]:
+def _probe_splits(spec: TaskSpec) -> Iterator[Flaw]:
     """Fitted probes need documents of their own to be fitted and chosen on."""
     probe, generator = spec.bench.probe, spec.bench.generator
-    if probe is None or probe.rule not in ("depth", "linear"):
+    if probe is None or not probe.fitted:
         return
-    if probe.rule == "depth" and probe.fit_on is not None:
-        if probe.fit_on == spec.task:
+    if probe.fit_task is not None:
+        if probe.fit_task == spec.task:
             message = "the task itself; leave `fit_on` out to fit on its own splits"
-            yield Finding((*BENCH, "probe", "fit_on"), message)
+            yield Flaw((*BENCH, "probe", "fit_on"), message)
         return
     splits = {"train": spec.training_split, "validation": spec.validation_split}
     for part, split in splits.items():
         key = "training_split" if part == "train" else "validation_split"
         if split is None:
-            yield Finding((key,), f"`rule: {probe.rule}` is fitted, so it needs `{key}`")
+            yield Flaw((key,), f"`kind: {probe.kind}` is fitted, so it needs `{key}`")
         elif split == spec.test_split:
             message = f"`{split}` is also the test split: a probe must not see what it is tested on"
-            yield Finding((key,), message)
+            yield Flaw((key,), message)
         elif generator is not None and getattr(generator, part) == 0:
-            message = f"`rule: {probe.rule}` is fitted, so it needs documents to be drawn for it"
-            yield Finding((*BENCH, "generator", part), message)
+            message = f"`kind: {probe.kind}` is fitted, so it needs documents to be drawn for it"
+            yield Flaw((*BENCH, "generator", part), message)
 
 
-def _wrapper(spec: ModelSpec) -> Iterator[Finding]:
+def _wrapper(spec: ModelSpec) -> Iterator[Flaw]:
     wrapper = spec.prompt.wrapper
     if wrapper is None:
         return
     keys: Keys = ("prompt", "wrapper")
     error = syntax_error(wrapper)
     if error is not None:
-        yield Finding(keys, f"is not valid Jinja: {error[0]}", template_line=error[1])
+        yield Flaw(keys, f"is not valid Jinja: {error[0]}", template_line=error[1])
         return
     names = undeclared(wrapper)
     if "prompt" not in names:
-        yield Finding(keys, "the question is lost: `{{ prompt }}` does not occur")
+        yield Flaw(keys, "the question is lost: `{{ prompt }}` does not occur")
     for name in sorted(names - {"prompt"}):
-        yield Finding(keys, f"`{name}` is unknown", "A wrapper knows only `{{ prompt }}`.")
+        yield Flaw(keys, f"`{name}` is unknown", "A wrapper knows only `{{ prompt }}`.")
     if spec.prompt.chat_template != "none":
         message = "a wrapper and a chat template exclude each other"
-        yield Finding(keys, message, "Add `chat_template: none`.")
+        yield Flaw(keys, message, "Add `chat_template: none`.")
 
 
 # Keys of a request that follow from the task and from what is read of the answer.
 _OURS = ("model", "messages", "stream", "n", "logprobs", "top_logprobs")
 
 
-def _server(spec: ModelSpec) -> Iterator[Finding]:
+def _server(spec: ModelSpec) -> Iterator[Flaw]:
     """Compare the backend with its server; values that could be keys are never repeated."""
     server = spec.server
     if spec.backend != "openai":
         if server is not None:
-            yield Finding(("server",), f"`backend: {spec.backend}` asks no server")
+            yield Flaw(("server",), f"`backend: {spec.backend}` asks no server")
         return
     if server is None:
         remedy = "Add `server: {base_url: ..., api_key_env: ...}`."
-        yield Finding(("server",), "`backend: openai` needs the server that is asked", remedy)
+        yield Flaw(("server",), "`backend: openai` needs the server that is asked", remedy)
         return
     if spec.prompt.chat_template == "none":
         message = "the server puts prompts into its own chat template"
-        yield Finding(("prompt", "chat_template"), message, "Leave it out.")
+        yield Flaw(("prompt", "chat_template"), message, "Leave it out.")
     yield from _address(server.base_url)
     if server.api_key_env is not None and not _VARIABLE.fullmatch(server.api_key_env):
         message = "is no name of an environment variable"
         remedy = "Give the variable's name, such as OPENAI_API_KEY, never the key itself."
-        yield Finding(("server", "api_key_env"), message, remedy)
+        yield Flaw(("server", "api_key_env"), message, remedy)
     if server.budget_usd is not None and server.prices is None:
         message = "a budget can only be kept where prices are known"
-        yield Finding(("server", "budget_usd"), message, "Add `prices: {input: ..., output: ...}`.")
+        yield Flaw(("server", "budget_usd"), message, "Add `prices: {input: ..., output: ...}`.")
     for name in _OURS:
         if name in server.body:
-            yield Finding(("server", "body", name), "is set by the readout", "Leave it out.")
+            yield Flaw(("server", "body", name), "is set by the readout", "Leave it out.")
 
 
-def _address(base_url: str) -> Iterator[Finding]:
+def _address(base_url: str) -> Iterator[Flaw]:
     keys: Keys = ("server", "base_url")
     try:
         url = urlsplit(base_url)
     except ValueError:
         url = urlsplit("")
     if url.scheme not in ("http", "https") or not url.hostname:
-        yield Finding(keys, "is no http or https address")
+        yield Flaw(keys, "is no http or https address")
     elif "@" in url.netloc or url.query or url.fragment:
         message = "holds more than an address; a user, password or query could be a secret"
-        yield Finding(keys, message, "Name a variable with `api_key_env`.")
+        yield Flaw(keys, message, "Name a variable with `api_key_env`.")
 
 
-def _recorded(keys: Keys, scores: RecordedScores) -> Iterator[Finding]:
+def _recorded(keys: Keys, scores: RecordedScores) -> Iterator[Flaw]:
     if (scores.accuracy is None) == (scores.column is None):
-        yield Finding(keys, "give `accuracy` or `column`, and not both")
+        yield Flaw(keys, "give `accuracy` or `column`, and not both")
     if scores.accuracy is not None and scores.n is None:
-        yield Finding((*keys, "n"), "a published accuracy needs the number of documents behind it")
+        yield Flaw((*keys, "n"), "a published accuracy needs the number of documents behind it")
     if (scores.low is None) != (scores.high is None):
-        yield Finding(keys, "give both `low` and `high`, or neither")
+        yield Flaw(keys, "give both `low` and `high`, or neither")
     if scores.low is not None and scores.high is not None:
         middle = scores.low if scores.accuracy is None else scores.accuracy
         if not scores.low <= middle <= scores.high:
             message = f"the interval {scores.low}..{scores.high} does not hold {middle}"
-            yield Finding((*keys, "low"), message)
+            yield Flaw((*keys, "low"), message)

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar, cast
 from pydantic import ValidationError
 
 from vlmbench.spec._base import Spec
-from vlmbench.spec._checks import Finding, check_model, check_study, check_task
+from vlmbench.spec._checks import Flaw, check_model, check_study, check_task
 from vlmbench.spec._model import ModelSpec
 from vlmbench.spec._nearest import nearest
 from vlmbench.spec._nodes import Keys, dotted, shown
@@ -63,7 +63,7 @@ class Located(Generic[SpecT_co]):
 
     def problem(self, keys: Keys | str, message: str, remedy: str = "") -> Problem:
         """Return a Problem that points at `keys` (a tuple, or dotted) in the file."""
-        return _problem(self.document, Finding(_split(keys), message, remedy))
+        return _problem(self.document, Flaw(_split(keys), message, remedy))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +164,7 @@ def _load(document: YamlDocument, kind: Kind) -> Located[AnySpec]:
         spec = model.model_validate(document.data)
     except ValidationError as error:
         raise VlmbenchError(translate(error, model, document)) from None
-    problems = [_problem(document, finding) for finding in _findings(spec)]
+    problems = [_problem(document, flaw) for flaw in _flaws(spec)]
     if problems:
         raise VlmbenchError(problems)
     return Located(spec=spec, path=document.path, digest=digest(spec), document=document)
@@ -177,7 +177,7 @@ def digest(spec: Spec) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _findings(spec: AnySpec) -> Iterator[Finding]:
+def _flaws(spec: AnySpec) -> Iterator[Flaw]:
     match spec:
         case TaskSpec():
             return check_task(spec)
@@ -196,7 +196,7 @@ def _kind_of(document: YamlDocument) -> Kind | None:
         return "group"
     if len(kinds) > 1:
         message = f"`{kinds[0]}` and `{kinds[1]}` in one file: it can hold only one spec"
-        raise VlmbenchError(_problem(document, Finding((kinds[1],), message), of="key"))
+        raise VlmbenchError(_problem(document, Flaw((kinds[1],), message), of="key"))
     return kinds[0] if kinds else None
 
 
@@ -205,8 +205,8 @@ def _no_kind(document: YamlDocument) -> Problem:
     for key in document.data:
         guess = nearest(key, MODELS)
         if guess:
-            finding = Finding((key,), message, f"Did you mean `{guess[0]}`?")
-            return _problem(document, finding, of="key")
+            flaw = Flaw((key,), message, f"Did you mean `{guess[0]}`?")
+            return _problem(document, flaw, of="key")
     remedy = "Give the spec a name, or the file one that starts with `_` if others include it."
     return Problem(file=shown(document.path), line=1, column=1, message=message, remedy=remedy)
 
@@ -219,25 +219,25 @@ def _is_fragment(document: YamlDocument, included: set[Path]) -> bool:
 
 
 def _problem(
-    document: YamlDocument, finding: Finding, *, of: Literal["key", "value"] = "value"
+    document: YamlDocument, flaw: Flaw, *, of: Literal["key", "value"] = "value"
 ) -> Problem:
-    """Place a finding in its file."""
-    mark = document.mark(finding.keys, of=of)
+    """Place a flaw in its file."""
+    mark = document.mark(flaw.keys, of=of)
     line, column = mark.line, mark.column
-    message = finding.message
-    if finding.template_line is not None:
-        block = document.style(finding.keys)
+    message = flaw.message
+    if flaw.template_line is not None:
+        block = document.style(flaw.keys)
         if block == "|":  # the text starts in the line below the bar
-            line, column = line + finding.template_line, 1
-        elif finding.template_line > 1:
-            message = f"{message} (line {finding.template_line} of the template)"
+            line, column = line + flaw.template_line, 1
+        elif flaw.template_line > 1:
+            message = f"{message} (line {flaw.template_line} of the template)"
     return Problem(
         file=mark.file,
         line=line,
         column=column,
-        field=dotted(finding.keys),
+        field=dotted(flaw.keys),
         message=message,
-        remedy=finding.remedy,
+        remedy=flaw.remedy,
     )
 
 

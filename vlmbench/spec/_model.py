@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from vlmbench.spec._base import Spec
+from vlmbench.spec._cheap_rules import RuleName
 from vlmbench.spec._task import Tags
 
 
@@ -105,21 +106,6 @@ class Server(Spec):
     key set to null is left out of the request (`temperature: null`)."""
 
 
-RuleName = Literal[
-    "first_choice",
-    "longest_choice",
-    "text",
-    "lower_point",
-    "central_point",
-    "nearest_position",
-    "patch_correlation",
-    "patch_colour",
-    "colour_histogram",
-    "thumbnail",
-]
-"""Cheap rules: answers that take no features of any encoder."""
-
-
 class RecordedScores(Spec):
     """Numbers that were measured elsewhere: humans, a paper's table."""
 
@@ -148,7 +134,7 @@ class ModelSpec(Spec):
     include: str | tuple[str, ...] | None = None
     """YAML files whose keys this one starts from; a key given here replaces the included one."""
     backend: str = "hf"
-    """Name of a backend (`vlmbench ls backends`)."""
+    """Name of the backend that runs the checkpoint (`vlmbench ls backends`)."""
     checkpoint: str | None = None
     """Hub id, or folder (relative ones start at this file's folder)."""
     revision: str | None = None
@@ -163,9 +149,9 @@ class ModelSpec(Spec):
     """For `backend: openai`: where it is asked. `checkpoint` is then the name that the server
     knows the model by."""
     recorded: tuple[RecordedScores, ...] = ()
-    """For `backend: recorded`: numbers measured elsewhere."""
+    """Numbers measured elsewhere, for a model that is not run."""
     rule: RuleName | None = None
-    """For `backend: rules`: the cheap rule that answers."""
+    """The cheap rule that this model is."""
     source: str | None = None
     """Where the weights or numbers come from."""
     license: str | None = None
@@ -175,3 +161,8 @@ class ModelSpec(Spec):
     def tags(self) -> tuple[str, ...]:
         """`tag` as a tuple."""
         return (self.tag,) if isinstance(self.tag, str) else self.tag
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there is a checkpoint to run, rather than a cheap rule or recorded numbers."""
+        return self.rule is None and not self.recorded

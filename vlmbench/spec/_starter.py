@@ -59,7 +59,7 @@ metadata:
     # regions:
     #   reference: {kind: point, image: 0, column: reference_xy}
     #   choices: {kind: point, image: 0, column: choices_xy}
-    # probe: {rule: keypoint}
+    # probe: {kind: keypoint}
     # The same images without drawn markers, if there are such:
     # encoder_images: [unmarked_image]
     source:

@@ -7,14 +7,15 @@ from pydantic import Field
 from vlmbench.spec._base import Spec
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._hints import Hints
+from vlmbench.spec._readouts import AnyReadout
 from vlmbench.spec._task import Tags
 
 
 class StudyCell(Spec):
     """One reading of every document."""
 
-    readout: str
-    """Name of a readout (`vlmbench ls readouts`)."""
+    readout: AnyReadout
+    """A readout (`vlmbench ls readouts`), by its name."""
     condition: Condition = Condition()
     documents: int | None = Field(default=None, ge=1)
     """Only the first so many documents, to bound the cost; all of them where absent."""

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, StrictInt
 from vlmbench.spec._base import Spec
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._hints import Hints
+from vlmbench.spec._probes import Probe
 
 Tags = str | tuple[str, ...]
 
@@ -62,56 +63,11 @@ class Regions(Spec):
     """What to do with a document whose columns are null: `refuse` the data, or `skip` the
     document in the encoder readout, where it then counts as failed."""
 
-
-class KeypointProbe(Spec):
-    """Argmax cosine similarity of patch features sampled at the points to the reference's."""
-
-    rule: Literal["keypoint"]
-
-
-class DepthProbe(Spec):
-    """A DPT depth decoder on frozen features; the region of smallest mean depth is nearest."""
-
-    rule: Literal["depth"]
-    depth_column: str
-    """Column of the training and validation splits with the depth map of image 0: a 16-bit
-    image in millimetres, 0 where depth is unknown."""
-    fit_on: str | None = None
-    """Name of the task whose training and validation splits the decoder is fitted on, for tasks
-    that come without depth maps; the task's own where absent."""
-    answer: Literal["nearest", "farthest"] = "nearest"
-    """Which region the question asks for."""
-
-
-class GramProbe(Spec):
-    """Smallest mean squared error between Gram matrices of the reference and each choice."""
-
-    rule: Literal["gram"]
-
-
-class OddOneOutProbe(Spec):
-    """The image with the lowest mean similarity to the others is the odd one."""
-
-    rule: Literal["odd_one_out"]
-
-
-class LinearProbe(Spec):
-    """Multinomial logistic regression on pooled features, fitted on the training split."""
-
-    rule: Literal["linear"]
-    label_column: str
-    """Column with the class name of the document; each choice's class stands in
-    `choices_column`."""
-    choices_column: str
-    """Column with the class name of every choice, in choice order."""
-    group_column: str | None = None
-    """Column that says which family of classes is asked for (one probe is fitted for each)."""
-
-
-Probe = Annotated[
-    KeypointProbe | DepthProbe | GramProbe | OddOneOutProbe | LinearProbe,
-    Field(discriminator="rule"),
-]
+    @property
+    def has_places(self) -> bool:
+        """Whether some of them are points or boxes."""
+        parts = (self.reference, self.choices)
+        return any(part is not None and not isinstance(part, WholeImages) for part in parts)
 
 
 class Generator(Spec):
@@ -317,6 +273,11 @@ class TaskSpec(Spec):
     def tags(self) -> tuple[str, ...]:
         """`tag` as a tuple."""
         return (self.tag,) if isinstance(self.tag, str) else self.tag
+
+    @property
+    def image_columns(self) -> tuple[str, ...]:
+        """`doc_to_image` as a tuple."""
+        return (self.doc_to_image,) if isinstance(self.doc_to_image, str) else self.doc_to_image
 
     @property
     def is_free_text(self) -> bool:

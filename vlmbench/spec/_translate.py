@@ -17,7 +17,7 @@ from vlmbench.spec._task import TaskSpec, VlmbenchTask
 from vlmbench.spec._yaml import YamlDocument
 from vlmbench.types import Problem
 
-_DISCRIMINATORS = ("kind", "rule")
+_DISCRIMINATORS = ("kind",)
 _NEEDS_CODE = frozenset(
     {"process_docs", "process_results", "custom_dataset", "class", "unsafe_code", "doc_to_audio"}
 )
@@ -102,6 +102,13 @@ def _place(details: ErrorDetails, data: Mapping[str, Any]) -> _Complaint:
     return _Complaint(tuple(keys), union, details)
 
 
+def _value_at(data: Any, keys: Keys) -> Any:
+    """Return what the file has under `keys`, or None."""
+    for key in keys:
+        data = data[key] if _holds(data, key) else None
+    return data
+
+
 def _holds(node: Any, part: str | int) -> bool:
     if isinstance(node, dict):
         return part in node
@@ -128,7 +135,8 @@ def _problem(group: list[_Complaint], model: type[Spec], document: YamlDocument)
     keys, error = group[0].keys, group[0].error
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         discriminator = str(error["ctx"]["discriminator"]).strip("'")
-        keys = (*keys, discriminator)
+        short = isinstance(_value_at(document.data, keys), str)  # `blur-0.5` for its keys
+        keys = keys if short else (*keys, discriminator)
     match error["type"]:
         case "extra_forbidden":
             message, remedy = _unknown_key(keys, model, document.data)

@@ -1,13 +1,32 @@
-"""The store: records of cells on disk, readable without any model."""
+"""The store: a run's folder, with its manifest, statistics and records; no model is needed."""
 
-from vlmbench.store._internals import internals_columns, read_internals
-from vlmbench.store._records import read_about, read_scores, write_atomically, write_record
+from vlmbench.store._files import write_atomically
+from vlmbench.store._folder import Run, RunFolder, file_stem
+from vlmbench.store._manifest import (
+    Manifest,
+    ModelRecord,
+    ServerRecord,
+    SkippedCell,
+    TaskRecord,
+    Versions,
+    installed_versions,
+)
+from vlmbench.store._record import Basis, Exchange, Record, RecordAbout
 
 __all__ = [
-    "internals_columns",
-    "read_about",
-    "read_internals",
-    "read_scores",
+    "Basis",
+    "Exchange",
+    "Manifest",
+    "ModelRecord",
+    "Record",
+    "RecordAbout",
+    "Run",
+    "RunFolder",
+    "ServerRecord",
+    "SkippedCell",
+    "TaskRecord",
+    "Versions",
+    "file_stem",
+    "installed_versions",
     "write_atomically",
-    "write_record",
 ]

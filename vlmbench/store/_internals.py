@@ -31,16 +31,10 @@ def internals_columns(internals: Internals) -> dict[str, Any]:
     return {**columns, "mass": _nested(internals.mass), "tokens": _nested(internals.tokens)}
 
 
-def read_internals(path: Path) -> Internals:
-    """Return what a cell's record holds of the inside of its model.
-
-    Raises:
-        KeyError: If the record is of another readout.
-    """
-    names = pq.read_schema(path).names
-    missing = [name for name in COLUMNS if name not in names]
-    if missing:
-        raise KeyError(f"{path} has no {', '.join(missing)}: it is no record of `internals`")
+def read_internals(path: Path) -> Internals | None:
+    """Return what a cell's record holds of the inside of its model; None if it holds nothing."""
+    if not set(COLUMNS) <= set(pq.read_schema(path).names):
+        return None
     table = pq.read_table(path, columns=["doc_id", *COLUMNS])
     arrays = {name: _array(table[name].combine_chunks()) for name in COLUMNS}
     return Internals(

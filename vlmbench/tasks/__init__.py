@@ -2,35 +2,29 @@
 
 from vlmbench.tasks._condition_sheet import condition_sheet
 from vlmbench.tasks._conditions import apply_conditions, obstacle
-from vlmbench.tasks._data import Role, open_split, split_name
+from vlmbench.tasks._data import open_split, split_name
 from vlmbench.tasks._documents import (
     Documents,
-    FitSplits,
     check_documents,
     load_documents,
     require_regions,
 )
 from vlmbench.tasks._lm_eval import shipped_task, task_over
-from vlmbench.tasks._questions import Question, ask, filler
-from vlmbench.tasks._rules import FittedText, learns, rule_obstacle, rule_scores
+from vlmbench.tasks._questions import ask, filler
+from vlmbench.tasks._rules import FittedText, rule_scores
 
 __all__ = [
     "Documents",
-    "FitSplits",
     "FittedText",
-    "Question",
-    "Role",
     "apply_conditions",
     "ask",
     "check_documents",
     "condition_sheet",
     "filler",
-    "learns",
     "load_documents",
     "obstacle",
     "open_split",
     "require_regions",
-    "rule_obstacle",
     "rule_scores",
     "shipped_task",
     "split_name",

@@ -6,18 +6,12 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from vlmbench.spec import Condition
+from vlmbench.spec import IMAGE_CHANGES, Condition, Perturbation
 from vlmbench.tasks._conditions import apply_conditions
 from vlmbench.types import Document
 
-_ROWS = (
-    ("own", "blank", "blank-mean", "blank-noise"),
-    ("swapped", "scrambled-8", "evidence", "evidence-random"),
-    *(
-        tuple(f"{by}-{strength}" for strength in ("0.125", "0.25", "0.5", "0.75"))
-        for by in ("mask", "crop", "colour", "blur", "noise")
-    ),
-)
+_STRENGTHS = ("0.125", "0.25", "0.5", "0.75")
+_COLUMNS = len(_STRENGTHS)
 _GAP = 6
 _CAPTION = 14
 
@@ -30,12 +24,28 @@ def condition_sheet(documents: Sequence[Document], *, side: int = 128) -> Image.
         side: Size of each picture in pixels.
     """
     wide, high = side + _GAP, side + _CAPTION + _GAP
-    page = Image.new("RGB", (len(_ROWS[0]) * wide + _GAP, len(_ROWS) * high + _GAP), "white")
+    rows = _rows()
+    page = Image.new("RGB", (_COLUMNS * wide + _GAP, len(rows) * high + _GAP), "white")
     pen = ImageDraw.Draw(page)
-    for row, labels in enumerate(_ROWS):
+    for row, labels in enumerate(rows):
         for column, label in enumerate(labels):
             shown = apply_conditions(documents, Condition.parse(label), first=1)
             x, y = _GAP + column * wide, _GAP + row * high
             page.paste(shown[0].images[0].decode().resize((side, side)), (x, y))
             pen.text((x, y + side + 1), label, fill="black")
     return page
+
+
+def _rows() -> list[tuple[str, ...]]:
+    """Return the labels to show: samples of every change, and one row for each perturbation."""
+    graded = [change for change in IMAGE_CHANGES if issubclass(change, Perturbation)]
+    others = [
+        label
+        for change in IMAGE_CHANGES
+        if change.keeps_images and change not in graded
+        for label in change.samples
+    ]
+    rows = [tuple(others[i : i + _COLUMNS]) for i in range(0, len(others), _COLUMNS)]
+    return rows + [
+        tuple(f"{change.kind_of()}-{strength}" for strength in _STRENGTHS) for change in graded
+    ]

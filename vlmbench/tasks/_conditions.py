@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from typing import assert_never
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from vlmbench.spec import BlankImage, Condition, EvidenceMask, PerturbedImage, ScrambledImage
+from vlmbench.spec import GREY, Condition, EvidenceMask, NoImages, PixelChange, SwappedImages
 from vlmbench.tasks._evidence import Mask, elsewhere, region_mask
-from vlmbench.tasks._perturb import GREY, Pixels, blank, perturb, scramble
 from vlmbench.tasks._swap import swap
 from vlmbench.types import Document, EncodedImage, Region, VlmbenchError
 
-_Redrawn = BlankImage | ScrambledImage | PerturbedImage | EvidenceMask
+Pixels = NDArray[np.uint8]
 
 
 def apply_conditions(
@@ -31,9 +29,9 @@ def apply_conditions(
 
     Images and `encoder_images` are changed alike, at the same places. What is drawn for a
     document depends on the condition's seed, the document's id and the kind of change, and on
-    nothing else; only `swapped` depends on all the documents. Under `evidence` documents whose
-    regions are not known are left out. Regions stay as they are, except under `crop` and
-    `swapped`: points and boxes, which would name the wrong pixels there, are taken off.
+    nothing else; only `swapped` depends on all the documents. Where a change needs points or boxes,
+    documents whose regions are not known are left out. Regions stay as they are, except where the
+    change moves places: points and boxes would name the wrong pixels there, and are taken off.
 
     Args:
         documents: All documents of the task: images are swapped among them.
@@ -41,26 +39,24 @@ def apply_conditions(
         first: Return only the first so many.
 
     Raises:
-        VlmbenchError: If the condition cannot be had with these documents (see `obstacle`).
+        VlmbenchError: If the condition cannot be applied to these documents (see `obstacle`).
     """
     reason = obstacle(documents, condition)
     if reason is not None:
         raise VlmbenchError(reason)
     change = condition.image
-    if change == "swapped":
+    if isinstance(change, SwappedImages):
         return _swapped(documents, condition.seed)[:first]
     shown = documents
-    if isinstance(change, EvidenceMask):
+    if change.needs_places:
         shown = [document for document in documents if _places(document)]
     return [_changed(document, condition) for document in shown[:first]]
 
 
 def obstacle(documents: Sequence[Document], condition: Condition) -> str | None:
-    """Return why a condition cannot be had with these documents, or None if it can."""
+    """Return why a condition cannot be applied to these documents, or None if it can."""
     change = condition.image
-    if change == "swapped":
-        if _others(documents, condition.seed) is not None:
-            return None
+    if change.needs_others and _others(documents, condition.seed) is None:
         return (
             "images cannot be swapped: more than half of the documents with the same number of "
             "images have the same ones"
@@ -91,29 +87,31 @@ def _changed(document: Document, condition: Condition) -> Document:
     """Return one document as a condition shows it that needs no others."""
     change = condition.image
     match change:
-        case "own" | "swapped":
-            return document
-        case "none":
+        case NoImages():
             return replace(document, images=())
-        case "blank":
-            return _greyed(document)
-        case PerturbedImage():
-            if change.strength == 0:
-                return document
-            altered = _altered(document, change, condition.seed)
-            return _unplaced(altered) if change.by == "crop" else altered
+        case EvidenceMask():
+            return _altered(document, condition, lambda *given: _masked(document, change, *given))
+        case PixelChange() if not change.is_idle:
+            altered = _altered(document, condition, lambda p, _, rng: change.alter(p, rng))
+            return _unplaced(altered) if change.moves_places else altered
         case _:
-            return _altered(document, change, condition.seed)
+            return document
 
 
-def _altered(document: Document, change: _Redrawn, seed: int) -> Document:
+def _altered(
+    document: Document,
+    condition: Condition,
+    alter: Callable[[Pixels, int, np.random.Generator], Pixels],
+) -> Document:
     """Return the document with all its images altered, marked and unmarked ones alike."""
+    change = condition.image
 
     def all_of(images: Sequence[EncodedImage]) -> tuple[EncodedImage, ...]:
         altered = []
         for index, image in enumerate(images):
-            rng = draw(seed, document.doc_id, _kind(change), index)
-            pixels = _alter(np.asarray(image.decode()), document, index, change, rng)
+            # One draw for all strengths, and for both evidence masks.
+            rng = draw(condition.seed, document.doc_id, change.kind, index)
+            pixels = alter(np.asarray(image.decode()), index, rng)
             name = f"{image.name} ({change.label})"
             altered.append(EncodedImage.from_pil(Image.fromarray(pixels), name))
         return tuple(altered)
@@ -125,42 +123,18 @@ def _altered(document: Document, change: _Redrawn, seed: int) -> Document:
     )
 
 
-def _kind(change: _Redrawn) -> str:
-    """Return what a change draws under: one draw for all strengths and for both evidence masks."""
-    return change.by if isinstance(change, PerturbedImage) else change.kind
-
-
-def _alter(
-    pixels: Pixels, document: Document, index: int, change: _Redrawn, rng: np.random.Generator
+def _masked(
+    document: Document,
+    change: EvidenceMask,
+    pixels: Pixels,
+    index: int,
+    rng: np.random.Generator,
 ) -> Pixels:
-    """Return other pixels for the image of a document that has this index."""
-    match change:
-        case BlankImage():
-            return blank(pixels, change, rng)
-        case ScrambledImage():
-            return scramble(pixels, change, rng)
-        case PerturbedImage():
-            return perturb(pixels, change, rng)
-        case EvidenceMask():
-            mask = _mask(document, index, (pixels.shape[1], pixels.shape[0]))
-            if change.where == "random":
-                mask = elsewhere(mask, rng)
-            return np.where(mask[..., None], np.uint8(GREY), pixels)
-        case never:
-            assert_never(never)
-
-
-@lru_cache(maxsize=256)
-def _grey(size: tuple[int, int]) -> EncodedImage:
-    return EncodedImage.from_pil(Image.new("RGB", size, (GREY,) * 3), f"blank {size[0]}x{size[1]}")
-
-
-def _greyed(document: Document) -> Document:
-    return replace(
-        document,
-        images=tuple(_grey(image.size) for image in document.images),
-        encoder_images=tuple(_grey(image.size) for image in document.encoder_images),
-    )
+    """Return the document's image of this index with its regions greyed, or as much elsewhere."""
+    mask = _mask(document, index, (pixels.shape[1], pixels.shape[0]))
+    if change.where == "random":
+        mask = elsewhere(mask, rng)
+    return np.where(mask[..., None], np.uint8(GREY), pixels)
 
 
 def _swapped(documents: Sequence[Document], seed: int) -> list[Document]:

@@ -7,9 +7,9 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from vlmbench.spec import Generator, Located, TaskSpec
+from vlmbench.spec import Generator, Located, Role, TaskSpec
 from vlmbench.tasks import worlds
 from vlmbench.tasks._lm_eval import lm_eval_rows
 from vlmbench.tasks.sources import add_points, hub_copy, hub_remedy, read_source
@@ -17,8 +17,6 @@ from vlmbench.types import VlmbenchError
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-Role = Literal["reported", "train", "validation"]
 
 
 def split_name(spec: TaskSpec, role: Role) -> str | None:

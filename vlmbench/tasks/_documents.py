@@ -13,6 +13,7 @@ from vlmbench.spec import (
     BoxColumn,
     Located,
     Regions,
+    Role,
     TaskSpec,
     WholeImages,
     check_columns,
@@ -21,7 +22,7 @@ from vlmbench.spec import (
     doc_text,
 )
 from vlmbench.tasks import worlds
-from vlmbench.tasks._data import Role, image_folder, open_split, split_name
+from vlmbench.tasks._data import image_folder, open_split, split_name
 from vlmbench.tasks._regions import document_regions
 from vlmbench.tasks.sources import describe_source, points_remedy
 from vlmbench.types import Document, EncodedImage, Problem, VlmbenchError
@@ -73,19 +74,6 @@ class Documents:
     def prompt(self, document: Document) -> str:
         """Return the rendered question with its `<image>` placeholders."""
         return doc_text(self.task.spec, document.row)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FitSplits:
-    """What a fitted probe may learn from: never the reported split.
-
-    Attributes:
-        train: Documents to fit on.
-        validation: Documents to choose hyperparameters on.
-    """
-
-    train: Documents
-    validation: Documents
 
 
 def load_documents(

@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
-from vlmbench.spec import Condition, Filler, Hint, Hints, TaskSpec, doc_text, render
+from vlmbench.spec import Condition, Filler, Hint, Hints, PlainText, TaskSpec, doc_text, render
 from vlmbench.tasks._conditions import draw
-from vlmbench.types import Document
+from vlmbench.types import Asked, Document
 
 PLACEHOLDER = "<image>"
 WORDS_A_TOKEN = 0.75
@@ -27,26 +26,13 @@ _INTRODUCED = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """A document's prompt under a condition.
-
-    Attributes:
-        text: The rendered prompt with its `<image>` placeholders.
-        hint_target: Index of the choice that a hint in it asserts; -1 without one.
-    """
-
-    text: str
-    hint_target: int = -1
-
-
 def ask(
     documents: Sequence[Document],
     task: TaskSpec,
     condition: Condition,
     hints: Hints | None = None,
-) -> list[Question]:
-    """Return every document's prompt as a condition asks it.
+) -> list[Asked]:
+    """Return every document with its prompt, as a condition asks it.
 
     Args:
         documents: The documents; their images are not looked at.
@@ -58,29 +44,31 @@ def ask(
         VlmbenchError: If a template fails on a document.
     """
     words = Hints.merged(task.bench.hints) if hints is None else hints
-    return [_question(document, task, condition, words) for document in documents]
+    return [_asked(document, task, condition, words) for document in documents]
 
 
-def _question(document: Document, task: TaskSpec, condition: Condition, words: Hints) -> Question:
+def _asked(document: Document, task: TaskSpec, condition: Condition, words: Hints) -> Asked:
     text = doc_text(task, document.row)
-    if condition.image == "none":
+    if not condition.image.keeps_images:
         text = without_images(text)
     change = condition.text
     match change:
-        case "plain":
-            return Question(text=text)
+        case PlainText():
+            return Asked(document=document, text=text)
         case Filler():
             extra = filler(words, change.tokens)
-            if change.place == "before":
-                return Question(text=f"{extra}\n{text}")
-            return Question(text=_before_last_line(text, extra))
+            longer = f"{extra}\n{text}"
+            if change.place == "after":
+                longer = _before_last_line(text, extra)
+            return Asked(document=document, text=longer)
         case Hint():
             target = hint_target(document, change, condition.seed)
             if target < 0:
-                return Question(text=text)
+                return Asked(document=document, text=text)
             template = getattr(words, change.strength)
             hint = render(template, shown_choice(text, document.choices, target))
-            return Question(text=_before_last_line(text, hint), hint_target=target)
+            hinted = _before_last_line(text, hint)
+            return Asked(document=document, text=hinted, hint_target=target)
         case never:
             assert_never(never)
 

@@ -9,65 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmbench.spec import PointColumn, RuleName, TaskSpec, WholeImages
+from vlmbench.spec import CHEAP_RULES, LooksAt, RuleName
 from vlmbench.tasks import worlds
 from vlmbench.tasks._documents import IMAGE_PLACEHOLDER, Documents
-from vlmbench.types import Document, Problem, Region, VlmbenchError
+from vlmbench.types import Asked, Document, Problem, Region, VlmbenchError
 
-Needs = Literal["choices", "training", "points", "reference", "images"]
-
-_NEEDS = MappingProxyType[RuleName, Needs](
-    {
-        "first_choice": "choices",
-        "longest_choice": "choices",
-        "text": "training",
-        "lower_point": "points",
-        "central_point": "points",
-        "nearest_position": "reference",
-        "patch_correlation": "reference",
-        "patch_colour": "reference",
-        "colour_histogram": "images",
-        "thumbnail": "images",
-    }
-)
-_LACKING: MappingProxyType[Needs, str] = MappingProxyType(
-    {
-        "training": "learns from a training split, and the task has none",
-        "points": "compares points, and the task's choices are none",
-        "reference": "compares points with one of reference, and the task has no such points",
-        "images": "compares whole images, and the task's choices are none",
-    }
-)
 # Differences below this are rounding in an optimiser, and must not break a tie.
 _DECIMALS = 6
-
-
-def learns(rule: RuleName) -> bool:
-    """Tell whether a rule is fitted on the training split first."""
-    return _NEEDS[rule] == "training"
-
-
-def rule_obstacle(rule: RuleName, task: TaskSpec) -> str | None:
-    """Return why a rule has nothing to go by in a task, or None if it has."""
-    if task.is_free_text:
-        return f"rule {rule!r} compares choices, and free text has none"
-    regions = task.bench.regions
-    points = regions is not None and isinstance(regions.choices, PointColumn)
-    held: dict[Needs, bool] = {
-        "choices": True,
-        "training": task.training_split is not None,
-        "points": points,
-        "reference": points and regions is not None and isinstance(regions.reference, PointColumn),
-        "images": regions is not None and isinstance(regions.choices, WholeImages),
-    }
-    needs = _NEEDS[rule]
-    return None if held[needs] else f"rule {rule!r} {_LACKING[needs]}"
 
 
 def rule_scores(rule: RuleName, document: Document) -> NDArray[np.float64]:
@@ -76,16 +29,16 @@ def rule_scores(rule: RuleName, document: Document) -> NDArray[np.float64]:
     Pixels are those of `encoder_images`, without drawn markers where such exist. The regions
     that the rule needs must be known.
     """
-    scores = worlds.CHEAP_RULES[rule](_row(_NEEDS[rule], document))
+    scores = worlds.CHEAP_RULES[rule](_row(CHEAP_RULES[rule], document))
     assert scores is not None, "planned without what the rule needs"
     return np.asarray(scores, dtype=np.float64)
 
 
-def _row(needs: Needs, document: Document) -> dict[str, Any]:
+def _row(looks_at: LooksAt, document: Document) -> dict[str, Any]:
     """Return what a rule looks at, as the worlds' rows name it."""
     row: dict[str, Any] = {"choices": choice_texts(document)}
     shown: list[Region | None] = []
-    match needs:
+    match looks_at:
         case "choices" | "training":
             return row
         case "points":
@@ -98,7 +51,7 @@ def _row(needs: Needs, document: Document) -> dict[str, Any]:
             shown = [document.reference, *document.candidates]
         case never:
             assert_never(never)
-    if needs != "images":
+    if looks_at != "images":
         row["points"] = [region.xy for region in document.candidates]
     regions = [region for region in shown if region is not None]
     for number, region in enumerate(regions, start=1):
@@ -151,9 +104,9 @@ class FittedText:
         pipeline = make_pipeline(DictVectorizer(), LogisticRegression(max_iter=1000))
         return cls(pipeline=pipeline.fit(described, right), documents=len(train))
 
-    def score(self, document: Document, question: str) -> NDArray[np.float64]:
+    def score(self, asked: Asked) -> NDArray[np.float64]:
         """Return (choices,) float64, the log-odds that each choice is the right one."""
-        odds = self.pipeline.decision_function(_describe(document, question))
+        odds = self.pipeline.decision_function(_describe(asked.document, asked.text))
         return np.asarray(np.round(odds, _DECIMALS), dtype=np.float64)
 
 

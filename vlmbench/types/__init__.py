@@ -3,7 +3,7 @@
 This package imports nothing of vlmbench and neither torch nor datasets.
 """
 
-from vlmbench.types._document import Document, EncodedImage, Region
+from vlmbench.types._document import Asked, Document, EncodedImage, Region
 from vlmbench.types._errors import ComparisonError, Problem, VlmbenchError
 from vlmbench.types._internals import GROUPS, Group, Internals
 from vlmbench.types._scores import ChoiceScores, Scale
@@ -11,6 +11,7 @@ from vlmbench.types._stat import Stat
 
 __all__ = [
     "GROUPS",
+    "Asked",
     "ChoiceScores",
     "ComparisonError",
     "Document",

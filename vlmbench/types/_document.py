@@ -104,3 +104,18 @@ class Document:
             raise ValueError(
                 f"{self.doc_id}: {len(self.candidates)} regions for {len(self.choices)} choices"
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A document and the question that is asked about it, from the moment it is asked on.
+
+    Attributes:
+        document: The document, as a condition shows it.
+        text: The rendered prompt, with `<image>` where each image stands.
+        hint_target: Index of the choice that a hint in the prompt asserts; -1 without one.
+    """
+
+    document: Document
+    text: str
+    hint_target: int = -1

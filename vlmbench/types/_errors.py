@@ -15,7 +15,7 @@ class Problem:
         file: File it stands in, as the user would type it; empty if there is none.
         line: 1-based line in `file`, or None.
         column: 1-based column in `file`, or None.
-        field: Dotted key (`metadata.vlmbench.probe.rule`) or data column, if any.
+        field: Dotted key (`metadata.vlmbench.probe.kind`) or data column, if any.
         remedy: What to do about it; empty if the message already says so.
     """
 

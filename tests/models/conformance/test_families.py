@@ -122,7 +122,7 @@ def test_a_batch_changes_no_likelihood(backend, shots):
 def test_the_first_token_is_written_at_most_once(backend, shots):
     """By the template, the processor or the tokenizer, not by two of them."""
     prompt = asked(backend, shots)[0]
-    batch = backend.encode([backend.render(prompt)], [prompt], side="right")
+    batch = backend.inputs.encode([backend.render(prompt)], [prompt], side="right")
     tokenizer = backend.processor.tokenizer
     writes = tokenizer.encode("red")[0] == tokenizer.bos_token_id or backend.family.prefix_lm
     assert batch["input_ids"][0].tolist().count(tokenizer.bos_token_id) == int(writes)
@@ -229,9 +229,9 @@ def test_batches_of_squares_and_depth_layers(tiny, backend, shots):
 def test_projected_tokens_sit_where_image_tokens_are(tiny, backend, shots):
     """The language model reads, at the located positions and in order, the projector's output."""
     prompt = asked(backend, shots)[1]
-    batch = backend.encode([backend.render(prompt)], [prompt], side="right")
+    batch = backend.inputs.encode([backend.render(prompt)], [prompt], side="right")
     if tiny.name == "mllama":  # its images enter by cross-attention, not as tokens
-        assert backend.image_positions(batch).sum() == len(prompt.images)
+        assert backend.inputs.image_positions(batch).sum() == len(prompt.images)
         return
     seen = []
     module = attrgetter(tiny.language)(backend.model)
@@ -243,7 +243,7 @@ def test_projected_tokens_sit_where_image_tokens_are(tiny, backend, shots):
     with torch.no_grad():
         backend.model(**batch)
     hook.remove()
-    positions = backend.image_positions(batch)
+    positions = backend.inputs.image_positions(batch)
     with torch.no_grad():
         expected = projected_out(tiny, backend, batch)
     assert positions.sum() == len(expected) > 0
@@ -261,7 +261,7 @@ def projected_out(tiny: Tiny, backend: HfBackend, batch) -> torch.Tensor:
         names = ("image_pixel_values", "image_sizes", "image_attention_mask")
         picture = {name: batch[name] for name in names}
         mixed = embed.image_embed(batch["input_ids"], words, **picture)
-        return mixed[backend.image_positions(batch)]
+        return mixed[backend.inputs.image_positions(batch)]
     text = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
     pixels = {name: value for name, value in batch.items() if name not in text}
     inner = model if tiny.name == "llama4" else model.model

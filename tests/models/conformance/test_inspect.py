@@ -84,7 +84,7 @@ def eager(model: torch.nn.Module) -> Iterator[None]:
 
 def plain(backend: HfBackend, prompt: Prompt) -> tuple[dict, object]:
     """One unpadded prompt through transformers' own recorders."""
-    batch = backend.encode([backend.render(prompt)], [prompt], side="right")
+    batch = backend.inputs.encode([backend.render(prompt)], [prompt], side="right")
     with eager(backend.model), torch.no_grad():
         output = backend.model(**batch, output_hidden_states=True, output_attentions=True)
     return batch, output
@@ -109,7 +109,7 @@ def test_hidden_states_are_those_of_transformers(backend):
     for index, prompt in enumerate(asked()):
         (one,) = inside(backend, index)
         batch, output = plain(backend, prompt)
-        image = backend.image_positions(batch)[0]
+        image = backend.inputs.image_positions(batch)[0]
         start = int(image.nonzero().max()) + 1
         states = torch.stack(output.hidden_states)[:, 0]
         wanted = {
@@ -132,7 +132,7 @@ def test_attention_is_that_of_transformers(backend):
     for index, prompt in enumerate(asked()):
         (one,) = inside(backend, index)
         batch, output = plain(backend, prompt)
-        image = backend.image_positions(batch)[0]
+        image = backend.inputs.image_positions(batch)[0]
         rows = torch.stack(output.attentions)[:, 0, :, -1].mean(1)  # (layers, tokens)
         np.testing.assert_allclose(one.mass[:, 0], rows[:, image].sum(1).numpy(), atol=1e-6)
         np.testing.assert_allclose(one.mass[:, [0, 2, 3]].sum(1), 1, atol=1e-12)
@@ -184,7 +184,7 @@ def test_regions_are_the_tokens_that_change_with_them(name):
     embedded = []
     for prompt in prompts:
         batch, output = plain(backend, prompt)
-        embedded.append(output.hidden_states[0][0, backend.image_positions(batch)[0]])
+        embedded.append(output.hidden_states[0][0, backend.inputs.image_positions(batch)[0]])
     changed = int((embedded[0] - embedded[1]).norm(dim=-1).argmax())
     row, column = divmod(changed, grid)
     assert row < grid // 2 <= column

@@ -35,7 +35,7 @@ metadata:
     regions:
       reference: {kind: point, image: 0, column: ref}
       choices: {kind: point, image: 1, column: points}
-    probe: {rule: keypoint}
+    probe: {kind: keypoint}
 """
 
 

@@ -249,7 +249,7 @@ def test_mean_over_region_takes_the_right_pixels():
 def test_missing_and_wrong_regions_are_all_reported():
     box = Region(image=0, kind="box", xy=(0, 0, 2, 2))
     doc = document(1, None, [box, point(1, 1, image=3)])
-    problems = region_problems(KeypointProbe(rule="keypoint"), doc)
+    problems = region_problems(KeypointProbe(), doc)
     text = "\n".join(str(problem) for problem in problems)
     assert len(problems) == 3
     assert "no reference region" in text
@@ -262,7 +262,7 @@ def test_missing_and_wrong_regions_are_all_reported():
 
 def test_sound_regions_have_no_problems():
     doc = document(1, None, [point(1, 1), Region(image=0, kind="box", xy=(0, 0, 2, 2))])
-    assert region_problems(DepthProbe(rule="depth", depth_column="depth"), doc) == []
+    assert region_problems(DepthProbe(depth_column="depth"), doc) == []
 
 
 def test_wrong_number_of_features_is_an_error():
@@ -275,14 +275,14 @@ def test_wrong_number_of_features_is_an_error():
 
 
 def test_every_probe_has_its_rule():
-    assert isinstance(rule_for(KeypointProbe(rule="keypoint")), KeypointRule)
-    assert isinstance(rule_for(GramProbe(rule="gram")), GramRule)
-    assert isinstance(rule_for(OddOneOutProbe(rule="odd_one_out")), OddOneOutRule)
-    depth = rule_for(DepthProbe(rule="depth", depth_column="depth", answer="farthest"))
+    assert isinstance(rule_for(KeypointProbe()), KeypointRule)
+    assert isinstance(rule_for(GramProbe()), GramRule)
+    assert isinstance(rule_for(OddOneOutProbe()), OddOneOutRule)
+    depth = rule_for(DepthProbe(depth_column="depth", answer="farthest"))
     assert isinstance(depth, DepthHead)
     assert depth.answer == "farthest"
     assert not hasattr(depth, "score")
-    linear = rule_for(LinearProbe(rule="linear", label_column="l", choices_column="c"))
+    linear = rule_for(LinearProbe(label_column="l", choices_column="c"))
     assert isinstance(linear, LinearHead)
     assert not hasattr(linear, "score")
 
@@ -292,14 +292,14 @@ def test_every_probe_has_its_rule():
     [(24, -1, (6, 12, 18, 24)), (24, -2, (5, 11, 17, 23)), (4, 4, (1, 2, 3, 4)), (4, 0, (0,) * 4)],
 )
 def test_depth_layers_end_at_the_consumed_one(n_layers, consumed, expected):
-    probe = DepthProbe(rule="depth", depth_column="depth")
+    probe = DepthProbe(depth_column="depth")
     assert layers(probe, n_layers=n_layers, consumed=consumed) == expected
-    last = layers(GramProbe(rule="gram"), n_layers=n_layers, consumed=consumed)
+    last = layers(GramProbe(), n_layers=n_layers, consumed=consumed)
     assert last == expected[-1:]
 
 
 def test_layer_outside_the_tower_is_refused():
     with pytest.raises(ValueError, match="layer 5 of a tower with 5"):
-        layers(GramProbe(rule="gram"), n_layers=4, consumed=5)
+        layers(GramProbe(), n_layers=4, consumed=5)
     with pytest.raises(ValueError, match="layer -6"):
-        layers(GramProbe(rule="gram"), n_layers=4, consumed=-6)
+        layers(GramProbe(), n_layers=4, consumed=-6)

@@ -60,7 +60,7 @@ def problems(tmp_path: Path, bench: str, data: str = "dataset_path: json") -> li
             ["drawn or read, not both"],
         ),
         (
-            "probe: {rule: depth, depth_column: d, fit_on: mine}\n    " + POINTS,
+            "probe: {kind: depth, depth_column: d, fit_on: mine}\n    " + POINTS,
             ["fit_on", "the task itself"],
         ),
     ],
@@ -76,7 +76,7 @@ def test_refused(tmp_path: Path, bench: str, words: list[str]) -> None:
     [
         "reader: {layout: da2k}",
         "points: {kind: markers, file: a.jsonl}\n    " + POINTS,
-        "probe: {rule: depth, depth_column: d, fit_on: nyuv2}\n    " + POINTS,
+        "probe: {kind: depth, depth_column: d, fit_on: nyuv2}\n    " + POINTS,
     ],
 )
 def test_accepted(tmp_path: Path, bench: str) -> None:
@@ -87,7 +87,7 @@ def test_a_task_to_fit_on_must_exist_and_have_splits(tmp_path: Path) -> None:
     found = catalogue()
     study = found.select_studies("gap")[0]
     for name, message in (("nyuv", "nyuv2"), ("mochi", "no training and validation split")):
-        bench = f"probe: {{rule: depth, depth_column: d, fit_on: {name}}}\n    " + POINTS
+        bench = f"probe: {{kind: depth, depth_column: d, fit_on: {name}}}\n    " + POINTS
         assert problems(tmp_path, bench) == []
         task = load_file(tmp_path / "mine.yaml")
         with pytest.raises(VlmbenchError, match=message):

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from vlmbench.models._backend import Prompt, Reply
+from vlmbench.models._text import continuation_of
 from vlmbench.models.openai._client import Client, GaveUp, Refused, key_from_environment
 from vlmbench.models.openai._journal import Journal, account
 from vlmbench.models.openai._ledger import BudgetSpent, Ledger
@@ -80,13 +81,8 @@ class OpenAIBackend:
         return f"{prompt.system}\n{prompt.user}" if prompt.system else prompt.user
 
     def continuation(self, choice: str, delimiter: str) -> str:
-        """Return what the answer starts with when `choice` is the answer.
-
-        The task's delimiter is left out, as lm-eval does under a chat template, which every
-        server applies.
-        """
-        del delimiter
-        return (self.spec.prompt.answer_delimiter or "") + choice
+        """Return what the answer starts with when `choice` is it; every server chats."""
+        return continuation_of(choice, delimiter, self.spec.prompt, chats=True)
 
     def answer(
         self,

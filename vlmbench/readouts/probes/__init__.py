@@ -1,8 +1,8 @@
-"""Direct visual readouts: answers read off a tower's features by a rule or a fitted head."""
+"""Direct visual readouts: answers read off a tower's features, by a fitted head where needed."""
 
-from vlmbench.readouts.probes._choose import AnyRule, layers, region_problems, rule_for
 from vlmbench.readouts.probes._depth import DepthHead, FittedDepthHead
 from vlmbench.readouts.probes._features import Frame, ImageFeatures, pooled
+from vlmbench.readouts.probes._head import Example, Fitting, Head, examples, make_head
 from vlmbench.readouts.probes._linear import FittedLinearHead, GroupFit, LinearHead
 from vlmbench.readouts.probes._loss import DepthMetrics
 from vlmbench.readouts.probes._recipe import (
@@ -11,33 +11,33 @@ from vlmbench.readouts.probes._recipe import (
     DptRecipe,
     recipe_for,
 )
-from vlmbench.readouts.probes._regions import RegionNeeds
-from vlmbench.readouts.probes._rules import GramRule, KeypointRule, OddOneOutRule, Rule
+from vlmbench.readouts.probes._similarity import GramHead, KeypointHead, OddOneOutHead
+from vlmbench.readouts.probes._tap import FeatureTap
 from vlmbench.readouts.probes._training import DepthExample, EpochMetrics
 
 __all__ = [
     "PROBE3D_RECIPE",
     "TINY_RECIPE",
-    "AnyRule",
     "DepthExample",
     "DepthHead",
     "DepthMetrics",
     "DptRecipe",
     "EpochMetrics",
+    "Example",
+    "FeatureTap",
     "FittedDepthHead",
     "FittedLinearHead",
+    "Fitting",
     "Frame",
-    "GramRule",
+    "GramHead",
     "GroupFit",
+    "Head",
     "ImageFeatures",
-    "KeypointRule",
+    "KeypointHead",
     "LinearHead",
-    "OddOneOutRule",
-    "RegionNeeds",
-    "Rule",
-    "layers",
+    "OddOneOutHead",
+    "examples",
+    "make_head",
     "pooled",
     "recipe_for",
-    "region_problems",
-    "rule_for",
 ]

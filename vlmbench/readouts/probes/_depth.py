@@ -17,15 +17,17 @@ from torch.nn.functional import grid_sample
 
 from vlmbench.readouts.probes._dpt import DptNetwork
 from vlmbench.readouts.probes._features import ImageFeatures
+from vlmbench.readouts.probes._head import check_regions
 from vlmbench.readouts.probes._loss import DepthMetrics
 from vlmbench.readouts.probes._recipe import DptRecipe, recipe_for
-from vlmbench.readouts.probes._regions import RegionNeeds, mean_over_region
+from vlmbench.readouts.probes._regions import mean_over_region
 from vlmbench.readouts.probes._training import (
     DepthExample,
     EpochMetrics,
     check_examples,
     train_network,
 )
+from vlmbench.spec import DepthProbe
 from vlmbench.types import Document, Scale
 
 Answer = Literal["nearest", "farthest"]
@@ -33,7 +35,6 @@ Answer = Literal["nearest", "farthest"]
 # Depths closer than a tenth of a millimetre are equal: float32 rounding must not break a tie.
 _SAME_DEPTH = 1e-4
 _WEIGHTS, _SHEET = "head.safetensors", "head.json"
-_NEEDS = RegionNeeds(candidates=("point", "box"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,6 @@ class DepthHead:
         answer: Which region the question asks for.
     """
 
-    needs_fit: ClassVar[Literal[True]] = True
-    needs: ClassVar[RegionNeeds] = _NEEDS
     answer: Answer = "nearest"
 
     def fit(
@@ -115,9 +114,7 @@ class FittedDepthHead:
         answer: Which region the question asks for.
     """
 
-    needs_fit: ClassVar[Literal[False]] = False
     scale: ClassVar[Scale] = "similarity"
-    needs: ClassVar[RegionNeeds] = _NEEDS
     network: DptNetwork
     recipe: DptRecipe
     seed: int
@@ -157,7 +154,7 @@ class FittedDepthHead:
         The mean is over the box, or the 3x3 pixels around the point. `farthest` turns the sign.
         Depths within 0.1 mm of each other tie.
         """
-        self.needs.check(document, features)
+        check_regions(DepthProbe.needs, document, features)
         images = sorted({region.image for region in document.candidates})
         maps = {image: self.predict(features[image]) for image in images}
         depths = [mean_over_region(maps[region.image], region) for region in document.candidates]

@@ -1,11 +1,11 @@
-"""The linear rule: multinomial logistic regression on pooled features."""
+"""The linear probe: multinomial logistic regression on pooled features."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -16,15 +16,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vlmbench.readouts.probes._features import ImageFeatures, pooled
-from vlmbench.readouts.probes._regions import RegionNeeds
+from vlmbench.readouts.probes._head import Example, Fitting, check_regions, examples
+from vlmbench.spec import LinearProbe
 from vlmbench.types import Document, Problem, Scale, VlmbenchError
-
-Example = tuple[Document, Sequence[ImageFeatures]]
 
 C_GRID = (0.001, 0.01, 0.1, 1.0)
 _MAX_ITER = 1000
 _ONLY_GROUP = ""
-_NEEDS = RegionNeeds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +86,6 @@ class LinearHead:
         group_column: Column that says which classifier is asked; None: there is only one.
     """
 
-    needs_fit: ClassVar[Literal[True]] = True
-    needs: ClassVar[RegionNeeds] = _NEEDS
     label_column: str
     choices_column: str
     group_column: str | None = None
@@ -132,9 +128,7 @@ class FittedLinearHead:
         groups: One classifier per group.
     """
 
-    needs_fit: ClassVar[Literal[False]] = False
     scale: ClassVar[Scale] = "logprob"
-    needs: ClassVar[RegionNeeds] = _NEEDS
     columns: _Columns
     groups: Mapping[str, GroupFit]
 
@@ -149,7 +143,7 @@ class FittedLinearHead:
         Raises:
             VlmbenchError: If a column is missing, or a group or class was not in training.
         """
-        self.needs.check(document, features)
+        check_regions(LinearProbe.needs, document, features)
         problems = self.columns.problems(document)
         if not problems:
             problems = self._unseen(document)
@@ -189,6 +183,19 @@ class FittedLinearHead:
             }
             for group, fit in self.groups.items()
         }
+
+
+def linear_head(probe: LinearProbe, fitting: Fitting) -> FittedLinearHead:
+    """Return the probe's classifiers, fitted on the training split and chosen on validation."""
+    head = LinearHead(
+        label_column=probe.label_column,
+        choices_column=probe.choices_column,
+        group_column=probe.group_column,
+    )
+    train, validation = (
+        list(examples(fitting.split(role), fitting.tap)) for role in ("train", "validation")
+    )
+    return head.fit(train, validation)
 
 
 Split = tuple[NDArray[np.float64], list[str]]

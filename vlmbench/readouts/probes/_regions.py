@@ -2,81 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from vlmbench.readouts.probes._features import Frame, ImageFeatures
-from vlmbench.types import Document, Problem, Region, VlmbenchError
-
-Kind = Literal["point", "box", "image"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegionNeeds:
-    """What a rule must find in a document.
-
-    Attributes:
-        reference: Kinds the reference may have; empty where none is needed.
-        candidates: Kinds the choices' regions may have; empty where none are needed.
-        min_candidates: Fewest choices the rule can tell apart.
-    """
-
-    reference: tuple[Kind, ...] = ()
-    candidates: tuple[Kind, ...] = ()
-    min_candidates: int = 1
-
-    def problems(self, document: Document) -> list[Problem]:
-        """Return everything the document lacks or has of a wrong kind."""
-        return [
-            Problem(field=place, message=f"document {document.doc_id}: {message}", remedy=remedy)
-            for place, message, remedy in (*self._reference(document), *self._choices(document))
-        ]
-
-    def check(self, document: Document, features: Sequence[ImageFeatures]) -> None:
-        """Raise VlmbenchError with every problem, also where the number of images is wrong."""
-        problems = self.problems(document)
-        if len(features) != len(document.encoder_images):
-            message = f"{len(features)} features for {len(document.encoder_images)} images"
-            problems.append(Problem(message=f"document {document.doc_id}: {message}"))
-        if problems:
-            raise VlmbenchError(problems)
-
-    def _reference(self, document: Document) -> list[tuple[str, str, str]]:
-        place, remedy = "regions.reference", f"give a {' or '.join(self.reference)}"
-        if not self.reference:
-            return []
-        if document.reference is None:
-            return [(place, "no reference region", remedy)]
-        return _wrong(document.reference, self.reference, place, document)
-
-    def _choices(self, document: Document) -> list[tuple[str, str, str]]:
-        place = "regions.choices"
-        if not self.candidates:
-            return []
-        if len(document.candidates) < self.min_candidates:
-            found = f"{len(document.candidates)} regions of choices"
-            return [(place, found, f"give at least {self.min_candidates}, one per choice")]
-        wrong = [_wrong(region, self.candidates, place, document) for region in document.candidates]
-        return [problem for problems in wrong for problem in problems]
-
-
-def _wrong(
-    region: Region, kinds: tuple[Kind, ...], place: str, document: Document
-) -> list[tuple[str, str, str]]:
-    found = []
-    if region.kind not in kinds:
-        found.append((place, f"a {region.kind} region", f"give a {' or '.join(kinds)}"))
-    if not 0 <= region.image < len(document.encoder_images):
-        message = f"a region in image {region.image} of {len(document.encoder_images)}"
-        found.append((place, message, "images are counted from 0"))
-    return found
+from vlmbench.readouts.probes._features import Frame
+from vlmbench.types import Region
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The rules that need no fitting: correspondence, style and the odd one out.
+"""The probes that need no fitting: correspondence, style and the odd one out.
 
 Every score is computed in float64 and is larger for a likelier choice. Sources: the direct
 visual readouts of Fu et al., *Hidden in plain sight*, https://arxiv.org/abs/2506.08008; Gram
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,51 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vlmbench.readouts.probes._features import ImageFeatures, consumed_patches, pooled
-from vlmbench.readouts.probes._regions import RegionNeeds, sample_at_points
+from vlmbench.readouts.probes._head import Fitting, check_regions
+from vlmbench.readouts.probes._regions import sample_at_points
+from vlmbench.spec import GramProbe, KeypointProbe, OddOneOutProbe
 from vlmbench.types import Document, Scale
 
 # Cosines are compared in these steps, far above float64 rounding and far below any difference
 # that means something, so that equal inputs tie exactly whatever the order of the sums.
 _COSINE_STEP = 1e-9
-
-
-class Rule(Protocol):
-    """A way of reading an answer off features. Fitted heads are rules; unfitted ones are not.
-
-    Attributes:
-        needs_fit: False; what still has to be fitted says True and has no `score`.
-        scale: What a score is.
-        needs: Regions a document must have.
-    """
-
-    @property
-    def needs_fit(self) -> Literal[False]:
-        """False: it can score."""
-        ...
-
-    @property
-    def scale(self) -> Scale:
-        """What a score is."""
-        ...
-
-    @property
-    def needs(self) -> RegionNeeds:
-        """Regions a document must have."""
-        ...
-
-    def score(
-        self, document: Document, features: Sequence[ImageFeatures]
-    ) -> Float[np.ndarray, " choices"]:
-        """Return one float64 score per choice.
-
-        Args:
-            document: What is asked.
-            features: One for each of `document.encoder_images`, in order.
-
-        Raises:
-            VlmbenchError: If the document's regions are missing or of a wrong kind.
-        """
-        ...
 
 
 def _cosines(
@@ -75,19 +38,17 @@ def _cosines(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeypointRule:
+class KeypointHead:
     """Correspondence: cosine similarity of each choice's token to the reference point's."""
 
-    needs_fit: ClassVar[Literal[False]] = False
     scale: ClassVar[Scale] = "similarity"
-    needs: ClassVar[RegionNeeds] = RegionNeeds(reference=("point",), candidates=("point",))
 
     @torch.no_grad()
     def score(
         self, document: Document, features: Sequence[ImageFeatures]
     ) -> Float[np.ndarray, " choices"]:
         """Return cosine similarities in [-1, 1] of tokens sampled at the points, float64."""
-        self.needs.check(document, features)
+        check_regions(KeypointProbe.needs, document, features)
         assert document.reference is not None
         regions = (document.reference, *document.candidates)
         tokens = torch.cat(
@@ -103,6 +64,16 @@ class KeypointRule:
         similarities: NDArray[np.float64] = _cosines(tokens[:1], tokens[1:])[0] * _COSINE_STEP
         return similarities
 
+    def record(self) -> dict[str, Any]:
+        """Return nothing: it is not fitted."""
+        return {}
+
+
+def keypoint_head(probe: KeypointProbe, fitting: Fitting) -> KeypointHead:
+    """Return what scores documents; nothing is fitted."""
+    del probe, fitting
+    return KeypointHead()
+
 
 @torch.no_grad()
 def gram_matrix(tokens: Float[Tensor, "n dim"]) -> Float[Tensor, "dim dim"]:
@@ -111,23 +82,21 @@ def gram_matrix(tokens: Float[Tensor, "n dim"]) -> Float[Tensor, "dim dim"]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GramRule:
+class GramHead:
     """Style: minus the mean squared error between the choice's Gram matrix and the reference's.
 
     Deviations from the source: sums are divided by the number of positions, so that images of
     different shape compare, and patches of padding are left out.
     """
 
-    needs_fit: ClassVar[Literal[False]] = False
     scale: ClassVar[Scale] = "similarity"
-    needs: ClassVar[RegionNeeds] = RegionNeeds(reference=("image",), candidates=("image",))
 
     @torch.no_grad()
     def score(
         self, document: Document, features: Sequence[ImageFeatures]
     ) -> Float[np.ndarray, " choices"]:
         """Return minus mean squared errors, at most 0, float64."""
-        self.needs.check(document, features)
+        check_regions(GramProbe.needs, document, features)
         assert document.reference is not None
         wanted = gram_matrix(consumed_patches(features[document.reference.image]))
         errors = [
@@ -136,24 +105,42 @@ class GramRule:
         ]
         return -np.asarray(errors, dtype=np.float64)
 
+    def record(self) -> dict[str, Any]:
+        """Return nothing: it is not fitted."""
+        return {}
+
+
+def gram_head(probe: GramProbe, fitting: Fitting) -> GramHead:
+    """Return what scores documents; nothing is fitted."""
+    del probe, fitting
+    return GramHead()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OddOneOutRule:
+class OddOneOutHead:
     """The odd one out: minus the mean cosine similarity of an image to the other choices."""
 
-    needs_fit: ClassVar[Literal[False]] = False
     scale: ClassVar[Scale] = "similarity"
-    needs: ClassVar[RegionNeeds] = RegionNeeds(candidates=("image",), min_candidates=3)
 
     @torch.no_grad()
     def score(
         self, document: Document, features: Sequence[ImageFeatures]
     ) -> Float[np.ndarray, " choices"]:
         """Return minus mean similarities in [-1, 1] of pooled features, float64."""
-        self.needs.check(document, features)
+        check_regions(OddOneOutProbe.needs, document, features)
         vectors = torch.stack([pooled(features[region.image]) for region in document.candidates])
         steps = _cosines(vectors, vectors)
         # Sums of whole numbers below 2**53 are exact, so the order of the images cannot matter.
         to_others = steps.sum(axis=1) - np.diag(steps)
         oddness: NDArray[np.float64] = -to_others / (len(vectors) - 1) * _COSINE_STEP
         return oddness
+
+    def record(self) -> dict[str, Any]:
+        """Return nothing: it is not fitted."""
+        return {}
+
+
+def odd_one_out_head(probe: OddOneOutProbe, fitting: Fitting) -> OddOneOutHead:
+    """Return what scores documents; nothing is fitted."""
+    del probe, fitting
+    return OddOneOutHead()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from vlmbench.models import Tower
-from vlmbench.readouts.probes import Frame, ImageFeatures
+from vlmbench.readouts.probes._features import Frame, ImageFeatures
 from vlmbench.types import EncodedImage
 
 # Images kept at hand: enough that a reference or a blank that returns is not run again.

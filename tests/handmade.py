@@ -1,0 +1,111 @@
+"""Finished runs made by hand: every part that a manifest or record must have, filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from vlmbench.metrics import StatRow
+from vlmbench.spec import Condition
+from vlmbench.store import (
+    Basis,
+    Exchange,
+    Manifest,
+    ModelRecord,
+    Run,
+    RunFolder,
+    TaskRecord,
+    Versions,
+)
+from vlmbench.types import ChoiceScores, Internals
+
+VERSIONS = Versions(vlmbench="0.1.0", metrics=1, numpy="2", torch=None)
+
+
+def task_record(ability: str = "seeing", **changes: Any) -> TaskRecord:
+    about = {
+        "digest": "d", "documents": "d", "data": "d", "n": 120, "of": 120, "limit": None,
+        "chance": 0.5, "marked": False, "ability": ability, "alias": None, "version": 1.0,
+        "source": None,
+    }  # fmt: skip
+    return TaskRecord(**about | changes)
+
+
+def model_record(**changes: Any) -> ModelRecord:
+    about = dict.fromkeys(ModelRecord.model_fields) | {"recorded": False, "digest": "d"}
+    return ModelRecord(**about | changes)
+
+
+def manifest(
+    tasks: Mapping[str, TaskRecord], models: Mapping[str, ModelRecord], **changes: Any
+) -> Manifest:
+    about = {
+        "study": "gap", "seed": 0, "versions": VERSIONS, "tasks": dict(tasks),
+        "models": dict(models), "plan": "p", "study_digest": "s", "limit": None,
+        "platform": "a machine", "cells": (), "skipped": (),
+    }  # fmt: skip
+    return Manifest(**about | changes)
+
+
+def basis(
+    model: str = "m", task: str = "t", readout: str = "prompted", label: str = "own", **changes: Any
+) -> Basis:
+    about = {
+        "key": "k", "model": model, "task": task, "readout": readout,
+        "condition": Condition.parse(label), "documents": "d", "fitted_on": "",
+        "checkpoint": (("some/model", None), (("config.json", 12, 345),)), "device": "cpu",
+        "dtype": "torch.float32", "versions": VERSIONS,
+    }  # fmt: skip
+    return Basis(**about | changes)
+
+
+def exchanges(n: int, hint_targets: Sequence[int] | None = None) -> list[Exchange]:
+    targets = [-1] * n if hint_targets is None else hint_targets
+    return [
+        Exchange(choices=("A", "B"), marked=False, hint_target=int(target), prompt=f"p{index}")
+        for index, target in enumerate(targets)
+    ]
+
+
+def scores(n: int = 3) -> ChoiceScores:
+    nothing = np.zeros(n, dtype=bool)
+    return ChoiceScores(
+        doc_ids=tuple(f"d{i}" for i in range(n)), gold=np.zeros(n, dtype=np.int64),
+        n_choices=np.full(n, 2), scores=np.arange(2.0 * n).reshape(n, 2), scale="logprob",
+        abstained=nothing, failed=nothing,
+    )  # fmt: skip
+
+
+def write(
+    folder: RunFolder,
+    about: Basis,
+    held: ChoiceScores,
+    *,
+    hint_targets: Sequence[int] | None = None,
+    internals: Internals | None = None,
+) -> str:
+    """Write a cell's record; return the cell's name."""
+    cell = f"{about.model}/{about.task}/{about.readout}-{about.condition.label}"
+    folder.record(cell).write(
+        about, held, exchanges(len(held), hint_targets), weights={}, fitted={}, notes={},
+        internals=internals,
+    )  # fmt: skip
+    return cell
+
+
+def finish(
+    folder: RunFolder,
+    tasks: Iterable[str],
+    models: Iterable[str],
+    cells: Iterable[str] = (),
+    rows: Sequence[StatRow] = (),
+) -> Run:
+    """Write the manifest of a run of these tasks, models and records."""
+    about = manifest(
+        {task: task_record(task) for task in tasks},
+        {model: model_record() for model in models},
+        cells=tuple(cells),
+    )
+    return folder.finish(about, rows, {})

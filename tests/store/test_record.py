@@ -1,0 +1,143 @@
+"""Records keep every score and what they were made from, and half a record is none."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import handmade
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from vlmbench.store import Record, Versions
+from vlmbench.types import ChoiceScores, VlmbenchError
+
+SCORES = ChoiceScores(
+    doc_ids=("a", "b", "c", "d"),
+    gold=np.array([0, 1, 2, 0]),
+    n_choices=np.array([2, 3, 3, 2]),
+    scores=np.array(
+        [[-0.1, -2.0, -np.inf], [-1.0, -1.0, -3.0], [-np.inf] * 3, [-np.inf] * 3]
+    ),
+    scale="logprob",
+    abstained=np.array([False, False, True, False]),
+    failed=np.array([False, False, False, True]),
+)  # fmt: skip
+
+
+def write(record: Record, basis=None, exchanges=None, **changes) -> None:
+    said = {"weights": {}, "fitted": {}, "notes": {}} | changes
+    record.write(basis or handmade.basis(), SCORES, exchanges or handmade.exchanges(4), **said)
+
+
+@pytest.fixture
+def record(tmp_path) -> Record:
+    return Record(tmp_path / "deep" / "cell.parquet")
+
+
+def rewritten(record: Record, **changes) -> None:
+    """Change what a record says about itself."""
+    table = pq.read_table(record.path)
+    said = json.loads(table.schema.metadata[b"vlmbench"])
+    said = {key: value for key, value in (said | changes).items() if value is not None}
+    pq.write_table(table.replace_schema_metadata({b"vlmbench": json.dumps(said)}), record.path)
+
+
+def test_scores_come_back_bit_for_bit(record):
+    write(record)
+    back = record.scores()
+    assert back.doc_ids == SCORES.doc_ids
+    assert back.scale == "logprob"
+    for name in ("gold", "n_choices", "scores", "abstained", "failed"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(SCORES, name))
+    held = pq.read_table(record.path).to_pydict()
+    assert held["credit"] == [1.0, 0.5, 0.0, None]
+    assert held["prompt"] == ["p0", "p1", "p2", "p3"]
+    assert record.internals() is None
+
+
+def test_hint_targets_come_back(record):
+    write(record, exchanges=handmade.exchanges(4, hint_targets=[1, 0, -1, 1]))
+    assert record.hint_targets().tolist() == [1, 0, -1, 1]
+
+
+@pytest.mark.parametrize(
+    "label", ["own", "blank-noise", "blur-0.25+seed-7", "own+hint-right-weak", "own+random+single"]
+)
+def test_what_a_record_is_of_comes_back_as_it_was(record, label):
+    basis = handmade.basis("some/model", label=label)
+    fitted = {"steps": 3, "loss": [0.5, math.inf]}
+    write(record, basis, weights={"model": "w"}, fitted=fitted, notes={"usd": 0.25})
+    about = record.require()
+    assert about.basis == basis
+    assert about.basis.condition.label == label
+    assert about.is_current(basis)
+    assert (about.weights, about.fitted, about.notes) == ({"model": "w"}, fitted, {"usd": 0.25})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"key": "another"},
+        {"documents": "another"},
+        {"fitted_on": "another"},
+        {"checkpoint": (("some/model", "main"), (("config.json", 12, 345),))},
+        {"checkpoint": (("some/model", None), (("config.json", 12, 346),))},
+        {"device": "cuda"},
+        {"dtype": "torch.float16"},
+        {"versions": Versions(vlmbench="0.1.0", metrics=2, numpy="2", torch=None)},
+        {"versions": Versions(vlmbench="0.1.0", metrics=1, numpy="2", torch="3")},
+    ],
+)
+def test_a_record_made_from_anything_else_is_not_current(record, change):
+    write(record)
+    assert record.require().is_current(handmade.basis())
+    assert not record.require().is_current(handmade.basis(**change))
+
+
+def test_a_record_that_lacks_a_servers_answer_is_not_current(record):
+    write(record, notes={"unanswered": 0})
+    assert record.require().is_current(handmade.basis())
+    write(record, notes={"unanswered": 1})
+    assert not record.require().is_current(handmade.basis())
+
+
+def test_half_a_record_is_none(record):
+    assert record.about() is None
+    with pytest.raises(VlmbenchError, match="the record is missing"):
+        record.require()
+    write(record)
+    whole = record.path.read_bytes()
+    for size in (0, 3, len(whole) // 2, len(whole) - 40, len(whole) - 1):
+        record.path.write_bytes(whole[:size])
+        assert record.about() is None
+        with pytest.raises(VlmbenchError, match="the record is damaged"):
+            record.scores()
+    record.path.write_bytes(whole)
+    assert record.about() is not None
+
+
+def test_a_write_that_fails_leaves_the_old_record(record):
+    write(record)
+    whole = record.path.read_bytes()
+    with pytest.raises(ValueError, match="expected length 4"):
+        write(record, handmade.basis(key="another"), handmade.exchanges(3))
+    assert record.path.read_bytes() == whole
+
+
+@pytest.mark.parametrize(("written", "told"), [(None, "format 0"), (2, "format 2")])
+def test_a_record_in_another_format_is_not_there_and_says_why(record, written, told):
+    write(record)
+    rewritten(record, format=written)
+    assert record.about() is None
+    with pytest.raises(VlmbenchError, match=f"{told}, and this version of vlmbench reads 1") as no:
+        record.scores()
+    assert "run the study again" in no.value.problems[0].remedy
+
+
+def test_a_record_that_does_not_say_what_it_is_of_is_damaged(record):
+    write(record)
+    rewritten(record, basis=None)
+    with pytest.raises(VlmbenchError, match="damaged: basis: Field required"):
+        record.require()

@@ -1,0 +1,108 @@
+"""Prompts as a model's forward pass takes them: batches of tokens and pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar
+
+from jaxtyping import Bool
+from torch import Tensor
+
+from vlmbench.models._backend import Prompt
+from vlmbench.models._text import PromptText
+from vlmbench.types import VlmbenchError
+
+AnswerT = TypeVar("AnswerT")
+
+
+class Inputs:
+    """Encodes prompts for one model of transformers.
+
+    Args:
+        model: The model.
+        text: Renders and tokenises its prompts.
+
+    Attributes:
+        model: As given.
+        text: As given.
+    """
+
+    def __init__(self, model: Any, text: PromptText) -> None:
+        self.model = model
+        self.text = text
+        tokenizer = text.processor.tokenizer
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+
+    def encode(
+        self, texts: Sequence[str], prompts: Sequence[Prompt], *, side: Literal["left", "right"]
+    ) -> Any:
+        """Tokenise rendered prompts and their images into one batch on the model's device.
+
+        Args:
+            texts: The rendered prompts.
+            prompts: The prompts they were rendered from, for their images.
+            side: `right` for plain forward passes, where padding changes no position;
+                `left` for generation.
+        """
+        images = [list(prompt.images) for prompt in prompts]
+        batch = self.text.processor(
+            text=list(texts),
+            images=images if any(images) else None,
+            padding=True,
+            padding_side=side,
+            add_special_tokens=self.text.wants_start(texts),
+            return_tensors="pt",
+        )
+        batch.pop("labels", None)  # PaliGemma's processor prepares for training
+        return batch.to(self.model.device, self.model.dtype)
+
+    def image_positions(self, batch: Any) -> Bool[Tensor, "prompts tokens"]:
+        """Tell which tokens of an encoded batch are replaced by projected image tokens.
+
+        Raises:
+            VlmbenchError: If the model's config names no such token.
+        """
+        config = self.model.config
+        for place in (config, getattr(config, "vision_config", None)):
+            for name in ("image_token_id", "image_token_index"):
+                token = getattr(place, name, None)
+                if token is not None:
+                    positions: Tensor = batch["input_ids"] == token
+                    return positions
+        raise VlmbenchError(f"{config.model_type!r} replaces no token of the text by images")
+
+    def by_likeness(
+        self,
+        run: Callable[..., Sequence[AnswerT]],
+        prompts: Sequence[Prompt],
+        *columns: Sequence[Any],
+    ) -> list[AnswerT]:
+        """Return what `run` gives for every prompt, run with those it may share a batch with.
+
+        These are the ones with and those without images, at least; some families want more.
+
+        Args:
+            run: Takes prompts and their values of each column, and returns an answer per prompt.
+            prompts: All prompts.
+            columns: Values that belong to the prompts, in their order.
+        """
+        groups: dict[object, list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            groups.setdefault(self._likeness(prompt), []).append(index)
+        answers: dict[int, AnswerT] = {}
+        for group in groups.values():
+            parts = [[column[index] for index in group] for column in (prompts, *columns)]
+            answers.update(zip(group, run(*parts), strict=True))
+        return [answers[index] for index in range(len(prompts))]
+
+    def _likeness(self, prompt: Prompt) -> object:
+        """Return what is equal for prompts that may share a batch."""
+        sizes = tuple(image.size for image in prompt.images)
+        match self.text.family.batches:
+            case "any":
+                return bool(sizes)
+            case "same_count":
+                return len(sizes)
+            case "same_sizes":
+                return sizes

@@ -1,0 +1,71 @@
+"""A model before it is loaded: what decides which readouts can be taken of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from vlmbench.plan._checkpoint import Checkpoint
+from vlmbench.registry import backends
+from vlmbench.spec import Condition, Hints, Located, ModelSpec, TaskSpec
+from vlmbench.tasks import filler
+
+# Tokens left for the question, the choices and a chat template beside filler and images.
+QUESTION = 128
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model as far as its spec and its checkpoint's own files tell (a `spec.Subject`).
+
+    Attributes:
+        model: Its spec, and where that stands.
+    """
+
+    model: Located[ModelSpec]
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What its YAML says."""
+        return self.model.spec
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """What its files say."""
+        return Checkpoint.of(self.model)
+
+    @cached_property
+    def hidden(self) -> str:
+        """Why its hidden states cannot be read; empty if they can."""
+        backend = self.spec.backend
+        if not self.spec.has_weights:
+            return f"model {self.spec.model!r} has no weights"
+        if not backends()[backend].shows_inside():
+            return f"backend {backend!r} shows nothing of the inside of its model"
+        return self.checkpoint.family.internals
+
+    @property
+    def keeps_tower(self) -> bool:
+        """Whether its backend gives no access to its vision tower."""
+        return backends()[self.spec.backend].is_open is False
+
+    @property
+    def needs_images(self) -> str:
+        """Why it cannot be asked without an image; empty if it can."""
+        family = self.checkpoint.family
+        return "" if family.text_only else f"{family.name} cannot be asked without an image"
+
+    def too_long(self, task: TaskSpec, condition: Condition, hints: Hints) -> str:
+        """Return that a filler does not fit the model's context, where both are known."""
+        added = condition.text.added_tokens
+        if not added or self.checkpoint.context is None:
+            return ""
+        images = len(task.image_columns) if condition.image.keeps_images else 0
+        length = self.checkpoint.tokens(filler(hints, added)) or added
+        needed = length + images * self.checkpoint.image_tokens + QUESTION
+        if needed <= self.checkpoint.context:
+            return ""
+        return (
+            f"{added} tokens of filler make a prompt of about {needed}, and model "
+            f"{self.spec.model!r} takes {self.checkpoint.context}"
+        )

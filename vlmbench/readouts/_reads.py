@@ -1,0 +1,115 @@
+"""What a readout is given, and how the class that takes it is found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+from vlmbench.models import Backend, HfBackend, Remote, Tower, load_backend, resolve_device
+from vlmbench.plan import Cell
+from vlmbench.readouts._reading import Numbers, Progress, Reading, ignore
+from vlmbench.spec import Located, ModelSpec, Readout, Role
+from vlmbench.tasks import Documents
+from vlmbench.types import Asked, Problem, VlmbenchError
+
+
+class LoadedModel:
+    """A model, loaded when something of it is first asked for.
+
+    Args:
+        model: Its spec.
+        device: `auto` or a device name.
+        dtype: `auto` or a dtype name.
+        answers: File that keeps a server's answers; None to keep none.
+    """
+
+    def __init__(
+        self, model: Located[ModelSpec], device: str, dtype: str, answers: Path | None = None
+    ) -> None:
+        self.model = model
+        self._device, self._dtype, self._answers = device, dtype, answers
+
+    @cached_property
+    def backend(self) -> Backend | Remote:
+        """The model itself."""
+        loaded = load_backend(self.model, self._device, self._dtype)
+        if isinstance(loaded, Remote) and self._answers is not None:
+            loaded.keep(self._answers)
+        return loaded
+
+    @cached_property
+    def tower(self) -> Tower:
+        """Its encoder-probe twin: the tower inside its checkpoint, or a standalone encoder."""
+        twin = self.model.spec.twin
+        assert twin is not None, "planned without a twin"
+        if twin.checkpoint is not None:
+            device, _ = resolve_device(self._device, self._dtype)
+            return Tower.load(twin, self.model.folder, device)
+        if not isinstance(self.backend, HfBackend):
+            raise VlmbenchError(
+                self.model.problem(
+                    "twin",
+                    f"backend {self.model.spec.backend!r} gives no access to the model's tower",
+                    "Name a standalone encoder with `twin.checkpoint`.",
+                )
+            )
+        return Tower.inside(self.backend, twin)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What has been opened for a readout.
+
+    Attributes:
+        model: The model, loaded when asked.
+        splits: The splits that the readout asked for (`Readout.opens`), by what they are for.
+        batch_size: Documents a forward pass; None finds a size that fits.
+        seed: Seed of everything that is fitted or drawn.
+        cache: Folder of fitted heads.
+        progress: Called with the number of documents just done.
+    """
+
+    model: LoadedModel
+    splits: Mapping[Role, Documents] = field(default_factory=dict)
+    batch_size: int | None = None
+    seed: int = 0
+    cache: Path
+    progress: Progress = ignore
+
+
+class Reads(Protocol):
+    """The class that takes a readout, made without arguments."""
+
+    def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Reading | Numbers:
+        """Read the answer of every document.
+
+        Args:
+            cell: What is read: model, task, condition, readout.
+            asked: Documents as the condition shows them, with their questions.
+            opened: What it may use.
+
+        Raises:
+            VlmbenchError: If it cannot be taken of this model or these documents.
+
+        Returns:
+            Scores of all documents; or finished numbers, from a readout that scores none.
+        """
+
+
+def implementation(readout: Readout) -> Reads:
+    """Return what takes a readout, imported now.
+
+    Raises:
+        VlmbenchError: If it cannot be imported.
+    """
+    module, _, name = readout.implementation.partition(":")
+    try:
+        found: Reads = getattr(import_module(module), name)()
+    except (ImportError, AttributeError) as error:
+        message = f"the readout {readout.label!r} cannot be imported from {module}:{name}: {error}"
+        raise VlmbenchError(Problem(message=message)) from error
+    return found

@@ -1,0 +1,100 @@
+"""Fitting a depth head on the training and validation splits of a task, or taking it from disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from vlmbench.readouts.probes._depth import DepthHead, FittedDepthHead
+from vlmbench.readouts.probes._head import CHUNK, Fitting
+from vlmbench.readouts.probes._recipe import recipe_for
+from vlmbench.readouts.probes._tap import FeatureTap
+from vlmbench.readouts.probes._training import DepthExample
+from vlmbench.spec import DepthProbe
+from vlmbench.tasks import Documents
+from vlmbench.types import EncodedImage, Problem, VlmbenchError
+
+MILLIMETRE = 1e-3
+
+
+def depth_head(probe: DepthProbe, fitting: Fitting) -> FittedDepthHead:
+    """Return the fitted head from the cache, or fit and cache it.
+
+    Heads are cached by weights, layers, data, recipe and seed.
+    """
+    tap = fitting.tap
+    device = next(tap.tower.module.parameters()).device
+    recipe = recipe_for(tap.tower.width)
+    parts = (fitting.split("train"), fitting.split("validation"))
+    splits = [_depth_maps(part, probe.depth_column) for part in parts]
+    about = {
+        "weights": tap.tower.weights_digest,
+        "layers": tap.layers,
+        "side": tap.tower.side,
+        "seed": fitting.seed,
+        # Sums on a CPU are split over its threads, so another number gives other last bits.
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "recipe": dataclasses.asdict(recipe),
+        "data": [_digest(split) for split in splits],
+    }
+    key = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
+    folder = fitting.cache / "depth" / key[:32]
+    if (folder / "head.json").is_file():
+        return FittedDepthHead.load(folder, answer=probe.answer, device=device)
+    train, validation = (_depth_examples(split, tap) for split in splits)
+    head = DepthHead(answer=probe.answer)
+    fitted = head.fit(train, validation, seed=fitting.seed, recipe=recipe, device=device)
+    fitted.save(folder)
+    return fitted
+
+
+_DepthMap = tuple[EncodedImage, NDArray[np.float32]]
+
+
+def _digest(split: Sequence[_DepthMap]) -> str:
+    digest = hashlib.sha256()
+    for image, depth in split:
+        digest.update(image.digest.encode())
+        digest.update(depth.tobytes())
+    return digest.hexdigest()
+
+
+def _depth_examples(split: Sequence[_DepthMap], tap: FeatureTap) -> list[DepthExample]:
+    examples = []
+    for start in range(0, len(split), CHUNK):
+        chunk = split[start : start + CHUNK]
+        features = tap.features([image for image, _ in chunk])
+        examples += [
+            DepthExample(features=feature, depth=depth)
+            for feature, (_, depth) in zip(features, chunk, strict=True)
+        ]
+    return examples
+
+
+def _depth_maps(documents: Documents, column: str) -> list[_DepthMap]:
+    """Return each document's first image with its (height, width) depth map in metres."""
+    maps = []
+    for index in range(len(documents)):
+        document = documents[index]
+        cell = documents.dataset[index].get(column)
+        if cell is None or cell.get("bytes") is None:
+            raise VlmbenchError(
+                Problem(
+                    file=str(documents.task.path),
+                    field="metadata.vlmbench.probe.depth_column",
+                    message=f"document {document.doc_id!r}: {column!r} holds no depth map",
+                    remedy="Give a 16-bit image in millimetres, 0 where depth is unknown.",
+                )
+            )
+        with Image.open(io.BytesIO(cell["bytes"])) as picture:
+            depth = np.asarray(picture, dtype=np.float32) * np.float32(MILLIMETRE)
+        maps.append((document.encoder_images[0], depth))
+    return maps

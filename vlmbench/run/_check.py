@@ -1,0 +1,79 @@
+"""Opening and checking all data of a plan, before any model is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from vlmbench.plan import Plan
+from vlmbench.run._settings import CheckedTask, OpenedSplits, Reporter
+from vlmbench.spec import Located, Opens, TaskSpec
+from vlmbench.tasks import Documents, check_documents, load_documents, require_regions
+from vlmbench.types import Problem, VlmbenchError
+
+
+def check_tasks(plan: Plan, data_root: Path, reporter: Reporter) -> dict[str, CheckedTask]:
+    """Open and check every task's documents, collecting the problems of all tasks.
+
+    Further splits are opened and checked where a readout asks for them.
+    """
+    checked: dict[str, CheckedTask] = {}
+    problems: list[Problem] = []
+    advance = reporter.start("check data", len(plan.tasks))
+    for task in plan.tasks:
+        name = task.spec.task
+        wanted = {
+            cell.readout.opens(task.spec) for cell in plan.cells if cell.task.spec.task == name
+        }
+        try:
+            checked[name] = _check_task(task, plan, data_root, wanted)
+        except VlmbenchError as error:
+            problems += error.problems
+        advance(1)
+    if problems:  # tasks that share their data share its problems
+        raise VlmbenchError(dict.fromkeys(problems))
+    return checked
+
+
+def _check_task(
+    task: Located[TaskSpec], plan: Plan, data_root: Path, wanted: Collection[Opens]
+) -> CheckedTask:
+    documents = load_documents(task, "reported", data_root, plan.limit)
+    digest = check_documents(documents)
+    held = tuple(documents)
+    if any(opens.regions for opens in wanted):
+        require_regions(documents, held)
+    opened = {
+        opens: _open(opens, task if opens.of is None else plan.fit_tasks[opens.of], data_root)
+        for opens in wanted
+        if opens.splits
+    }
+    return CheckedTask(documents=documents, held=held, digest=digest, opened=opened)
+
+
+def _open(opens: Opens, task: Located[TaskSpec], data_root: Path) -> OpenedSplits:
+    """Open and check splits that something is fitted on."""
+    splits = {role: load_documents(task, role, data_root) for role in opens.splits}
+    digests = [_fit_digest(part, opens.columns) for part in splits.values()]
+    return OpenedSplits(splits=splits, digest="".join(digests))
+
+
+def _fit_digest(part: Documents, columns: Collection[str]) -> str:
+    """Check a split that is fitted on; return the digest of all that is read of it."""
+    digest = hashlib.sha256(check_documents(part).encode())
+    for column in columns:
+        if column in part.dataset.column_names:
+            for value in part.dataset[column]:
+                digest.update(_bytes(value))
+    return digest.hexdigest()
+
+
+def _bytes(value: Any) -> bytes:
+    """Return an undecoded image's bytes, or any other value as JSON."""
+    if isinstance(value, Mapping):
+        data: bytes = value.get("bytes") or b""
+        return data
+    return b"" if value is None else json.dumps(value).encode()

@@ -1,0 +1,79 @@
+"""What a condition can do to the prompt; the words are in `hints`."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, get_args
+
+from pydantic import BeforeValidator, Field
+
+from vlmbench.spec._variants import Variant, spelled_out
+
+HintStrength = Literal["weak", "medium", "strong"]
+
+
+class TextChange(Variant):
+    """What is done to the prompt of a document."""
+
+    changes_prompt: ClassVar[bool]
+    """Whether the prompt is another one than the task's."""
+    needs_choices: ClassVar[bool]
+    """Whether the task has to offer choices."""
+    samples: ClassVar[tuple[str, ...]]
+    """Labels that show what it does, for messages and tests."""
+
+    @property
+    def added_tokens(self) -> int:
+        """About how many tokens it adds, where it can make a prompt too long; else 0."""
+        return 0
+
+
+class PlainText(TextChange):
+    """The task's prompt as it stands."""
+
+    changes_prompt, needs_choices = False, False
+    samples = ("plain",)
+    kind: Literal["plain"] = "plain"
+
+
+class Hint(TextChange):
+    """The prompt asserts an answer."""
+
+    changes_prompt, needs_choices = True, True
+    samples = ("hint-wrong-strong", "hint-right-strong")
+    options = ("target", "strength")
+    kind: Literal["hint"] = "hint"
+    target: Literal["wrong", "right"] = "wrong"
+    """`wrong`: one of the wrong choices, drawn for every document. `right`: gold."""
+    strength: HintStrength = "strong"
+
+
+class Filler(TextChange):
+    """The prompt is made longer by text that says nothing."""
+
+    changes_prompt, needs_choices = True, False
+    samples = ("filler-256-before",)
+    options = ("tokens", "place")
+    kind: Literal["filler"] = "filler"
+    tokens: int = Field(ge=1, le=1_000_000)
+    """About how many tokens, at four tokens to three words."""
+    place: Literal["before", "after"] = "before"
+    """`before`: at the start of the prompt. `after`: after images and question, just before the
+    prompt's last line."""
+
+    @property
+    def added_tokens(self) -> int:
+        """About how many tokens it adds."""
+        return self.tokens
+
+
+_Any = PlainText | Hint | Filler
+TEXT_CHANGES: tuple[type[TextChange], ...] = get_args(_Any)
+"""Every variant."""
+
+AnyTextChange = Annotated[
+    Annotated[_Any, Field(discriminator="kind")],
+    BeforeValidator(
+        lambda value: spelled_out(value, TEXT_CHANGES),
+        json_schema_input_type=Annotated[_Any, Field(discriminator="kind")] | str,
+    ),
+]

@@ -1,0 +1,54 @@
+"""Members of a closed set: what they share, and the short form in which YAML may write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from vlmbench.spec._base import Spec
+
+
+class Variant(Spec):
+    """One member of a set, told from the others by `kind`.
+
+    What callers need to know of a member is declared by its set's base class as class variables
+    without a value, which every member sets for itself; a test walks all sets and fails where a
+    member says nothing.
+    """
+
+    options: ClassVar[tuple[str, ...]] = ()
+    """Fields that its label spells out after the kind, in this order."""
+    unsaid: ClassVar[tuple[Any, ...] | None] = None
+    """Values of the options for which the label is the kind alone."""
+
+    kind: str
+
+    @property
+    def label(self) -> str:
+        """The short form: `blank`, `blur-0.5`, `hint-wrong-strong`."""
+        values = tuple(getattr(self, name) for name in self.options)
+        said = () if values == self.unsaid else values
+        return "-".join([self.kind, *(str(value).removesuffix(".0") for value in said)])
+
+    @classmethod
+    def kind_of(cls) -> str:
+        """Return the kind of this class, without an instance."""
+        return str(cls.model_fields["kind"].default)
+
+
+def spelled_out(value: Any, variants: Iterable[type[Variant]]) -> Any:
+    """Return the keys that a short form stands for; a value that is no text as it is.
+
+    A text that is no member's short form is returned as an unknown `kind`, so that the set's own
+    validation refuses it and names the members.
+    """
+    if not isinstance(value, str):
+        return value
+    kind, _, rest = value.partition("-")
+    for variant in variants:
+        if variant.kind_of() != kind:
+            continue
+        values = rest.split("-", max(len(variant.options) - 1, 0)) if rest else []
+        if len(values) in (0, len(variant.options)):
+            return {"kind": kind, **dict(zip(variant.options, values, strict=False))}
+    return {"kind": value}

@@ -1,0 +1,202 @@
+"""The folder of a run: the only place that knows where a run keeps what."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vlmbench.metrics import StatRow, dump_rows, load_rows
+from vlmbench.store._files import write_atomically
+from vlmbench.store._manifest import FORMAT, Manifest, parse_manifest
+from vlmbench.store._record import Record
+from vlmbench.types import Problem, VlmbenchError
+
+
+def file_stem(model: str) -> str:
+    """Return the name that a model's files go by: model names may hold slashes."""
+    return model.replace("/", "--")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run's folder, whether empty, under way or finished.
+
+        manifest.json     what was run; written last
+        stats.json        rows of statistics
+        results.json      prompted accuracies in lm-eval's shape
+        records/MODEL/TASK/READOUT-CONDITION.parquet
+        answers/MODEL.jsonl    what a server answered, as it came
+        diagnostics/           model cards
+
+    Attributes:
+        path: The folder, as the user wrote it.
+    """
+
+    path: Path
+
+    @property
+    def _manifest(self) -> Path:
+        return self.path / "manifest.json"
+
+    @property
+    def _stats(self) -> Path:
+        return self.path / "stats.json"
+
+    @property
+    def _records(self) -> Path:
+        return self.path / "records"
+
+    @property
+    def diagnostics(self) -> Path:
+        """Where the run's model cards go."""
+        return self.path / "diagnostics"
+
+    def record(self, cell: str) -> Record:
+        """Return the record of the cell of that name, `MODEL/TASK/READOUT-CONDITION`."""
+        model, task, rest = cell.rsplit("/", 2)
+        return Record(self._records / file_stem(model) / task / f"{rest}.parquet")
+
+    def answers(self, model: str) -> Path:
+        """Return the file that keeps a server's answers as they come."""
+        return self.path / "answers" / f"{file_stem(model)}.jsonl"
+
+    def claim(self, plan: str) -> None:
+        """Take the folder for the plan of that digest; from now on it holds no finished run.
+
+        Raises:
+            VlmbenchError: If it holds another plan's finished run, or files of something else.
+        """
+        if self._manifest.is_file():
+            if self.manifest().plan != plan:
+                raise VlmbenchError(
+                    Problem(
+                        file=str(self.path),
+                        field="--output",
+                        message="the folder holds the run of another plan",
+                        remedy="Choose another folder, or delete this one.",
+                    )
+                )
+            self._manifest.unlink()
+        elif self.path.is_dir() and any(self.path.iterdir()) and not self._records.is_dir():
+            raise VlmbenchError(
+                Problem(
+                    file=str(self.path),
+                    field="--output",
+                    message="the folder holds files that do not belong to a run",
+                    remedy="Choose an empty or new folder.",
+                )
+            )
+        self._records.mkdir(parents=True, exist_ok=True)
+
+    def finish(
+        self, manifest: Manifest, rows: Sequence[StatRow], results: Mapping[str, Any]
+    ) -> Run:
+        """Write what a run comes to, the manifest last: a folder without it is not a result."""
+        write_atomically(self._stats, dump_rows(rows))
+        write_atomically(self.path / "results.json", _dump(results))
+        write_atomically(self._manifest, _dump(manifest.model_dump(mode="json")))
+        return Run(folder=self, manifest=manifest, rows=tuple(rows))
+
+    def manifest(self) -> Manifest:
+        """Read the manifest of a finished run.
+
+        Raises:
+            VlmbenchError: If the folder is missing, or the run is unfinished, malformed or of an
+                unknown format.
+        """
+        if not self._manifest.is_file():
+            unfinished = (
+                "the run is not finished: there is no manifest.json, which a run writes last"
+            )
+            raise VlmbenchError(
+                Problem(
+                    file=str(self.path),
+                    message=unfinished if self.path.is_dir() else "there is no such folder",
+                    remedy="Give the folder named in `vlmbench run --output`, after it has ended.",
+                )
+            )
+        return parse_manifest(self._manifest.read_text(encoding="utf-8"), file=str(self._manifest))
+
+    def read(self) -> Run:
+        """Read a finished run, and check that its parts belong together.
+
+        Raises:
+            VlmbenchError: If the run is missing, unfinished or malformed, with every problem found.
+        """
+        manifest, file = self.manifest(), str(self._stats)
+        if not self._stats.is_file():
+            raise VlmbenchError(
+                Problem(
+                    file=file,
+                    message="the run has no statistics",
+                    remedy="Repeat the run with `vlmbench run`.",
+                )
+            )
+        rows = load_rows(self._stats.read_text(encoding="utf-8"), file=file)
+        problems = list(_row_problems(rows, manifest, file))
+        if problems:
+            raise VlmbenchError(problems)
+        return Run(folder=self, manifest=manifest, rows=rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        folder: Where it is.
+        manifest: What was run.
+        rows: What came out.
+    """
+
+    folder: RunFolder
+    manifest: Manifest
+    rows: tuple[StatRow, ...]
+
+    @property
+    def name(self) -> str:
+        """Its folder, as the user wrote it; for messages only."""
+        return str(self.folder.path)
+
+    def records(self, model: str, task: str) -> tuple[Record, ...]:
+        """Return the records of one model on one task, in the order of their files' names.
+
+        Raises:
+            VlmbenchError: If the run was written before records had the present format.
+        """
+        if self.manifest.format != FORMAT:
+            raise VlmbenchError(
+                Problem(
+                    file=self.name,
+                    message=f"the run was written by vlmbench {self.manifest.versions.vlmbench} "
+                    "in an earlier format, whose statistics are still read but whose records are "
+                    "not",
+                    remedy="Run the study again with `vlmbench run`, into a new folder.",
+                )
+            )
+        names = (
+            cell for cell in self.manifest.cells if cell.rpartition("/")[0] == f"{model}/{task}"
+        )
+        return tuple(sorted(map(self.folder.record, names), key=lambda record: record.path))
+
+
+def _row_problems(rows: Sequence[StatRow], manifest: Manifest, file: str) -> Iterator[Problem]:
+    """Yield rows of models and tasks that the run does not have, and rows given twice."""
+    for kind, names, known in (
+        ("model", {row.model for row in rows}, manifest.models),
+        ("task", {row.task for row in rows}, manifest.tasks),
+    ):
+        for name in sorted(names - known.keys()):
+            yield Problem(file=file, field=kind, message=f"{name!r} is not in the manifest")
+    for key, times in sorted(Counter(row.key for row in rows).items()):
+        if times > 1:
+            yield Problem(file=file, message=f"row {'/'.join(key)} is there more than once")
+
+
+def _dump(value: Mapping[str, Any]) -> str:
+    """Return JSON for people and machines; refuses NaN."""
+    return json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"

@@ -1,0 +1,210 @@
+"""One cell's record in Parquet: what was asked, what was answered, and what it was made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import PlainSerializer, ValidationError
+
+from vlmbench.metrics import credit
+from vlmbench.spec import Condition
+from vlmbench.store._files import replacing
+from vlmbench.store._internals import internals_columns, read_internals
+from vlmbench.store._manifest import FORMAT, Said, Versions, unknown_format
+from vlmbench.types import ChoiceScores, Internals, Problem, Scale, VlmbenchError
+
+_KEY = b"vlmbench"
+
+# A hub id with its revision, or name, size and time of every file of a local checkpoint.
+_Files = tuple[str, str | None] | tuple[tuple[str, int, int], ...]
+
+
+class Basis(Said):
+    """Everything that a cell's scores depend on."""
+
+    key: str
+    """Hash of what the specs say of the cell; see `vlmbench.plan.cell_key`."""
+    model: str
+    task: str
+    readout: str
+    """The readout's label."""
+    condition: Annotated[Condition, PlainSerializer(lambda condition: condition.label)]
+    documents: str
+    """Hash of the documents' content."""
+    fitted_on: str
+    """Hash of what a head or rule learns from; empty if it learns from nothing."""
+    checkpoint: tuple[_Files, ...]
+    """The model's files, and its twin's where these are others."""
+    device: str
+    dtype: str
+    versions: Versions
+
+
+class RecordAbout(Said):
+    """What a record says about itself."""
+
+    format: int = FORMAT
+    basis: Basis
+    scale: Scale
+    weights: dict[str, str]
+    """SHA-256 of the weights that were read, of `model` and `encoder`."""
+    fitted: dict[str, Any]
+    """Recipe and validation metrics of a fitted head; empty if none was fitted."""
+    notes: dict[str, Any]
+    """What a readout notes about how it read; see `vlmbench.readouts.Reading`."""
+
+    def is_current(self, basis: Basis) -> bool:
+        """Tell whether the record was made from just this, and lacks no server's answer.
+
+        What a server failed to answer is asked again; what it did answer is kept.
+        """
+        return self.basis == basis and not self.notes.get("unanswered")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """What was asked about one document, and what came back beside its scores.
+
+    Attributes:
+        choices: The answers to choose from.
+        marked: Markers are drawn into the images that the encoder sees.
+        hint_target: The choice that the prompt's hint asserts; -1 if there is no hint.
+        prompt: The exact text that a model was given; empty for readouts without one.
+        response: The text it wrote; empty unless it generated.
+        error: Why the document failed; empty if it did not.
+    """
+
+    choices: Sequence[str]
+    marked: bool
+    hint_target: int
+    prompt: str = ""
+    response: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The record of one cell, which may be there or not.
+
+    Attributes:
+        path: Its file.
+    """
+
+    path: Path
+
+    def about(self) -> RecordAbout | None:
+        """Return what the record says about itself; None if there is no whole one that we read."""
+        try:
+            return self.require()
+        except VlmbenchError:
+            return None
+
+    def require(self) -> RecordAbout:
+        """Return what the record says about itself.
+
+        Raises:
+            VlmbenchError: If it is missing, damaged or of another format.
+        """
+        try:
+            said: dict[str, Any] = json.loads((pq.read_schema(self.path).metadata or {})[_KEY])
+            written = said.get("format", 0)
+            if written != FORMAT:
+                raise VlmbenchError(unknown_format(written, file=str(self.path)))
+            return RecordAbout.model_validate(said)
+        except FileNotFoundError:
+            message = "the record is missing"
+        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+            first = error.errors()[0] if isinstance(error, ValidationError) else None
+            why = "" if first is None else f": {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            message = f"the record is damaged{why}"
+        remedy = "Start the same `vlmbench run` again: only this cell is run."
+        raise VlmbenchError(Problem(file=str(self.path), message=message, remedy=remedy))
+
+    def write(
+        self,
+        basis: Basis,
+        scores: ChoiceScores,
+        exchanges: Sequence[Exchange],
+        *,
+        weights: dict[str, str],
+        fitted: dict[str, Any],
+        notes: dict[str, Any],
+        internals: Internals | None = None,
+    ) -> None:
+        """Write the record, whole or not at all.
+
+        Columns are doc_id, gold, scores (one per choice), abstained, failed, credit (null for
+        failed documents), those of `Exchange`, and those of `internals` where there are any.
+        """
+        about = RecordAbout(
+            basis=basis, scale=scores.scale, weights=weights, fitted=fitted, notes=notes
+        )
+        columns = _score_columns(scores) | _exchange_columns(exchanges)
+        if internals is not None:
+            columns |= internals_columns(internals)
+        said = json.dumps(about.model_dump(mode="json"), sort_keys=True)
+        with replacing(self.path) as partial:
+            pq.write_table(pa.table(columns).replace_schema_metadata({_KEY: said}), partial)
+
+    def scores(self) -> ChoiceScores:
+        """Return the cell's scores, bit for bit as they were written."""
+        about = self.require()
+        names = ["doc_id", "gold", "scores", "abstained", "failed"]
+        table = pq.read_table(self.path, columns=names).to_pydict()
+        rows = table["scores"]
+        n_choices = np.array([len(row) for row in rows], dtype=np.int64)
+        scores = np.full((len(rows), int(n_choices.max())), -np.inf)
+        for index, row in enumerate(rows):
+            scores[index, : len(row)] = row
+        return ChoiceScores(
+            doc_ids=tuple(table["doc_id"]),
+            gold=np.array(table["gold"], dtype=np.int64),
+            n_choices=n_choices,
+            scores=scores,
+            scale=about.scale,
+            abstained=np.array(table["abstained"], dtype=bool),
+            failed=np.array(table["failed"], dtype=bool),
+        )
+
+    def internals(self) -> Internals | None:
+        """Return what the language model held inside; None if the readout did not look there."""
+        return read_internals(self.path)
+
+    def hint_targets(self) -> NDArray[np.int64]:
+        """(n,) int64: the choice that each document's hint asserts; -1 where there is none."""
+        column = pq.read_table(self.path, columns=["hint_target"])["hint_target"]
+        return np.array(column.to_pylist(), dtype=np.int64)
+
+
+def _score_columns(scores: ChoiceScores) -> dict[str, Any]:
+    earned = np.full(len(scores), np.nan)
+    if not scores.failed.all():
+        earned[~scores.failed] = credit(scores)
+    rows = zip(scores.scores, scores.n_choices, strict=True)
+    return {
+        "doc_id": list(scores.doc_ids),
+        "gold": scores.gold,
+        "scores": [row[:n].tolist() for row, n in rows],
+        "abstained": scores.abstained,
+        "failed": scores.failed,
+        "credit": pa.array(earned, mask=np.isnan(earned)),
+    }
+
+
+def _exchange_columns(exchanges: Sequence[Exchange]) -> dict[str, Any]:
+    return {
+        "choices": [list(exchange.choices) for exchange in exchanges],
+        "prompt": [exchange.prompt for exchange in exchanges],
+        "response": [exchange.response for exchange in exchanges],
+        "error": [exchange.error for exchange in exchanges],
+        "marked": [exchange.marked for exchange in exchanges],
+        "hint_target": [exchange.hint_target for exchange in exchanges],
+    }
