@@ -49,7 +49,7 @@ def task_entry(plan: Plan, task: CheckedTask) -> dict[str, Any]:
     source = spec.bench.source
     return {
         "alias": spec.task_alias,
-        "ability": spec.bench.ability,
+        "ability": spec.ability,
         "digest": located.digest,
         "documents": task.digest,
         "data": task.documents.source,

@@ -15,6 +15,7 @@ from vlmbench.spec._conditions import (
     TextKind,
 )
 from vlmbench.spec._hints import Hints
+from vlmbench.spec._lm_eval_file import FREE_TEXT_METRIC
 from vlmbench.spec._load import (
     AnySpec,
     Kind,
@@ -69,6 +70,7 @@ from vlmbench.spec._task import (
     WholeImages,
 )
 from vlmbench.spec._template import (
+    doc_answers,
     doc_choices,
     doc_description,
     doc_target,
@@ -80,6 +82,7 @@ from vlmbench.spec._template import (
 from vlmbench.spec._yaml import YamlDocument, read_yaml
 
 __all__ = [
+    "FREE_TEXT_METRIC",
     "AnySpec",
     "BlankImage",
     "BoxColumn",
@@ -137,6 +140,7 @@ __all__ = [
     "check_columns",
     "did_you_mean",
     "digest",
+    "doc_answers",
     "doc_choices",
     "doc_description",
     "doc_target",

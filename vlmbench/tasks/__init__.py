@@ -10,7 +10,7 @@ from vlmbench.tasks._documents import (
     load_documents,
     require_regions,
 )
-from vlmbench.tasks._lm_eval import shipped_task, task_over
+from vlmbench.tasks._lm_eval import scoring_task, task_over
 from vlmbench.tasks._questions import Question, ask, filler
 from vlmbench.tasks._rules import FittedText, learns, rule_obstacle, rule_scores
 
@@ -32,7 +32,7 @@ __all__ = [
     "require_regions",
     "rule_obstacle",
     "rule_scores",
-    "shipped_task",
+    "scoring_task",
     "split_name",
     "task_over",
 ]
