@@ -20,7 +20,7 @@ def task_record(plan: Plan, task: CheckedTask) -> TaskRecord:
     source = spec.bench.source
     return TaskRecord(
         alias=spec.task_alias,
-        ability=spec.bench.ability,
+        ability=spec.ability,
         digest=located.digest,
         documents=task.digest,
         data=task.documents.source,

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from vlmbench.spec._base import Spec
 from vlmbench.spec._checks import Flaw, check_model, check_study, check_task
+from vlmbench.spec._lm_eval_file import check_lm_eval_file
 from vlmbench.spec._model import ModelSpec
 from vlmbench.spec._nearest import nearest
 from vlmbench.spec._nodes import Keys, dotted, shown
@@ -180,7 +182,7 @@ def digest(spec: Spec) -> str:
 def _flaws(spec: AnySpec) -> Iterator[Flaw]:
     match spec:
         case TaskSpec():
-            return check_task(spec)
+            return chain(check_task(spec), check_lm_eval_file(spec))
         case ModelSpec():
             return check_model(spec)
         case StudySpec():
