@@ -8,6 +8,7 @@ from vlmbench.report._figures._answers import (
     confidence_shift,
 )
 from vlmbench.report._figures._curves import dose_curve, information_bars, sensitivity_curves
+from vlmbench.report._figures._example import example
 from vlmbench.report._figures._layers import (
     attention_by_filler,
     attention_by_layer,
@@ -30,6 +31,7 @@ __all__ = [
     "confidence_shift",
     "consistency_by_layer",
     "dose_curve",
+    "example",
     "information_bars",
     "pictures",
     "readout_by_layer",
