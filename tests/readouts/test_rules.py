@@ -17,9 +17,9 @@ from vlmbench.readouts import read_rule
 from vlmbench.registry import catalogue
 from vlmbench.report import rules_terminal
 from vlmbench.run import Settings, execute
-from vlmbench.spec import RuleName, load_file, load_text
+from vlmbench.spec import Condition, Rule, RuleName, load_file, load_text, rule_obstacle
 from vlmbench.store import RunFolder
-from vlmbench.tasks import load_documents, rule_obstacle, rule_scores
+from vlmbench.tasks import ask, load_documents, rule_scores
 from vlmbench.tasks.worlds import CHEAP_RULES, WORLDS
 from vlmbench.tasks.worlds._build import drawn_row
 from vlmbench.types import Document, EncodedImage, Region, VlmbenchError
@@ -98,8 +98,8 @@ def reached(home: Path, name: str, rule: RuleName) -> float:
     task = load_file(home / f"{name}.yaml")
     documents = load_documents(task, "reported", home)
     train = load_documents(task, "train", home) if rule == "text" else None
-    questions = [documents.prompt(document) for document in documents]
-    return accuracy(read_rule(tuple(documents), questions, rule, train).scores).value
+    held = ask(list(documents), task.spec, Condition())
+    return accuracy(read_rule(held, Rule(name=rule), train).scores).value
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib import import_module
 from itertools import permutations
 
 import numpy as np
@@ -9,19 +10,14 @@ from scipy.ndimage import map_coordinates
 from scipy.stats import ortho_group
 
 from vlmbench.readouts.probes import (
-    DepthHead,
     Frame,
-    GramRule,
+    GramHead,
     ImageFeatures,
-    KeypointRule,
-    LinearHead,
-    OddOneOutRule,
-    layers,
-    region_problems,
-    rule_for,
+    KeypointHead,
+    OddOneOutHead,
 )
 from vlmbench.readouts.probes._regions import mean_over_region, sample_at_points
-from vlmbench.spec import DepthProbe, GramProbe, KeypointProbe, LinearProbe, OddOneOutProbe
+from vlmbench.spec import PROBES, DepthProbe, GramProbe, KeypointProbe
 from vlmbench.types import Document, EncodedImage, Region, VlmbenchError
 
 SQUARE = Frame.letterbox((96, 96), side=96, patch=8)
@@ -100,7 +96,7 @@ def test_planted_match_wins_with_similarity_one(winner):
     tokens[1][y // 8 - 1 : y // 8 + 2, x // 8 - 1 : x // 8 + 2] = 3.0 * tokens[0][5, 5]
     tokens[0][4:7, 4:7] = tokens[0][5, 5]
     doc = document(2, point(44, 44), [point(*p, image=1) for p in places])
-    scores = KeypointRule().score(doc, [features(t) for t in tokens])
+    scores = KeypointHead().score(doc, [features(t) for t in tokens])
     assert scores.argmax() == winner
     assert scores[winner] == pytest.approx(1.0, abs=1e-9)
     assert np.delete(scores, winner).max() < 0.9
@@ -110,10 +106,10 @@ def test_permuted_points_permute_keypoint_scores():
     rng = np.random.default_rng(1)
     inputs = [features(noise(rng)), features(noise(rng))]
     places = [point(*rng.uniform(0, 95, 2), image=1) for _ in range(4)]
-    straight = KeypointRule().score(document(2, point(30, 40), places), inputs)
+    straight = KeypointHead().score(document(2, point(30, 40), places), inputs)
     for order in permutations(range(4)):
         moved = document(2, point(30, 40), [places[i] for i in order])
-        np.testing.assert_array_equal(KeypointRule().score(moved, inputs), straight[list(order)])
+        np.testing.assert_array_equal(KeypointHead().score(moved, inputs), straight[list(order)])
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 3.7, -1e4])
@@ -123,7 +119,7 @@ def test_constant_features_tie_exactly_at_keypoints(value, size):
     rng = np.random.default_rng(2)
     same = features(np.full((12, 12, DIM), value, dtype=np.float32), frame=frame)
     places = [point(*rng.uniform(0, 70, 2)) for _ in range(4)]
-    scores = KeypointRule().score(document(1, point(1, 2), places), [same])
+    scores = KeypointHead().score(document(1, point(1, 2), places), [same])
     assert len(set(scores.tolist())) == 1
 
 
@@ -134,11 +130,11 @@ def test_orthogonal_maps_change_neither_keypoints_nor_oddness():
     turned = [rotated(feature, matrix) for feature in inputs]
     keypoints = document(3, point(30, 40), [point(9, 9, image=1), point(50, 80, image=2)])
     odd = document(3, None, [whole(i) for i in range(3)])
-    for rule, doc in ((KeypointRule(), keypoints), (OddOneOutRule(), odd)):
+    for rule, doc in ((KeypointHead(), keypoints), (OddOneOutHead(), odd)):
         np.testing.assert_allclose(rule.score(doc, turned), rule.score(doc, inputs), atol=2e-9)
     # The control: a map that is not orthogonal does change them.
     skewed = [rotated(f, np.diag(np.arange(1.0, DIM + 1))) for f in inputs]
-    shift = KeypointRule().score(keypoints, skewed) - KeypointRule().score(keypoints, inputs)
+    shift = KeypointHead().score(keypoints, skewed) - KeypointHead().score(keypoints, inputs)
     assert np.abs(shift).max() > 0.01
 
 
@@ -151,7 +147,7 @@ def test_gram_agrees_with_numpy():
     doc = document(3, whole(0), [whole(1), whole(2)])
     grams = [np.einsum("hwi,hwj->ij", t, t) / 144 for t in tokens]
     expected = [-((g - grams[0]) ** 2).mean() for g in grams[1:]]
-    scores = GramRule().score(doc, [features(t) for t in tokens])
+    scores = GramHead().score(doc, [features(t) for t in tokens])
     np.testing.assert_allclose(scores, expected, rtol=1e-12)
 
 
@@ -164,13 +160,13 @@ def test_gram_sees_planted_style_and_is_blind_to_place():
 
     reference, other, same = painted(0), painted(1), painted(0)
     doc = document(3, whole(0), [whole(1), whole(2)])
-    scores = GramRule().score(doc, [features(t) for t in (reference, other, same)])
+    scores = GramHead().score(doc, [features(t) for t in (reference, other, same)])
     assert scores.argmax() == 1
     shuffled = rng.permutation(same.reshape(144, DIM)).reshape(same.shape)
-    again = GramRule().score(doc, [features(t) for t in (reference, other, shuffled)])
+    again = GramHead().score(doc, [features(t) for t in (reference, other, shuffled)])
     np.testing.assert_allclose(again, scores, rtol=1e-9)
     # The control: shuffling channels instead of places does change the score.
-    mixed = GramRule().score(doc, [features(t) for t in (reference, other, same[..., ::-1].copy())])
+    mixed = GramHead().score(doc, [features(t) for t in (reference, other, same[..., ::-1].copy())])
     assert abs(mixed[1] - scores[1]) > 0.1 * abs(scores[1])
 
 
@@ -181,7 +177,7 @@ def test_gram_leaves_padding_out_and_compares_shapes():
     padded = rng.normal(size=(12, 12, DIM)) * 50
     padded[:, 3:9] = np.tile(tile, (2, 1, 1))
     inputs = [features(np.tile(tile, (2, 2, 1))), features(padded, frame=tall)]
-    scores = GramRule().score(document(2, whole(0), [whole(1), whole(0)]), inputs)
+    scores = GramHead().score(document(2, whole(0), [whole(1), whole(0)]), inputs)
     np.testing.assert_allclose(scores, [0.0, 0.0], atol=1e-20)
 
 
@@ -189,7 +185,7 @@ def test_equal_images_tie_exactly_for_gram():
     rng = np.random.default_rng(7)
     same = noise(rng)
     inputs = [features(noise(rng)), features(same), features(same.copy())]
-    scores = GramRule().score(document(3, whole(0), [whole(1), whole(2)]), inputs)
+    scores = GramHead().score(document(3, whole(0), [whole(1), whole(2)]), inputs)
     assert scores[0] == scores[1] < 0
 
 
@@ -199,7 +195,7 @@ def test_equal_images_tie_exactly_for_gram():
 def test_odd_one_out_closed_form():
     cls = np.array([[1.0, 0.0], [0.0, 1.0], [2.0, 2.0]])
     inputs = [features(np.zeros((12, 12, 2)), cls=c) for c in cls]
-    scores = OddOneOutRule().score(document(3, None, [whole(i) for i in range(3)]), inputs)
+    scores = OddOneOutHead().score(document(3, None, [whole(i) for i in range(3)]), inputs)
     half = np.sqrt(0.5)
     np.testing.assert_allclose(scores, [-half / 2, -half / 2, -half], atol=1e-9)
 
@@ -212,14 +208,14 @@ def test_identical_images_tie_exactly_in_any_order(kinds):
     for _ in range(20):
         vectors = rng.normal(size=(len(kinds), 257)).astype(np.float32)
         order = rng.permutation(labels)
-        scores = OddOneOutRule().score(
+        scores = OddOneOutHead().score(
             doc, [features(np.zeros((12, 12, 257)), cls=vectors[kind]) for kind in order]
         )
         for kind in range(len(kinds)):
             assert len(set(scores[order == kind].tolist())) == 1
         assert scores[order == 0][0] == scores.min()
     alike = [features(np.zeros((12, 12, 257)), cls=vectors[0]) for _ in range(n)]
-    assert len(set(OddOneOutRule().score(doc, alike).tolist())) == 1
+    assert len(set(OddOneOutHead().score(doc, alike).tolist())) == 1
 
 
 def test_odd_one_out_without_cls_uses_the_mean():
@@ -227,7 +223,7 @@ def test_odd_one_out_without_cls_uses_the_mean():
     base, odd = rng.normal(size=(2, DIM))
     inputs = [features(base + 0.1 * noise(rng)) for _ in range(3)]
     inputs.insert(1, features(odd + 0.1 * noise(rng)))
-    scores = OddOneOutRule().score(document(4, None, [whole(i) for i in range(4)]), inputs)
+    scores = OddOneOutHead().score(document(4, None, [whole(i) for i in range(4)]), inputs)
     assert scores.argmax() == 1
 
 
@@ -249,42 +245,35 @@ def test_mean_over_region_takes_the_right_pixels():
 def test_missing_and_wrong_regions_are_all_reported():
     box = Region(image=0, kind="box", xy=(0, 0, 2, 2))
     doc = document(1, None, [box, point(1, 1, image=3)])
-    problems = region_problems(KeypointProbe(), doc)
+    problems = KeypointProbe.needs.problems(doc)
     text = "\n".join(str(problem) for problem in problems)
     assert len(problems) == 3
     assert "no reference region" in text
     assert "a box region" in text
     assert "image 3 of 1" in text
     with pytest.raises(VlmbenchError) as caught:
-        KeypointRule().score(doc, [features(np.zeros((12, 12, DIM)))])
+        KeypointHead().score(doc, [features(np.zeros((12, 12, DIM)))])
     assert len(caught.value.problems) == 3
 
 
 def test_sound_regions_have_no_problems():
     doc = document(1, None, [point(1, 1), Region(image=0, kind="box", xy=(0, 0, 2, 2))])
-    assert region_problems(DepthProbe(depth_column="depth"), doc) == []
+    assert DepthProbe.needs.problems(doc) == []
 
 
 def test_wrong_number_of_features_is_an_error():
     doc = document(2, point(1, 1), [point(2, 2)])
     with pytest.raises(VlmbenchError, match="1 features for 2 images"):
-        KeypointRule().score(doc, [features(np.zeros((12, 12, DIM)))])
+        KeypointHead().score(doc, [features(np.zeros((12, 12, DIM)))])
 
 
 # ---- which rule, which layers
 
 
-def test_every_probe_has_its_rule():
-    assert isinstance(rule_for(KeypointProbe()), KeypointRule)
-    assert isinstance(rule_for(GramProbe()), GramRule)
-    assert isinstance(rule_for(OddOneOutProbe()), OddOneOutRule)
-    depth = rule_for(DepthProbe(depth_column="depth", answer="farthest"))
-    assert isinstance(depth, DepthHead)
-    assert depth.answer == "farthest"
-    assert not hasattr(depth, "score")
-    linear = rule_for(LinearProbe(label_column="l", choices_column="c"))
-    assert isinstance(linear, LinearHead)
-    assert not hasattr(linear, "score")
+@pytest.mark.parametrize("probe", PROBES)
+def test_every_probes_implementation_is_there(probe):
+    module, _, name = probe.implementation.partition(":")
+    assert callable(getattr(import_module(module), name))
 
 
 @pytest.mark.parametrize(
@@ -293,13 +282,13 @@ def test_every_probe_has_its_rule():
 )
 def test_depth_layers_end_at_the_consumed_one(n_layers, consumed, expected):
     probe = DepthProbe(depth_column="depth")
-    assert layers(probe, n_layers=n_layers, consumed=consumed) == expected
-    last = layers(GramProbe(), n_layers=n_layers, consumed=consumed)
+    assert probe.layers(n_layers=n_layers, consumed=consumed) == expected
+    last = GramProbe().layers(n_layers=n_layers, consumed=consumed)
     assert last == expected[-1:]
 
 
 def test_layer_outside_the_tower_is_refused():
     with pytest.raises(ValueError, match="layer 5 of a tower with 5"):
-        layers(GramProbe(), n_layers=4, consumed=5)
+        GramProbe().layers(n_layers=4, consumed=5)
     with pytest.raises(ValueError, match="layer -6"):
-        layers(GramProbe(), n_layers=4, consumed=-6)
+        GramProbe().layers(n_layers=4, consumed=-6)
