@@ -106,6 +106,19 @@ def asked(documents: Sequence[Document], questions: Sequence[str]) -> list[Asked
     return [Asked(document=document, text=text) for document, text in pairs]
 
 
+# -- cells ------------------------------------------------------------------------------------
+
+
+def keyed(cells: Any) -> Any:
+    """Return cells by condition and readout, or only their keys, from pairs of labels."""
+    from vlmbench.spec import Condition, Encoder, Prompted, Rule
+
+    known = (Prompted(), Encoder(), Rule(name="first_choice"))
+    readouts = {readout.label: readout for readout in known}
+    keys = {pair: (Condition.parse(pair[0]), readouts[pair[1]]) for pair in cells}
+    return {keys[pair]: cells[pair] for pair in cells} if isinstance(cells, dict) else keys.values()
+
+
 # -- a user's folder --------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from vlmbench.report._explain import explain, write_explanation
-from vlmbench.spec import Condition
+from vlmbench.spec import Condition, Hint, OwnImages, Perturbation, SwappedImages
 from vlmbench.store import Run, RunFolder
 from vlmbench.types import ChoiceScores, VlmbenchError
 
@@ -28,14 +28,14 @@ def logits(sight: float, label: str, gold: np.ndarray, hinted: np.ndarray) -> np
     scores = rng.normal(size=(N, CHOICES))
     rows = np.arange(N)
     condition = Condition.parse(label)
-    match condition.image_kind:
-        case "own":
+    match condition.image:
+        case OwnImages():
             scores[rows, gold] += sight
-        case "swapped":
+        case SwappedImages():
             scores[rows, np.roll(gold, 1)] += sight
-        case "perturbed":
-            scores[rows, gold] += sight * (1 - condition.image.strength)
-    if condition.text_kind == "hint":
+        case Perturbation() as change:
+            scores[rows, gold] += sight * (1 - change.strength)
+    if isinstance(condition.text, Hint):
         scores[rows, hinted] += 1.0
     return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
 

@@ -62,12 +62,11 @@ def _is_foreign(problem: Problem) -> bool:
 def select(tasks: str, include_paths: Sequence[Path], data_root: Path) -> Selected:
     """Return what a comma-separated list of terms means.
 
-    A term that our catalogue knows (task, group, tag, glob, path of a YAML), with a `vlmbench`
-    block where it is not a path, is one of our task files: lm-eval's own templates, filters and
-    metrics run over our documents, with relative paths, drawn data and conditions as `vlmbench
-    run` has them. Every other term, and any with
-    `lm_eval:` before it, is lm-eval's: a task, group, tag or glob that it ships, or that an
-    included folder holds.
+    A term that our catalogue knows as a task with a `vlmbench` block, or as a group, tag or glob
+    of such, and the path of a YAML, is one of our task files: lm-eval's own templates, filters
+    and metrics run over our documents, with relative paths, drawn data and conditions as
+    `vlmbench run` has them. Every other term, and any with `lm_eval:` before it, is lm-eval's: a
+    task, group, tag or glob that it ships, or that an included folder holds.
 
     Args:
         tasks: The terms.

@@ -17,14 +17,7 @@ if TYPE_CHECKING:
 # Keys that lm-eval's index uses and its task objects refuse.
 _STRUCTURE = ("tag", "group", "task_list", "include")
 # What lm-eval's scoring of generated text depends on, beside the metric.
-_SCORED = (
-    "task",
-    "output_type",
-    "doc_to_text",
-    "doc_to_target",
-    "generation_kwargs",
-    "filter_list",
-)
+_SCORED = {"task", "output_type", "doc_to_text", "doc_to_target", "filter_list"}
 
 
 def scoring_task(spec: TaskSpec, split: Dataset) -> ConfigurableTask:
