@@ -177,13 +177,13 @@ def test_every_rule_ships_as_a_model():
 @pytest.mark.parametrize(
     ("rule", "name", "reason"),
     [
-        ("lower_point", "odd", "compares points, and the task's choices are none"),
+        ("lower_point", "odd", "compares points, and the task's choices are not points"),
         (
             "nearest_position",
             "like",
-            "compares points with one of reference, and the task has no such points",
+            "compares points with a reference point, and the task has no such points",
         ),
-        ("thumbnail", "pointed", "compares whole images, and the task's choices are none"),
+        ("thumbnail", "pointed", "compares whole images, and the task's choices are not images"),
         ("first_choice", "odd", None),
         ("text", "odd", None),
     ],
@@ -274,9 +274,10 @@ def test_rules_know_no_torch(home):
 import sys
 from vlmbench.spec import load_file
 from vlmbench.tasks import FittedText, load_documents, rule_scores
+from vlmbench.types import Asked
 task = load_file({str(home / "pointed.yaml")!r})
 train = load_documents(task, "train", {str(home)!r})
-print(rule_scores("patch_colour", train[0]), FittedText.fit(train).score(train[0], "Which?"))
+print(rule_scores("patch_colour", train[0]), FittedText.fit(train).score(Asked(document=train[0], text="Which?")))
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

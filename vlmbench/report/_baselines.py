@@ -147,7 +147,7 @@ def check_published(specs: Sequence[ModelSpec]) -> None:
     """Raise VlmbenchError for every model that has no published accuracy to show."""
     problems = []
     for spec in specs:
-        if spec.backend != "recorded":
+        if not spec.recorded:
             message = f"model {spec.model!r} is run, not recorded"
             remedy = "Give the folder of its run."
         elif all(entry.accuracy is None for entry in spec.recorded):
