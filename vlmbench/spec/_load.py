@@ -174,7 +174,7 @@ def _load(document: YamlDocument, kind: Kind) -> Located[AnySpec]:
 
 def digest(spec: Spec) -> str:
     """Return the hex SHA-256 of a spec's canonical JSON."""
-    values = spec.model_dump(mode="json", exclude={"include"})
+    values = spec.model_dump(mode="json", exclude={"include"}, context="digest")
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
