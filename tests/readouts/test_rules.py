@@ -277,7 +277,8 @@ from vlmbench.tasks import FittedText, load_documents, rule_scores
 from vlmbench.types import Asked
 task = load_file({str(home / "pointed.yaml")!r})
 train = load_documents(task, "train", {str(home)!r})
-print(rule_scores("patch_colour", train[0]), FittedText.fit(train).score(Asked(document=train[0], text="Which?")))
+print(rule_scores("patch_colour", train[0]))
+print(FittedText.fit(train).score(Asked(document=train[0], text="Which?")))
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from vlmbench.report._run import Manifest, Run
 
 from vlmbench.registry import catalogue
 from vlmbench.report import assemble
-from vlmbench.report._run import Manifest, Run
 from vlmbench.tasks import check_documents, load_documents
 from vlmbench.tasks.worlds import WORLDS
 from vlmbench.types import ComparisonError
