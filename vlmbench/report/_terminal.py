@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from vlmbench.metrics import StatRow
-from vlmbench.report._format import MISSING, number, p_value, rate, significant
+from vlmbench.metrics import MISSING, StatRow, number, p_value, rate
+from vlmbench.report._format import significant
 
 _Rows = Mapping[tuple[str, str, str], StatRow]  # by (condition, readout, metric)
 
