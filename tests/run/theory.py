@@ -173,9 +173,7 @@ def under_damage(model: str) -> list[Known]:
     """Strength 0 is exactly 0; a mask on the squares leaves the surround's part of contrasts."""
     left = 0.75 * corners.SURROUND[0] / corners.FULL
     effect = sigma(model) - sigma(model, left)
-    found: list[Known] = [
-        (sensitivity.MASK_EFFECT, {"where": "regions", "of": "TV"}, effect)
-    ]
+    found: list[Known] = [(sensitivity.MASK_EFFECT, {"where": "regions", "of": "TV"}, effect)]
     for by in ("mask", "crop", "colour", "blur", "noise"):
         found.append((sensitivity.TOTAL_VARIATION, {"by": by, "strength": 0.0}, 0.0))
         if MODELS[model]["sight"] == 0:

@@ -4,16 +4,6 @@ Each test is a public module, which holds its quantities, the function `outcome`
 them from scores, and `TEST`, which runs it on the evidence of a run; `TESTS` lists them all.
 """
 
-from vlmbench.diagnostics import (
-    budget,
-    certainty,
-    consistency,
-    contribution,
-    dependency,
-    late_layers,
-    override,
-    sensitivity,
-)
 from vlmbench.diagnostics._cells import WITHOUT
 from vlmbench.diagnostics._comparison import compare, distributions
 from vlmbench.diagnostics._criteria import CRITERIA, INDICATORS, VerdictName
@@ -41,21 +31,13 @@ __all__ = [
     "Verdict",
     "VerdictName",
     "accuracies",
-    "budget",
-    "certainty",
     "compare",
     "conditional_information",
-    "consistency",
-    "contribution",
-    "dependency",
     "diagnose",
     "distributions",
     "dump_outcomes",
     "indicators",
     "ksg",
-    "late_layers",
     "load_thresholds",
-    "override",
-    "sensitivity",
     "verdict",
 ]
