@@ -11,10 +11,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Models are tiny and tests run side by side: more threads would only wait for one another.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Nothing that the user keeps is read, and nothing is left with it.
-APART = tempfile.mkdtemp(prefix="vlmbench-tests-")
-os.environ |= {"VLMBENCH_CACHE": f"{APART}/cache", "HF_DATASETS_CACHE": f"{APART}/datasets"}
-for name in ("VLMBENCH_DATA", "VLMBENCH_PATH"):
-    os.environ.pop(name, None)
+os.environ["VLMBENCH_CACHE"] = tempfile.mkdtemp(prefix="vlmbench-tests-")
+os.environ["HF_DATASETS_CACHE"] = os.environ["VLMBENCH_CACHE"] + "/datasets"
+os.environ.pop("VLMBENCH_DATA", None)
+os.environ.pop("VLMBENCH_PATH", None)
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from PIL import Image
 
 
 def pytest_unconfigure() -> None:
-    shutil.rmtree(APART, ignore_errors=True)
+    shutil.rmtree(os.environ["VLMBENCH_CACHE"], ignore_errors=True)
 
 
 # The same examples every time: a change that breaks a property must not pass by luck.

@@ -37,7 +37,6 @@ def recipe_path(name: str) -> Path:
 def train(name: str, output: Path | None, cache: Path | None, *, fresh: bool) -> None:
     """Train a model from its recipe, going on where an earlier try stopped."""
     from vlmbench import organisms
-    from vlmbench.organisms._loop import Progress
 
     recipe = organisms.load_recipe(recipe_path(name))
     folder = output or Path(recipe.organism)
@@ -52,7 +51,7 @@ def train(name: str, output: Path | None, cache: Path | None, *, fresh: bool) ->
     ) as bars:
         stages: dict[str, TaskID] = {}
 
-        def show(progress: Progress) -> None:
+        def show(progress: organisms.Progress) -> None:
             stage = progress.stage
             if stage not in stages:
                 stages[stage] = bars.add_task(stage, total=progress.total, figures="")
@@ -85,12 +84,11 @@ def gate(
     card: bool,
 ) -> None:
     """Measure a model's gate and print it as a table; status 1 if a criterion is not met."""
-    from vlmbench.organisms import _gate
-    from vlmbench.organisms._card import with_gate
+    from vlmbench import organisms
 
     console = Console(stderr=True)
     with console.status("gate") as status:
-        rows = _gate.gate(
+        rows = organisms.gate(
             name,
             data_root=data_folder(data_root),
             cache=cache_root() / "organisms",
@@ -99,12 +97,12 @@ def gate(
             advance=status.update,
         )
     if as_json:
-        print(json.dumps(_gate.as_json(rows), indent=1))  # noqa: T201
+        print(json.dumps(organisms.as_json(rows), indent=1))  # noqa: T201
     else:
-        Console().print(Markdown(_gate.table(rows)))
+        Console().print(Markdown(organisms.table(rows)))
     if card:
         place = checkpoint_folder(name, include_paths) / "README.md"
-        text = with_gate(place.read_text(encoding="utf-8"), _gate.table(rows))
+        text = organisms.with_gate(place.read_text(encoding="utf-8"), organisms.table(rows))
         place.write_text(text, encoding="utf-8")
     missed = [row for row in rows if not row.passed]
     if missed:

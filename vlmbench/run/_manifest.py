@@ -10,6 +10,7 @@ from typing import Any
 from vlmbench.metrics import StatRow
 from vlmbench.plan import Plan
 from vlmbench.run._settings import CheckedTask
+from vlmbench.spec import reading_digest
 from vlmbench.store import Manifest, ModelRecord, SkippedCell, TaskRecord, installed_versions
 
 
@@ -22,6 +23,7 @@ def task_record(plan: Plan, task: CheckedTask) -> TaskRecord:
         alias=spec.task_alias,
         ability=spec.ability,
         digest=located.digest,
+        reading=reading_digest(spec),
         documents=task.digest,
         data=task.documents.source,
         n=len(task.held),

@@ -6,9 +6,18 @@ both. Key names and meanings: lm_eval/config/task.py and docs/task_guide.md of l
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, StrictInt, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    StrictInt,
+    field_serializer,
+    model_validator,
+)
 
 from vlmbench.spec._base import Spec
 from vlmbench.spec._conditions import Condition
@@ -79,6 +88,10 @@ class Regions(Spec):
 class Generator(Spec):
     """Procedural data: which world draws the documents, and how many."""
 
+    first_names: ClassVar[Mapping[str, str]] = MappingProxyType({"object_3d": "odd_one_out"})
+    """World that was renamed to the name it first had. Its seeds, document ids and digests go on
+    using that one, so that its documents stay the same and older runs stay comparable."""
+
     world: str
     """Name of a world (`vlmbench data ls`)."""
     train: int = Field(default=0, ge=0)
@@ -91,6 +104,10 @@ class Generator(Spec):
     """Seed of the whole data set; splits never share a document seed."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the world, such as its difficulty; each world refuses what it lacks."""
+
+    @field_serializer("world")
+    def _digested(self, world: str, info: SerializationInfo) -> str:
+        return self.first_names.get(world, world) if info.context == "digest" else world
 
 
 class Reader(Spec):
@@ -216,6 +233,8 @@ class Metric(Spec):
     metric: str
     aggregation: str | None = None
     higher_is_better: bool | None = None
+    hf_evaluate: bool = Field(default=False, exclude=True)
+    """Without effect: a metric is lm-eval's own, and none is downloaded."""
 
 
 class GenerationKwargs(Spec):
