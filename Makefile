@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test soak check format schemas sheets leaderboard clean
+.PHONY: demo test soak check format schemas sheets example leaderboard clean
 
 # For a shorter one: make demo RUN="--limit 50"
 demo: $(STAMP)
@@ -44,6 +44,20 @@ sheets: $(STAMP)
 	task = catalogue().select_tasks('depth')[0]; \
 	documents = list(load_documents(task, 'reported', data_folder(None), 4)); \
 	condition_sheet(documents).quantize(128).save('docs/conditions.png', optimize=True)"
+
+# The picture in the README: of the run that it shows, the first document that the encoder gets
+# right and the model gets wrong.
+example: $(STAMP)
+	rm -rf runs/first
+	$(BIN)/vlmbench run --models tiny-clip --tasks object_3d --limit 40 --output runs/first
+	$(BIN)/python -c "from pathlib import Path; from vlmbench.cli._folders import data_folder; \
+	from vlmbench.diagnostics import Evidence; from vlmbench.registry import catalogue; \
+	from vlmbench.report.cards import example, save; from vlmbench.store import RunFolder; from vlmbench.tasks import load_documents; \
+	task = catalogue().select_tasks('object_3d')[0]; \
+	documents = list(load_documents(task, 'reported', data_folder(None), 40)); \
+	evidence = Evidence.load(RunFolder(Path('runs/first')).read(), 'tiny-clip', 'object_3d'); \
+	save({'example': example(evidence, documents)}, Path('runs/first'))"
+	cp runs/first/example.png docs/example.png
 
 # The published leaderboard, from real runs: the gap, and what it is to be judged against. The
 # paper's own numbers are shown apart from it. For a trial: make leaderboard RUN="--limit 20"

@@ -22,6 +22,8 @@ import yaml
 if TYPE_CHECKING:
     from PIL import Image
 
+    from vlmbench.types import Asked, Document
+
 ROOT = Path(__file__).parents[1]
 HEAVY = frozenset({"torch", "transformers", "lm_eval", "embreex"})
 """Packages that take seconds to import, which the light commands do without."""
@@ -87,6 +89,30 @@ def loaded_by(code: str, packages: Sequence[str] | frozenset[str] = HEAVY) -> se
     """Return which of some packages are imported by the time that code has run, afresh."""
     last = f"\nimport sys\nprint(*({set(packages)!r} & set(sys.modules)))"
     return set(program("python", "-c", code + last).splitlines()[-1].split())
+
+
+# -- questions --------------------------------------------------------------------------------
+
+
+def asked(documents: Sequence[Document], questions: Sequence[str]) -> list[Asked]:
+    """Return documents with their questions."""
+    from vlmbench.types import Asked
+
+    pairs = zip(documents, questions, strict=True)
+    return [Asked(document=document, text=text) for document, text in pairs]
+
+
+# -- cells ------------------------------------------------------------------------------------
+
+
+def keyed(cells: Any) -> Any:
+    """Return cells by condition and readout, or only their keys, from pairs of labels."""
+    from vlmbench.spec import Condition, Encoder, Prompted, Rule
+
+    known = (Prompted(), Encoder(), Rule(name="first_choice"))
+    readouts = {readout.label: readout for readout in known}
+    keys = {pair: (Condition.parse(pair[0]), readouts[pair[1]]) for pair in cells}
+    return {keys[pair]: cells[pair] for pair in cells} if isinstance(cells, dict) else keys.values()
 
 
 # -- a user's folder --------------------------------------------------------------------------

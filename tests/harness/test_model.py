@@ -20,8 +20,8 @@ from vlmbench.metrics import credit
 from vlmbench.models import HfBackend, Prompt
 from vlmbench.readouts import read_prompted
 from vlmbench.registry import catalogue
-from vlmbench.spec import ModelSpec
-from vlmbench.tasks import apply_conditions, load_documents
+from vlmbench.spec import Condition, ModelSpec
+from vlmbench.tasks import apply_conditions, ask, load_documents
 from vlmbench.types import VlmbenchError
 
 IMAGE = Image.new("RGB", (32, 32), (3, 0, 0))
@@ -33,8 +33,7 @@ def ours(home: Path, name: str, backend: HfBackend, tmp_path: Path):
     (task,) = catalogue([home]).select_tasks(name)
     documents = load_documents(task, "reported", tmp_path)
     shown = apply_conditions(list(documents), task.spec.bench.condition)
-    questions = [documents.prompt(document) for document in documents]
-    return read_prompted(shown, questions, task.spec, backend)
+    return read_prompted(ask(shown, task.spec, Condition()), task.spec, backend)
 
 
 def evaluate(lm: VlmbenchLM, tasks, manager=None, **more):

@@ -11,6 +11,7 @@ import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from home import asked
 from lm_eval import simple_evaluate
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
@@ -22,7 +23,8 @@ from vlmbench.metrics import credit
 from vlmbench.readouts import extract, read_prompted
 from vlmbench.registry import catalogue, shipped_yaml
 from vlmbench.registry._lm_eval import _reasons
-from vlmbench.tasks import check_documents, load_documents
+from vlmbench.spec import Condition
+from vlmbench.tasks import ask, check_documents, load_documents
 from vlmbench.types import VlmbenchError
 
 ART = "lm_eval:mmmu_val_art"
@@ -100,8 +102,7 @@ def test_credit_is_what_simple_evaluate_gives(write_mmmu, rows, tmp_path, script
     )["samples"]["mmmu_val_art"]
     task, documents = opened(ART, tmp_path)
     held = list(documents)
-    questions = [documents.prompt(document) for document in held]
-    reading = read_prompted(held, questions, task.spec, scripted(say=reply))
+    reading = read_prompted(ask(held, task.spec, Condition()), task.spec, scripted(say=reply))
     assert [s["arguments"][0][0] for s in theirs] == [a.prompt for a in reading.answers]
     assert [s["resps"][0][0] for s in theirs] == [a.response for a in reading.answers]
     earned = credit(reading.scores)
@@ -254,7 +255,7 @@ def test_choices_are_taken_from_lm_eval(monkeypatch, tmp_path, scripted):
     held = list(documents)
     assert [document.choices for document in held] == [("x", "y"), ("x", "y", "z")]
     assert [document.gold for document in held] == [0, 2]
-    reading = read_prompted(held, ["<image>a?", "<image>b?"], task.spec, scripted())
+    reading = read_prompted(asked(held, ["<image>a?", "<image>b?"]), task.spec, scripted())
     assert reading.scores.scale == "logprob"
     assert credit(reading.scores).tolist() == [1.0, 0.0]
 

@@ -37,6 +37,11 @@ def task(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
+def free(**changes: Any) -> dict[str, Any]:
+    """A sound task that is answered in free text."""
+    return task(output_type="generate_until", doc_to_choice=None, **changes)
+
+
 def model(**changes: Any) -> dict[str, Any]:
     values = {"model": "m", "checkpoint": "owner/m"} | changes
     return {key: value for key, value in values.items() if value is not None}
@@ -65,6 +70,9 @@ SOUND = [
          probe={"kind": "gram"}, doc_to_choice=["A", "B"]),
     task(probe={"kind": "linear", "label_column": "l", "choices_column": "c"}),
     task(output_type="generate_until", generation_kwargs={"until": ["\n"], "max_gen_toks": 8}),
+    task(metadata={"version": 2, "source": {"title": "a book"}, "condition": "good"}),
+    free(),
+    free(metric_list=[{"metric": "bleu"}, {"metric": "exact_match", "ignore_case": True}]),
     model(),
     model(prompt={"chat_template": "none", "wrapper": "USER: {{ prompt }} ASSISTANT:"}),
     model(checkpoint=None, recorded=[{"task": "t", "accuracy": 0.8, "n": 9}]),
@@ -83,14 +91,16 @@ def test_sound_specs_pass(tmp_path: Path, values: dict[str, Any]) -> None:
 
 R = "metadata.vlmbench.regions"
 UNSOUND = [
-    (task(output_type=None), "output_type", "missing"),
     (task(dataset_path=None), "dataset_path", "no data"),
     (task(test_split=None, validation_split=None), "test_split", "no split"),
-    (task(dataset_kwargs={"trust_remote_code": True}), "dataset_kwargs.trust_remote_code", "never"),
-    (task(output_type="generate_until", generation_kwargs={"max_gen_toks": 8}),
-     "generation_kwargs.until", "needs `until`"),
-    (task(output_type="generate_until", generation_kwargs={"until": "\n"}),
-     "generation_kwargs.max_gen_toks", "needs `max_gen_toks`"),
+    (task(doc_to_choice=None), "doc_to_choice", "missing"),
+    (free(metric_list=[{"metric": "bleu"}]), "metric_list", "bleu cannot credit each"),
+    (free(metric_list=[{"metric": "exact_match", "aggregation": "f1"}]), "metric_list", "each"),
+    (free(regions={"choices": IMAGES}), "metadata.vlmbench.regions", "free text has none"),
+    (free(probe={"rule": "linear", "label_column": "l", "choices_column": "c"}),
+     "metadata.vlmbench.probe", "free text has none"),
+    (task(metadata={"vlmbnech": {"ability": "x"}}), "metadata.vlmbnech", "read by nothing"),
+    (task(metadata={"condition": {"image": "blank"}}), "metadata.condition", "not read here"),
     (task(doc_to_choice=["A"]), "doc_to_choice", "nothing to choose"),
     (task(doc_to_choice=["A", "B", "A"]), "doc_to_choice", "twice"),
     (task(doc_to_target=3), "doc_to_target", "3 is no index into 3"),

@@ -101,7 +101,8 @@ def test_the_digest_follows_meaning_not_form(tmp_path: Path) -> None:
         ("[worlds]", "[yes]", 2, 7, "tag.0", "true must be text", "quotes"),
         ("[worlds]", "7", 2, 6, "tag", "7 must be text or a list", "quotes"),
         ("[A, B]", "[1, 2]", 9, 17, "doc_to_choice.0", "1 must be text", "quotes"),
-        ("[A, B]", "{A: B}", 9, 16, "doc_to_choice", "must be text or a list", ""),
+        ("[A, B]", "7", 9, 16, "doc_to_choice", "7 must be text or a list", ""),
+        ("[A, B]", "{A: B}", 9, 16, "doc_to_choice", "nothing to choose", ""),
         ("gold", "yes", 10, 16, "doc_to_target", "true must be text or a whole number", "quotes"),
         ("gold", "[1]", 10, 16, "doc_to_target", "[1] must be text or", ""),
         ("multiple_choice", "multi_choice", 6, 14, "output_type", "'multi_choice'",
@@ -111,11 +112,11 @@ def test_the_digest_follows_meaning_not_form(tmp_path: Path) -> None:
         ("doc_to_image: [image]\n", "", 1, 1, "doc_to_image", "is missing", "Column with"),
         ("ability: depth", "abilty: depth", 13, 5, "metadata.vlmbench.abilty", "no key",
          "Did you mean `ability`?"),
-        ("ability: depth", "abilty: depth", 12, 3, "metadata.vlmbench.ability", "is missing",
-         "What the task measures"),
-        ("test_split: test", "process_docs: x", 5, 1, "process_docs", "no key", "runs code"),
+        ("test_split: test", "process_docs: x", 5, 1, "process_docs", "not supported", "runs code"),
+        ("test_split: test", "gen_prefix: A", 5, 1, "gen_prefix", "not supported", "doc_to_text"),
+        ("[A, B]", "!function utils.choices", 9, 16, "doc_to_choice", "never run", "as a further"),
         ("test_split: test", "probe: x", 5, 1, "probe", "no key", "belongs under `metadata"),
-        ("test_split: test", "fewshot_config: {}", 5, 1, "fewshot_config", "no key", "no meaning"),
+        ("test_split: test", "fewshot_config: 3", 5, 17, "fewshot_config", "keys and values", ""),
         ("test_split: test", "num_fewshot: 5", 5, 14, "num_fewshot", "5 must be 0", ""),
         ("test_split: test", "repeats: 3", 5, 10, "repeats", "3 must be 1", ""),
         ("ability: depth", "ability: x\n    probe: {kind: dpth}", 14, 19,
@@ -181,7 +182,7 @@ def test_every_key_of_a_task_or_group_is_one_of_lm_eval() -> None:
 
 def test_one_mistake_makes_one_problem(tmp_path: Path) -> None:
     """Branches of unions must not each complain."""
-    for old, new in [("[worlds]", "7"), ("gold", "[1]"), ("[A, B]", "{A: B}"), ("[image]", "3")]:
+    for old, new in [("[worlds]", "7"), ("gold", "[1]"), ("[A, B]", "7"), ("[image]", "3")]:
         assert len(problems_of(write(tmp_path, "t", TASK.replace(old, new)))) == 1, new
 
 

@@ -29,9 +29,7 @@ from vlmbench.types import Problem, VlmbenchError
 
 AUTO_BATCH = 32
 AnswerT = TypeVar("AnswerT")
-
-
-Ask = Callable[[list[Prompt], list[list[Any]]], Sequence[Sequence[AnswerT]]]
+Answering = Callable[[list[Prompt], list[list[Any]]], Sequence[Sequence[AnswerT]]]
 """Given prompts and, per prompt, the requests that share it, gives an answer to each of these."""
 
 
@@ -219,7 +217,9 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
 
     # -- batches ----------------------------------------------------------------------------
 
-    def _answers(self, kind: str, requests: Sequence[Any], ask: Ask[AnswerT]) -> list[AnswerT]:
+    def _answers(
+        self, kind: str, requests: Sequence[Any], ask: Answering[AnswerT]
+    ) -> list[AnswerT]:
         """Return what `ask` gives for every request, asking requests of one context together."""
         reader = ContextReader()
         contexts = [reader.read(request.args) for request in requests]

@@ -62,11 +62,11 @@ def _is_foreign(problem: Problem) -> bool:
 def select(tasks: str, include_paths: Sequence[Path], data_root: Path) -> Selected:
     """Return what a comma-separated list of terms means.
 
-    A term that our catalogue knows (task, group, tag, glob, path of a YAML) is one of our task
-    files: lm-eval's own templates, filters and metrics run over our documents, with relative
-    paths, drawn data and conditions as `vlmbench run` has them. Every other term, and any with
-    `lm_eval:` before it, is lm-eval's: a task, group, tag or glob that it ships, or that an
-    included folder holds.
+    A term that our catalogue knows as a task with a `vlmbench` block, or as a group, tag or glob
+    of such, and the path of a YAML, is one of our task files: lm-eval's own templates, filters
+    and metrics run over our documents, with relative paths, drawn data and conditions as
+    `vlmbench run` has them. Every other term, and any with `lm_eval:` before it, is lm-eval's: a
+    task, group, tag or glob that it ships, or that an included folder holds.
 
     Args:
         tasks: The terms.
@@ -94,9 +94,12 @@ def select(tasks: str, include_paths: Sequence[Path], data_root: Path) -> Select
 def _is_ours(term: str, found: Catalogue) -> bool:
     if term.startswith(LM_EVAL_PREFIX):
         return False
-    named = term in found.tasks or term in found.tags or term in found.members
-    path = term.endswith((".yaml", ".yml"))
-    return named or path or any(fnmatchcase(name, term) for name in found.tasks)
+    bundled = {**found.tags, **found.members}.get(term, ())
+    named = (term,) if term in found.tasks else bundled
+    names = named or [name for name in found.tasks if fnmatchcase(name, term)]
+    # A file without our block is lm-eval's alone here, so that it is shown examples if asked to.
+    ours = any("vlmbench" in (found.tasks[name].raw.get("metadata") or {}) for name in names)
+    return ours or term.endswith((".yaml", ".yml"))
 
 
 def _ours(term: str, found: Catalogue, data_root: Path) -> list[ConfigurableTask | Group]:

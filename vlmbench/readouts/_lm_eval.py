@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmbench.spec import TaskSpec
-from vlmbench.tasks import shipped_task
+from vlmbench.spec import FREE_TEXT_METRIC, TaskSpec
+from vlmbench.tasks import scoring_task
 from vlmbench.types import Document, Problem, VlmbenchError
 
 
@@ -19,14 +19,15 @@ def lm_eval_credit(
 ) -> list[NDArray[np.float64] | None]:
     """Return the credit that lm-eval's task gives each response, or None where it guessed.
 
-    The task's first filter pipeline and its `process_results` are run by lm-eval itself; the
-    metric `metadata.vlmbench.lm_eval.metric` of its result is the credit. Deviation: some tasks
+    The task's first filter pipeline and its `process_results` are run by lm-eval itself. The
+    credit is the metric `metadata.vlmbench.lm_eval.metric` of its result for a task that ships
+    with lm-eval, and `exact_match` for a task file of one's own. Deviation: some tasks
     (MMMU, PISA) draw a letter at random where they can read none. Such an answer is abstained on
     here: nothing is guessed, and no number depends on the order of documents. The draw is
     noticed by the state of the global generators, which are left as they were.
 
     Args:
-        spec: A spec with `metadata.vlmbench.lm_eval`.
+        spec: A task whose answers are free text.
         documents: Documents in order.
         responses: Generated text, one per document.
 
@@ -40,7 +41,7 @@ def lm_eval_credit(
     from lm_eval.api.instance import Instance
 
     rows = [dict(document.row) for document in documents]
-    task = shipped_task(spec, Dataset.from_list(rows[:1]), processed=True)
+    task = scoring_task(spec, Dataset.from_list(rows[:1]))
     instances = [
         Instance("generate_until", row, ("",), 0, (spec.task, index, 1), resps=[response])
         for index, (row, response) in enumerate(zip(rows, responses, strict=True))
@@ -66,7 +67,7 @@ def _credit(
         drew = random.getstate() != states[0] or _moved(states[1])
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
-    metric = spec.bench.lm_eval.metric if spec.bench.lm_eval else None
+    metric = spec.bench.lm_eval.metric if spec.bench.lm_eval else FREE_TEXT_METRIC
     value = results.get(metric)
     if not isinstance(value, bool | int | float | np.number) or not 0 <= float(value) <= 1:
         message = f"lm-eval's metric `{metric}` gives {value!r}, which is no credit in [0, 1]"

@@ -17,8 +17,6 @@ from vlmbench.types import Problem, VlmbenchError
 LM_EVAL_PREFIX = "lm_eval:"
 """What a term starts with that names one of lm-eval's own tasks."""
 
-# What lm-eval's backends generate at most where a task does not say (HFLM.max_gen_toks).
-_MAX_GEN_TOKS = 256
 _READ = ("multiple_choice", "generate_until")
 # Keys whose meaning no Document carries; a value other than these would change the question.
 _PLAIN: Mapping[str, tuple[Any, ...]] = {
@@ -202,17 +200,13 @@ def _spec(name: str, config: Mapping[str, Any], metric: str) -> Located[TaskSpec
         "task_alias": f"{alias} ({credit})" if several else alias,
         "dataset_path": config.get("dataset_path"),
         "dataset_name": config.get("dataset_name"),
-        "dataset_kwargs": {
-            key: value
-            for key, value in (config.get("dataset_kwargs") or {}).items()
-            if key != "trust_remote_code"
-        },
+        "dataset_kwargs": config.get("dataset_kwargs"),
         "test_split": config.get("test_split") or config.get("validation_split"),
         "output_type": "generate_until" if free else "multiple_choice",
         "description": "{{ lm_eval_description }}",
         "doc_to_text": "lm_eval_text",
         "doc_to_image": "lm_eval_images",
-        "doc_to_choice": ["right", "wrong"] if free else "lm_eval_choices",
+        "doc_to_choice": None if free else "lm_eval_choices",
         "doc_to_target": 0 if free else "lm_eval_target",
         "target_delimiter": config.get("target_delimiter", " "),
         "metadata": {
@@ -226,9 +220,9 @@ def _spec(name: str, config: Mapping[str, Any], metric: str) -> Located[TaskSpec
     }
     if free:
         kwargs = config.get("generation_kwargs") or {}
+        values["fewshot_delimiter"] = config.get("fewshot_delimiter")
         values["generation_kwargs"] = {
-            "until": kwargs.get("until", config.get("fewshot_delimiter", "\n\n")),
-            "max_gen_toks": kwargs.get("max_gen_toks", _MAX_GEN_TOKS),
+            key: kwargs[key] for key in ("until", "max_gen_toks") if key in kwargs
         }
     text = json.dumps({key: value for key, value in values.items() if value is not None})
     return cast("Located[TaskSpec]", load_text(text, Path(f"{LM_EVAL_PREFIX}{name}")))

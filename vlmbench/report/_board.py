@@ -10,12 +10,12 @@ from vlmbench.metrics import StatRow
 from vlmbench.store import Manifest, ModelRecord, Run, TaskRecord
 from vlmbench.types import ComparisonError, Problem, VlmbenchError
 
-_TASK_FIELDS = ("digest", "documents", "data", "n", "limit", "chance", "marked")
+# Not `data`, which names where documents came from: what was asked is told by `documents`.
+_TASK_FIELDS = ("digest", "documents", "n", "limit", "chance", "marked")
 _MODEL_FIELDS = ("weights", "relation", "twin", "recorded", "rule")
 _MEANING = {
     "digest": "the task's YAML",
     "documents": "the documents or their order",
-    "data": "the data's fingerprint",
     "n": "the number of documents",
     "limit": "--limit",
     "chance": "the chance level",

@@ -22,6 +22,7 @@ from vlmbench.spec._image_changes import (
     ScrambledImage,
     SwappedImages,
 )
+from vlmbench.spec._lm_eval_file import FREE_TEXT_METRIC
 from vlmbench.spec._load import (
     AnySpec,
     Kind,
@@ -32,6 +33,7 @@ from vlmbench.spec._load import (
     load_file,
     load_files,
     load_text,
+    reading_digest,
 )
 from vlmbench.spec._model import (
     ImagePolicy,
@@ -95,6 +97,7 @@ from vlmbench.spec._task import (
     WholeImages,
 )
 from vlmbench.spec._template import (
+    doc_answers,
     doc_choices,
     doc_description,
     doc_target,
@@ -116,6 +119,7 @@ from vlmbench.spec._yaml import YamlDocument, read_yaml
 
 __all__ = [
     "CHEAP_RULES",
+    "FREE_TEXT_METRIC",
     "GREY",
     "IMAGE_CHANGES",
     "PROBES",
@@ -202,6 +206,7 @@ __all__ = [
     "check_columns",
     "did_you_mean",
     "digest",
+    "doc_answers",
     "doc_choices",
     "doc_description",
     "doc_target",
@@ -213,6 +218,7 @@ __all__ = [
     "nearest",
     "only_readout",
     "read_yaml",
+    "reading_digest",
     "render",
     "rule_obstacle",
     "schema",

@@ -44,7 +44,6 @@ def check_task(spec: TaskSpec) -> Iterator[Flaw]:
     return chain(
         _task_templates(spec),
         _source(spec),
-        _lm_eval_defaults(spec),
         _answers(spec),
         _images(spec),
         _regions(spec),
@@ -134,32 +133,11 @@ def _source(spec: TaskSpec) -> Iterator[Flaw]:
         yield Flaw(("test_split",), "the task has no split to measure on", "Give `test_split`.")
     if bench.generator is not None and bench.reader is not None:
         yield Flaw((*BENCH, "reader"), "a task is drawn or read, not both: it has a generator")
-    if spec.dataset_kwargs.get("trust_remote_code"):
-        message = "code that comes with a data set is never run"
-        keys: Keys = ("dataset_kwargs", "trust_remote_code")
-        yield Flaw(keys, message, "Use a data set of plain files (Parquet, JSONL, images).")
-
-
-def _lm_eval_defaults(spec: TaskSpec) -> Iterator[Flaw]:
-    """Refuse to fall back on defaults that differ between lm-eval and vlmbench."""
-    if "output_type" not in spec.model_fields_set:
-        remedy = "Say `multiple_choice` or `generate_until`; lm-eval's default is the latter."
-        yield Flaw(("output_type",), "the key `output_type` is missing", remedy)
-    if spec.output_type != "generate_until":
-        return
-    given = spec.generation_kwargs.model_fields_set if spec.generation_kwargs else set()
-    for name, example in (("until", '["\\n"]'), ("max_gen_toks", "16")):
-        if name not in given:
-            remedy = (
-                f"Add `generation_kwargs: {{{name}: {example}}}`; lm-eval's default is another."
-            )
-            message = f"`output_type: generate_until` needs `{name}`"
-            yield Flaw(("generation_kwargs", name), message, remedy)
 
 
 def _answers(spec: TaskSpec) -> Iterator[Flaw]:
     choices = spec.doc_to_choice
-    if isinstance(choices, str):
+    if not isinstance(choices, tuple):
         return
     if len(choices) < 2:
         yield Flaw(("doc_to_choice",), f"{len(choices)} choices leave nothing to choose")
@@ -216,7 +194,7 @@ def _whole_choices(
         yield Flaw(keys, f"{list(images)} holds an image twice")
     if isinstance(reference, WholeImages) and set(reference.images) & set(images):
         yield Flaw(keys, "the reference image is among the choices")
-    if not isinstance(spec.doc_to_choice, str) and len(images) != len(spec.doc_to_choice):
+    if isinstance(spec.doc_to_choice, tuple) and len(images) != len(spec.doc_to_choice):
         message = f"{len(images)} images for the {len(spec.doc_to_choice)} of doc_to_choice"
         yield Flaw(keys, message)
 

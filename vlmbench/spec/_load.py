@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from vlmbench.spec._base import Spec
 from vlmbench.spec._checks import Flaw, check_model, check_study, check_task
+from vlmbench.spec._lm_eval_file import check_lm_eval_file
 from vlmbench.spec._model import ModelSpec
 from vlmbench.spec._nearest import nearest
 from vlmbench.spec._nodes import Keys, dotted, shown
@@ -172,7 +174,25 @@ def _load(document: YamlDocument, kind: Kind) -> Located[AnySpec]:
 
 def digest(spec: Spec) -> str:
     """Return the hex SHA-256 of a spec's canonical JSON."""
-    values = spec.model_dump(mode="json", exclude={"include"})
+    return _digest(spec.model_dump(mode="json", exclude={"include"}))
+
+
+def reading_digest(task: TaskSpec) -> str:
+    """Return the hex SHA-256 of how a task's answers are read.
+
+    Together with the documents, which hold the rendered questions, this decides a task's numbers;
+    names, tags, sources and where the data comes from do not.
+    """
+    top = {
+        "description", "output_type", "target_delimiter", "generation_kwargs", "filter_list",
+        "metric_list",
+    }  # fmt: skip
+    bench = task.bench.model_dump(mode="json", include={"probe", "hints", "lm_eval"})
+    condition = task.bench.condition.label
+    return _digest([task.model_dump(mode="json", include=top), bench, condition])
+
+
+def _digest(values: object) -> str:
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -180,7 +200,7 @@ def digest(spec: Spec) -> str:
 def _flaws(spec: AnySpec) -> Iterator[Flaw]:
     match spec:
         case TaskSpec():
-            return check_task(spec)
+            return chain(check_task(spec), check_lm_eval_file(spec))
         case ModelSpec():
             return check_model(spec)
         case StudySpec():

@@ -30,7 +30,8 @@ _CONSTRUCTORS: dict[str, Any] = {
 _NO_CODE = (
     "Prompts, choices and targets are Jinja over the data row (filters such as regex_replace "
     "work); prepare anything else in the data itself, as a further column of a JSONL or Parquet "
-    "file."
+    "file. With its code a task runs in lm-eval itself: `vlmbench lm-eval --tasks NAME "
+    "--include-path FOLDER`."
 )
 
 

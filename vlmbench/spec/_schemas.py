@@ -23,15 +23,6 @@ def schema(kind: Kind) -> dict[str, Any]:
     """
     result = MODELS[kind].model_json_schema()
     required = {"required": result.pop("required")}
-    if kind == "task":
-        definitions = result["$defs"]
-        inner = {"required": definitions["VlmbenchTask"].pop("required")}
-        middle = {
-            "required": definitions["TaskMetadata"].pop("required"),
-            "properties": {"vlmbench": inner},
-        }
-        required["required"] += ["output_type"]
-        required |= {"properties": {"metadata": middle}}
     if "include" in result["properties"]:
         result |= {"if": {"required": ["include"]}, "else": required}
     else:

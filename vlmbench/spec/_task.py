@@ -6,9 +6,18 @@ both. Key names and meanings: lm_eval/config/task.py and docs/task_guide.md of l
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, StrictInt
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    StrictInt,
+    field_serializer,
+    model_validator,
+)
 
 from vlmbench.spec._base import Spec
 from vlmbench.spec._conditions import Condition
@@ -16,6 +25,12 @@ from vlmbench.spec._hints import Hints
 from vlmbench.spec._probes import Probe
 
 Tags = str | tuple[str, ...]
+OutputType = Literal["multiple_choice", "generate_until"]
+
+# What lm-eval assumes where a task does not say: TaskConfig, and HFLM.max_gen_toks.
+_OUTPUT_TYPE: OutputType = "generate_until"
+_UNTIL = "\n\n"
+_MAX_GEN_TOKS = 256
 
 
 class PointColumn(Spec):
@@ -73,6 +88,10 @@ class Regions(Spec):
 class Generator(Spec):
     """Procedural data: which world draws the documents, and how many."""
 
+    first_names: ClassVar[Mapping[str, str]] = MappingProxyType({"object_3d": "odd_one_out"})
+    """World that was renamed to the name it first had. Its seeds, document ids and digests go on
+    using that one, so that its documents stay the same and older runs stay comparable."""
+
     world: str
     """Name of a world (`vlmbench data ls`)."""
     train: int = Field(default=0, ge=0)
@@ -85,6 +104,10 @@ class Generator(Spec):
     """Seed of the whole data set; splits never share a document seed."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the world, such as its difficulty; each world refuses what it lacks."""
+
+    @field_serializer("world")
+    def _digested(self, world: str, info: SerializationInfo) -> str:
+        return self.first_names.get(world, world) if info.context == "digest" else world
 
 
 class Reader(Spec):
@@ -147,10 +170,11 @@ class Source(Spec):
 
 
 class VlmbenchTask(Spec):
-    """What only vlmbench knows about a task."""
+    """What only vlmbench knows about a task. All of it may be absent."""
 
-    ability: str
-    """What the task measures, as one word with underscores; tables group by it."""
+    ability: str | None = None
+    """What the task measures, as one word with underscores; tables group by it. The task's own
+    name where absent."""
     id_column: str | None = None
     """Column with a unique document id; row numbers where absent."""
     generator: Generator | None = None
@@ -183,7 +207,7 @@ class TaskMetadata(Spec):
 
     version: float | str = 1.0
     """Raise it when prompts, data or scoring change."""
-    vlmbench: VlmbenchTask
+    vlmbench: VlmbenchTask = VlmbenchTask()
 
 
 class FilterStep(Spec):
@@ -209,6 +233,8 @@ class Metric(Spec):
     metric: str
     aggregation: str | None = None
     higher_is_better: bool | None = None
+    hf_evaluate: bool = Field(default=False, exclude=True)
+    """Without effect: a metric is lm-eval's own, and none is downloaded."""
 
 
 class GenerationKwargs(Spec):
@@ -223,7 +249,10 @@ class GenerationKwargs(Spec):
 
 
 class TaskSpec(Spec):
-    """One task: where its documents come from, how they are asked, how they are read."""
+    """One task: where its documents come from, how they are asked, how they are read.
+
+    Keys that lm-eval knows and that change nothing here are read and left out of the digest.
+    """
 
     task: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
     """Name under which the task is selected."""
@@ -247,7 +276,15 @@ class TaskSpec(Spec):
     fewshot_split: str | None = None
     num_fewshot: Literal[0] | None = None
     """Prompts here hold no examples."""
-    output_type: Literal["multiple_choice", "generate_until"] = "multiple_choice"
+    fewshot_config: dict[str, Any] | None = Field(default=None, exclude=True)
+    """Without effect: prompts here hold no examples."""
+    fewshot_delimiter: str = Field(default=_UNTIL, exclude=True)
+    """Where generated text ends if `generation_kwargs` has no `until`."""
+    should_decontaminate: bool = Field(default=False, exclude=True)
+    """Without effect: nothing is compared with training data."""
+    doc_to_decontamination_query: str | None = Field(default=None, exclude=True)
+    """Without effect, as `should_decontaminate`."""
+    output_type: OutputType = _OUTPUT_TYPE
     """`multiple_choice`: likelihood of each choice. `generate_until`: text, then `filter_list`."""
     description: str = ""
     """Jinja put before every prompt."""
@@ -255,10 +292,12 @@ class TaskSpec(Spec):
     """Jinja over the data row, or the name of a column; `<image>` marks each image's place."""
     doc_to_image: str | tuple[str, ...]
     """Column with the images, or one column per image (null ones are left out)."""
-    doc_to_choice: str | tuple[str, ...]
-    """The choices: a list, a column, or Jinja that renders a Python list."""
+    doc_to_choice: str | tuple[str, ...] | None = None
+    """The choices: a list, a column, or Jinja that renders a Python list. `generate_until`
+    without choices is free text, credited by lm-eval's `exact_match`."""
     doc_to_target: str | StrictInt
-    """Index of the right choice: a column, or Jinja that renders a number."""
+    """Index of the right choice: a column, or Jinja that renders a number. For free text the
+    right answer, or a list of them."""
     target_delimiter: str = " "
     """Put between prompt and choice where no chat template is used."""
     generation_kwargs: GenerationKwargs | None = None
@@ -266,8 +305,29 @@ class TaskSpec(Spec):
     """lm-eval filters for generated text; the first pipeline decides."""
     metric_list: tuple[Metric, ...] | None = None
     repeats: Literal[1] = 1
-    metadata: TaskMetadata
-    """`version`, and under `vlmbench` what only vlmbench knows: at least `ability`."""
+    metadata: TaskMetadata = TaskMetadata()
+    """`version`, and under `vlmbench` what only vlmbench knows."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_lm_eval_reads_it(cls, data: Any) -> Any:
+        """Read null as absent and named choices as a list; fill in how lm-eval generates.
+
+        `trust_remote_code` is dropped: `datasets` 4 has no code left to trust.
+        """
+        if not isinstance(data, dict):
+            return data
+        read = {key: value for key, value in data.items() if value is not None}
+        if isinstance(choices := read.get("doc_to_choice"), dict):
+            read["doc_to_choice"] = list(choices.values())
+        if isinstance(loading := read.get("dataset_kwargs"), dict):
+            kept = {key: value for key, value in loading.items() if key != "trust_remote_code"}
+            read["dataset_kwargs"] = kept
+        kwargs = read.get("generation_kwargs", {})
+        if read.get("output_type", _OUTPUT_TYPE) == "generate_until" and isinstance(kwargs, dict):
+            ends = read.get("fewshot_delimiter", _UNTIL)
+            read["generation_kwargs"] = {"until": ends, "max_gen_toks": _MAX_GEN_TOKS} | kwargs
+        return read
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -282,7 +342,12 @@ class TaskSpec(Spec):
     @property
     def is_free_text(self) -> bool:
         """Whether answers are text that lm-eval's own code credits, not one of some choices."""
-        return self.bench.lm_eval is not None and self.output_type == "generate_until"
+        return self.doc_to_choice is None
+
+    @property
+    def ability(self) -> str:
+        """What the task measures."""
+        return self.bench.ability or self.task
 
     @property
     def bench(self) -> VlmbenchTask:

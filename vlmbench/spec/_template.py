@@ -25,6 +25,9 @@ from vlmbench.types import Problem, VlmbenchError
 
 Row = Mapping[str, Any]
 
+FREE_TEXT = ("right", "wrong")
+"""What stands for the choices of free text: its answers earn credit between the two."""
+
 
 def regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:
     """Return `string` with matches of `pattern` replaced, as lm-eval's filter does."""
@@ -102,8 +105,13 @@ def unknown_columns(spec: TaskSpec, columns: Collection[str]) -> list[tuple[Keys
         if template in columns:
             continue
         wanted += [((field,), name) for name in sorted(undeclared(template))]
-        if template.isidentifier() and field in ("doc_to_text", "doc_to_choice"):
-            # As text a lone word is no question and no list, so it was meant as a column.
+        columns_only = (
+            "doc_to_text",
+            "doc_to_choice",
+            "doc_to_target" if spec.is_free_text else "",
+        )
+        if template.isidentifier() and field in columns_only:
+            # As text a lone word is no question, no list and no answer, so a column was meant.
             wanted.append(((field,), template))
     wanted += _named_columns(spec)
     return [
@@ -152,6 +160,8 @@ def doc_description(spec: TaskSpec, row: Row) -> str:
 def doc_choices(spec: TaskSpec, row: Row) -> tuple[str, ...]:
     """Return the choices: a list as it stands, a column, or Jinja that renders a Python list."""
     source = spec.doc_to_choice
+    if source is None:
+        return FREE_TEXT
     if not isinstance(source, str):
         return source
     if source in row:
@@ -168,8 +178,12 @@ def doc_choices(spec: TaskSpec, row: Row) -> tuple[str, ...]:
 def doc_target(spec: TaskSpec, row: Row) -> int:
     """Return the index of the right choice, from 0.
 
-    As in lm-eval a column or template gives either the index, or the text of a choice.
+    As in lm-eval a column or template gives either the index, or the text of a choice. For free
+    text the answer must be there, and the index is that of `FREE_TEXT`'s first.
     """
+    if spec.is_free_text:
+        doc_answers(spec, row)
+        return 0
     choices = doc_choices(spec, row)
     value = spec.doc_to_target
     if isinstance(value, str):
@@ -184,6 +198,18 @@ def doc_target(spec: TaskSpec, row: Row) -> int:
         return choices.index(value)
     message = f"the right answer is {value!r}, which is neither an index below {len(choices)} nor "
     raise _error("doc_to_target", message + f"one of the choices {list(choices)}")
+
+
+def doc_answers(spec: TaskSpec, row: Row) -> Any:
+    """Return what lm-eval compares free text with: one answer, or a list of right ones."""
+    source = spec.doc_to_target
+    if not isinstance(source, str):
+        return source
+    value = row[source] if source in row else _render(source, row, "doc_to_target")
+    listed = value if isinstance(value, list) else [value]
+    if not listed or not all(isinstance(one, str | int | float) and one != "" for one in listed):
+        raise _error("doc_to_target", f"the right answer is {value!r}, which is not text")
+    return value
 
 
 def _is_index(text: str) -> bool:

@@ -18,13 +18,20 @@ from vlmbench.spec._yaml import YamlDocument
 from vlmbench.types import Problem
 
 _DISCRIMINATORS = ("kind",)
-_NEEDS_CODE = frozenset(
-    {"process_docs", "process_results", "custom_dataset", "class", "unsafe_code", "doc_to_audio"}
+_CODE = (
+    "It runs code, which vlmbench never does: prepare the data as a file with the columns that "
+    "the prompt needs."
 )
-_OTHER_LM_EVAL = frozenset(
-    {"fewshot_delimiter", "fewshot_config", "use_prompt", "should_decontaminate"}
-    | {"doc_to_decontamination_query", "task_list"}
-)
+# Keys of lm-eval that change what is asked or how it is scored, and what to do instead.
+_LM_EVAL_ONLY = {
+    **dict.fromkeys(
+        ("process_docs", "process_results", "custom_dataset", "class", "unsafe_code"), _CODE
+    ),
+    "doc_to_audio": "Only images are shown here.",
+    "gen_prefix": "A model's answer is never begun for it: put the words into `doc_to_text`.",
+    "use_prompt": "Write the prompt into `doc_to_text`.",
+    "task_list": "Write one file per task; `include` shares what they have in common.",
+}
 _EXPECTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -192,14 +199,9 @@ def _unknown_key(keys: Keys, model: type[Spec], data: Any) -> tuple[str, str]:
     if model is TaskSpec and len(keys) == 1:
         if key in VlmbenchTask.model_fields:
             return message, f"`{key}` belongs under `metadata: {{vlmbench: ...}}`."
-        if key in _NEEDS_CODE:
-            return (
-                message,
-                f"lm-eval's `{key}` runs code, which vlmbench never does: prepare the "
-                "data as a file with the columns that the prompt needs.",
-            )
-        if key in _OTHER_LM_EVAL:
-            return message, f"lm-eval's `{key}` has no meaning here; leave it out."
+        if key in _LM_EVAL_ONLY:
+            message = f"lm-eval's key `{key}` is not supported here"
+            return message, f"{_LM_EVAL_ONLY[key]} lm-eval itself runs it: `vlmbench lm-eval`."
     spec = _spec_at(model, keys[:-1], data)
     names = tuple(spec.model_fields) if spec else ()
     return message, did_you_mean(key, names, what="Keys here")

@@ -9,7 +9,7 @@ from vlmbench.tasks._documents import (
     load_documents,
     require_regions,
 )
-from vlmbench.tasks._lm_eval import shipped_task, task_over
+from vlmbench.tasks._lm_eval import scoring_task, task_over
 from vlmbench.tasks._questions import ask, filler
 from vlmbench.tasks._rules import FittedText, rule_scores
 
@@ -26,7 +26,7 @@ __all__ = [
     "open_split",
     "require_regions",
     "rule_scores",
-    "shipped_task",
+    "scoring_task",
     "split_name",
     "task_over",
 ]

@@ -17,6 +17,7 @@ from vlmbench.spec import (
     TaskSpec,
     WholeImages,
     check_columns,
+    doc_answers,
     doc_choices,
     doc_target,
     doc_text,
@@ -147,6 +148,9 @@ def require_regions(documents: Documents, held: Sequence[Document]) -> None:
 
 
 def _content(documents: Documents, document: Document) -> bytes:
+    spec = documents.task.spec
+    credited = spec.is_free_text and spec.bench.lm_eval is None
+    answers = [doc_answers(spec, document.row)] if credited else []
     content = (
         document.doc_id,
         documents.prompt(document),
@@ -158,6 +162,7 @@ def _content(documents: Documents, document: Document) -> bytes:
             for region in (document.reference, *document.candidates)
             if region is not None
         ],
+        *answers,
     )
     return json.dumps(content).encode()
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vlmbench.registry import shipped_yaml
-from vlmbench.spec import Located, TaskSpec
+from vlmbench.spec import FREE_TEXT_METRIC, Located, TaskSpec
 from vlmbench.types import EncodedImage, VlmbenchError
 
 if TYPE_CHECKING:
@@ -16,26 +16,43 @@ if TYPE_CHECKING:
 
 # Keys that lm-eval's index uses and its task objects refuse.
 _STRUCTURE = ("tag", "group", "task_list", "include")
+# What lm-eval's scoring of generated text depends on, beside the metric.
+_SCORED = {"task", "output_type", "doc_to_text", "doc_to_target", "filter_list"}
+_SCORED.add("generation_kwargs")  # else lm-eval warns that it has none
+_CREDIT = {"metric": FREE_TEXT_METRIC, "aggregation": "mean", "higher_is_better": True}
 
 
-def shipped_task(spec: TaskSpec, split: Dataset, *, processed: bool = False) -> ConfigurableTask:
-    """Return lm-eval's task object over rows that are given rather than downloaded.
+def scoring_task(spec: TaskSpec, split: Dataset) -> ConfigurableTask:
+    """Return lm-eval's task object that credits free text, over documents as they were asked.
+
+    A task file's own object knows its templates, its filters and `exact_match`, and no other
+    metric: lm-eval would download and run one that it does not know.
+
+    Args:
+        spec: A task whose answers are free text.
+        split: The first document's columns.
+    """
+    if spec.bench.lm_eval is not None:
+        return task_over(shipped_config(spec) | {"process_docs": None}, split)
+    config = spec.model_dump(include=_SCORED, exclude_none=True)
+    options = next((m for m in spec.metric_list or () if m.metric == FREE_TEXT_METRIC), None)
+    given = {} if options is None else options.model_extra or {}
+    return task_over(config | {"metric_list": [given | _CREDIT]}, split)
+
+
+def shipped_config(spec: TaskSpec) -> dict[str, Any]:
+    """Return the configuration of a task that ships with lm-eval, functions resolved.
 
     Its `!function` code is run: it came with the installed lm-eval, like the rest of it. Names
     are looked up nowhere else, so that no task file of a user can bring code along.
 
     Args:
         spec: A spec with `metadata.vlmbench.lm_eval`.
-        split: The rows, at least one.
-        processed: Whether the rows have been through the task's `process_docs`.
     """
     from lm_eval.tasks._yaml_loader import load_yaml
 
     assert spec.bench.lm_eval is not None, "called for tasks of lm-eval"
-    config = load_yaml(shipped_yaml(spec.bench.lm_eval.task), resolve_func=True)
-    if processed:
-        config["process_docs"] = None
-    return task_over(config, split)
+    return dict(load_yaml(shipped_yaml(spec.bench.lm_eval.task), resolve_func=True))
 
 
 def task_over(config: Mapping[str, Any], split: Dataset) -> ConfigurableTask:
@@ -76,7 +93,7 @@ def lm_eval_rows(task: Located[TaskSpec], split: Dataset) -> Dataset:
         VlmbenchError: If the task's own code fails, because the data is other than it expects.
     """
     try:
-        inner = shipped_task(task.spec, split)
+        inner = task_over(shipped_config(task.spec), split)
         documents = inner.eval_docs
         rows = [_row(inner, document) for document in documents]
     except Exception as error:

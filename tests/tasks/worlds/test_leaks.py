@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from vlmbench.tasks.worlds import CHEAP_RULES, WORLDS, _render
-from vlmbench.tasks.worlds._build import drawn_row
+from vlmbench.tasks.worlds._rows import drawn_row
 
 COUNT = 300
 POINTED = [name for name, world in WORLDS.items() if "points" in world.columns]
@@ -35,8 +35,8 @@ PIXELS = {
     ("object_affordance", "patch_colour"): 0.33,  # .26
     ("art_style", "colour_histogram"): 0.60,  # .53
     ("art_style", "thumbnail"): 0.64,  # .58
-    ("odd_one_out", "colour_histogram"): 0.43,  # .37
-    ("odd_one_out", "thumbnail"): 0.43,  # .37
+    ("object_3d", "colour_histogram"): 0.43,  # .37
+    ("object_3d", "thumbnail"): 0.43,  # .37
 }
 
 

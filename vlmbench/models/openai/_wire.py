@@ -28,7 +28,7 @@ UNSAID = -9999.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Request:
     """One request before its images are encoded.
 
     Attributes:
@@ -72,15 +72,15 @@ class Ask:
 def settings(spec: ModelSpec, kwargs: GenerationKwargs, *, logprobs: bool) -> dict[str, Any]:
     """Return a request's keys beside its messages; keys that `server.body` sets to null go."""
     assert spec.server is not None, "checked when the spec was loaded"
-    asked: dict[str, Any] = {
+    keys: dict[str, Any] = {
         "model": spec.checkpoint,
         "max_completion_tokens": kwargs.max_gen_toks,
         "temperature": 0,
     }
     if logprobs:
-        asked |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
-    asked |= spec.server.body
-    return {name: value for name, value in asked.items() if value is not None}
+        keys |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+    keys |= spec.server.body
+    return {name: value for name, value in keys.items() if value is not None}
 
 
 def _content(prompt: Prompt) -> list[dict[str, Any]]:

@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vlmbench.tasks.worlds._build import (
-        SPLITS,
-        Split,
         build,
         export,
-        features,
         fingerprint,
         folder,
         is_built,
@@ -26,6 +23,7 @@ if TYPE_CHECKING:
     from vlmbench.tasks.worlds._mesh import Solid
     from vlmbench.tasks.worlds._registry import WORLDS
     from vlmbench.tasks.worlds._render import Rendered, View, look, render
+    from vlmbench.tasks.worlds._rows import SPLITS, Split, features
     from vlmbench.tasks.worlds._scene import (
         COLOURS,
         TEXTURES,
@@ -45,11 +43,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "_build": (
-        "SPLITS",
-        "Split",
         "build",
         "export",
-        "features",
         "fingerprint",
         "folder",
         "is_built",
@@ -60,6 +55,7 @@ _HOME = {
     "_mesh": ("Solid",),
     "_registry": ("WORLDS",),
     "_render": ("Rendered", "View", "look", "render"),
+    "_rows": ("SPLITS", "Split", "features"),
     "_scene": (
         "COLOURS",
         "TEXTURES",

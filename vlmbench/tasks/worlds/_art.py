@@ -57,6 +57,7 @@ def _row(draw: Draw) -> Row:
 
 ART_STYLE = World(
     name="art_style",
+    version=1,
     summary="Which of two images is in the style of the reference?",
     n_choices=2,
     images=3,

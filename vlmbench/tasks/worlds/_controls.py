@@ -95,6 +95,7 @@ def _pointing(draw: Draw) -> Row:
 
 NAMING = World(
     name="naming",
+    version=1,
     summary="What is the object, or what colour is it?",
     n_choices=4,
     images=1,
@@ -110,6 +111,7 @@ NAMING = World(
 
 POINTING = World(
     name="pointing",
+    version=1,
     summary="What is the object at the marked point, or what colour is it?",
     n_choices=4,
     images=1,

@@ -144,6 +144,7 @@ def _row(draw: Draw) -> Row:
 
 DEPTH = World(
     name="depth",
+    version=1,
     summary="Which of two marked points is nearer to the camera?",
     n_choices=2,
     images=1,

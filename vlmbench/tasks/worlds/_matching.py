@@ -154,6 +154,7 @@ def _mean_colour(rgb: Image, point: Floats) -> Floats:
 
 LOW_LEVEL_MATCHING = World(
     name="low_level_matching",
+    version=1,
     summary="Which point of a second view is the REF point of the first?",
     n_choices=4,
     images=2,

@@ -97,8 +97,9 @@ def _row(draw: Draw) -> Row:
     }
 
 
-ODD_ONE_OUT = World(
-    name="odd_one_out",
+OBJECT_3D = World(
+    name="object_3d",
+    version=1,
     summary="Which of three images shows another object than the other two?",
     n_choices=3,
     images=3,

@@ -252,6 +252,7 @@ _COLUMNS: Mapping[str, Column] = MappingProxyType(
 
 SEMANTIC_CORRESPONDENCE = World(
     name="semantic_correspondence",
+    version=1,
     summary="Which point marks the same part on another instance of the category?",
     n_choices=4,
     images=2,
@@ -262,6 +263,7 @@ SEMANTIC_CORRESPONDENCE = World(
 
 OBJECT_AFFORDANCE = World(
     name="object_affordance",
+    version=1,
     summary="Which point marks the part with the same function on another category?",
     n_choices=4,
     images=2,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmbench.spec import Generator
 from vlmbench.types import Problem, VlmbenchError
 
 SIZE = 96
@@ -50,6 +51,8 @@ class World:
 
     Attributes:
         name: How task files call it.
+        version: Raised by hand when what it draws changes, so that documents kept from before
+            are not taken for its own.
         summary: One sentence on what is asked.
         n_choices: Choices of every document.
         images: Images of every document.
@@ -60,6 +63,7 @@ class World:
     """
 
     name: str
+    version: int
     summary: str
     n_choices: int
     images: int
@@ -107,6 +111,11 @@ class World:
         settled = self.options(options)
         row = self.row(Draw(rng=rng, gold=gold, variant=variant, difficulty=settled["difficulty"]))
         return {**row, "gold": gold}
+
+    @property
+    def stream(self) -> str:
+        """What its seeds and document ids are made of: the name it first had."""
+        return Generator.first_names.get(self.name, self.name)
 
     @property
     def all_columns(self) -> Mapping[str, Column]:
