@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import ast
 import json
-import sys
 from pathlib import Path
 
 import datasets
 import pyarrow.parquet as pq
 import pytest
+from home import vlmbench
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from vlmbench.cli import main
 from vlmbench.harness import VlmbenchLM
 from vlmbench.metrics import credit
 from vlmbench.readouts import read_prompted
@@ -94,21 +93,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
-    monkeypatch.setenv("VLMBENCH_CACHE", str(tmp_path / "cache"))
-
-    def run(*arguments: object, status: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["vlmbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        said = capsys.readouterr()
-        assert stopped.value.code == status, said.err
-        return said.out if status == 0 else said.err
-
-    return run
-
-
 def opened(plain: Path, name: str, tmp_path: Path):
     task = load_file(plain / f"{name}.yaml")
     assert isinstance(task.spec, TaskSpec)
@@ -168,7 +152,7 @@ def test_free_text_earns_what_lm_eval_gives_it(plain, scripted, tmp_path):
     assert reading.scores.scale == "credit"
 
 
-def test_a_run_of_plain_files_equals_lm_evals_own(plain, home, call, tmp_path):
+def test_a_run_of_plain_files_equals_lm_evals_own(plain, home, tmp_path):
     output = tmp_path / "run"
     twin = "twin: {layer: -2, relation: identical, pooled: cls}\n"
     (tmp_path / "twin.yaml").write_text(
@@ -176,8 +160,8 @@ def test_a_run_of_plain_files_equals_lm_evals_own(plain, home, call, tmp_path):
     )
     shared = ("--models", "twin", "--include-path", home, "--include-path", tmp_path)
     paths = ",".join(str(plain / f"{name}.yaml") for name in NAMES)
-    printed = call("run", *shared, "--tasks", paths, "--output", output, "--device", "cpu")
-    assert "task 'plain_choice' has no probe" in " ".join(printed.split())
+    said = vlmbench("run", *shared, "--tasks", paths, "--output", output, "--device", "cpu")
+    assert "task 'plain_choice' has no probe" in said.words
     manifest = json.loads((output / "manifest.json").read_text())
     assert {name: entry["ability"] for name, entry in manifest["tasks"].items()} == dict(
         zip(NAMES, NAMES, strict=True)
@@ -189,7 +173,7 @@ def test_a_run_of_plain_files_equals_lm_evals_own(plain, home, call, tmp_path):
         assert (name, "blank", "prompted") in cells
     assert {row["readout"] for row in rows} == {"prompted"}
     results = json.loads((output / "results.json").read_text())["results"]
-    call(
+    vlmbench(
         "lm-eval", *shared, "--include-path", plain, "--tasks", ",".join(NAMES), "--device", "cpu",
         "--output", tmp_path / "theirs",
     )  # fmt: skip
@@ -199,18 +183,18 @@ def test_a_run_of_plain_files_equals_lm_evals_own(plain, home, call, tmp_path):
     for name, metric in metrics.items():
         assert results[name]["acc,none"] == theirs[name][metric], name
     board = tmp_path / "board"
-    call("leaderboard", output, "--output", board)
+    vlmbench("leaderboard", output, "--output", board)
     assert "plain choice" in (board / "README.md").read_text()
     record = output / "records" / "twin" / "plain_text" / "prompted-own.parquet"
     assert len(set(pq.read_table(record)["response"].to_pylist())) > 1  # images matter
 
 
-def test_examples_are_shown_where_lm_eval_is_asked_for_them(plain, home, call, tmp_path):
+def test_examples_are_shown_where_lm_eval_is_asked_for_them(plain, home, tmp_path):
     """A file without our block stays lm-eval's in `vlmbench lm-eval`, prompts with examples too."""
     text = (plain / "plain_choice.yaml").read_text().replace("num_fewshot: 0\n", "")
     examples = "{sampler: first_n, doc_to_text: 'Question: {{question}}'}"
     (tmp_path / "shots.yaml").write_text(text.replace("{sampler: first_n}", examples))
-    call(
+    vlmbench(
         "lm-eval", "--models", "random", "--include-path", home, "--include-path", tmp_path,
         "--tasks", "plain_choice", "--num-fewshot", "1", "--log-samples", "--limit", "2",
         "--output", tmp_path / "out", "--device", "cpu",
@@ -250,7 +234,7 @@ def test_answers_that_are_none_are_found_before_a_model_loads(
     assert says in caught.value.problems[0].message
 
 
-def test_code_of_a_task_file_is_never_run(plain, home, call, tmp_path):
+def test_code_of_a_task_file_is_never_run(plain, home, tmp_path):
     (tmp_path / "utils.py").write_text(
         "import pathlib\npathlib.Path(__file__).with_suffix('.ran').touch()\n"
         "def doc_to_text(doc):\n    return '<image>' + doc['question']\n"
@@ -259,7 +243,9 @@ def test_code_of_a_task_file_is_never_run(plain, home, call, tmp_path):
     line = next(line for line in text.splitlines() if line.startswith("doc_to_text"))
     path = tmp_path / "coded.yaml"
     path.write_text(text.replace(line, "doc_to_text: !function utils.doc_to_text"))
-    said = call("run", "-m", "random", "-t", path, "-i", home, "-o", tmp_path / "r", status=1)
+    said = vlmbench(
+        "run", "-m", "random", "-t", path, "-i", home, "-o", tmp_path / "r", status=1
+    ).err
     assert f"{path}:7:14: doc_to_text: !function: code and custom tags in YAML are never" in said
     assert "`vlmbench lm-eval --tasks NAME --include-path FOLDER`" in said
     assert not (tmp_path / "utils.ran").exists()
