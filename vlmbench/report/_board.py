@@ -11,10 +11,11 @@ from vlmbench.store import Manifest, ModelRecord, Run, TaskRecord
 from vlmbench.types import ComparisonError, Problem, VlmbenchError
 
 # Not `data`, which names where documents came from: what was asked is told by `documents`.
-_TASK_FIELDS = ("digest", "documents", "n", "limit", "chance", "marked")
+_TASK_FIELDS = ("reading", "version", "documents", "n", "limit", "chance", "marked")
 _MODEL_FIELDS = ("weights", "relation", "twin", "recorded", "rule")
 _MEANING = {
-    "digest": "the task's YAML",
+    "reading": "how the task's answers are read",
+    "version": "the task's version",
     "documents": "the documents or their order",
     "n": "the number of documents",
     "limit": "--limit",
@@ -122,10 +123,10 @@ def _task_problems(a: Run, b: Run) -> Iterator[Problem]:
     for task in sorted(a.manifest.tasks.keys() & b.manifest.tasks.keys()):
         left, right = a.manifest.tasks[task], b.manifest.tasks[task]
         for field in _TASK_FIELDS:
-            if getattr(left, field) != getattr(right, field):
-                yield _difference(
-                    a, b, "tasks", task, field, getattr(left, field), getattr(right, field)
-                )
+            values = (getattr(left, field), getattr(right, field))
+            # Runs from before it was recorded are held to the task's version alone.
+            if values[0] != values[1] and not (field == "reading" and None in values):
+                yield _difference(a, b, "tasks", task, field, *values)
 
 
 def _model_problems(a: Run, b: Run) -> Iterator[Problem]:

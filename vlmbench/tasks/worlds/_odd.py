@@ -99,6 +99,7 @@ def _row(draw: Draw) -> Row:
 
 OBJECT_3D = World(
     name="object_3d",
+    first_name="odd_one_out",
     version=1,
     summary="Which of three images shows another object than the other two?",
     n_choices=3,
