@@ -1,4 +1,4 @@
-"""Test 7 on models whose influence goes with length as told."""
+"""The budget test on models whose influence goes with length as told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test 6: confidence is praised only where it changes, and where accuracy keeps up."""
+"""Certainty: confidence is praised only where it changes, and where accuracy keeps up."""
 
 from __future__ import annotations
 

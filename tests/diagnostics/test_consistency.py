@@ -1,4 +1,4 @@
-"""Test 3 on Gaussian states whose information is known, and what it must not find."""
+"""The consistency test on Gaussian states whose information is known, and what it must not find."""
 
 from __future__ import annotations
 

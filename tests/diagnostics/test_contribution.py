@@ -1,4 +1,4 @@
-"""Test 5 on a channel whose information is known."""
+"""The contribution test on a channel whose information is known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test 1 on models whose dependence on the image is known."""
+"""The dependency test on models whose dependence on the image is known."""
 
 from __future__ import annotations
 

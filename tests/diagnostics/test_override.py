@@ -1,4 +1,4 @@
-"""Test 2 on models whose trust in hints is known."""
+"""The override test on models whose trust in hints is known."""
 
 from __future__ import annotations
 

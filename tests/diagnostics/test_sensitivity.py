@@ -1,4 +1,4 @@
-"""Test 4 on models whose evidence fades as told."""
+"""The sensitivity test on models whose evidence fades as told."""
 
 from __future__ import annotations
 

@@ -133,7 +133,9 @@ def test_without_an_encoder_its_criteria_are_left_out_and_it_says_so() -> None:
     assert any("not measured" in line and "encoder" in line for line in said.seen)
     (left_out,) = [line for line in said.seen if line.startswith("left out")]
     assert "encoder-limited" in left_out
-    assert "fusion bottleneck" not in left_out  # ruled out by test 3, with or without an encoder
+    assert (
+        "fusion bottleneck" not in left_out
+    )  # ruled out by the consistency test, with or without an encoder
 
 
 def test_nothing_measured_is_inconclusive_rather_than_seeing() -> None:

@@ -134,12 +134,13 @@ def _late(outcome: Outcome | None, read: Accuracies) -> Stat | None:
     """
     if outcome is None:
         return None
-    last = outcome.every(late_layers.READOUT, of="last")
-    depth = max((int(found.at["layer"]) for found in last), default=0)
-    late = outcome.find(late_layers.READOUT, layer=round(0.75 * depth), of="last")
-    head = outcome.find(late_layers.HEAD)
-    if late is None or head is None:
+    head, read_out = (
+        outcome.find(late_layers.HEAD),
+        outcome.curve(late_layers.READOUT, "layer", of="last"),
+    )
+    if head is None or not read_out:
         return None
+    late = dict(read_out)[round(0.75 * read_out[-1][0])]
     beaten = [head]
     beaten += [] if read.blank is None else [read.blank]
     beaten += [] if read.majority is None else [_known(read.majority)]

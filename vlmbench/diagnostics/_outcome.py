@@ -102,6 +102,15 @@ class Outcome:
             if found.quantity == quantity and at.items() <= found.at.items()
         )
 
+    def curve(self, quantity: Quantity, over: str, **at: str | float) -> list[tuple[float, Stat]]:
+        """Return a quantity as measured at exactly `at` and each value of `over`, by that value."""
+        points = [
+            (float(found.at[over]), found.stat)
+            for found in self.every(quantity, **at)
+            if found.at.keys() == {over, *at}
+        ]
+        return sorted(points, key=lambda point: point[0])
+
     def find(self, quantity: Quantity, **at: str | float) -> Stat | None:
         """Return the quantity as measured at exactly `at`, or None if it was not."""
         for found in self.measurements:

@@ -24,7 +24,7 @@ from vlmbench.diagnostics._comparison import (
 from vlmbench.diagnostics._evidence import Evidence
 from vlmbench.diagnostics._outcome import Measurement, Outcome, Quantity, Test
 from vlmbench.metrics import INTERNALS, PROMPTED, brief, credit, told
-from vlmbench.spec import Condition
+from vlmbench.spec import Condition, Filler
 from vlmbench.types import GROUPS, ChoiceScores, ComparisonError, Internals, Stat
 
 ATTENTION = Quantity("attention mass", "share")
@@ -242,7 +242,7 @@ def _run(evidence: Evidence, seed: int) -> Outcome:
     lengths: dict[tuple[Place, int], Condition] = {}
     for condition in evidence.internals:
         text = condition.text
-        if isinstance(text, str) or text.kind != "filler" or condition != Condition(text=text):
+        if not isinstance(text, Filler) or condition != Condition(text=text):
             continue
         lengths[text.place, text.tokens] = condition
     run = [
@@ -274,7 +274,7 @@ def _pair(
 
     Both of one readout: the two differ by rounding, which must not pass for influence.
     """
-    changed = condition.model_copy(update={"image": image})
+    changed = condition.model_copy(update={"image": Condition.parse(image).image})
     for readout in (PROMPTED, INTERNALS):
         own = evidence.scores.get((readout, condition))
         other = evidence.scores.get((readout, changed))

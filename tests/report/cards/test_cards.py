@@ -1,4 +1,4 @@
-"""From a run's records to verdicts, cards and pictures, without any model."""
+"""From a run's records to verdicts, cards and plots, without any model."""
 
 from __future__ import annotations
 
@@ -116,8 +116,8 @@ def test_files_are_the_same_bytes_every_time(run: Run, tmp_path: Path) -> None:
     for file in files:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
     text = (tmp_path / "a" / "some--seer.md").read_text()
-    for picture in (path for path in files if path.suffix == ".svg"):
-        assert f"({picture})" in text
+    for plot in (path for path in files if path.suffix == ".svg"):
+        assert f"({plot})" in text
     assert "**Verdict: visual neglect**" in text
     read = json.loads((tmp_path / "a" / "some--seer" / "outcomes.json").read_text())
     assert len(read["tasks"]["depth"]["outcomes"]) == len(TESTS)

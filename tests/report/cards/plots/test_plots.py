@@ -18,24 +18,22 @@ from vlmbench.diagnostics import (
     override,
     sensitivity,
 )
-from vlmbench.report.cards._plots import (
+from vlmbench.report.cards._plots._answers import (
     Answers,
     Confidence,
-    Line,
     answer_distributions,
+    confidence_shift,
+)
+from vlmbench.report.cards._plots._curves import dose_curve, information_bars, sensitivity_curves
+from vlmbench.report.cards._plots._layers import (
     attention_by_filler,
     attention_by_layer,
     budget_by_length,
-    confidence_shift,
     consistency_by_layer,
-    dose_curve,
-    information_bars,
     readout_by_layer,
-    save,
-    sensitivity_curves,
-    strip,
 )
-from vlmbench.report.cards._plots._style import LOOKS
+from vlmbench.report.cards._plots._strip import Line, strip
+from vlmbench.report.cards._plots._style import LOOKS, save
 
 DRAWN = {
     "override": dose_curve,

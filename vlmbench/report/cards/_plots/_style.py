@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
+from vlmbench.diagnostics import Outcome, Quantity
 from vlmbench.types import Stat
+
+Outcomes = Mapping[str, Outcome]
 
 INK, GREY, PALE = "#1a1a1a", "#6b6b6b", "#d9d9d9"
 WIDTH, HEIGHT = 3.2, 2.6  # inches of a panel
@@ -72,6 +76,27 @@ LOOKS = (
 def settings() -> Any:
     """Return the context that every plot is made and saved in."""
     return mpl.rc_context(_SETTINGS)
+
+
+def plot_of(
+    quantity: Quantity,
+) -> Callable[[Callable[[Outcomes], Figure]], Callable[[Outcomes], Figure | None]]:
+    """Return a decorator for a plot of one test's outcomes by task.
+
+    The plot is given those in which the quantity was measured, and drawn in the style of all
+    plots; where there is none it is None.
+    """
+
+    def decorated(draw: Callable[[Outcomes], Figure]) -> Callable[[Outcomes], Figure | None]:
+        @wraps(draw)
+        def drawn(outcomes: Outcomes) -> Figure | None:
+            held = {task: outcome for task, outcome in outcomes.items() if outcome.every(quantity)}
+            with settings():
+                return draw(held) if held else None
+
+        return drawn
+
+    return decorated
 
 
 def grid(
