@@ -15,9 +15,9 @@ from lm_eval.tasks import TaskManager
 
 from vlmbench.harness import VlmbenchLM
 from vlmbench.metrics import credit
-from vlmbench.readouts import read_prompted
-from vlmbench.spec import TaskSpec, doc_answers, doc_choices, doc_target, load_file
-from vlmbench.tasks import check_documents, load_documents
+from vlmbench.readouts import Reading, read_prompted
+from vlmbench.spec import Condition, TaskSpec, doc_answers, doc_choices, doc_target, load_file
+from vlmbench.tasks import Documents, ask, check_documents, load_documents
 from vlmbench.types import VlmbenchError
 
 CHOICE = """\
@@ -109,26 +109,37 @@ def stock(plain: Path, lm: VlmbenchLM, *names: str):
     )  # fmt: skip
 
 
-def test_stock_lm_eval_and_vlmbench_ask_the_same(plain, scripted, tmp_path):
-    samples = stock(plain, VlmbenchLM(scripted()), *NAMES)["samples"]
-    for name in NAMES:
-        spec, documents = opened(plain, name, tmp_path)
-        check_documents(documents)
-        theirs = sorted(samples[name], key=lambda sample: sample["doc_id"])
-        reading = read_prompted(
-            list(documents), [documents.prompt(document) for document in documents], spec,
-            scripted(),
-        )  # fmt: skip
-        assert [s["arguments"][0][0] for s in theirs] == [a.prompt for a in reading.answers]
-        for sample, document in zip(theirs, documents, strict=True):
-            if spec.is_free_text:
-                assert sample["target"] == doc_answers(spec, document.row)
-                continue
-            assert int(sample["target"]) == doc_target(spec, document.row)
-            if spec.output_type == "multiple_choice":
-                listed = [arguments[1].strip() for arguments in sample["arguments"]]
-                assert listed == list(doc_choices(spec, document.row))
-        assert spec.ability == name
+def read(spec: TaskSpec, documents: Documents, backend) -> Reading:
+    """Read a task as `vlmbench run` does."""
+    return read_prompted(ask(list(documents), spec, Condition()), spec, backend)
+
+
+@pytest.fixture(scope="module")
+def samples(plain, scripted) -> dict[str, list[dict[str, object]]]:
+    """What stock lm-eval asks, by file."""
+    found = stock(plain, VlmbenchLM(scripted()), *NAMES)["samples"]
+    return {name: sorted(found[name], key=lambda sample: sample["doc_id"]) for name in NAMES}
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("plain_choice", doc_target), ("plain_named", doc_target), ("plain_text", doc_answers)],
+)
+def test_stock_lm_eval_and_vlmbench_ask_the_same(plain, samples, scripted, tmp_path, name, target):
+    spec, documents = opened(plain, name, tmp_path)
+    check_documents(documents)
+    answers = read(spec, documents, scripted()).answers
+    theirs = samples[name]
+    assert [s["arguments"][0][0] for s in theirs] == [answer.prompt for answer in answers]
+    targets = [str(target(spec, document.row)) for document in documents]
+    assert [str(sample["target"]) for sample in theirs] == targets
+    assert spec.ability == name
+
+
+def test_choices_and_settings_are_lm_evals_too(plain, samples, tmp_path):
+    spec, documents = opened(plain, "plain_choice", tmp_path)
+    listed = [[one[1].strip() for one in s["arguments"]] for s in samples["plain_choice"]]
+    assert listed == [list(doc_choices(spec, document.row)) for document in documents]
     kwargs = ast.literal_eval(str(samples["plain_named"][0]["arguments"][0][1]))
     assert kwargs["until"] == ["\n"]
     assert opened(plain, "plain_text", tmp_path)[0].generation_kwargs.until == "\n\n"
@@ -144,8 +155,7 @@ def reply(question: str) -> str:
 def test_free_text_earns_what_lm_eval_gives_it(plain, scripted, tmp_path):
     theirs = stock(plain, VlmbenchLM(scripted(say=reply)), "plain_text")["samples"]["plain_text"]
     spec, documents = opened(plain, "plain_text", tmp_path)
-    questions = [documents.prompt(document) for document in documents]
-    reading = read_prompted(list(documents), questions, spec, scripted(say=reply))
+    reading = read(spec, documents, scripted(say=reply))
     earned = credit(reading.scores).tolist()
     assert earned == [sample["exact_match"] for sample in theirs]
     assert earned == [0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]

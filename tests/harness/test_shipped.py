@@ -10,8 +10,7 @@ import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from home import asked
-from home import stats_of, vlmbench
+from home import asked, stats_of, vlmbench
 from lm_eval import simple_evaluate
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
