@@ -28,12 +28,6 @@ IMAGE = Image.new("RGB", (32, 32), (3, 0, 0))
 OTHER = Image.new("RGB", (32, 32), (7, 0, 0))
 
 
-@pytest.fixture(scope="module")
-def backend(llava_folder: Path) -> HfBackend:
-    spec = ModelSpec(model="random", checkpoint=str(llava_folder))
-    return HfBackend.load(spec, None, torch.device("cpu"), torch.float32)
-
-
 def ours(home: Path, name: str, backend: HfBackend, tmp_path: Path):
     """Read a task as `vlmbench run` does."""
     (task,) = catalogue([home]).select_tasks(name)

@@ -38,7 +38,9 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def listed(site: Path, folder: Path) -> tuple[str, list[list[dict[str, object]]]]:
     """Return where the package lies, and its tasks, models and studies."""
-    place, _, rest = program("python", "-c", LIST, folder=folder, path=site).partition("\n")
+    place, _, rest = program("python", "-c", LIST, folder=folder, PYTHONPATH=str(site)).partition(
+        "\n"
+    )
     return place, [json.loads(part) for part in rest.split("\0") if part.strip()]
 
 
@@ -58,4 +60,6 @@ def test_the_wheels_model_loads(installed: Path, tmp_path: Path) -> None:
         "HfBackend.load(model.spec, model.folder, *resolve_device('cpu', 'auto'))\n"
         "print(model.path)"
     )
-    assert str(installed) in program("python", "-c", code, folder=tmp_path, path=installed)
+    assert str(installed) in program(
+        "python", "-c", code, folder=tmp_path, PYTHONPATH=str(installed)
+    )

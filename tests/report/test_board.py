@@ -53,7 +53,8 @@ def test_recorded_models_come_last(run_folder):
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
-        ("digest", "0" * 64, "the task's YAML"),
+        ("reading", "0" * 64, "how the task's answers are read"),
+        ("version", 2.0, "the task's version"),
         ("documents", "0" * 64, "the documents or their order"),
         ("n", 60, "the number of documents"),
         ("limit", 60, "--limit"),

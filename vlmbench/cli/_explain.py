@@ -1,4 +1,4 @@
-"""`vlmbench explain`, and the end of a run that holds the seven tests."""
+"""`vlmbench explain`, and the end of a run that holds the tests."""
 
 from __future__ import annotations
 
@@ -34,15 +34,13 @@ def _print_card(
     output: Path | None = None,
     rules: Path | None = None,
 ) -> None:
-    from vlmbench.report._explain import explain as read
-    from vlmbench.report._explain import write_explanation
-    from vlmbench.report._explained import explained
+    from vlmbench.report import cards
 
     names = [] if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
-    explanation = read(run, model, tasks=tuple(dict.fromkeys(names)), rules=rules)
+    explanation = cards.explain(run, model, tasks=tuple(dict.fromkeys(names)), thresholds=rules)
     console = Console()
-    console.print(explained(explanation))
-    path = write_explanation(explanation, output or run.folder.diagnostics)
+    console.print(cards.on_console(explanation))
+    path = cards.write_card(explanation, output or run.folder.diagnostics)
     console.print(f"Model card: {path}", highlight=False, soft_wrap=True)
 
 

@@ -36,14 +36,19 @@ class Comparison:
 
     def mean(self, values: NDArray[np.float64], *, seed: int) -> Stat:
         """Return the mean of one number per document with its bootstrap interval."""
-        return replace(mean_stat(values, seed=seed), coverage=self.coverage)
+        return mean_of(values, coverage=self.coverage, seed=seed)
 
     def share(self, values: NDArray[np.float64]) -> Stat:
         """Return the mean of one number in [0, 1] per document with Wilson's interval."""
-        return share_stat(values, coverage=self.coverage)
+        return share_of(values, coverage=self.coverage)
 
 
-def share_stat(values: NDArray[np.float64], *, coverage: float) -> Stat:
+def mean_of(values: NDArray[np.float64], *, coverage: float, seed: int) -> Stat:
+    """Return the mean of one number per document with its bootstrap interval."""
+    return replace(mean_stat(values, seed=seed), coverage=coverage)
+
+
+def share_of(values: NDArray[np.float64], *, coverage: float) -> Stat:
     """Return the mean of numbers in [0, 1] with Wilson's interval; conservative under halves."""
     low, high = wilson(float(values.sum()), len(values))
     return Stat(value=float(values.mean()), low=low, high=high, n=len(values), coverage=coverage)
@@ -186,7 +191,7 @@ def numeric_floor(own: ChoiceScores, repeat: ChoiceScores | None) -> float | Non
     return max(LEAST_FLOOR, float(distances(*compare(own, repeat).cells).max()))
 
 
-def ratio_stat(
+def ratio_of(
     top: NDArray[np.float64], bottom: NDArray[np.float64], *, coverage: float, seed: int
 ) -> Stat:
     """Return the ratio of two means over the same documents with its bootstrap interval.
@@ -216,8 +221,3 @@ def every(*decisions: bool | None) -> bool | None:
     if any(decision is False for decision in decisions):
         return False
     return None if None in decisions else True
-
-
-def told(stat: Stat) -> str:
-    """Return a value and its interval as they stand in a sentence."""
-    return f"{stat.value:.3g} [{stat.low:.3g}, {stat.high:.3g}]"

@@ -1,7 +1,7 @@
 """Reports: finished runs in, tables and model cards out; no model is loaded.
 
-Tables read rows only. Model cards (`_explain`, imported where needed: it brings scikit-learn and
-matplotlib) read records through `vlmbench.diagnostics`.
+Tables read rows only. Model cards (`vlmbench.report.cards`, imported where needed: it brings
+scikit-learn and matplotlib) read records through `vlmbench.diagnostics`.
 """
 
 from vlmbench.report._board import Board, assemble

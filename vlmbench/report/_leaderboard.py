@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vlmbench.metrics import dump_rows
+from vlmbench.metrics import MISSING, dump_rows, rate
 from vlmbench.report._baselines import (
     baseline_table,
     check_published,
@@ -17,7 +17,7 @@ from vlmbench.report._baselines import (
     rules,
 )
 from vlmbench.report._board import Board, assemble
-from vlmbench.report._format import MISSING, escape, markdown_table, rate
+from vlmbench.report._format import escape, markdown_table
 from vlmbench.report._ranks import rank, rank_notes, rank_table
 from vlmbench.report._tables import (
     FAILED,
@@ -206,7 +206,7 @@ def _notes(board: Board) -> Iterator[str]:
         yield (
             f"> {FAILED} {model_name(board, row.model)} on {task_name(board, row.task)} "
             f"({escape(row.condition)}, {escape(row.readout)}): "
-            f"{row.value:.0f} of {row.n} documents failed."
+            f"{round(row.value)} of {row.n} documents failed."
         )
 
 

@@ -9,12 +9,12 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from vlmbench.metrics import StatRow
-from vlmbench.report._format import MISSING, number, p_value, rate, significant
+from vlmbench.metrics import ENCODER, MISSING, PROMPTED, RULE, StatRow, number, p_value, rate
+from vlmbench.report._format import significant
 
 _Rows = Mapping[tuple[str, str, str], StatRow]  # by (condition, readout, metric)
 
-_COLUMNS = ("prompted", "encoder")
+_COLUMNS = (PROMPTED, ENCODER)
 
 
 def terminal(rows: Sequence[StatRow], *, aliases: Mapping[str, str] | None = None) -> Table:
@@ -32,7 +32,7 @@ def terminal(rows: Sequence[StatRow], *, aliases: Mapping[str, str] | None = Non
     table.add_column("Gap [95% interval]", justify="right", no_wrap=True)
     table.add_column("p", justify="right", no_wrap=True)
     table.add_column("Abst.", justify="right", no_wrap=True)
-    models = dict.fromkeys(row.model for row in rows if row.readout != "rule")
+    models = dict.fromkeys(row.model for row in rows if row.readout != RULE)
     for model in models:
         mine = [row for row in rows if row.model == model]
         table.add_row(Text(names.get(model, model), style="bold"))
@@ -59,7 +59,7 @@ def rules_terminal(
         The table; None where the run has no rule.
     """
     names = aliases or {}
-    mine = [row for row in rows if row.readout == "rule"]
+    mine = [row for row in rows if row.readout == RULE]
     if not mine:
         return None
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
@@ -81,8 +81,8 @@ def rules_terminal(
 
 def _line(name: str, rows: Iterable[StatRow]) -> list[Text]:
     found: _Rows = {(row.condition, row.readout, row.metric): row for row in rows}
-    asked = found.get(("own", "prompted", "accuracy")) or _answered_elsewhere(found)
-    encoder = found.get(("own", "encoder", "accuracy"))
+    asked = found.get(("own", PROMPTED, "accuracy")) or _answered_elsewhere(found)
+    encoder = found.get(("own", ENCODER, "accuracy"))
     chance = next((row for key, row in found.items() if key[2] == "chance"), None)
     gap = found.get(("own", "encoder-prompted", "gap"))
     p = found.get(("own", "encoder-prompted", "mcnemar_p"))
@@ -91,12 +91,12 @@ def _line(name: str, rows: Iterable[StatRow]) -> list[Text]:
         f"  {name}",
         MISSING if count is None else str(count),
         _value(chance),
-        _value(found.get(("blank", "prompted", "accuracy"))),
+        _value(found.get(("blank", PROMPTED, "accuracy"))),
         _value(asked),
         _value(encoder),
         number(gap, sign=True),
         MISSING if p is None else p_value(p.value),
-        _value(found.get(("own", "prompted", "abstention"))),
+        _value(found.get(("own", PROMPTED, "abstention"))),
     ]
     style = "bold" if significant(gap, p) else ""
     return [Text(cell, style=style if place == 6 else "") for place, cell in enumerate(cells)]

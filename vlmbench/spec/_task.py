@@ -6,18 +6,9 @@ both. Key names and meanings: lm_eval/config/task.py and docs/task_guide.md of l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    ConfigDict,
-    Field,
-    SerializationInfo,
-    StrictInt,
-    field_serializer,
-    model_validator,
-)
+from pydantic import ConfigDict, Field, StrictInt, model_validator
 
 from vlmbench.spec._base import Spec
 from vlmbench.spec._conditions import Condition
@@ -88,10 +79,6 @@ class Regions(Spec):
 class Generator(Spec):
     """Procedural data: which world draws the documents, and how many."""
 
-    first_names: ClassVar[Mapping[str, str]] = MappingProxyType({"object_3d": "odd_one_out"})
-    """World that was renamed to the name it first had. Its seeds, document ids and digests go on
-    using that one, so that its documents stay the same and older runs stay comparable."""
-
     world: str
     """Name of a world (`vlmbench data ls`)."""
     train: int = Field(default=0, ge=0)
@@ -104,10 +91,6 @@ class Generator(Spec):
     """Seed of the whole data set; splits never share a document seed."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the world, such as its difficulty; each world refuses what it lacks."""
-
-    @field_serializer("world")
-    def _digested(self, world: str, info: SerializationInfo) -> str:
-        return self.first_names.get(world, world) if info.context == "digest" else world
 
 
 class Reader(Spec):

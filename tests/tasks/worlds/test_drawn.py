@@ -27,11 +27,13 @@ from PIL import Image
 
 from vlmbench.tasks import worlds
 from vlmbench.tasks.worlds import (
+    _composites,
     _controls,
     _depth,
     _markers,
     _odd,
     _parts,
+    _random,
     _render,
     _rows,
     _scene,
@@ -184,7 +186,7 @@ CHANGES = [
     ("object_3d", _odd, "_AREA", 1520.0),
     ("pointing", _markers, "RADIUS", 3.2),
     ("pointing", _markers, "_RED", (230, 20, 20)),
-    ("naming", _scene, "COLOURS", COLOURS),
+    ("naming", _random, "COLOURS", COLOURS),
     ("object_3d", _render, "_SUBPIXELS", _render._SUBPIXELS * 0.5),
     (
         "low_level_matching",
@@ -212,7 +214,7 @@ def test_one_dot_of_a_marker_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_another_shape_of_one_category_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     builders = dict(_shapes._BUILDERS)
-    builders["kettle"] = lambda p: _shapes._kettle((*p[:3], min(p[3] + 0.05, 1.0)))
+    builders["kettle"] = lambda p: _composites._kettle((*p[:3], min(p[3] + 0.05, 1.0)))
     monkeypatch.setattr(_shapes, "_BUILDERS", builders)
     _shapes.solid.cache_clear()
     try:

@@ -125,7 +125,8 @@ def _processes_start() -> BaseContext:
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__, "vlmbench.tasks.worlds._render"])
+    drawing = ["vlmbench.tasks.worlds._style", "scipy.ndimage", "embreex.mesh_construction"]
+    context.set_forkserver_preload([__name__, *drawing])
     return context
 
 

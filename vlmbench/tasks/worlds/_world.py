@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmbench.spec import Generator
 from vlmbench.types import Problem, VlmbenchError
 
 SIZE = 96
@@ -60,6 +59,8 @@ class World:
         columns: Its columns beyond the common ones.
         row: Draws everything but the common columns.
         difficulty: Default of its option of that name.
+        first_name: The name it first had, if it was renamed; its seeds and document ids go on using
+            that one, so that its documents stay the same.
     """
 
     name: str
@@ -71,6 +72,7 @@ class World:
     columns: Mapping[str, Column]
     row: Callable[[Draw], Row] = field(repr=False)
     difficulty: float = 0.5
+    first_name: str = ""
 
     def options(self, given: Mapping[str, Any]) -> Mapping[str, float]:
         """Return all options with defaults filled in; raises VlmbenchError if one is unknown."""
@@ -114,8 +116,8 @@ class World:
 
     @property
     def stream(self) -> str:
-        """What its seeds and document ids are made of: the name it first had."""
-        return Generator.first_names.get(self.name, self.name)
+        """What its seeds and document ids are made of."""
+        return self.first_name or self.name
 
     @property
     def all_columns(self) -> Mapping[str, Column]:
