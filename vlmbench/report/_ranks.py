@@ -16,7 +16,7 @@ from vlmbench.report._tables import measured, model_name, task_name
 
 LEAST = 3
 """Models below which an order says nothing."""
-# Controls show that a model can answer at all; they are no part of what encoders are ranked by.
+# Controls show that a model can answer at all; encoders are not ranked by them.
 _CONTROLS = frozenset({"naming", "pointing"})
 _METRIC = "accuracy_corrected"
 
