@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from rich.console import Console
-
+from vlmbench.cli._printing import display, say
 from vlmbench.types import VlmbenchError
 
 DIAGNOSE = "diagnose"
@@ -23,10 +22,9 @@ def explain(
 
     names = [] if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
     explanation = read(run, model, tasks=tuple(dict.fromkeys(names)), rules=rules)
-    console = Console()
-    console.print(explained(explanation))
+    display(explained(explanation))
     path = write_explanation(explanation, output or run / "diagnostics")
-    console.print(f"Model card: {path}", highlight=False, soft_wrap=True)
+    say(f"Model card: {path}")
 
 
 def explain_all(run: Path, models: Iterable[str]) -> None:
@@ -36,4 +34,4 @@ def explain_all(run: Path, models: Iterable[str]) -> None:
             explain(run, model, tasks=None, output=None, rules=None)
         except VlmbenchError as error:
             # The run is whole all the same: a recorded model, say, has nothing to explain.
-            Console().print(f"Not explained: {error}", highlight=False, soft_wrap=True)
+            say(f"Not explained: {error}")

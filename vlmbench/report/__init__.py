@@ -5,14 +5,18 @@ matplotlib) read records through `vlmbench.diagnostics`.
 """
 
 from vlmbench.report._board import Board, assemble
+from vlmbench.report._layout import Column, Layout, Row
 from vlmbench.report._leaderboard import leaderboard
 from vlmbench.report._run import Manifest, ModelRecord, Run, TaskRecord, read_run
 from vlmbench.report._terminal import rules_terminal, terminal
 
 __all__ = [
     "Board",
+    "Column",
+    "Layout",
     "Manifest",
     "ModelRecord",
+    "Row",
     "Run",
     "TaskRecord",
     "assemble",

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from scipy.stats import kendalltau, rankdata
-
 from vlmbench.metrics import StatRow
 from vlmbench.report._board import Board
 from vlmbench.report._format import MISSING, markdown_table, number, signed
@@ -96,6 +94,8 @@ def _mean(board: Board, model: str, tasks: Sequence[str], readout: Reading) -> S
 
 def rank_table(board: Board, ranking: Ranking) -> str:
     """Return a line per model: both means with their intervals and ranks, 1 for the best."""
+    from scipy.stats import rankdata  # not above: the command line would wait for it
+
     places = {
         readout: rankdata([-value for value in ranking.values(readout)], method="min")
         for readout in ("encoder", "prompted")
@@ -116,6 +116,8 @@ def rank_table(board: Board, ranking: Ranking) -> str:
 
 def rank_notes(board: Board, ranking: Ranking) -> str:
     """Return tau, how little it takes for it to be chance, and which neighbours are not apart."""
+    from scipy.stats import kendalltau
+
     count = len(ranking.models)
     tau = float(kendalltau(ranking.values("encoder"), ranking.values("prompted")).statistic)
     by_luck = 2 / math.factorial(count)

@@ -126,16 +126,14 @@ class ModelRun:
         about = self._about(cell, task)
         stored = read_about(path)
         place = f"{cell.readout}/{cell.condition.label}"
-        total = min(cell.first or len(task.held), len(task.held))
-        advance = self.reporter.start(
-            f"{self.model.spec.model}  {cell.task.spec.task}  {place}", total
-        )
+        label = f"{self.model.spec.model}  {cell.task.spec.task}  {place}"
         if stored is not None and _is_current(stored, about):
             if cell.condition.weights == "base":
                 self._weights |= stored["weights"]
-            advance(total)
+            self.reporter.start(f"{label}  there already", 0)
             return read_scores(path)
         documents = apply_conditions(task.held, cell.condition, first=cell.first)
+        advance = self.reporter.start(label, len(documents))
         questions = ask(documents, cell.task.spec, cell.condition, cell.hints)
         texts = [question.text for question in questions]
         reading, weights = self._read(cell, task, documents, texts, advance)
