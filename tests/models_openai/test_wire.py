@@ -72,7 +72,7 @@ def test_refusals_and_parts_are_read() -> None:
     listed = {"choices": [{"message": {"content": parts}}]}
     assert parse(json.dumps(listed).encode()).text == "A"
     for broken in (b"", b"[]", b'{"choices": []}', b'{"choices": [{"message": 1}]}'):
-        with pytest.raises(ValueError, match="no chat completion"):
+        with pytest.raises(ValueError, match="not a chat completion"):
             parse(broken)
 
 

@@ -104,7 +104,7 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
             VlmbenchError: If another is asked for by name.
         """
         if isinstance(chat_template, str):
-            message = f"there is no choice of chat templates, {chat_template!r} cannot be had"
+            message = f"there is no chat template {chat_template!r}: a model has only its own"
             raise VlmbenchError(Problem(field="apply_chat_template", message=message))
         processor = getattr(self.backend, "processor", None)
         return str(getattr(processor, "chat_template", None) or "") if self.chats else ""
@@ -267,7 +267,7 @@ def _load(selector: str, include_path: str | Path | None, device: str, dtype: st
     found = catalogue([] if include_path is None else [Path(include_path)])
     models = found.select_models(selector)
     if len(models) != 1:
-        raise VlmbenchError(f"one model at a time, {selector!r} means {len(models)}")
+        raise VlmbenchError(f"{selector!r} selects {len(models)} models; give one")
     return load_backend(models[0], device, dtype)
 
 

@@ -41,7 +41,7 @@ def known(include_paths: Sequence[Path]) -> Catalogue:
     """Return the catalogue, overlooking files on the path that are lm-eval's alone.
 
     Raises:
-        VlmbenchError: For mistakes in any file that has a `vlmbench` block, or is no task.
+        VlmbenchError: For mistakes in any file that has a `vlmbench` block, or is not a task.
     """
     found = catalogue(include_paths)
     ours = [problem for problem in found.problems if not _is_foreign(problem)]
@@ -131,14 +131,14 @@ def our_task(located: Located[TaskSpec], data_root: Path) -> ConfigurableTask:
     none. Images are those that `vlmbench run` shows: a blind variant's are blank.
 
     Raises:
-        VlmbenchError: If the data is not there or at fault, or the task is no prompted one.
+        VlmbenchError: If the data is not there or at fault, or the task is not a prompted one.
     """
     from datasets import Image, List
 
     spec = located.spec
     if spec.bench.lm_eval is not None:
-        message = "the file stands for a task that ships with lm-eval"
-        remedy = f"Name that one: {LM_EVAL_PREFIX}{spec.bench.lm_eval.task}."
+        message = "the file refers to a task that ships with lm-eval"
+        remedy = f"Use its own name: {LM_EVAL_PREFIX}{spec.bench.lm_eval.task}."
         raise VlmbenchError(located.problem("metadata.vlmbench.lm_eval", message, remedy))
     _refuse_condition(located)
     documents = load_documents(located, "reported", data_root)
@@ -159,7 +159,7 @@ def _refuse_condition(located: Located[TaskSpec]) -> None:
     condition = located.spec.bench.condition
     message = ""
     if condition.weights != "base":
-        message = "its condition changes the encoder's weights, and lm-eval asks no encoder"
+        message = "its condition changes the encoder's weights, and lm-eval uses no encoder"
     elif (
         condition.text.changes_prompt
         or condition.batch != "usual"

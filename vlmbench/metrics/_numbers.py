@@ -6,7 +6,7 @@
   significant digits below.
 - *In sentences* (`told`, `brief`): three significant digits of a result, two of a limit, with the
   leading zero.
-- An interval stands in brackets behind its value, and is left out where there is none.
+- An interval is put in brackets behind its value; where there is none, there are no brackets.
 - What was not measured is `MISSING`.
 """
 
@@ -19,7 +19,7 @@ from vlmbench.metrics._rows import StatRow
 from vlmbench.types import Stat
 
 MISSING = "–"
-"""What stands where there is no number."""
+"""What is written where there is no number."""
 
 
 def rate(value: float | None, places: int = 3) -> str:
@@ -66,12 +66,12 @@ def sized(stat: Stat) -> str:
 
 
 def told(stat: Stat) -> str:
-    """Write a value and its interval as they stand in a sentence: `0.45 [0.4, 0.5]`."""
+    """Write a value and its interval for a sentence: `0.45 [0.4, 0.5]`."""
     return _with_interval(stat, f"{stat.value:.3g}", lambda value: f"{value:.3g}")
 
 
 def brief(value: float) -> str:
-    """Write a limit as it stands in a sentence, with two significant digits: `1e-06`."""
+    """Write a limit for a sentence, with two significant digits: `1e-06`."""
     return f"{value:.2g}"
 
 

@@ -66,7 +66,9 @@ class VllmBackend:
             family = family_of(model_type)
             text = PromptText(load_processor(source, spec.revision), spec, family)
             if family.appended or family.prefix_lm:
-                message = f"the processor of {model_type!r} adds to prompts what vLLM would not"
+                message = (
+                    f"the processor of {model_type!r} adds text to prompts that vLLM would not add"
+                )
                 raise VlmbenchError(Problem(field="backend", message=message, remedy="Use `hf`."))
             engine = LLM(
                 model=source,

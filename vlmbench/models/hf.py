@@ -67,7 +67,7 @@ class HfBackend:
             dtype: Number format of the weights; quantised ones keep theirs.
 
         Raises:
-            VlmbenchError: If there is no such checkpoint, or it is no image-text-to-text model.
+            VlmbenchError: If there is no such checkpoint, or it is not an image-text-to-text model.
         """
         from transformers.utils import logging
 

@@ -124,7 +124,7 @@ def _recorded(board: Board) -> Iterator[StatRow]:
 
 
 def _published(specs: Sequence[ModelSpec]) -> Iterator[StatRow]:
-    """Yield published accuracies as rows; those that are columns of data are no such numbers."""
+    """Yield published accuracies as rows; a column of the data is not a published accuracy."""
     nan = float("nan")
     for spec in specs:
         for entry in spec.recorded:
@@ -151,7 +151,7 @@ def check_published(specs: Sequence[ModelSpec]) -> None:
             message = f"model {spec.model!r} is run, not recorded"
             remedy = "Give the folder of its run."
         elif all(entry.accuracy is None for entry in spec.recorded):
-            message = f"the numbers of {spec.model!r} stand in the data, document by document"
+            message = f"the numbers of {spec.model!r} are in the data, one for each document"
             remedy = f"Run it on its task: vlmbench run --models {spec.model}."
         else:
             continue

@@ -234,5 +234,5 @@ def test_weights_that_are_no_distribution_are_refused():
     groups = token_groups(np.array([True, False]), None, np.zeros(2, dtype=bool))
     weights = torch.tensor([[0.25, 0.75]])
     np.testing.assert_allclose(_mass(weights, groups), [0.25, np.nan, 0, 0.75])
-    with pytest.raises(VlmbenchError, match="no distribution"):
+    with pytest.raises(VlmbenchError, match="not a distribution"):
         _mass(weights / 2, groups)

@@ -23,7 +23,7 @@ from vlmbench.spec import GenerationKwargs, ModelSpec
 
 # Most alternatives that OpenAI lists, and what vLLM lists unless it is started with more.
 TOP_LOGPROBS = 20
-# Servers write this for "less than anything worth saying": it is no likelihood.
+# Servers write this for "less than anything worth saying": it is not a likelihood.
 UNSAID = -9999.0
 
 
@@ -128,7 +128,7 @@ def parse(raw: bytes) -> Completion:
     """Return the answer in a response.
 
     Raises:
-        ValueError: If it is no chat completion.
+        ValueError: If it is not a chat completion.
     """
     try:
         data = json.loads(raw)
@@ -143,7 +143,7 @@ def parse(raw: bytes) -> Completion:
             completion_tokens=_count(usage.get("completion_tokens")),
         )
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"the server's answer is no chat completion: {error!r}") from error
+        raise ValueError(f"the server's answer is not a chat completion: {error!r}") from error
 
 
 def _text(content: Any) -> str:

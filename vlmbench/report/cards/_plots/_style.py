@@ -99,6 +99,17 @@ def plot_of(
     return decorated
 
 
+def sheet(width: float, height: float) -> tuple[Figure, Axes]:
+    """Return an empty figure whose data units are inches from the upper left corner."""
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    panel = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    panel.set_xlim(0, width)
+    panel.set_ylim(height, 0)
+    panel.set_axis_off()
+    return figure, panel
+
+
 def grid(
     titles: Sequence[str],
     *,
