@@ -133,9 +133,9 @@ def ls(
     json: Json = False,
 ) -> None:
     """List what there is."""
-    from vlmbench.cli import _catalogue
+    from vlmbench.cli import _ls
 
-    _catalogue.ls(what.value, include_path, as_json=json)
+    _ls.ls(what.value, include_path, as_json=json)
 
 
 @app.command()

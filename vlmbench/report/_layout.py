@@ -107,8 +107,8 @@ def _lines(
 ) -> Iterator[Text]:
     """Yield the lines of a row."""
     name = cells[0]
-    words = name.plain.split() if columns[0].wraps else [name.plain]
-    if max(map(cell_len, words), default=0) > widths[0]:
+    pieces = name.plain.split() if columns[0].wraps else [name.plain]
+    if max(map(cell_len, pieces), default=0) > widths[0]:
         across = sum(widths) + GAP * (len(widths) - 1)
         yield from name.wrap(console, across, no_wrap=not columns[0].wraps)
         cells = [Text(), *cells[1:]]
