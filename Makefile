@@ -52,10 +52,10 @@ example: $(STAMP)
 	$(BIN)/vlmbench run --models tiny-clip --tasks object_3d --limit 40 --output runs/first
 	$(BIN)/python -c "from pathlib import Path; from vlmbench.cli._folders import data_folder; \
 	from vlmbench.diagnostics import Evidence; from vlmbench.registry import catalogue; \
-	from vlmbench.report._figures import example, save; from vlmbench.tasks import load_documents; \
+	from vlmbench.report.cards._plots import example, save; from vlmbench.store import RunFolder; from vlmbench.tasks import load_documents; \
 	task = catalogue().select_tasks('object_3d')[0]; \
 	documents = list(load_documents(task, 'reported', data_folder(None), 40)); \
-	evidence = Evidence.load(Path('runs/first'), 'tiny-clip', 'object_3d'); \
+	evidence = Evidence.load(RunFolder(Path('runs/first')).read(), 'tiny-clip', 'object_3d'); \
 	save({'example': example(evidence, documents)}, Path('runs/first'))"
 	cp runs/first/example.png docs/example.png
 

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tabulate import tabulate
 
-from vlmbench.diagnostics import Shuffles, conditional_information
-from vlmbench.diagnostics._consistency import family_p
+from vlmbench.diagnostics import Shuffles, conditional_information, consistency
 
 SIGNAL, WIDTH, NOISE = 4, 48, 0.05
 PERMUTATIONS = 200
@@ -108,7 +107,7 @@ def false_positives(n: int, classes: int, draws: int) -> list[str]:
         made = channel(0.0, rng)
         layers = [conditional_information(*made.draw(y, rng), shuffles) for _ in range(LAYERS)]
         single.append(layers[0].p < 0.01)
-        family.append(family_p(layers) < 0.01)
+        family.append(consistency.family_p(layers) < 0.01)
     return [str(n), str(classes), f"{np.mean(single):.3f}", f"{np.mean(family):.3f}"]
 
 

@@ -26,7 +26,8 @@ VERSIONS = Versions(vlmbench="0.1.0", metrics=1, numpy="2", torch=None)
 
 def task_record(ability: str = "seeing", **changes: Any) -> TaskRecord:
     about = {
-        "digest": "d", "documents": "d", "data": "d", "n": 120, "of": 120, "limit": None,
+        "digest": "d", "reading": "r", "documents": "d", "data": "d",
+        "n": 120, "of": 120, "limit": None,
         "chance": 0.5, "marked": False, "ability": ability, "alias": None, "version": 1.0,
         "source": None,
     }  # fmt: skip

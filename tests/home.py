@@ -22,6 +22,8 @@ import yaml
 if TYPE_CHECKING:
     from PIL import Image
 
+    from vlmbench.types import Asked, Document
+
 ROOT = Path(__file__).parents[1]
 HEAVY = frozenset({"torch", "transformers", "lm_eval", "embreex"})
 """Packages that take seconds to import, which the light commands do without."""
@@ -62,27 +64,23 @@ def vlmbench(*arguments: object, status: int = 0) -> Said:
     return Said(status=status, out=out.getvalue(), err=err.getvalue())
 
 
-def program(
-    *command: object, folder: Path | None = None, path: Path | None = None, **variables: str
-) -> str:
+def program(*command: object, folder: Path | None = None, **variables: str) -> str:
     """Run a program of this environment in a process of its own and return what it printed.
 
     Args:
         command: The program and its arguments; `python` is this interpreter.
         folder: Where it runs; here where None.
-        path: What the interpreter finds packages in first, in place of this checkout.
-        variables: Further environment variables.
+        variables: Of its environment; unless `PYTHONPATH` is among them, it finds this checkout.
     """
     name, *arguments = map(str, command)
-    packages = [str(path)] if path else [str(ROOT), str(ROOT / "tests")]
+    packages = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     done = subprocess.run(
-        [Path(sys.executable) if name == "python" else Path(sys.executable).parent / name,
-         *arguments],
+        [sys.executable if name == "python" else Path(sys.executable).parent / name, *arguments],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(packages)} | variables,
+        env=os.environ | packages | variables,
         capture_output=True,
         text=True,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
     return done.stdout
 
@@ -91,6 +89,30 @@ def loaded_by(code: str, packages: Sequence[str] | frozenset[str] = HEAVY) -> se
     """Return which of some packages are imported by the time that code has run, afresh."""
     last = f"\nimport sys\nprint(*({set(packages)!r} & set(sys.modules)))"
     return set(program("python", "-c", code + last).splitlines()[-1].split())
+
+
+# -- questions --------------------------------------------------------------------------------
+
+
+def asked(documents: Sequence[Document], questions: Sequence[str]) -> list[Asked]:
+    """Return documents with their questions."""
+    from vlmbench.types import Asked
+
+    pairs = zip(documents, questions, strict=True)
+    return [Asked(document=document, text=text) for document, text in pairs]
+
+
+# -- cells ------------------------------------------------------------------------------------
+
+
+def keyed(cells: Any) -> Any:
+    """Return cells by condition and readout, or only their keys, from pairs of labels."""
+    from vlmbench.spec import Condition, Encoder, Prompted, Rule
+
+    known = (Prompted(), Encoder(), Rule(name="first_choice"))
+    readouts = {readout.label: readout for readout in known}
+    keys = {pair: (Condition.parse(pair[0]), readouts[pair[1]]) for pair in cells}
+    return {keys[pair]: cells[pair] for pair in cells} if isinstance(cells, dict) else keys.values()
 
 
 # -- a user's folder --------------------------------------------------------------------------
@@ -153,6 +175,33 @@ class Home:
         self.rows(name, rows)
         files = {"data_files": {"test": f"data/{name}.jsonl"}}
         return self.write(f"{name}.yaml", task_keys(name, **{"dataset_kwargs": files, **keys}))
+
+    def pairs(self, name: str, count: int, size: tuple[int, int] = (32, 32), **keys: Any) -> Path:
+        """Write a task on pairs of images that are one: which point is the reference's place?
+
+        The encoder's answer is exact, whatever its weights. The answer is A and B in turn.
+        """
+        points = [[size[0] // 8, size[1] // 4], [size[0] * 7 // 8, size[1] * 7 // 8]]
+        rows = []
+        for index in range(count):
+            for side in ("l", "r"):
+                self.image(f"{name}/{index}{side}.png", noise(index, size))
+            rows.append(
+                {
+                    "id": f"doc{index}", "answer": index % 2, "points": points,
+                    "left": f"{name}/{index}l.png", "right": f"{name}/{index}r.png",
+                    "reference": points[index % 2],
+                }
+            )  # fmt: skip
+        regions = {
+            "reference": {"kind": "point", "image": 0, "column": "reference"},
+            "choices": {"kind": "point", "image": 1, "column": "points"},
+        }
+        bench = {"ability": "low_level_matching", "id_column": "id", "regions": regions,
+                 "probe": {"kind": "keypoint"}}  # fmt: skip
+        shown = {"doc_to_text": "<image><image>\nWhich point matches, A or B?",
+                 "doc_to_image": ["left", "right"]}  # fmt: skip
+        return self.task(name, rows, bench=bench, **shown | keys)
 
     def model(self, name: str, checkpoint: object, **keys: Any) -> Path:
         """Write a model."""

@@ -17,7 +17,7 @@ from vlmbench.diagnostics._comparison import (
     entropies,
     gold_bits,
     numeric_floor,
-    ratio_stat,
+    ratio_of,
 )
 from vlmbench.types import ComparisonError, VlmbenchError
 
@@ -100,5 +100,5 @@ def test_the_floor_is_the_largest_distance_between_repeats(fake, noisy):
 
 def test_a_ratio_of_proportional_values_is_exact():
     bottom = np.random.default_rng(0).random(50)
-    stat = ratio_stat(3 * bottom, bottom, coverage=1.0, seed=0)
+    stat = ratio_of(3 * bottom, bottom, coverage=1.0, seed=0)
     assert (stat.low, stat.value, stat.high) == pytest.approx((3, 3, 3))

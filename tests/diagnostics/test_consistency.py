@@ -1,4 +1,4 @@
-"""Test 3 on Gaussian states whose information is known, and what it must not find."""
+"""The consistency test on Gaussian states whose information is known, and what it must not find."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vlmbench.diagnostics import Shuffles, conditional_information, consistency, ksg, late_layers
-from vlmbench.diagnostics._late_layers import FOLDS, C
 
 N = 200
 
@@ -108,26 +107,26 @@ def layered(*correlations: float):
 
 
 def test_fusion_in_one_layer_holds_and_is_found_there():
-    found = consistency(*layered(0.0, 0.0, 0.8, 0.0), seed=0, permutations=200)
+    found = consistency.outcome(*layered(0.0, 0.0, 0.8, 0.0), seed=0, permutations=200)
     assert found.holds is True
     assert "layer 2" in found.reason
-    assert found.find("p", layer=2).stat.value == pytest.approx(1 / 201)
-    null = found.find("permutation null", layer=2).stat
-    assert null.high < found.find("information", layer=2).stat.low
+    assert found.find(consistency.P, layer=2).value == pytest.approx(1 / 201)
+    null = found.find(consistency.NULL, layer=2)
+    assert null.high < found.find(consistency.INFORMATION, layer=2).low
 
 
 def test_what_the_embeddings_share_does_not_count():
     a, b, y = layered(0.9, 0.0, 0.0)
-    found = consistency(a, b, y, seed=0, permutations=200)
-    assert found.find("p", layer=0).stat.value < 0.01
+    found = consistency.outcome(a, b, y, seed=0, permutations=200)
+    assert found.find(consistency.P, layer=0).value < 0.01
     assert found.holds is False
 
 
 def test_too_few_documents_say_so():
     states = np.zeros((12, 3, 4), np.float32)
-    found = consistency(states, states, np.arange(12) % 4, seed=0)
+    found = consistency.outcome(states, states, np.arange(12) % 4, seed=0)
     assert found.holds is None
-    assert not found.findings
+    assert not found.measurements
 
 
 def test_a_late_readout_finds_the_answer_where_it_is():
@@ -136,24 +135,30 @@ def test_a_late_readout_finds_the_answer_where_it_is():
     states = rng.standard_normal((N, 3, 30)).astype(np.float32)
     states[:, 2, :4] += 4 * np.eye(4, dtype=np.float32)[gold]
     states[:, 0] = 1.0
-    found = late_layers({"last": states}, gold, np.full(N, 4), coverage=1.0, seed=0)
-    reads = {f.at["layer"]: f.stat for f in found if f.figure == "linear readout of the answer"}
+    found = late_layers.readout_accuracies(
+        {"last": states}, gold, np.full(N, 4), coverage=1.0, seed=0
+    )
+    reads = {f.at["layer"]: f.stat for f in found if f.quantity == late_layers.READOUT}
     assert reads[2].low > 0.9
     assert reads[1].low < 0.25 < reads[1].high
     assert reads[0].value < 0.35
-    assert next(f.stat.value for f in found if f.figure == "chance") == 0.25
+    assert next(f.stat.value for f in found if f.quantity == late_layers.CHANCE) == 0.25
 
 
 def test_the_rotation_changes_no_prediction_of_scikit_learn():
     rng = np.random.default_rng(6)
     gold = rng.integers(0, 3, 60)
     states = (rng.standard_normal((60, 1, 90)) + 0.4 * gold[:, None, None]).astype(np.float32)
-    fold = np.random.default_rng(0).permutation(np.arange(60) % FOLDS)
+    fold = np.random.default_rng(0).permutation(np.arange(60) % late_layers.FOLDS)
     right = np.zeros(60)
-    for held in range(FOLDS):
+    for held in range(late_layers.FOLDS):
         out = fold == held
-        plain = make_pipeline(StandardScaler(), LogisticRegression(C=C / 90, max_iter=2000))
+        plain = make_pipeline(
+            StandardScaler(), LogisticRegression(C=late_layers.C / 90, max_iter=2000)
+        )
         plain.fit(states[~out, 0], gold[~out])
         right[out] = plain.predict(states[out, 0]) == gold[out]
-    found = late_layers({"last": states}, gold, np.full(60, 3), coverage=1.0, seed=0)
+    found = late_layers.readout_accuracies(
+        {"last": states}, gold, np.full(60, 3), coverage=1.0, seed=0
+    )
     assert found[0].stat.value == pytest.approx(right.mean())

@@ -1,4 +1,4 @@
-"""Test 1 on models whose dependence on the image is known."""
+"""The dependency test on models whose dependence on the image is known."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from vlmbench.metrics import permute_choices
 
 def outcome(model, **repeat):
     others = {name: model.read(name) for name in ("swapped", "blank", "none")}
-    return dependency(model.read(), others, model.read(first=60), seed=0)
+    return dependency.outcome(model.read(), others, model.read(first=60), seed=0)
 
 
 def test_an_image_blind_model_reads_nothing_and_fails(fake):
     found = outcome(fake(sight=0.0, lean=1.0))
     assert found.holds is False
-    for figure in ("total variation", "flip rate", "share above the floor"):
-        assert found.find(figure, against="swapped").stat.value == 0.0
+    for quantity in (dependency.TOTAL_VARIATION, dependency.FLIP_RATE, dependency.ABOVE_FLOOR):
+        assert found.find(quantity, against="swapped").value == 0.0
 
 
 def test_a_model_that_sees_holds_with_the_distance_of_its_formula(fake):
@@ -27,32 +27,32 @@ def test_a_model_that_sees_holds_with_the_distance_of_its_formula(fake):
     assert found.holds is True
     # Two symbols that differ move .7 - .1 of the probability; a blank image is uniform.
     differ = (model.symbol != np.roll(model.symbol, 1)).mean()
-    assert found.find("total variation", against="swapped").stat.value == pytest.approx(
+    assert found.find(dependency.TOTAL_VARIATION, against="swapped").value == pytest.approx(
         0.6 * differ
     )
-    assert found.find("flip rate", against="swapped").stat.value == pytest.approx(differ)
-    assert found.find("total variation", against="blank").stat.value == pytest.approx(0.45)
-    assert found.find("flip rate", against="blank").stat.value == pytest.approx(0.75)
+    assert found.find(dependency.FLIP_RATE, against="swapped").value == pytest.approx(differ)
+    assert found.find(dependency.TOTAL_VARIATION, against="blank").value == pytest.approx(0.45)
+    assert found.find(dependency.FLIP_RATE, against="blank").value == pytest.approx(0.75)
 
 
 def test_noise_below_the_measured_floor_is_no_dependence(fake, noisy):
     own = fake(sight=0.0).read()
     repeat, swapped = noisy(own, 0.01), noisy(own, 0.01, seed=3)
-    assert dependency(own, {"swapped": swapped}, repeat, seed=0).holds is False
+    assert dependency.outcome(own, {"swapped": swapped}, repeat, seed=0).holds is False
     # The same noise counts where repeats are exact.
-    assert dependency(own, {"swapped": swapped}, own, seed=0).holds is True
+    assert dependency.outcome(own, {"swapped": swapped}, own, seed=0).holds is True
 
 
 def test_without_a_measured_floor_the_test_is_open(fake):
     model = fake()
-    found = dependency(model.read(), {"swapped": model.read("swapped")}, None, seed=0)
+    found = dependency.outcome(model.read(), {"swapped": model.read("swapped")}, None, seed=0)
     assert found.holds is None
     assert "not measured" in found.reason
 
 
 def test_leaving_the_image_out_is_not_another_image(fake):
     model = fake()
-    found = dependency(model.read(), {"none": model.read("none")}, model.read(), seed=0)
+    found = dependency.outcome(model.read(), {"none": model.read("none")}, model.read(), seed=0)
     assert found.holds is None
     assert "another image" in found.reason
 
@@ -62,8 +62,8 @@ def test_permuting_choices_changes_nothing(fake):
     rng = np.random.default_rng(1)
     order = rng.permuted(np.tile(np.arange(4), (80, 1)), axis=1)
     own, swapped = model.read(), model.read("swapped")
-    plain = dependency(own, {"swapped": swapped}, own, seed=0)
+    plain = dependency.outcome(own, {"swapped": swapped}, own, seed=0)
     moved = [permute_choices(scores, order) for scores in (own, swapped)]
-    permuted = dependency(moved[0], {"swapped": moved[1]}, moved[0], seed=0)
-    for one, other in zip(plain.findings, permuted.findings, strict=True):
+    permuted = dependency.outcome(moved[0], {"swapped": moved[1]}, moved[0], seed=0)
+    for one, other in zip(plain.measurements, permuted.measurements, strict=True):
         assert one.stat.value == pytest.approx(other.stat.value)

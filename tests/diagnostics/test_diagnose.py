@@ -1,16 +1,26 @@
-"""From a run folder to seven outcomes, the same ones every time."""
+"""From a run folder to an outcome of every test, the same ones every time."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import handmade
 import numpy as np
 import pytest
 
-from vlmbench.diagnostics import TEST_NAMES, Evidence, diagnose, dump_outcomes
+from vlmbench import diagnostics
+from vlmbench.diagnostics import (
+    TESTS,
+    Evidence,
+    contribution,
+    dependency,
+    diagnose,
+    dump_outcomes,
+)
 from vlmbench.spec import Condition
 from vlmbench.store import Run, RunFolder
 from vlmbench.types import ChoiceScores, VlmbenchError
@@ -59,12 +69,12 @@ def write(path: Path, made) -> Run:
 
 
 def by_name(run: Run) -> dict[str, bool | None]:
-    return {outcome.test: outcome.holds for outcome in diagnose(Evidence.load(run, "m", "t"))}
+    return {outcome.test.name: outcome.holds for outcome in diagnose(Evidence.load(run, "m", "t"))}
 
 
-def test_a_model_that_sees_passes_all_seven(fake, tmp_path):
+def test_a_model_that_sees_passes_all(fake, tmp_path):
     run = write(tmp_path, cells(fake(clear=0.9)))
-    assert by_name(run) == dict.fromkeys(TEST_NAMES, True)
+    assert by_name(run) == dict.fromkeys((test.name for test in TESTS), True)
 
 
 def test_an_image_blind_model_that_trusts_hints_passes_none(fake, tmp_path):
@@ -80,25 +90,25 @@ def test_the_same_bytes_every_time(fake, tmp_path):
     run = write(tmp_path, cells(fake(n=200)))
     first, second = (dump_outcomes(diagnose(Evidence.load(run, "m", "t"))) for _ in range(2))
     assert first == second
-    assert len(json.loads(first)) == 7
+    assert len(json.loads(first)) == len(TESTS)
 
 
 def test_tests_without_their_cells_say_which_and_the_others_run(fake, tmp_path):
     made = cells(fake(n=200))
     kept = {key: made[key] for key in made if key[0] != "internals" and "hint" not in key[1]}
-    outcomes = {x.test: x for x in diagnose(Evidence.load(write(tmp_path, kept), "m", "t"))}
+    outcomes = {x.test.name: x for x in diagnose(Evidence.load(write(tmp_path, kept), "m", "t"))}
     assert outcomes["dependency"].holds is True
     for name in ("override", "consistency", "budget"):
         assert outcomes[name].holds is None
         assert outcomes[name].reason.startswith("Could not be run")
-    assert outcomes["contribution"].find("bits per image token", against="none") is None
+    assert outcomes["contribution"].find(contribution.PER_IMAGE_TOKEN, against="none") is None
 
 
 def test_scores_that_are_no_log_likelihoods_run_nothing(fake, tmp_path):
     own = replace(fake(n=30).read(), scale="vote")
     made = {("prompted", "own"): (own, {}), ("prompted", "swapped"): (own, {})}
     outcomes = diagnose(Evidence.load(write(tmp_path, made), "m", "t"))
-    assert [outcome.holds for outcome in outcomes] == [None] * 7
+    assert [outcome.holds for outcome in outcomes] == [None] * len(TESTS)
     assert "'vote'" in outcomes[0].reason
 
 
@@ -107,7 +117,7 @@ def test_a_failed_document_is_left_out_everywhere(fake, without, tmp_path):
     made = {key: (without(scores, 3), more) for key, (scores, more) in made.items()}
     outcomes = diagnose(Evidence.load(write(tmp_path, made), "m", "t"))
     assert all(outcome.holds for outcome in outcomes)
-    stat = outcomes[0].find("total variation", against="swapped").stat
+    stat = outcomes[0].find(dependency.TOTAL_VARIATION, against="swapped")
     assert (stat.n, stat.coverage) == (199, pytest.approx(0.995))
 
 
@@ -132,9 +142,21 @@ def test_a_damaged_record_is_not_passed_over(fake, tmp_path):
         Evidence.load(run, "m", "t")
 
 
-def test_findings_name_their_place_once(fake, tmp_path):
+def test_measurements_name_their_place_once(fake, tmp_path):
     for outcome in diagnose(Evidence.load(write(tmp_path, cells(fake(n=200))), "m", "t")):
-        places = [(x.figure, tuple(sorted(x.at.items()))) for x in outcome.findings]
+        places = [(x.quantity, tuple(sorted(x.at.items()))) for x in outcome.measurements]
         assert len(set(places)) == len(places)
-        assert all(x.test == outcome.test for x in outcome.findings)
-        assert all(np.isfinite(x.stat.value) for x in outcome.findings)
+        assert all(np.isfinite(x.stat.value) for x in outcome.measurements)
+
+
+def test_every_test_that_a_module_defines_is_run() -> None:
+    modules = [
+        import_module(f"{diagnostics.__name__}.{m.name}")
+        for m in iter_modules(diagnostics.__path__)
+    ]
+    defined = {
+        value for m in modules for value in vars(m).values() if isinstance(value, diagnostics.Test)
+    }
+    assert defined == set(TESTS)
+    for field in ("name", "title", "head"):
+        assert len({getattr(test, field) for test in TESTS}) == len(TESTS)

@@ -12,7 +12,7 @@ from vlmbench.diagnostics import (
     Verdict,
     accuracies,
     diagnose,
-    figures,
+    indicators,
     load_thresholds,
     verdict,
 )
@@ -78,7 +78,7 @@ def judged(held: Evidence) -> Verdict:
     read = accuracies(
         held.get("prompted"), held.get("prompted", "blank"), held.get("encoder"), seed=0
     )
-    return verdict(figures(outcomes, read), load_thresholds())
+    return verdict(indicators(outcomes, read), load_thresholds())
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def judged(held: Evidence) -> Verdict:
 )
 def test_each_closed_form_model_is_named(fake, name, model, encoder, more) -> None:
     said = judged(evidence(fake(**model), encoder=fake(clear=encoder), **more))
-    assert said.name == name, (said.rule, said.seen)
+    assert said.name == name, (said.reason, said.seen)
     missing = [line for line in said.seen if line.startswith("not measured")]
     # Without any influence there is no share of it to lose; all else was measured.
     assert all("filler takes away" in line for line in missing)
@@ -118,4 +118,4 @@ def test_too_few_documents_are_inconclusive(fake) -> None:
         )
     )
     assert said.name == "inconclusive"
-    assert "reaches over" in said.rule
+    assert "reaches over" in said.reason

@@ -1,4 +1,4 @@
-"""Test 2 on models whose trust in hints is known."""
+"""The override test on models whose trust in hints is known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vlmbench.diagnostics import Hinted, override
+from vlmbench.diagnostics import override
 from vlmbench.types import VlmbenchError
 
 STRENGTHS = ("weak", "medium", "strong")
@@ -15,25 +15,25 @@ STRENGTHS = ("weak", "medium", "strong")
 
 def outcome(model, encoder=None):
     wrong = {
-        strength: Hinted(
+        strength: override.Hinted(
             scores=model.read(hint=model.wrong, strength=strength, first=150),
             target=model.wrong[:150],
         )
         for strength in STRENGTHS
     }
     right = model.read(hint=model.gold, first=150)
-    return override(model.read(), wrong, right, encoder, seed=0)
+    return override.outcome(model.read(), wrong, right, encoder, seed=0)
 
 
 def share(found, strength="all", of="all"):
-    return found.find("share following the image", strength=strength, of=of).stat
+    return found.find(override.FOLLOWING, strength=strength, of=of)
 
 
 def test_an_oracle_ignores_hints(fake):
     found = outcome(fake(clear=0.999999))
     assert found.holds is True
     assert share(found).value == 1.0
-    odds = found.find("log-odds", strength="strong", of="all").stat
+    odds = found.find(override.LOG_ODDS, strength="strong", of="all")
     assert odds.value == pytest.approx(np.log(0.999999 / (1e-6 / 3)))
 
 
@@ -42,7 +42,9 @@ def test_a_text_only_model_follows_every_hint(fake):
     assert found.holds is False
     assert share(found).value == 0.0
     # The log-odds are the hint's own weight: the dose curve is the formula's.
-    curve = [found.find("log-odds", strength=s, of="all").stat.value for s in ("none", *STRENGTHS)]
+    curve = [
+        found.find(override.LOG_ODDS, strength=s, of="all").value for s in ("none", *STRENGTHS)
+    ]
     assert curve == pytest.approx([0.0, -1.0, -2.0, -4.0])
 
 
@@ -73,13 +75,13 @@ def test_the_encoders_subset_is_the_documents_that_it_answers_right(fake):
 
 def test_an_agreeing_hint_helps_a_model_that_listens(fake):
     found = outcome(fake(sight=0.0, trust=1.0))
-    gain = found.find("gain from an agreeing hint").stat
+    gain = found.find(override.AGREEING_GAIN)
     assert gain.value == pytest.approx(np.exp(4) / (np.exp(4) + 3) - 0.25)
-    assert found.find("accuracy", hint="right", strength="strong").stat.value == 1.0
+    assert found.find(override.ACCURACY, hint="right", strength="strong").value == 1.0
 
 
 def test_a_wrong_hint_that_asserts_gold_is_refused(fake):
     model = fake(n=40)
-    hinted = Hinted(scores=model.read(), target=model.gold)
+    hinted = override.Hinted(scores=model.read(), target=model.gold)
     with pytest.raises(VlmbenchError, match="40 of 40"):
-        override(model.read(), {"weak": hinted}, None, None, seed=0)
+        override.outcome(model.read(), {"weak": hinted}, None, None, seed=0)

@@ -1,4 +1,4 @@
-"""Test 4 on models whose evidence fades as told."""
+"""The sensitivity test on models whose evidence fades as told."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from vlmbench.diagnostics import sensitivity
-from vlmbench.diagnostics._sensitivity import logit_distances
 from vlmbench.types import ComparisonError
 
 GRADES = (0.25, 0.5, 0.75, 1.0)
@@ -21,40 +20,42 @@ def outcome(model, *, regions=None, random=None, floor=1e-6):
     masks = [
         None if seen is None else model.read(seen=seen, first=150) for seen in (regions, random)
     ]
-    return sensitivity(model.read(), graded, *masks, floor=floor, seed=0)
+    return sensitivity.outcome(model.read(), graded, *masks, floor=floor, seed=0)
 
 
 def test_strength_zero_reads_exactly_zero_and_the_curve_is_the_formulas(fake):
     model = fake(clear=0.7)
     found = outcome(model)
     assert found.holds is True
-    for figure in ("logit distance", "total variation"):
-        assert found.find(figure, by="blur", strength=0.0).stat.value == 0.0
+    for quantity in (sensitivity.LOGIT_DISTANCE, sensitivity.TOTAL_VARIATION):
+        assert found.find(quantity, by="blur", strength=0.0).value == 0.0
     # Logits are linear in what is left, so their distance is linear in what is taken.
     whole = np.log(7.0) * np.sqrt(3) / 2
     for strength in GRADES:
-        stat = found.find("logit distance", by="blur", strength=strength).stat
+        stat = found.find(sensitivity.LOGIT_DISTANCE, by="blur", strength=strength)
         assert stat.value == pytest.approx(strength * whole)
-    assert found.find("total variation", by="mask", strength=1.0).stat.value == pytest.approx(0.45)
+    assert found.find(sensitivity.TOTAL_VARIATION, by="mask", strength=1.0).value == pytest.approx(
+        0.45
+    )
 
 
 def test_the_area_is_the_trapezoids(fake):
     found = outcome(fake())
-    points = [found.find("total variation", by="blur", strength=s).stat.value for s in GRADES]
+    points = [found.find(sensitivity.TOTAL_VARIATION, by="blur", strength=s).value for s in GRADES]
     area = np.trapezoid([0.0, *points], [0.0, *GRADES])
-    assert found.find("area", by="blur").stat.value == pytest.approx(area)
+    assert found.find(sensitivity.AREA, by="blur").value == pytest.approx(area)
 
 
 def test_an_image_blind_model_fails_and_has_no_ratio(fake):
     found = outcome(fake(sight=0.0), regions=0.0, random=0.5)
     assert found.holds is False
-    assert found.find("mean area").stat.value == 0.0
-    assert found.find("grounding ratio", of="TV") is None
+    assert found.find(sensitivity.MEAN_AREA).value == 0.0
+    assert found.find(sensitivity.GROUNDING, of="TV") is None
 
 
 def test_a_grounded_model_moves_more_where_the_evidence_is(fake):
     found = outcome(fake(), regions=0.0, random=0.8)
-    ratio = found.find("grounding ratio", of="logits").stat
+    ratio = found.find(sensitivity.GROUNDING, of="logits")
     assert found.holds is True
     assert (ratio.low, ratio.value, ratio.high) == pytest.approx((5, 5, 5))
 
@@ -67,13 +68,13 @@ def test_a_common_shift_of_the_logits_is_no_change(fake):
     scores = fake().read()
     shifted = scores.scores + 3.0
     moved = type(scores)(**{f: getattr(scores, f) for f in scores.__slots__} | {"scores": shifted})
-    assert logit_distances(scores, moved).max() == pytest.approx(0.0, abs=1e-12)
+    assert sensitivity.logit_distances(scores, moved).max() == pytest.approx(0.0, abs=1e-12)
 
 
 def test_masks_of_different_documents_are_refused(fake):
     model = fake(n=60)
     graded = {("blur", 1.0): model.read(seen=0.0)}
     with pytest.raises(ComparisonError, match="two masks"):
-        sensitivity(
+        sensitivity.outcome(
             model.read(), graded, model.read(first=20), model.read(first=30), floor=None, seed=0
         )

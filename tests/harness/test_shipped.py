@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from home import asked, stats_of, vlmbench
 from lm_eval import simple_evaluate
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
-from vlmbench.cli import main
 from vlmbench.harness import VlmbenchLM
 from vlmbench.metrics import credit
 from vlmbench.readouts import extract, read_prompted
 from vlmbench.registry import catalogue, shipped_yaml
 from vlmbench.registry._lm_eval import _reasons
-from vlmbench.tasks import check_documents, load_documents
+from vlmbench.spec import Condition
+from vlmbench.tasks import ask, check_documents, load_documents
 from vlmbench.types import VlmbenchError
 
 ART = "lm_eval:mmmu_val_art"
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object, status: int = 0) -> None:
-    monkeypatch.setattr(sys, "argv", ["vlmbench", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == status
 
 
 def opened(term: str, tmp_path: Path):
@@ -100,8 +93,7 @@ def test_credit_is_what_simple_evaluate_gives(write_mmmu, rows, tmp_path, script
     )["samples"]["mmmu_val_art"]
     task, documents = opened(ART, tmp_path)
     held = list(documents)
-    questions = [documents.prompt(document) for document in held]
-    reading = read_prompted(held, questions, task.spec, scripted(say=reply))
+    reading = read_prompted(ask(held, task.spec, Condition()), task.spec, scripted(say=reply))
     assert [s["arguments"][0][0] for s in theirs] == [a.prompt for a in reading.answers]
     assert [s["resps"][0][0] for s in theirs] == [a.response for a in reading.answers]
     earned = credit(reading.scores)
@@ -122,18 +114,14 @@ def test_a_guess_leaves_no_trace(write_mmmu, rows, tmp_path):
     assert random.random() == expected
 
 
-def test_a_run_with_its_blind_condition(monkeypatch, home, write_mmmu, mmmu_row, tmp_path):
+def test_a_run_with_its_blind_condition(home, write_mmmu, mmmu_row, tmp_path):
     write_mmmu([mmmu_row(index) for index in range(3)])
-    monkeypatch.setenv("VLMBENCH_CACHE", str(tmp_path / "kept"))
     output = tmp_path / "run"
-    call(
-        monkeypatch, "run", "--models", "random", "--tasks", ART, "--include-path", home,
+    vlmbench(
+        "run", "--models", "random", "--tasks", ART, "--include-path", home,
         "--output", output, "--device", "cpu",
     )  # fmt: skip
-    stats = {
-        (row["condition"], row["readout"], row["metric"]): row
-        for row in json.loads((output / "stats.json").read_text())
-    }
+    stats = stats_of(output, "condition", "readout", "metric")
     assert stats["own", "prompted", "accuracy"]["n"] == 3
     assert stats["blank", "prompted", "accuracy"]["n"] == 3
     # Free text has no letters to guess among: no number is given that would suppose some.
@@ -152,7 +140,7 @@ def test_a_run_with_its_blind_condition(monkeypatch, home, write_mmmu, mmmu_row,
     assert manifest["tasks"]["lm_eval.mmmu_val_art"]["chance"] is None
     assert manifest["versions"]["lm-eval"]
     board = tmp_path / "board"
-    call(monkeypatch, "leaderboard", output, "--output", board)
+    vlmbench("leaderboard", output, "--output", board)
     lines = (board / "README.md").read_text().splitlines()
     cells = next(line for line in lines if line.startswith("| Art")).split("|")
     assert [cell.strip() for cell in cells[2:5]] == ["3", "–", "–"]  # n, chance, majority
@@ -193,9 +181,9 @@ def test_every_task_with_images_is_taken_or_refused_with_a_reason():
         ("lm_eval:", "ships no task ``"),
     ],
 )
-def test_wrong_names_are_refused_at_plan_time(monkeypatch, capsys, term, said):
-    call(monkeypatch, "plan", "--models", "tiny-clip", "--tasks", term, status=1)
-    assert said in capsys.readouterr().err
+def test_wrong_names_are_refused_at_plan_time(term, said):
+    told = vlmbench("plan", "--models", "tiny-clip", "--tasks", term, status=1)
+    assert said in told.err
 
 
 @pytest.mark.parametrize(
@@ -254,7 +242,7 @@ def test_choices_are_taken_from_lm_eval(monkeypatch, tmp_path, scripted):
     held = list(documents)
     assert [document.choices for document in held] == [("x", "y"), ("x", "y", "z")]
     assert [document.gold for document in held] == [0, 2]
-    reading = read_prompted(held, ["<image>a?", "<image>b?"], task.spec, scripted())
+    reading = read_prompted(asked(held, ["<image>a?", "<image>b?"]), task.spec, scripted())
     assert reading.scores.scale == "logprob"
     assert credit(reading.scores).tolist() == [1.0, 0.0]
 

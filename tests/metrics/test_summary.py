@@ -7,21 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from home import keyed
 
 from vlmbench.metrics import chance, dump_rows, majority, summarise, summarise_recorded
-from vlmbench.spec import Condition, Encoder, Prompted
 from vlmbench.types import ComparisonError
 
 SINGLE = ["accuracy", "accuracy_corrected", "abstention", "chance", "majority", "failed"]
-
-
-READOUTS = {readout.label: readout for readout in (Prompted(), Encoder())}
-
-
-def keyed(cells):
-    """Return cells by condition and readout, or only their keys, from pairs of labels."""
-    keys = {pair: (Condition.parse(pair[0]), READOUTS[pair[1]]) for pair in cells}
-    return {keys[pair]: cells[pair] for pair in cells} if isinstance(cells, dict) else keys.values()
 
 
 def rows_of(cells, **where):

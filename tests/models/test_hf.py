@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,12 +10,6 @@ from PIL import Image
 from vlmbench.models import HfBackend, Prompt, resolve_device
 from vlmbench.spec import GenerationKwargs, ModelSpec, Prompting
 from vlmbench.types import VlmbenchError
-
-
-@pytest.fixture(scope="module")
-def backend(llava_folder: Path) -> HfBackend:
-    spec = ModelSpec(model="random", checkpoint=str(llava_folder))
-    return HfBackend.load(spec, None, *resolve_device("cpu", "float32"))
 
 
 def prompts(pictures: list[Image.Image]) -> list[Prompt]:

@@ -13,17 +13,11 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from vlmbench.models import HfBackend, Tower, resolve_device
-from vlmbench.spec import ModelSpec, Twin
+from vlmbench.models import Tower
+from vlmbench.spec import Twin
 from vlmbench.types import VlmbenchError
 
 TWIN = Twin(layer=-2, relation="identical")
-
-
-@pytest.fixture(scope="module")
-def backend(llava_folder):
-    spec = ModelSpec(model="random", checkpoint=str(llava_folder))
-    return HfBackend.load(spec, None, *resolve_device("cpu", "float32"))
 
 
 def test_patch_tokens_are_what_the_projector_is_given(backend, pictures):

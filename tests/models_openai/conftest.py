@@ -16,17 +16,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from llava import make_llava, of_words
 
 SERVERS = Path(__file__).parent / "servers"
 # Long and odd enough that it stands nowhere by chance.
 KEY = "sk-test-0cf3a1d97b62e845-never-written"
 VARIABLE = "VLMBENCH_TEST_KEY"
-TEMPLATE = (
-    "{% for message in messages %}{{ message['role'].upper() }}: "
-    "{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}"
-    "{% endfor %} {% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
-)
 # Seventeen words: a list of the twenty likeliest tokens then holds all of them.
 WORDS = ["USER", "SYSTEM", "ASSISTANT", ":", "?", "A", "B", "C", "D", "which", "is", "near", "of"]
 CHECKPOINT = Path(__file__).parents[2] / "models" / "tiny-clip"
@@ -43,63 +38,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture(scope="session")
 def words_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random LLaVA whose whole vocabulary is seventeen words."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import (
-        CLIPImageProcessor,
-        CLIPVisionConfig,
-        LlamaConfig,
-        LlavaConfig,
-        LlavaForConditionalGeneration,
-        LlavaProcessor,
-        PreTrainedTokenizerFast,
-    )
-
-    folder = tmp_path_factory.mktemp("words")
-    vocabulary = ["<pad>", "</s>", "<image>", "<unk>", *WORDS]
-    inner = Tokenizer(
-        models.WordLevel({word: i for i, word in enumerate(vocabulary)}, unk_token="<unk>")
-    )
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        pad_token="<pad>",
-        eos_token="</s>",
-        unk_token="<unk>",
-        additional_special_tokens=["<image>"],
-    )
-    torch.manual_seed(3)
-    config = LlavaConfig(
-        vision_config=CLIPVisionConfig(
-            hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-            image_size=32, patch_size=8,
-        ),
-        text_config=LlamaConfig(
-            vocab_size=len(tokenizer), hidden_size=48, intermediate_size=96, num_hidden_layers=2,
-            num_attention_heads=2, num_key_value_heads=2, initializer_range=0.3,
-            pad_token_id=0, eos_token_id=1, bos_token_id=None,
-        ),
-        image_token_index=2,
-        vision_feature_layer=-2,
-        vision_feature_select_strategy="default",
-        image_seq_length=16,
-    )  # fmt: skip
-    model = LlavaForConditionalGeneration(config)
-    for layer in (model.model.multi_modal_projector.linear_1,
-                  model.model.multi_modal_projector.linear_2):  # fmt: skip
-        torch.nn.init.normal_(layer.weight, std=0.5)
-    model.save_pretrained(folder)
-    LlavaProcessor(
-        image_processor=CLIPImageProcessor(
-            size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}
-        ),
-        tokenizer=tokenizer,
-        patch_size=8,
-        vision_feature_select_strategy="default",
-        num_additional_image_tokens=1,
-        chat_template=TEMPLATE,
-    ).save_pretrained(folder)
-    return folder
+    return make_llava(tmp_path_factory.mktemp("words"), of_words(WORDS), seed=3)
 
 
 def free_port() -> int:

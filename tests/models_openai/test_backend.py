@@ -302,4 +302,4 @@ def test_what_is_no_completion_fails_its_document(scripted, completion) -> None:
     with scripted(play) as url:
         replies = make(url).answer(prompts(3), KWARGS)
     assert [bool(reply.error) for reply in replies] == [False, True, False]
-    assert "no chat completion" in replies[1].error
+    assert "not a chat completion" in replies[1].error

@@ -15,7 +15,7 @@ from PIL import Image
 
 from vlmbench.models import Prompt, Reply
 from vlmbench.models.openai._client import retry_after
-from vlmbench.models.openai._wire import Ask, parse
+from vlmbench.models.openai._wire import Request, parse
 from vlmbench.readouts import read_replies
 from vlmbench.readouts._replies import vote
 from vlmbench.spec import TaskSpec
@@ -28,7 +28,7 @@ def test_images_stand_where_they_are_named_and_keep_every_pixel() -> None:
         Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)) for _ in range(2)
     )
     prompt = Prompt(user="first <image> second <image>", images=images, system="Be brief.")
-    body = json.loads(Ask(prompt=prompt, settings={"model": "m"}).body())
+    body = json.loads(Request(prompt=prompt, settings={"model": "m"}).body())
     system, user = body["messages"]
     assert system == {"role": "system", "content": "Be brief."}
     kinds = [part["type"] for part in user["content"]]
@@ -42,7 +42,7 @@ def test_images_stand_where_they_are_named_and_keep_every_pixel() -> None:
 
 def test_a_prompt_with_too_few_images_is_refused() -> None:
     with pytest.raises(ValueError, match="2 `<image>` for 1 images"):
-        Ask(
+        Request(
             prompt=Prompt(user="<image><image>", images=(Image.new("RGB", (2, 2)),)), settings={}
         ).body()
 
@@ -52,7 +52,7 @@ def test_a_key_follows_everything_that_is_asked(change: str) -> None:
     def ask(text: str, colour: int, limit: int, address: str) -> str:
         image = Image.new("RGB", (2, 2), (colour, 0, 0))
         prompt = Prompt(user=text, images=(image,))
-        return Ask(prompt=prompt, settings={"max_completion_tokens": limit}).key(address)
+        return Request(prompt=prompt, settings={"max_completion_tokens": limit}).key(address)
 
     plain = ask("a<image>", 1, 8, "http://one")
     other = {
@@ -72,7 +72,7 @@ def test_refusals_and_parts_are_read() -> None:
     listed = {"choices": [{"message": {"content": parts}}]}
     assert parse(json.dumps(listed).encode()).text == "A"
     for broken in (b"", b"[]", b'{"choices": []}', b'{"choices": [{"message": 1}]}'):
-        with pytest.raises(ValueError, match="no chat completion"):
+        with pytest.raises(ValueError, match="not a chat completion"):
             parse(broken)
 
 

@@ -36,7 +36,7 @@ from vlmbench.organisms._recipe import ImagesRecipe
 from vlmbench.organisms._train import stored_features
 from vlmbench.registry import catalogue
 from vlmbench.tasks.worlds import WORLDS
-from vlmbench.tasks.worlds._build import Split, drawn_row
+from vlmbench.tasks.worlds._rows import Split, drawn_row
 
 QUESTION = "In which style is the image drawn? One word."
 """The names themselves are the choices: letters beside new names are learnt much later."""

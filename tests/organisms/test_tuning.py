@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from home import asked
 from PIL import Image
 
 from vlmbench.models import HfBackend, resolve_device
@@ -47,8 +48,12 @@ def tiny():
     return HfBackend.load(model.spec, model.folder, device, dtype), task.spec
 
 
+def questions(documents):
+    return asked(documents, [QUESTION] * len(documents))
+
+
 def accuracy_of(backend, task, documents) -> float:
-    scores = read_prompted(documents, [QUESTION] * len(documents), task, backend).scores
+    scores = read_prompted(questions(documents), task, backend).scores
     return float((scores.scores.argmax(axis=1) == scores.gold).mean())
 
 
@@ -59,7 +64,7 @@ def test_what_the_image_tells_is_learnt_and_the_encoder_stays(tiny):
     documents = bright(64)
     assert accuracy_of(backend, task, documents) < 0.6
     tuning = Tuning(rank=8, steps=40, batch=8, rate=3e-3)
-    tune(backend, documents, [QUESTION] * 64, task, tuning)
+    tune(backend, questions(documents), task, tuning)
     assert accuracy_of(backend, task, documents) > 0.9
     for name, value in backend.model.model.vision_tower.named_parameters():
         assert torch.equal(value, before[name])
@@ -69,7 +74,7 @@ def test_what_the_image_tells_is_learnt_and_the_encoder_stays(tiny):
 def test_what_the_image_does_not_tell_is_not_learnt(tiny):
     backend, task = tiny
     documents = bright(64, shuffled=True)
-    tune(backend, documents, [QUESTION] * 64, task, Tuning(steps=40, batch=8, rate=3e-3))
+    tune(backend, questions(documents), task, Tuning(steps=40, batch=8, rate=3e-3))
     assert accuracy_of(backend, task, bright(64)) < 0.6
 
 

@@ -3,47 +3,53 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from home import ROOT, program
 
-ROOT = Path(__file__).parents[2]
-LIST = (
-    "import sys; sys.argv = ['vlmbench', 'ls', sys.argv[1], '--json']\n"
-    "from vlmbench.cli import main; main()"
-)
+LIST = """
+import sys
+import vlmbench
+from vlmbench.cli import main
+print(vlmbench.__file__)
+for kind in ("tasks", "models", "studies"):
+    sys.argv = ["vlmbench", "ls", kind, "--json"]
+    try:
+        main()
+    except SystemExit as stopped:
+        print("\\0")
+        assert not stopped.code
+"""
+
+
+SOME = ("depth", "tiny-clip", "gap")
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "-w", folder, ROOT], check=True)
+    pip = ("python", "-m", "pip", "--quiet", "--disable-pip-version-check")
+    program(*pip, "wheel", "--no-deps", "-w", folder, ROOT)
     (wheel,) = folder.glob("vlmbench_gap-*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--target", folder / "site", wheel], check=True)
+    program(*pip, "install", "--no-deps", "--target", folder / "site", wheel)
     return folder / "site"
 
 
-def run(site: Path, cwd: Path, *arguments: str) -> str:
-    environment = os.environ | {"PYTHONPATH": str(site), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True
+def listed(site: Path, folder: Path) -> tuple[str, list[list[dict[str, object]]]]:
+    """Return where the package lies, and its tasks, models and studies."""
+    place, _, rest = program("python", "-c", LIST, folder=folder, PYTHONPATH=str(site)).partition(
+        "\n"
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return place, [json.loads(part) for part in rest.split("\0") if part.strip()]
 
 
 def test_the_wheel_lists_what_a_checkout_lists(installed: Path, tmp_path: Path) -> None:
-    place = run(installed, tmp_path, "-c", "import vlmbench; print(vlmbench.__file__)")
+    (place, found), (_, expected) = listed(installed, tmp_path), listed(ROOT, tmp_path)
     assert place.startswith(str(installed))
-    for kind, name in (("tasks", "depth"), ("models", "tiny-clip"), ("studies", "gap")):
-        from_wheel = json.loads(run(installed, tmp_path, "-c", LIST, kind))
-        from_checkout = json.loads(run(ROOT, tmp_path, "-c", LIST, kind))
-        assert from_wheel == from_checkout
-        assert name in {row["name"] for row in from_wheel}
+    assert found == expected
+    names = [{row["name"] for row in rows} for rows in found]
+    assert all(name in held for name, held in zip(SOME, names, strict=True))
 
 
 def test_the_wheels_model_loads(installed: Path, tmp_path: Path) -> None:
@@ -54,4 +60,6 @@ def test_the_wheels_model_loads(installed: Path, tmp_path: Path) -> None:
         "HfBackend.load(model.spec, model.folder, *resolve_device('cpu', 'auto'))\n"
         "print(model.path)"
     )
-    assert str(installed) in run(installed, tmp_path, "-c", code)
+    assert str(installed) in program(
+        "python", "-c", code, folder=tmp_path, PYTHONPATH=str(installed)
+    )

@@ -71,7 +71,9 @@ def cells(*rows: str) -> str:
 
 def reasons(made: Plan, label: str, readout: str = "prompted") -> dict[str, str]:
     return {
-        s.task: s.reason for s in made.skipped if (s.condition.label, s.readout.label) == (label, readout)
+        s.task: s.reason
+        for s in made.skipped
+        if (s.condition.label, s.readout.label) == (label, readout)
     }
 
 

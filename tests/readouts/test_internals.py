@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from home import asked
 from PIL import Image
 
 from vlmbench.models import HfBackend, Inside, resolve_device
@@ -81,7 +82,7 @@ class Fake:
 def read(backend: Fake, n: int = 9, **options):
     # Questions of different lengths, so that batching reorders them.
     questions = [f"<image>{'long ' * (i % 4)}question {i}" for i in range(n)]
-    return read_internals(documents(n), questions, task(), backend, **options)
+    return read_internals(asked(documents(n), questions), task(), backend, **options)
 
 
 def test_arrays_stand_in_document_order_whatever_the_batches():
@@ -114,7 +115,7 @@ def test_long_questions_run_alone_and_short_ones_together():
     for length, batches in ((LONG // 2, [4, 2]), (LONG, [1] * 6)):
         fake = Fake()
         questions = [f"<image>{'x' * length} question {i}" for i in range(6)]
-        read_internals(documents(6), questions, task(), fake)
+        read_internals(asked(documents(6), questions), task(), fake)
         assert fake.batches == batches
 
 
@@ -126,16 +127,16 @@ def test_regions_reach_the_backend_in_pixels_of_the_prompts_images():
 
 def test_a_backend_that_cannot_is_refused():
     with pytest.raises(VlmbenchError, match="inside"):
-        read_internals(documents(1), ["<image>question 1"], task(), object())
+        read_internals(asked(documents(1), ["<image>question 1"]), task(), object())
 
 
 def test_the_shipped_model_answers_as_when_prompted():
     (model,) = catalogue().select_models("tiny-clip")
     backend = HfBackend.load(model.spec, model.folder, *resolve_device("cpu", "auto"))
-    asked = documents(3, side=96, box=(0, 0, 16, 8))
+    held = documents(3, side=96, box=(0, 0, 16, 8))
     questions = [f"<image>\nWhat{' ever' * i} is it?\n(A) red\n(B) blue\nAnswer:" for i in range(3)]
-    reading = read_internals(asked, questions, task(), backend)
-    prompted = read_prompted(asked, questions, task(), backend)
+    reading = read_internals(asked(held, questions), task(), backend)
+    prompted = read_prompted(asked(held, questions), task(), backend)
     assert not reading.scores.failed.any()
     np.testing.assert_allclose(reading.scores.scores, prompted.scores.scores, atol=1e-5)
     held = reading.internals

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from home import asked
 from PIL import Image
 
 from vlmbench.metrics import accuracy, credit, kept
@@ -69,7 +70,7 @@ class FakeBackend:
 def read(backend: FakeBackend, n: int = 12, spec: TaskSpec | None = None, **options: object):
     # Questions of different lengths, so that batching reorders them.
     questions = [f"<image>{'long ' * (i % 4)}question {i}" for i in range(n)]
-    return read_prompted(documents(n), questions, spec or task(), backend, **options)
+    return read_prompted(asked(documents(n), questions), spec or task(), backend, **options)
 
 
 def oracle(i: int, k: int) -> list[float]:
@@ -133,6 +134,6 @@ def test_joined_images_keep_the_first_placeholder_only():
         choices=("A", "B"), gold=0,
     )  # fmt: skip
     model = ModelSpec(model="one", checkpoint="x", image=ImagePolicy(several="join"))
-    prompt = build_prompt(pair, "Left <image> right <image> same?", task(), model)
+    prompt = build_prompt(*asked([pair], ["Left <image> right <image> same?"]), task(), model)
     assert prompt.user == "Left <image> right  same?"
     assert [image.size for image in prompt.images] == [(26, 8)]

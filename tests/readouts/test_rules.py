@@ -17,11 +17,11 @@ from vlmbench.readouts import read_rule
 from vlmbench.registry import catalogue
 from vlmbench.report import rules_terminal
 from vlmbench.run import Settings, execute
-from vlmbench.spec import RuleName, load_file, load_text
+from vlmbench.spec import Condition, Rule, RuleName, load_file, load_text, rule_obstacle
 from vlmbench.store import RunFolder
-from vlmbench.tasks import load_documents, rule_obstacle, rule_scores
+from vlmbench.tasks import ask, load_documents, rule_scores
 from vlmbench.tasks.worlds import CHEAP_RULES, WORLDS
-from vlmbench.tasks.worlds._build import drawn_row
+from vlmbench.tasks.worlds._rows import drawn_row
 from vlmbench.types import Document, EncodedImage, Region, VlmbenchError
 
 COUNT = 24
@@ -98,8 +98,8 @@ def reached(home: Path, name: str, rule: RuleName) -> float:
     task = load_file(home / f"{name}.yaml")
     documents = load_documents(task, "reported", home)
     train = load_documents(task, "train", home) if rule == "text" else None
-    questions = [documents.prompt(document) for document in documents]
-    return accuracy(read_rule(tuple(documents), questions, rule, train).scores).value
+    held = ask(list(documents), task.spec, Condition())
+    return accuracy(read_rule(held, Rule(name=rule), train).scores).value
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def document_of(row: dict) -> Document:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("world", ["depth", "low_level_matching", "art_style", "odd_one_out"])
+@pytest.mark.parametrize("world", ["depth", "low_level_matching", "art_style", "object_3d"])
 def test_documents_score_as_the_worlds_own_rows_do(world):
     compared = 0
     for index in range(3):
@@ -177,13 +177,13 @@ def test_every_rule_ships_as_a_model():
 @pytest.mark.parametrize(
     ("rule", "name", "reason"),
     [
-        ("lower_point", "odd", "compares points, and the task's choices are none"),
+        ("lower_point", "odd", "compares points, and the task's choices are not points"),
         (
             "nearest_position",
             "like",
-            "compares points with one of reference, and the task has no such points",
+            "compares points with a reference point, and the task has no such points",
         ),
-        ("thumbnail", "pointed", "compares whole images, and the task's choices are none"),
+        ("thumbnail", "pointed", "compares whole images, and the task's choices are not images"),
         ("first_choice", "odd", None),
         ("text", "odd", None),
     ],
@@ -249,9 +249,9 @@ def test_rules_are_cells_like_any_other(home, tmp_path):
     assert back.manifest == ran.manifest
     assert [row.to_json() for row in back.rows] == [row.to_json() for row in rows]
     assert json.loads((tmp_path / "run" / "results.json").read_text())["results"] == {}
-    table = rules_terminal(rows)
-    assert next(iter(table.columns[0].cells)).plain == "pointed"
-    assert list(table.columns[3].cells)[1].startswith("1.000 [")
+    heading, best, *_ = rules_terminal(rows).rows
+    assert [cell.plain for cell in heading] == ["pointed"]
+    assert best[3].startswith("1.000 [")
 
 
 def test_other_training_data_is_learned_from_again(home, tmp_path):
@@ -274,9 +274,11 @@ def test_rules_know_no_torch(home):
 import sys
 from vlmbench.spec import load_file
 from vlmbench.tasks import FittedText, load_documents, rule_scores
+from vlmbench.types import Asked
 task = load_file({str(home / "pointed.yaml")!r})
 train = load_documents(task, "train", {str(home)!r})
-print(rule_scores("patch_colour", train[0]), FittedText.fit(train).score(train[0], "Which?"))
+print(rule_scores("patch_colour", train[0]))
+print(FittedText.fit(train).score(Asked(document=train[0], text="Which?")))
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -14,16 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from home import asked
 from PIL import Image
 from scipy.stats import binom, norm
 
 from vlmbench.metrics import credit
 from vlmbench.models import HfBackend, Tower, resolve_device
-from vlmbench.readouts import FeatureTap, Reading, read_encoder, read_prompted, read_rule
-from vlmbench.readouts.probes import LinearHead
+from vlmbench.readouts import Reading, read_encoder, read_prompted, read_rule
+from vlmbench.readouts.probes import FeatureTap, LinearHead
 from vlmbench.registry import Catalogue, catalogue
-from vlmbench.spec import Located, TaskSpec
-from vlmbench.tasks import FitSplits, load_documents, rule_obstacle, worlds
+from vlmbench.spec import Condition, Encoder, Located, Rule, TaskSpec, rule_obstacle
+from vlmbench.tasks import ask, load_documents, worlds
 from vlmbench.types import ChoiceScores, Document, EncodedImage
 
 TASKS = (
@@ -107,18 +108,14 @@ class Bench:
     def _read(self, name: str, readout: str, shown: str) -> Reading:
         task, documents = small(name), self.documents(name, shown)
         if readout == "prompted":
-            reported = load_documents(task, "reported", self.root)
-            questions = [reported.prompt(document) for document in documents]
-            return read_prompted(documents, questions, task.spec, self.backend, batch_size=24)
-        fit_on = None
-        if name in LEARNED:
-            train, validation = (
-                load_documents(task, split, self.root) for split in ("train", "validation")
-            )
-            fit_on = FitSplits(train=train, validation=validation)
+            asked = ask(documents, task.spec, Condition())
+            return read_prompted(asked, task.spec, self.backend, batch_size=24)
+        roles = Encoder().opens(task.spec).splits
+        assert bool(roles) == (name in LEARNED)
+        splits = {role: load_documents(task, role, self.root) for role in roles}
         tower = self.tower if readout == "encoder" else self.untrained
         probe = task.spec.bench.probe
-        return read_encoder(documents, probe, tower, fit_on, seed=0, cache=self.root / "heads")
+        return read_encoder(documents, probe, tower, splits, seed=0, cache=self.root / "heads")
 
     def scores(self, name: str, readout: str, destroyed: str) -> ChoiceScores:
         if destroyed != "labels":
@@ -133,7 +130,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(tmp_path_factory.mktemp("worlds"))
 
 
-def asked(readout: str) -> tuple[str, ...]:
+def applying(readout: str) -> tuple[str, ...]:
     """The tasks that a readout applies to."""
     if readout == "prompted":
         return TASKS
@@ -153,7 +150,7 @@ def bounds(scores: ChoiceScores) -> tuple[float, float]:
 CASES = [
     (name, readout, destroyed)
     for readout in READOUTS
-    for name in asked(readout)
+    for name in applying(readout)
     for destroyed in DESTROYED
 ]
 
@@ -170,7 +167,7 @@ def test_without_signal_a_readout_guesses(bench, name, readout, destroyed):
 @pytest.mark.parametrize("readout", READOUTS)
 def test_nor_do_all_tasks_together_tell_anything(bench, readout, destroyed):
     above, variance = 0.0, 0.0
-    for name in asked(readout):
+    for name in applying(readout):
         scores = bench.scores(name, readout, destroyed)
         chance = 1 / scores.n_choices
         above += float((credit(scores) - chance).sum())
@@ -231,7 +228,9 @@ def test_pixel_rules_guess_too_and_blank_images_tie(bench, rule):
         compared += 1
         for shown in ("pixels", "blank"):
             documents = bench.documents(name, shown)
-            scores = read_rule(documents, [""] * len(documents), rule, None).scores
+            scores = read_rule(
+                asked(documents, [""] * len(documents)), Rule(name=rule), None
+            ).scores
             low, high = bounds(scores)
             total = credit(scores).sum()
             assert low <= total <= high, name

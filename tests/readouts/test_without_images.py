@@ -38,13 +38,10 @@ def inputs(backend, documents, label):
     (task,) = catalogue().select_tasks("semantic_correspondence")
     condition = Condition.parse(label)
     shown = apply_conditions(documents, condition)
-    questions = [question.text for question in ask(shown, task.spec, condition)]
-    prompts = [
-        build_prompt(document, question, task.spec, backend.spec)
-        for document, question in zip(shown, questions, strict=True)
-    ]
+    asked = ask(shown, task.spec, condition)
+    prompts = [build_prompt(one, task.spec, backend.spec) for one in asked]
     batch = backend.inputs.encode([backend.render(p) for p in prompts], prompts, side="right")
-    return batch, read_prompted(shown, questions, task.spec, backend).scores.scores
+    return batch, read_prompted(asked, task.spec, backend).scores.scores
 
 
 def test_no_image_token_and_no_pixels_without_images(backend, documents):

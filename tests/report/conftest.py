@@ -9,6 +9,7 @@ from pathlib import Path
 import handmade
 import numpy as np
 import pytest
+from home import keyed
 
 from vlmbench.metrics import dump_rows, summarise, summarise_recorded
 from vlmbench.types import ChoiceScores
@@ -48,7 +49,7 @@ def measured_rows(model: str, task: str, *, failed: int = 0):
         ("blank", "encoder"): voting(task, chance, seed=seed + 3),
     }
     cells["own", "encoder"].failed[:failed] = True
-    return summarise(cells, model=model, task=task, seed=0)
+    return summarise(keyed(cells), model=model, task=task, seed=0)
 
 
 def task_record(task: str):
@@ -91,12 +92,12 @@ class RunFolder:
         about = handmade.model_record(rule=model, alias=model.replace("-", " "))
         self.manifest["models"][model] = about.model_dump(mode="json")
         cells = {("own", "rule"): voting(task, share, seed=sum(model.encode()))}
-        self.rows += summarise(cells, model=model, task=task, seed=0)
+        self.rows += summarise(keyed(cells), model=model, task=task, seed=0)
 
     def untrained(self, model: str, task: str, share: float) -> None:
         """Add the encoder readout of a model with freshly drawn weights."""
         cells = {("own+random", "encoder"): voting(task, share, seed=sum(model.encode()) + 9)}
-        self.rows += summarise(cells, model=model, task=task, seed=0)
+        self.rows += summarise(keyed(cells), model=model, task=task, seed=0)
 
     def write(self) -> Path:
         self.path.mkdir(parents=True, exist_ok=True)

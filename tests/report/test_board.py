@@ -53,9 +53,9 @@ def test_recorded_models_come_last(run_folder):
 @pytest.mark.parametrize(
     ("field", "value", "told"),
     [
-        ("digest", "0" * 64, "the task's YAML"),
+        ("reading", "0" * 64, "how the task's answers are read"),
+        ("version", 2.0, "the task's version"),
         ("documents", "0" * 64, "the documents or their order"),
-        ("data", "0" * 64, "the data's fingerprint"),
         ("n", 60, "the number of documents"),
         ("limit", 60, "--limit"),
         ("chance", 0.3, "the chance level"),
@@ -73,6 +73,15 @@ def test_different_tasks_of_one_name_are_refused(run_folder, field, value, told)
     assert str(folders[0].path) in problem.message
     assert str(folders[1].path) in problem.message
     assert "separate leaderboards" in problem.remedy
+
+
+def test_the_same_documents_share_a_table_whatever_names_their_data(run_folder):
+    folders = two_runs(run_folder)
+    folders[1].manifest["tasks"]["matching"]["data"] = "another version of the world"
+    forth, back = board_of(folders), board_of(folders[::-1])
+    assert forth.get("tiny-a", "matching", "accuracy", readout="encoder") is not None
+    assert forth.get("tiny-b", "matching", "accuracy", readout="encoder") is not None
+    assert forth.tasks == back.tasks
 
 
 def test_tasks_that_only_one_run_has_cannot_disagree(run_folder):
@@ -119,7 +128,7 @@ def test_another_vlmbench_with_the_same_metrics_is_welcome(run_folder):
 
 def test_every_disagreement_is_told_at_once(run_folder):
     folders = [*two_runs(run_folder), run_folder("third", ("tiny-c",))]
-    folders[1].manifest["tasks"]["depth"]["data"] = "1" * 64
+    folders[1].manifest["tasks"]["depth"]["documents"] = "1" * 64
     folders[2].manifest["tasks"]["naming"]["limit"] = 5
     with pytest.raises(ComparisonError) as caught:
         board_of(folders)

@@ -1,4 +1,4 @@
-"""Closed-form models through the whole study: each figure is known beforehand, and the name too."""
+"""Closed-form models through the whole study: each number is known beforehand, and the name too."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 from theory import MODELS, expected
 
 from vlmbench.cli import main
-from vlmbench.diagnostics import TEST_NAMES
+from vlmbench.diagnostics import TESTS, certainty, sensitivity
 from vlmbench.models import Tower
 from vlmbench.registry import _plugins
-from vlmbench.report._explain import explain
+from vlmbench.report.cards import explain
 from vlmbench.spec import Condition
 from vlmbench.store import RunFolder
 
@@ -28,7 +28,7 @@ NAMES = {
     "channel": "uses its vision",
     "starved": "budget collapse",
 }
-# In the order of TEST_NAMES: dependency, override, consistency, sensitivity, contribution,
+# In the order of TESTS: dependency, override, consistency, sensitivity, contribution,
 # certainty, budget. Of a blind model's influence nothing can be lost, so that test stays open.
 HOLDS = {
     "blind": (False, False, False, False, False, False, None),
@@ -102,36 +102,34 @@ def explained(output: Path):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_figure_reads_what_theory_says(explained, model):
+def test_every_quantity_reads_what_theory_says(explained, model):
     outcomes = {outcome.test: outcome for outcome in explained(model).outcomes}
-    for test, figures in expected(model).items():
-        assert figures
-        for figure, at, value in figures:
-            finding = outcomes[test].find(figure, **at)
-            assert finding is not None, (test, figure, at)
-            stat = finding.stat
+    for test, known in expected(model).items():
+        assert known
+        for quantity, at, value in known:
+            stat = outcomes[test].find(quantity, **at)
+            assert stat is not None, (test.name, quantity, at)
             ends = [stat.value if math.isnan(end) else end for end in (stat.low, stat.high)]
-            assert ends[0] - 1e-9 <= value <= ends[1] + 1e-9, (test, figure, at, value, stat)
+            assert ends[0] - 1e-9 <= value <= ends[1] + 1e-9, (quantity, at, value, stat)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_test_holds_or_fails_as_it_should_and_the_verdict_is_right(explained, model):
     told = explained(model)
-    held = {outcome.test: outcome.holds for outcome in told.outcomes}
-    reasons = {outcome.test: outcome.reason for outcome in told.outcomes}
-    assert held == dict(zip(TEST_NAMES, HOLDS[model], strict=True)), reasons
-    assert told.verdict.name == NAMES[model], (told.verdict.rule, told.verdict.seen)
+    reasons = {outcome.test.name: outcome.reason for outcome in told.outcomes}
+    assert tuple(outcome.holds for outcome in told.outcomes) == HOLDS[model], reasons
+    assert told.verdict.name == NAMES[model], (told.verdict.reason, told.verdict.seen)
     # The encoder was read for real, and knows: no verdict here rests on its absence.
     assert told.accuracies.encoder.low > 0.6
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if model != "blind"])
 def test_a_seer_looks_at_the_squares_and_falls_by_degrees(explained, model):
-    sensitivity = next(o for o in explained(model).outcomes if o.test == "sensitivity")
-    assert sensitivity.find("grounding ratio", of="TV").stat.low > 1
-    assert sensitivity.find("area", by="mask").stat.low > 0
+    said = next(o for o in explained(model).outcomes if o.test == sensitivity.TEST)
+    assert said.find(sensitivity.GROUNDING, of="TV").low > 1
+    assert said.find(sensitivity.AREA, by="mask").low > 0
     moved = [
-        sensitivity.find("logit distance", by="mask", strength=strength).stat.value
+        said.find(sensitivity.LOGIT_DISTANCE, by="mask", strength=strength).value
         for strength in (0.0, 0.125, 0.25, 0.5, 0.75)
     ]
     assert moved[0] == 0
@@ -139,8 +137,8 @@ def test_a_seer_looks_at_the_squares_and_falls_by_degrees(explained, model):
 
 
 def test_the_optimal_reader_of_a_channel_is_calibrated(explained):
-    certainty = next(o for o in explained("channel").outcomes if o.test == "certainty")
-    error = certainty.find("calibration error with image", against="none").stat.value
+    said = next(o for o in explained("channel").outcomes if o.test == certainty.TEST)
+    error = said.find(certainty.CALIBRATION_WITH, against="none").value
     assert error == pytest.approx(0, abs=1e-9)
 
 
@@ -189,8 +187,8 @@ def test_what_cannot_be_is_left_out_with_its_reason_and_the_rest_runs(home, monk
     assert "names no twin" in skipped["encoder", "own"]
     assert {readout for readout, _ in skipped} == {"internals", "prompted", "encoder"}
     (task,) = explain(RunFolder(folder).read(), "mute").tasks
-    could = {outcome.test: bool(outcome.findings) for outcome in task.outcomes}
-    assert could == {name: name not in ("consistency", "budget") for name in TEST_NAMES}
+    could = {outcome.test.name: bool(outcome.measurements) for outcome in task.outcomes}
+    assert could == {test.name: test.name not in ("consistency", "budget") for test in TESTS}
 
 
 @pytest.mark.parametrize(("model", "longest"), [("oracle", 2048), ("mute", 512)])

@@ -11,7 +11,7 @@ from vlmbench.models import HfBackend, Tower, resolve_device
 from vlmbench.readouts import read_encoder, read_prompted
 from vlmbench.registry import catalogue
 from vlmbench.spec import Condition
-from vlmbench.tasks import apply_conditions, load_documents
+from vlmbench.tasks import apply_conditions, ask, load_documents
 
 
 @pytest.fixture(scope="module")
@@ -29,23 +29,24 @@ def asked(name: str, data_root: Path, limit: int, condition: str = "own"):
     (task,) = catalogue().select_tasks(name)
     documents = load_documents(task, "reported", data_root, limit)
     shown = apply_conditions(list(documents), Condition(image=condition))
-    return task.spec, shown, [documents.prompt(document) for document in shown]
+    return task.spec, ask(shown, task.spec, Condition())
 
 
 def test_naming_is_known_and_not_known_blind(backend, data_root):
-    spec, documents, questions = asked("naming", data_root, 150)
-    seen = accuracy(read_prompted(documents, questions, spec, backend).scores)
+    spec, seeing = asked("naming", data_root, 150)
+    seen = accuracy(read_prompted(seeing, spec, backend).scores)
     assert seen.low > 0.6
-    _, blank, questions = asked("naming", data_root, 150, "blank")
-    blind = accuracy(read_prompted(blank, questions, spec, backend).scores)
+    _, unseeing = asked("naming", data_root, 150, "blank")
+    blind = accuracy(read_prompted(unseeing, spec, backend).scores)
     assert blind.low <= 0.25 <= blind.high
 
 
 @pytest.mark.parametrize("name", ["semantic_correspondence", "art_style", "object_3d"])
 def test_blank_images_take_the_encoder_to_chance(backend, data_root, tmp_path, name):
-    spec, documents, _ = asked(name, data_root, 300, "blank")
+    spec, unseeing = asked(name, data_root, 300, "blank")
+    documents = [one.document for one in unseeing]
     tower = Tower.inside(backend, backend.spec.twin)
-    reading = read_encoder(documents, spec.bench.probe, tower, None, seed=0, cache=tmp_path)
+    reading = read_encoder(documents, spec.bench.probe, tower, {}, seed=0, cache=tmp_path)
     stat = accuracy(reading.scores)
     chance = 1 / len(documents[0].choices)
     assert stat.low <= chance <= stat.high
@@ -53,9 +54,9 @@ def test_blank_images_take_the_encoder_to_chance(backend, data_root, tmp_path, n
 
 @pytest.mark.parametrize("name", ["naming", "semantic_correspondence"])
 def test_batch_sizes_give_the_same_predictions(backend, data_root, name):
-    spec, documents, questions = asked(name, data_root, 64)
+    spec, held = asked(name, data_root, 64)
     predictions = [
-        read_prompted(documents, questions, spec, backend, batch_size=size).scores.scores.argmax(1)
+        read_prompted(held, spec, backend, batch_size=size).scores.scores.argmax(1)
         for size in (1, 8, 32)
     ]
     assert (predictions[0] == predictions[1]).all()

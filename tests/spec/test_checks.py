@@ -97,7 +97,7 @@ UNSOUND = [
     (free(metric_list=[{"metric": "bleu"}]), "metric_list", "bleu cannot credit each"),
     (free(metric_list=[{"metric": "exact_match", "aggregation": "f1"}]), "metric_list", "each"),
     (free(regions={"choices": IMAGES}), "metadata.vlmbench.regions", "free text has none"),
-    (free(probe={"rule": "linear", "label_column": "l", "choices_column": "c"}),
+    (free(probe={"kind": "linear", "label_column": "l", "choices_column": "c"}),
      "metadata.vlmbench.probe", "free text has none"),
     (task(metadata={"vlmbnech": {"ability": "x"}}), "metadata.vlmbnech", "read by nothing"),
     (task(metadata={"condition": {"image": "blank"}}), "metadata.condition", "not read here"),

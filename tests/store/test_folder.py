@@ -12,11 +12,11 @@ from vlmbench.metrics import StatRow
 from vlmbench.store import Run, RunFolder
 from vlmbench.types import VlmbenchError
 
-RENAMED = "some/model"
+MODEL = "some/model"
 
 
 def row(metric: str = "accuracy", **changes) -> StatRow:
-    cell = {"model": RENAMED, "task": "depth", "condition": "own", "readout": "prompted"}
+    cell = {"model": MODEL, "task": "depth", "condition": "own", "readout": "prompted"}
     return StatRow(
         **cell | changes, metric=metric, value=0.5, low=0.4, high=0.6, n=100, coverage=1.0
     )
@@ -32,11 +32,11 @@ def run(folder: RunFolder) -> Run:
     """A finished run of one model on two tasks."""
     folder.claim("p")
     cells = [
-        handmade.write(folder, handmade.basis(RENAMED, task, label=label), handmade.scores())
+        handmade.write(folder, handmade.basis(MODEL, task, label=label), handmade.scores())
         for task in ("depth", "naming")
         for label in ("own", "blank")
     ]
-    return handmade.finish(folder, ["depth", "naming"], [RENAMED], cells, [row(), row("gap")])
+    return handmade.finish(folder, ["depth", "naming"], [MODEL], cells, [row(), row("gap")])
 
 
 def edit(folder: RunFolder, *dropped: str, **changes) -> None:
@@ -67,16 +67,16 @@ def test_files_have_their_places(folder, run):
         *(f"records/some--model/{task}/prompted-{label}.parquet"
           for task in ("depth", "naming") for label in ("own", "blank")),
     }  # fmt: skip
-    assert folder.answers(RENAMED) == folder.path / "answers" / "some--model.jsonl"
+    assert folder.answers(MODEL) == folder.path / "answers" / "some--model.jsonl"
 
 
 def test_records_are_found_by_model_and_task(run):
-    found = [record.require().basis for record in run.records(RENAMED, "depth")]
+    found = [record.require().basis for record in run.records(MODEL, "depth")]
     assert [(basis.task, basis.condition.label) for basis in found] == [
         ("depth", "blank"),
         ("depth", "own"),
     ]
-    assert run.records("some", "model") == run.records(RENAMED, "pointing") == ()
+    assert run.records("some", "model") == run.records(MODEL, "pointing") == ()
 
 
 def test_the_manifest_comes_last(folder):
@@ -92,7 +92,7 @@ def test_the_manifest_comes_last(folder):
 def test_a_claim_makes_the_run_unfinished_and_keeps_its_records(folder, run):
     folder.claim("p")
     assert not (folder.path / "manifest.json").exists()
-    assert all(record.about() is not None for record in run.records(RENAMED, "depth"))
+    assert all(record.about() is not None for record in run.records(MODEL, "depth"))
     folder.claim("another")  # an unfinished run is anyone's
 
 
@@ -136,7 +136,7 @@ def test_a_run_from_before_formats_had_numbers_is_read_without_its_records(folde
     assert old.rows == run.rows
     assert (old.manifest.tasks, old.manifest.models) == (run.manifest.tasks, run.manifest.models)
     with pytest.raises(VlmbenchError, match=r"written by vlmbench 0\.1\.0 in an earlier") as caught:
-        old.records(RENAMED, "depth")
+        old.records(MODEL, "depth")
     assert "Run the study again" in caught.value.problems[0].remedy
     folder.claim("p")  # and may be run again where it is
 
@@ -179,7 +179,7 @@ def test_broken_json_names_its_place(folder, run):
 
 def test_rows_must_belong_to_the_manifest_and_stand_once(folder):
     rows = [row(), row(), row(model="other"), row(task="naming")]
-    handmade.finish(folder, ["depth"], [RENAMED], rows=rows)
+    handmade.finish(folder, ["depth"], [MODEL], rows=rows)
     assert [(problem.field, problem.message) for problem in problems_of(folder)] == [
         ("model", "'other' is not in the manifest"),
         ("task", "'naming' is not in the manifest"),

@@ -1,4 +1,4 @@
-"""`vlmbench explain`, and the end of a run that holds the seven tests."""
+"""`vlmbench explain`, and the end of a run that holds the tests."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from vlmbench.cli._printing import display, say
 from vlmbench.types import VlmbenchError
 
 if TYPE_CHECKING:
@@ -34,16 +33,13 @@ def _print_card(
     output: Path | None = None,
     rules: Path | None = None,
 ) -> None:
-    from vlmbench.report._explain import explain as read
-    from vlmbench.report._explain import write_explanation
-    from vlmbench.report._explained import explained
+    from vlmbench.report import cards
 
     names = [] if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
-    explanation = read(run, model, tasks=tuple(dict.fromkeys(names)), rules=rules)
-    console = Console()
-    console.print(explained(explanation))
-    path = write_explanation(explanation, output or run.folder.diagnostics)
-    console.print(f"Model card: {path}", highlight=False, soft_wrap=True)
+    explanation = cards.explain(run, model, tasks=tuple(dict.fromkeys(names)), thresholds=rules)
+    display(cards.on_console(explanation))
+    path = cards.write_card(explanation, output or run.folder.diagnostics)
+    say(f"Model card: {path}")
 
 
 def explain_all(run: Run, models: Iterable[str]) -> None:
@@ -53,4 +49,4 @@ def explain_all(run: Run, models: Iterable[str]) -> None:
             _print_card(run, model)
         except VlmbenchError as error:
             # The run is whole all the same: a recorded model, say, has nothing to explain.
-            Console().print(f"Not explained: {error}", highlight=False, soft_wrap=True)
+            say(f"Not explained: {error}")

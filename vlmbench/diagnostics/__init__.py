@@ -1,62 +1,43 @@
-"""Does a model use its vision? Seven tests on stored scores, torch-free."""
+"""Does a model use its vision? Tests on stored scores, without torch.
 
-from vlmbench.diagnostics._budget import Context, budget
-from vlmbench.diagnostics._certainty import certainty
+Each test is a public module, which holds its quantities, the function `outcome` that computes
+them from scores, and `TEST`, which runs it on the evidence of a run; `TESTS` lists them all.
+"""
+
+from vlmbench.diagnostics._cells import WITHOUT
 from vlmbench.diagnostics._comparison import compare, distributions
-from vlmbench.diagnostics._consistency import consistency
-from vlmbench.diagnostics._contribution import Tokens, contribution
-from vlmbench.diagnostics._dependency import dependency
-from vlmbench.diagnostics._diagnose import diagnose
+from vlmbench.diagnostics._criteria import CRITERIA, INDICATORS, VerdictName
+from vlmbench.diagnostics._diagnose import TESTS, diagnose
 from vlmbench.diagnostics._evidence import Evidence
-from vlmbench.diagnostics._figures import Accuracies, accuracies, figures
-from vlmbench.diagnostics._finding import (
-    TEST_NAMES,
-    Finding,
-    Outcome,
-    TestName,
-    dump_outcomes,
-)
-from vlmbench.diagnostics._late_layers import late_layers
+from vlmbench.diagnostics._indicators import Accuracies, accuracies, indicators
 from vlmbench.diagnostics._mutual_information import Shuffles, conditional_information, ksg
-from vlmbench.diagnostics._override import Hinted, override
-from vlmbench.diagnostics._rules import FIGURES, RULES, VerdictName
-from vlmbench.diagnostics._sensitivity import sensitivity
+from vlmbench.diagnostics._outcome import Measurement, Outcome, Quantity, Test, dump_outcomes
 from vlmbench.diagnostics._thresholds import Thresholds, load_thresholds
-from vlmbench.diagnostics._verdict import Verdict, interval, verdict
+from vlmbench.diagnostics._verdict import Verdict, verdict
 
 __all__ = [
-    "FIGURES",
-    "RULES",
-    "TEST_NAMES",
+    "CRITERIA",
+    "INDICATORS",
+    "TESTS",
+    "WITHOUT",
     "Accuracies",
-    "Context",
     "Evidence",
-    "Finding",
-    "Hinted",
+    "Measurement",
     "Outcome",
+    "Quantity",
     "Shuffles",
-    "TestName",
+    "Test",
     "Thresholds",
-    "Tokens",
     "Verdict",
     "VerdictName",
     "accuracies",
-    "budget",
-    "certainty",
     "compare",
     "conditional_information",
-    "consistency",
-    "contribution",
-    "dependency",
     "diagnose",
     "distributions",
     "dump_outcomes",
-    "figures",
-    "interval",
+    "indicators",
     "ksg",
-    "late_layers",
     "load_thresholds",
-    "override",
-    "sensitivity",
     "verdict",
 ]

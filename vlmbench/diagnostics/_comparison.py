@@ -36,14 +36,19 @@ class Comparison:
 
     def mean(self, values: NDArray[np.float64], *, seed: int) -> Stat:
         """Return the mean of one number per document with its bootstrap interval."""
-        return replace(mean_stat(values, seed=seed), coverage=self.coverage)
+        return mean_of(values, coverage=self.coverage, seed=seed)
 
     def share(self, values: NDArray[np.float64]) -> Stat:
         """Return the mean of one number in [0, 1] per document with Wilson's interval."""
-        return share_stat(values, coverage=self.coverage)
+        return share_of(values, coverage=self.coverage)
 
 
-def share_stat(values: NDArray[np.float64], *, coverage: float) -> Stat:
+def mean_of(values: NDArray[np.float64], *, coverage: float, seed: int) -> Stat:
+    """Return the mean of one number per document with its bootstrap interval."""
+    return replace(mean_stat(values, seed=seed), coverage=coverage)
+
+
+def share_of(values: NDArray[np.float64], *, coverage: float) -> Stat:
     """Return the mean of numbers in [0, 1] with Wilson's interval; conservative under halves."""
     low, high = wilson(float(values.sum()), len(values))
     return Stat(value=float(values.mean()), low=low, high=high, n=len(values), coverage=coverage)
@@ -59,14 +64,14 @@ def compare(*cells: ChoiceScores) -> Comparison:
     Raises:
         ComparisonError: If a cell lacks documents of the shortest or orders them otherwise, if
             gold or numbers of choices differ, or if no document was answered in all cells.
-        VlmbenchError: If scores are no log-likelihoods, or one of an answered document is
+        VlmbenchError: If scores are not log-likelihoods, or one of an answered document is
             infinite.
     """
     for cell in cells:
         if cell.scale != "logprob":
             raise VlmbenchError(
-                f"scores on the scale {cell.scale!r} give no distribution over choices; "
-                "log-likelihoods do"
+                f"scores on the scale {cell.scale!r} cannot be turned into a distribution over "
+                "choices; log-likelihoods are needed"
             )
     shortest = min(cells, key=len)
     held = [restricted(cell, shortest.doc_ids) for cell in cells]
@@ -186,7 +191,7 @@ def numeric_floor(own: ChoiceScores, repeat: ChoiceScores | None) -> float | Non
     return max(LEAST_FLOOR, float(distances(*compare(own, repeat).cells).max()))
 
 
-def ratio_stat(
+def ratio_of(
     top: NDArray[np.float64], bottom: NDArray[np.float64], *, coverage: float, seed: int
 ) -> Stat:
     """Return the ratio of two means over the same documents with its bootstrap interval.
@@ -216,8 +221,3 @@ def every(*decisions: bool | None) -> bool | None:
     if any(decision is False for decision in decisions):
         return False
     return None if None in decisions else True
-
-
-def told(stat: Stat) -> str:
-    """Return a value and its interval as they stand in a sentence."""
-    return f"{stat.value:.3g} [{stat.low:.3g}, {stat.high:.3g}]"

@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 from pydantic import Field, ValidationError
 
+from vlmbench.diagnostics._criteria import ThresholdName
 from vlmbench.spec import Spec
 from vlmbench.types import Problem, VlmbenchError
 
@@ -22,7 +23,7 @@ class Threshold(Spec):
 
 
 class Thresholds(Spec):
-    """Where the figures of the verdict are cut; every key is needed."""
+    """Where the indicators of the verdict are cut; every key is needed."""
 
     near_chance: Threshold
     """Chance-corrected accuracy at or below which the encoder's readout is near chance."""
@@ -43,7 +44,7 @@ class Thresholds(Spec):
     fall: Threshold
     """Share of the image's influence that filler takes away."""
 
-    def value(self, name: str) -> float:
+    def value(self, name: ThresholdName) -> float:
         """Return the value of the threshold called `name`."""
         threshold: Threshold = getattr(self, name)
         return threshold.value

@@ -75,7 +75,7 @@ def texts(
     """Return, per prompt, the greedily decoded answer.
 
     Raises:
-        VlmbenchError: If a server left a prompt unanswered: lm-eval knows no missing answer.
+        VlmbenchError: If a server left a prompt unanswered: lm-eval has no missing answers.
     """
     if not isinstance(backend, Remote):
         return backend.generate(prompts, kwargs)

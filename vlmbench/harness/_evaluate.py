@@ -68,7 +68,7 @@ def evaluate(wanted: Evaluation, reporter: Reporter | None = None) -> dict[str, 
         VlmbenchError: If names, data or models are at fault.
     """
     if wanted.log_samples and wanted.output is None:
-        message = "samples are written beside the results, which go nowhere"
+        message = "samples are written next to the results, and there is no folder for those"
         raise VlmbenchError(Problem(field="--log-samples", message=message, remedy="Add --output."))
     models = known(wanted.include_paths).select_models(wanted.models)
     results = {}

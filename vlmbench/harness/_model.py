@@ -29,9 +29,7 @@ from vlmbench.types import Problem, VlmbenchError
 
 AUTO_BATCH = 32
 AnswerT = TypeVar("AnswerT")
-
-
-Ask = Callable[[list[Prompt], list[list[Any]]], Sequence[Sequence[AnswerT]]]
+Answering = Callable[[list[Prompt], list[list[Any]]], Sequence[Sequence[AnswerT]]]
 """Given prompts and, per prompt, the requests that share it, gives an answer to each of these."""
 
 
@@ -106,7 +104,7 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
             VlmbenchError: If another is asked for by name.
         """
         if isinstance(chat_template, str):
-            message = f"there is no choice of chat templates, {chat_template!r} cannot be had"
+            message = f"there is no chat template {chat_template!r}: a model has only its own"
             raise VlmbenchError(Problem(field="apply_chat_template", message=message))
         processor = getattr(self.backend, "processor", None)
         return str(getattr(processor, "chat_template", None) or "") if self.chats else ""
@@ -219,7 +217,9 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
 
     # -- batches ----------------------------------------------------------------------------
 
-    def _answers(self, kind: str, requests: Sequence[Any], ask: Ask[AnswerT]) -> list[AnswerT]:
+    def _answers(
+        self, kind: str, requests: Sequence[Any], ask: Answering[AnswerT]
+    ) -> list[AnswerT]:
         """Return what `ask` gives for every request, asking requests of one context together."""
         reader = ContextReader()
         contexts = [reader.read(request.args) for request in requests]
@@ -267,7 +267,7 @@ def _load(selector: str, include_path: str | Path | None, device: str, dtype: st
     found = catalogue([] if include_path is None else [Path(include_path)])
     models = found.select_models(selector)
     if len(models) != 1:
-        raise VlmbenchError(f"one model at a time, {selector!r} means {len(models)}")
+        raise VlmbenchError(f"{selector!r} selects {len(models)} models; give one")
     return load_backend(models[0], device, dtype)
 
 

@@ -49,15 +49,15 @@ class ContextReader:
         text = str(arguments[0])
         media: Mapping[str, Any] = arguments[2] if len(arguments) > 2 else {}
         if media.get("audio"):
-            raise VlmbenchError("the task brings sound, which no backend here takes")
+            raise VlmbenchError("the task comes with sound, which no backend here supports")
         visual = media.get("visual")
         several = visual if isinstance(visual, list | tuple) else [visual]
         found = [self._image(value) for value in several if value is not None]
         if text == "":
             raise VlmbenchError(
                 Problem(
-                    message="a likelihood without any context is asked for (`acc_mutual_info`)",
-                    remedy="Leave that metric out: prompts here are never empty.",
+                    message="the task wants a likelihood without any context (`acc_mutual_info`)",
+                    remedy="Remove that metric: prompts are never empty here.",
                 )
             )
         digests = tuple(digest for _, digest in found)
@@ -87,7 +87,7 @@ def _decoded(value: Any) -> Image.Image:
             message = f"there is no image {value!r}; relative paths start at the current folder"
             raise VlmbenchError(Problem(field="doc_to_image", message=message))
         case _:
-            message = f"a {type(value).__name__} is no image"
+            message = f"a {type(value).__name__} is not an image"
             raise VlmbenchError(Problem(field="doc_to_image", message=message))
 
 
@@ -110,12 +110,12 @@ def generation(given: Mapping[str, Any]) -> GenerationKwargs:
 
     kwargs = dict(normalize_gen_kwargs(dict(given)))
     if kwargs.get("do_sample"):
-        message = "sampled answers cannot be reproduced, so they are not given"
+        message = "sampled answers cannot be reproduced, so sampling is not supported"
         remedy = "Set `do_sample: false` (or `--gen-kwargs do_sample=False`)."
         raise VlmbenchError(Problem(field="generation_kwargs", message=message, remedy=remedy))
     until, limit = kwargs.pop("until"), kwargs.pop("max_gen_toks")
     unknown = sorted(set(kwargs) - _SAMPLING)
     if unknown:
-        message = f"{', '.join(unknown)}: not known to any backend here"
+        message = f"no backend here supports {', '.join(unknown)}"
         raise VlmbenchError(Problem(field="generation_kwargs", message=message))
     return GenerationKwargs(until=tuple(until), max_gen_toks=limit)

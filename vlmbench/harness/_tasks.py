@@ -41,7 +41,7 @@ def known(include_paths: Sequence[Path]) -> Catalogue:
     """Return the catalogue, overlooking files on the path that are lm-eval's alone.
 
     Raises:
-        VlmbenchError: For mistakes in any file that has a `vlmbench` block, or is no task.
+        VlmbenchError: For mistakes in any file that has a `vlmbench` block, or is not a task.
     """
     found = catalogue(include_paths)
     ours = [problem for problem in found.problems if not _is_foreign(problem)]
@@ -62,12 +62,11 @@ def _is_foreign(problem: Problem) -> bool:
 def select(tasks: str, include_paths: Sequence[Path], data_root: Path) -> Selected:
     """Return what a comma-separated list of terms means.
 
-    A term that our catalogue knows (task, group, tag, glob, path of a YAML), with a `vlmbench`
-    block where it is not a path, is one of our task files: lm-eval's own templates, filters and
-    metrics run over our documents, with relative paths, drawn data and conditions as `vlmbench
-    run` has them. Every other term, and any with
-    `lm_eval:` before it, is lm-eval's: a task, group, tag or glob that it ships, or that an
-    included folder holds.
+    A term that our catalogue knows as a task with a `vlmbench` block, or as a group, tag or glob
+    of such, and the path of a YAML, is one of our task files: lm-eval's own templates, filters
+    and metrics run over our documents, with relative paths, drawn data and conditions as
+    `vlmbench run` has them. Every other term, and any with `lm_eval:` before it, is lm-eval's: a
+    task, group, tag or glob that it ships, or that an included folder holds.
 
     Args:
         tasks: The terms.
@@ -132,14 +131,14 @@ def our_task(located: Located[TaskSpec], data_root: Path) -> ConfigurableTask:
     none. Images are those that `vlmbench run` shows: a blind variant's are blank.
 
     Raises:
-        VlmbenchError: If the data is not there or at fault, or the task is no prompted one.
+        VlmbenchError: If the data is not there or at fault, or the task is not a prompted one.
     """
     from datasets import Image, List
 
     spec = located.spec
     if spec.bench.lm_eval is not None:
-        message = "the file stands for a task that ships with lm-eval"
-        remedy = f"Name that one: {LM_EVAL_PREFIX}{spec.bench.lm_eval.task}."
+        message = "the file refers to a task that ships with lm-eval"
+        remedy = f"Use its own name: {LM_EVAL_PREFIX}{spec.bench.lm_eval.task}."
         raise VlmbenchError(located.problem("metadata.vlmbench.lm_eval", message, remedy))
     _refuse_condition(located)
     documents = load_documents(located, "reported", data_root)
@@ -160,7 +159,7 @@ def _refuse_condition(located: Located[TaskSpec]) -> None:
     condition = located.spec.bench.condition
     message = ""
     if condition.weights != "base":
-        message = "its condition changes the encoder's weights, and lm-eval asks no encoder"
+        message = "its condition changes the encoder's weights, and lm-eval uses no encoder"
     elif (
         condition.text.changes_prompt
         or condition.batch != "usual"

@@ -22,12 +22,20 @@ from vlmbench.metrics._distributions import (
     tv_to_truth,
 )
 from vlmbench.metrics._intervals import mean_stat, wilson
+from vlmbench.metrics._numbers import MISSING, brief, number, p_value, rate, signed, sized, told
 from vlmbench.metrics._paired import McNemar, gap, gap_corrected, mcnemar
+from vlmbench.metrics._readouts import ENCODER, GAP, INTERNALS, PROMPTED, RULE
 from vlmbench.metrics._rows import StatRow, dump_rows, load_rows
 from vlmbench.metrics._summary import METRICS_VERSION, summarise, summarise_recorded
 
 __all__ = [
+    "ENCODER",
+    "GAP",
+    "INTERNALS",
     "METRICS_VERSION",
+    "MISSING",
+    "PROMPTED",
+    "RULE",
     "TIE_TOLERANCE",
     "McNemar",
     "StatRow",
@@ -35,6 +43,7 @@ __all__ = [
     "accuracy",
     "answer_distribution",
     "answers",
+    "brief",
     "chance",
     "corrected",
     "credit",
@@ -48,10 +57,16 @@ __all__ = [
     "majority",
     "mcnemar",
     "mean_stat",
+    "number",
+    "p_value",
     "permute_choices",
     "probabilities",
+    "rate",
+    "signed",
+    "sized",
     "summarise",
     "summarise_recorded",
+    "told",
     "total_variation",
     "truth_distribution",
     "tv_between",

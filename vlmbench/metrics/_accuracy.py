@@ -44,13 +44,7 @@ def corrected(stat: Stat, chance: float) -> Stat:
     room = 1.0 - chance
     if room <= 0.0:
         return Stat(value=math.nan, n=stat.n, coverage=stat.coverage)
-    return Stat(
-        value=(stat.value - chance) / room,
-        low=(stat.low - chance) / room,
-        high=(stat.high - chance) / room,
-        n=stat.n,
-        coverage=stat.coverage,
-    )
+    return stat.mapped(lambda rate: (rate - chance) / room)
 
 
 def abstention(scores: ChoiceScores) -> Stat:

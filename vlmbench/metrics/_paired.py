@@ -96,14 +96,7 @@ def gap_corrected(
     stat = gap(encoder, prompted, seed=seed, draws=draws)
     # corrected() subtracts chance once; in a difference it stands on both sides.
     level = chance(aligned(encoder, prompted)[0])
-    shifted = Stat(
-        value=stat.value + level,
-        low=stat.low + level,
-        high=stat.high + level,
-        n=stat.n,
-        coverage=stat.coverage,
-    )
-    return corrected(shifted, level)
+    return corrected(stat.shifted(level), level)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

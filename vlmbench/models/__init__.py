@@ -3,14 +3,11 @@
 from vlmbench.models._backend import (
     IMAGE_PLACEHOLDER,
     Backend,
-    Generates,
     Inside,
     Inspects,
     Prompt,
     Remote,
-    RendersPrompts,
     Reply,
-    ScoresChoices,
 )
 from vlmbench.models._batches import in_batches
 from vlmbench.models._checkpoint import checkpoint_path, weights_digest
@@ -23,15 +20,12 @@ from vlmbench.models.hf import HfBackend
 __all__ = [
     "IMAGE_PLACEHOLDER",
     "Backend",
-    "Generates",
     "HfBackend",
     "Inside",
     "Inspects",
     "Prompt",
     "Remote",
-    "RendersPrompts",
     "Reply",
-    "ScoresChoices",
     "Tower",
     "TowerStates",
     "checkpoint_path",

@@ -32,31 +32,8 @@ class Prompt:
     system: str = ""
 
 
-class RendersPrompts(Protocol):
-    """Knows the exact text that its model reads."""
-
-    def render(self, prompt: Prompt) -> str:
-        """Return the whole text before tokenisation, one image token per image."""
-
-
-class ScoresChoices(RendersPrompts, Protocol):
-    """Gives likelihoods of given answers."""
-
-    def choice_logprobs(
-        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
-    ) -> list[NDArray[np.float64]]:
-        """Return, per prompt, the summed log-likelihood in nats of each continuation."""
-
-
-class Generates(RendersPrompts, Protocol):
-    """Writes answers."""
-
-    def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[str]:
-        """Return, per prompt, the greedily decoded answer up to the first stop string."""
-
-
-class Backend(ScoresChoices, Generates, Protocol):
-    """A loaded vision-language model.
+class Model(Protocol):
+    """A vision-language model that can be asked.
 
     Attributes:
         spec: The model spec it was loaded for.
@@ -66,8 +43,23 @@ class Backend(ScoresChoices, Generates, Protocol):
     spec: ModelSpec
     weights_digest: str
 
+    def render(self, prompt: Prompt) -> str:
+        """Return the whole text before tokenisation, one image token per image."""
+
     def continuation(self, choice: str, delimiter: str) -> str:
         """Return what stands after the rendered prompt when `choice` is the answer."""
+
+
+class Backend(Model, Protocol):
+    """A model that gives the likelihood of any answer, and writes answers."""
+
+    def choice_logprobs(
+        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
+    ) -> list[NDArray[np.float64]]:
+        """Return, per prompt, the summed log-likelihood in nats of each continuation."""
+
+    def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[str]:
+        """Return, per prompt, the greedily decoded answer up to the first stop string."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,21 +131,14 @@ class Reply:
 
 
 @runtime_checkable
-class Remote(RendersPrompts, Protocol):
+class Remote(Model, Protocol):
     """A model behind a server: what it offers shows only in its answers.
 
     Attributes:
-        spec: The model spec it was loaded for.
-        weights_digest: Hex SHA-256 of what stands for its weights: the address and the name.
         batch: Prompts to hand over at once, so that it is busy.
     """
 
-    spec: ModelSpec
-    weights_digest: str
     batch: int
-
-    def continuation(self, choice: str, delimiter: str) -> str:
-        """Return what the answer starts with when `choice` is the answer."""
 
     def keep(self, path: Path) -> None:
         """Keep all answers in a file from now on, and take those that are in it as given."""

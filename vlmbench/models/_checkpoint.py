@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +49,8 @@ def weights_digest(model: torch.nn.Module) -> str:
         raw = tensor.detach().contiguous().cpu().flatten().view(torch.uint8)
         digest.update(raw.numpy().tobytes())
     return digest.hexdigest()
+
+
+def stand_in_digest(*about: Any) -> str:
+    """Return the hex SHA-256 of what stands for weights that cannot be seen, as JSON."""
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

@@ -30,7 +30,7 @@ from vlmbench.models._token_groups import (
 )
 from vlmbench.types import Region, VlmbenchError
 
-# Weights rounded to bfloat16 miss 1 by less than this; a map that is no softmax misses by more.
+# Weights rounded to bfloat16 miss 1 by less than this; a map that is not a softmax misses by more.
 _ROUNDING = 0.05
 
 
@@ -195,7 +195,7 @@ def _mass(weights: Tensor, groups: TokenGroups) -> NDArray[np.float64]:
     row = weights.float().mean(dim=0).double().cpu().numpy()
     total = row[: groups.last + 1].sum()
     if abs(total - 1) > _ROUNDING:
-        raise VlmbenchError(f"attention weights sum to {total:.3f}, so they are no distribution")
+        raise VlmbenchError(f"attention weights sum to {total:.3f}, so they are not a distribution")
     parts = (groups.image, groups.regions, groups.choices, groups.text)
     return np.array([np.nan if part is None else row[part].sum() / total for part in parts])
 

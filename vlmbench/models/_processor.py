@@ -24,7 +24,7 @@ def load_processor(source: str, revision: str | None) -> Any:
         processor = AutoProcessor.from_pretrained(source, revision=revision)
         if not (hasattr(processor, "tokenizer") and hasattr(processor, "image_processor")):
             kind = type(processor).__name__
-            raise ValueError(f"{kind} is no processor of images and text")
+            raise ValueError(f"{kind} is not a processor of images and text")
         return processor
     except (ImportError, ValueError) as error:
         if is_torchvision_available():

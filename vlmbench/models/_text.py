@@ -10,7 +10,7 @@ from jinja2 import TemplateError
 
 from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt
 from vlmbench.registry import Family
-from vlmbench.spec import ModelSpec, Prompting
+from vlmbench.spec import GenerationKwargs, ModelSpec, Prompting
 from vlmbench.spec import render as fill_template
 from vlmbench.types import Problem, VlmbenchError
 
@@ -149,6 +149,18 @@ class PromptText:
         """Tokenises texts; keeps thousands, as conditions that change images repeat the texts."""
         encode = partial(self.processor.tokenizer.encode, add_special_tokens=False)
         return lru_cache(maxsize=4096)(encode)
+
+
+def stops_of(kwargs: GenerationKwargs) -> tuple[str, ...]:
+    """Return the strings at which an answer ends."""
+    return (kwargs.until,) if isinstance(kwargs.until, str) else kwargs.until
+
+
+def cut(text: str, stops: Sequence[str]) -> str:
+    """Return what stands before the first stop string, as lm-eval cuts answers."""
+    for stop in stops:
+        text = text.split(stop, maxsplit=1)[0] if stop else text
+    return text
 
 
 def _message(role: str, text: str) -> dict[str, Any]:

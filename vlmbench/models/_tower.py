@@ -77,14 +77,13 @@ class Tower:
         self.consumed = max(self._several, default=self.n_layers)
         self.patch = self._patch()
         step = self.patch * (int(module.config.spatial_merge_size) if self._packed else 1)
-        # Some towers' own size is no multiple (SigLIP's 384 of 14): a strip is left uncovered.
+        # Some towers' own size is not a multiple (SigLIP's 384 of 14): a strip is left uncovered.
         own = getattr(module.config, "image_size", None)
         if self.side % step and (own is None or self._packed or self.side != _one(own)):
             raise VlmbenchError(
                 Problem(
                     field="twin.letterbox",
-                    message=f"a square of {self.side} pixels is no whole number of patches of "
-                    f"{step}",
+                    message=f"a square of {self.side} pixels cannot be cut into patches of {step}",
                     remedy=f"Use a multiple of {step}.",
                 )
             )
@@ -190,7 +189,7 @@ class Tower:
     def _index(self, layer: int) -> int:
         """Return a hidden state's number counted from 0."""
         if not -(self.n_layers + 1) <= layer <= self.n_layers:
-            message = f"layer {layer} of a tower with {self.n_layers + 1} hidden states"
+            message = f"there is no layer {layer}: the tower has {self.n_layers + 1} hidden states"
             raise VlmbenchError(Problem(field="twin.layer", message=message))
         return layer % (self.n_layers + 1)
 
@@ -221,7 +220,7 @@ def _side(config: Any, twin: Twin) -> int:
             Problem(
                 field="twin.letterbox",
                 message=f"a {config.model_type} tower takes squares of any size",
-                remedy="Write how many pixels a side it shall see.",
+                remedy="Give the side, in pixels, of the square that it is shown.",
             )
         )
     return _one(size)

@@ -7,8 +7,6 @@ needs a GPU; its test runs it on a stand-in with the same signatures.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from vlmbench.models._backend import Prompt
-from vlmbench.models._checkpoint import checkpoint_path
+from vlmbench.models._checkpoint import checkpoint_path, stand_in_digest
 from vlmbench.models._processor import load_processor
-from vlmbench.models._text import PromptText
+from vlmbench.models._text import PromptText, stops_of
 from vlmbench.registry import family_of
 from vlmbench.spec import GenerationKwargs, ModelSpec
 from vlmbench.types import Problem, VlmbenchError
@@ -44,8 +42,7 @@ class VllmBackend:
 
     def __init__(self, engine: Any, text: PromptText) -> None:
         self.spec = text.spec
-        about = ["vllm", self.spec.checkpoint, self.spec.revision]
-        self.weights_digest = hashlib.sha256(json.dumps(about).encode()).hexdigest()
+        self.weights_digest = stand_in_digest("vllm", self.spec.checkpoint, self.spec.revision)
         self._engine = engine
         self._text = text
 
@@ -69,7 +66,9 @@ class VllmBackend:
             family = family_of(model_type)
             text = PromptText(load_processor(source, spec.revision), spec, family)
             if family.appended or family.prefix_lm:
-                message = f"the processor of {model_type!r} adds to prompts what vLLM would not"
+                message = (
+                    f"the processor of {model_type!r} adds text to prompts that vLLM would not add"
+                )
                 raise VlmbenchError(Problem(field="backend", message=message, remedy="Use `hf`."))
             engine = LLM(
                 model=source,
@@ -117,8 +116,9 @@ class VllmBackend:
         """Return, per prompt, the greedily decoded answer up to the first stop string."""
         from vllm import SamplingParams
 
-        until = [kwargs.until] if isinstance(kwargs.until, str) else list(kwargs.until)
-        parameters = SamplingParams(temperature=0.0, max_tokens=kwargs.max_gen_toks, stop=until)
+        parameters = SamplingParams(
+            temperature=0.0, max_tokens=kwargs.max_gen_toks, stop=list(stops_of(kwargs))
+        )
         requests = [
             _request(self._text.prompt_tokens(self.render(prompt)), prompt) for prompt in prompts
         ]

@@ -19,7 +19,7 @@ from vlmbench.models._continuations import can_continue, from_cache, run_whole
 from vlmbench.models._inputs import Inputs
 from vlmbench.models._inspect import look_inside
 from vlmbench.models._processor import load_processor
-from vlmbench.models._text import PromptText
+from vlmbench.models._text import PromptText, cut, stops_of
 from vlmbench.registry import family_of
 from vlmbench.spec import GenerationKwargs, ModelSpec
 from vlmbench.types import Problem, Region, VlmbenchError
@@ -67,7 +67,7 @@ class HfBackend:
             dtype: Number format of the weights; quantised ones keep theirs.
 
         Raises:
-            VlmbenchError: If there is no such checkpoint, or it is no image-text-to-text model.
+            VlmbenchError: If there is no such checkpoint, or it is not an image-text-to-text model.
         """
         from transformers.utils import logging
 
@@ -182,7 +182,7 @@ class HfBackend:
         return output.logits[rows, ends].float().log_softmax(dim=-1), output.past_key_values
 
     def _answers(self, kwargs: GenerationKwargs, prompts: Sequence[Prompt]) -> list[str]:
-        until = (kwargs.until,) if isinstance(kwargs.until, str) else kwargs.until
+        until = stops_of(kwargs)
         tokenizer = self.processor.tokenizer
         stops = (*until, tokenizer.decode([tokenizer.eos_token_id], skip_special_tokens=False))
         texts = [self.render(prompt) for prompt in prompts]
@@ -195,10 +195,5 @@ class HfBackend:
             stop_strings=list(until) or None,
             tokenizer=tokenizer if until else None,
         )
-        answers = []
-        for ids in output[:, batch["input_ids"].shape[1] :]:
-            text: str = tokenizer.decode(ids, skip_special_tokens=True)
-            for stop in stops:
-                text = text.split(stop, maxsplit=1)[0] if stop else text
-            answers.append(text)
-        return answers
+        written = output[:, batch["input_ids"].shape[1] :]
+        return [cut(tokenizer.decode(ids, skip_special_tokens=True), stops) for ids in written]

@@ -5,26 +5,30 @@ Importing this package loads no torch; making or gating a model does.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from vlmbench.organisms._recipe import Recipe, load_recipe
 
 if TYPE_CHECKING:
-    from vlmbench.organisms._loop import Report
+    from vlmbench.organisms._card import with_gate
+    from vlmbench.organisms._gate import as_json, gate, table
+    from vlmbench.organisms._loop import Progress
+    from vlmbench.organisms._train import train
 
-__all__ = ["Recipe", "load_recipe", "train"]
+__all__ = ["Progress", "Recipe", "as_json", "gate", "load_recipe", "table", "train", "with_gate"]
+
+# What is imported when it is first asked for.
+_HOME = {
+    "_card": ("with_gate",),
+    "_gate": ("as_json", "gate", "table"),
+    "_loop": ("Progress",),
+    "_train": ("train",),
+}
 
 
-def train(
-    recipe: Recipe,
-    *,
-    output: Path,
-    cache: Path,
-    resume: bool = True,
-    progress: Report | None = None,
-) -> Path:
-    """Make the model of a recipe: see `vlmbench.organisms._train.train`."""
-    from vlmbench.organisms import _train
-
-    return _train.train(recipe, output=output, cache=cache, resume=resume, progress=progress)
+def __getattr__(name: str) -> Any:
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vlmbench.models import Backend, HfBackend, Remote, Tower, load_backend, resolve_device
 from vlmbench.plan import Cell
@@ -81,6 +81,7 @@ class Opened:
     progress: Progress = ignore
 
 
+@runtime_checkable
 class Reads(Protocol):
     """The class that takes a readout, made without arguments."""
 

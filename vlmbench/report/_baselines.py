@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from vlmbench.metrics import StatRow
+from vlmbench.metrics import ENCODER, MISSING, PROMPTED, RULE, StatRow, number, rate
 from vlmbench.report._board import Board
-from vlmbench.report._format import MISSING, escape, markdown_table, number, rate
+from vlmbench.report._format import escape, markdown_table
 from vlmbench.report._tables import measured, model_name, task_name
 from vlmbench.spec import ModelSpec
 from vlmbench.types import Problem, VlmbenchError
@@ -21,17 +21,17 @@ def rules(board: Board) -> list[str]:
 
 def has_baselines(board: Board) -> bool:
     """Tell whether a rule or an encoder with random weights was run."""
-    return any(row.readout == "rule" or row.condition == _RANDOM for row in board.rows.values())
+    return any(row.readout == RULE or row.condition == _RANDOM for row in board.rows.values())
 
 
 def baseline_table(board: Board) -> str:
     """Return each task's best rule, best untrained encoder and best trained one, with intervals."""
     lines = []
     for task, record in board.tasks.items():
-        rule = _best(board.get(name, task, "accuracy", readout="rule") for name in rules(board))
+        rule = _best(board.get(name, task, "accuracy", readout=RULE) for name in rules(board))
         untrained, trained = (
             _best(
-                board.get(name, task, "accuracy", readout="encoder", condition=condition)
+                board.get(name, task, "accuracy", readout=ENCODER, condition=condition)
                 for name in measured(board)
             )
             for condition in (_RANDOM, "own")
@@ -51,9 +51,9 @@ def rule_table(board: Board) -> str:
     names = rules(board)
     lines = []
     for task, record in board.tasks.items():
-        rows = [board.get(name, task, "accuracy", readout="rule") for name in names]
+        rows = [board.get(name, task, "accuracy", readout=RULE) for name in names]
         if any(row is not None for row in rows):
-            values = [rate(None if row is None else row.value) for row in rows]
+            values = [number(row, interval=False) for row in rows]
             lines.append([task_name(board, task), rate(record.chance), *values])
     return markdown_table(["Task", "Chance", *(model_name(board, name) for name in names)], lines)
 
@@ -100,15 +100,15 @@ def recorded_table(board: Board, published: Sequence[ModelSpec]) -> str:
         others = [
             f"{number(row)} ({escape(readout)})"
             for readout, row in mine.items()
-            if readout not in ("encoder", "prompted")
+            if readout not in (ENCODER, PROMPTED)
         ]
         lines.append(
             [
                 task_name(board, task) if task in board.tasks else escape(task),
                 names[model],
                 ", ".join(counts) or MISSING,
-                number(mine.get("encoder")),
-                number(mine.get("prompted")),
+                number(mine.get(ENCODER)),
+                number(mine.get(PROMPTED)),
                 ", ".join(others) or MISSING,
             ]
         )
@@ -124,7 +124,7 @@ def _recorded(board: Board) -> Iterator[StatRow]:
 
 
 def _published(specs: Sequence[ModelSpec]) -> Iterator[StatRow]:
-    """Yield published accuracies as rows; those that are columns of data are no such numbers."""
+    """Yield published accuracies as rows; a column of the data is not a published accuracy."""
     nan = float("nan")
     for spec in specs:
         for entry in spec.recorded:
@@ -147,11 +147,11 @@ def check_published(specs: Sequence[ModelSpec]) -> None:
     """Raise VlmbenchError for every model that has no published accuracy to show."""
     problems = []
     for spec in specs:
-        if spec.backend != "recorded":
+        if not spec.recorded:
             message = f"model {spec.model!r} is run, not recorded"
             remedy = "Give the folder of its run."
         elif all(entry.accuracy is None for entry in spec.recorded):
-            message = f"the numbers of {spec.model!r} stand in the data, document by document"
+            message = f"the numbers of {spec.model!r} are in the data, one for each document"
             remedy = f"Run it on its task: vlmbench run --models {spec.model}."
         else:
             continue

@@ -1,4 +1,4 @@
-"""The board: rows of several runs, together only if they may stand in one table."""
+"""The board: rows of several runs, together only if they can be put in one table."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from vlmbench.metrics import StatRow
 from vlmbench.store import Manifest, ModelRecord, Run, TaskRecord
 from vlmbench.types import ComparisonError, Problem, VlmbenchError
 
-_TASK_FIELDS = ("digest", "documents", "data", "n", "limit", "chance", "marked")
-_MODEL_FIELDS = ("weights", "relation", "twin", "recorded", "rule")
-_MEANING = {
-    "digest": "the task's YAML",
-    "documents": "the documents or their order",
-    "data": "the data's fingerprint",
-    "n": "the number of documents",
-    "limit": "--limit",
-    "chance": "the chance level",
-    "marked": "whether the encoder saw drawn markers",
-    "weights": "the weights",
-    "relation": "how the twin relates to the tower",
-    "twin": "the twin",
-    "recorded": "whether the numbers are recorded",
-    "rule": "the cheap rule",
+_COMPARED = {
+    "tasks": {
+        "reading": "how the task's answers are read",
+        "version": "the task's version",
+        "documents": "the documents or their order",
+        "n": "the number of documents",
+        "limit": "--limit",
+        "chance": "the chance level",
+        "marked": "whether the encoder saw drawn markers",
+    },
+    "models": {
+        "weights": "the weights",
+        "relation": "how the twin relates to the tower",
+        "twin": "the twin",
+        "recorded": "whether the numbers are recorded",
+        "rule": "the cheap rule",
+    },
 }
+"""What runs must agree on for a task and a model, by part and field of the manifest, in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,14 +78,13 @@ def assemble(runs: Sequence[Run]) -> Board:
         for a, b in combinations(sorted(runs, key=lambda run: run.name), 2)
         for problem in (
             *_version_problems(a, b),
-            *_task_problems(a, b),
-            *_model_problems(a, b),
+            *_record_problems(a, b),
             *_row_problems(a, b),
         )
     ]
     if problems:
         raise ComparisonError(problems)
-    # What a run calls a task or shows as its source is no part of the comparison, so the choice
+    # What a run calls a task or shows as its source is not compared, so the choice
     # among runs that differ there must not hang on their order.
     manifests = {run.manifest.model_dump_json(): run.manifest for run in runs}
     ordered = tuple(manifests[text] for text in sorted(manifests))
@@ -118,38 +120,27 @@ def _version_problems(a: Run, b: Run) -> Iterator[Problem]:
         )
 
 
-def _task_problems(a: Run, b: Run) -> Iterator[Problem]:
-    for task in sorted(a.manifest.tasks.keys() & b.manifest.tasks.keys()):
-        left, right = a.manifest.tasks[task], b.manifest.tasks[task]
-        for field in _TASK_FIELDS:
-            if getattr(left, field) != getattr(right, field):
-                yield _difference(
-                    a, b, "tasks", task, field, getattr(left, field), getattr(right, field)
+def _record_problems(a: Run, b: Run) -> Iterator[Problem]:
+    """Yield what the manifests say differently of a task or model that both hold."""
+    for part, fields in _COMPARED.items():
+        left, right = getattr(a.manifest, part), getattr(b.manifest, part)
+        for name in sorted(left.keys() & right.keys()):
+            for field, meaning in fields.items():
+                values = (getattr(left[name], field), getattr(right[name], field))
+                # Runs from before it was recorded are held to the task's version alone.
+                if values[0] == values[1] or (field == "reading" and None in values):
+                    continue
+                shown = [value[:12] if isinstance(value, str) else value for value in values]
+                yield Problem(
+                    field=f"{part}.{name}.{field}",
+                    message=(
+                        f"{meaning} differs: {shown[0]!r} in {a.name}, {shown[1]!r} in {b.name}"
+                    ),
+                    remedy=(
+                        f"repeat one of the runs with the other's {name}, or give the two runs to "
+                        "separate leaderboards"
+                    ),
                 )
-
-
-def _model_problems(a: Run, b: Run) -> Iterator[Problem]:
-    for model in sorted(a.manifest.models.keys() & b.manifest.models.keys()):
-        left, right = a.manifest.models[model], b.manifest.models[model]
-        for field in _MODEL_FIELDS:
-            if getattr(left, field) != getattr(right, field):
-                yield _difference(
-                    a, b, "models", model, field, getattr(left, field), getattr(right, field)
-                )
-
-
-def _difference(
-    a: Run, b: Run, kind: str, name: str, field: str, left: object, right: object
-) -> Problem:
-    shown = [value[:12] if isinstance(value, str) else value for value in (left, right)]
-    return Problem(
-        field=f"{kind}.{name}.{field}",
-        message=(f"{_MEANING[field]} differs: {shown[0]!r} in {a.name}, {shown[1]!r} in {b.name}"),
-        remedy=(
-            f"repeat one of the runs with the other's {name}, or give the two runs to separate "
-            "leaderboards"
-        ),
-    )
 
 
 def _row_problems(a: Run, b: Run) -> Iterator[Problem]:

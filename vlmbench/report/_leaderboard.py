@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vlmbench.metrics import dump_rows
+from vlmbench.metrics import MISSING, dump_rows, rate
 from vlmbench.report._baselines import (
     baseline_table,
     check_published,
@@ -17,7 +17,7 @@ from vlmbench.report._baselines import (
     rules,
 )
 from vlmbench.report._board import Board, assemble
-from vlmbench.report._format import MISSING, escape, markdown_table, rate
+from vlmbench.report._format import escape, markdown_table
 from vlmbench.report._ranks import rank, rank_notes, rank_table
 from vlmbench.report._tables import (
     FAILED,
@@ -50,7 +50,7 @@ def leaderboard(
         runs: Run folders.
         output: Folder to write to.
         recorded: Models whose published accuracies are shown in a table of their own. Their
-            data is not needed, and they are no rows of `rows.json`.
+            data is not needed, and they do not enter `rows.json`.
 
     Returns:
         The files written.
@@ -58,7 +58,7 @@ def leaderboard(
     Raises:
         VlmbenchError: If a run is missing, unfinished or malformed, or a model of `recorded` has
             no published accuracy.
-        ComparisonError: If two runs may not stand in one table; nothing is written then.
+        ComparisonError: If two runs cannot be put in one table; nothing is written then.
     """
     check_published(recorded)
     board = assemble([RunFolder(path).read() for path in runs])
@@ -206,7 +206,7 @@ def _notes(board: Board) -> Iterator[str]:
         yield (
             f"> {FAILED} {model_name(board, row.model)} on {task_name(board, row.task)} "
             f"({escape(row.condition)}, {escape(row.readout)}): "
-            f"{row.value:.0f} of {row.n} documents failed."
+            f"{round(row.value)} of {row.n} documents failed."
         )
 
 

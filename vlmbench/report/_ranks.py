@@ -6,22 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
-from scipy.stats import kendalltau, rankdata
-
-from vlmbench.metrics import StatRow
+from vlmbench.metrics import ENCODER, PROMPTED, StatRow, brief, number, signed
 from vlmbench.report._board import Board
-from vlmbench.report._format import MISSING, markdown_table, number, signed
+from vlmbench.report._format import markdown_table
 from vlmbench.report._tables import measured, model_name, task_name
 
 LEAST = 3
 """Models below which an order says nothing."""
-# Controls show that a model can answer at all; they are no part of what encoders are ranked by.
+# Controls show that a model can answer at all; encoders are not ranked by them.
 _CONTROLS = frozenset({"naming", "pointing"})
 _METRIC = "accuracy_corrected"
-
-Reading = Literal["encoder", "prompted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,9 +31,9 @@ class Ranking:
 
     models: tuple[str, ...]
     tasks: tuple[str, ...]
-    means: dict[tuple[str, Reading], StatRow]
+    means: dict[tuple[str, str], StatRow]
 
-    def values(self, readout: Reading) -> list[float]:
+    def values(self, readout: str) -> list[float]:
         """Return the means in the order of `models`."""
         return [self.means[model, readout].value for model in self.models]
 
@@ -52,13 +47,12 @@ def rank(board: Board) -> Ranking | None:
     tasks = tuple(task for task in board.tasks if all(task in asked[model] for model in models))
     if not tasks:
         return None
-    readouts: tuple[Reading, Reading] = ("encoder", "prompted")
     means = {
         (model, readout): _mean(board, model, tasks, readout)
         for model in models
-        for readout in readouts
+        for readout in (ENCODER, PROMPTED)
     }
-    ordered = sorted(models, key=lambda model: (-means[model, "encoder"].value, model))
+    ordered = sorted(models, key=lambda model: (-means[model, ENCODER].value, model))
     return Ranking(models=tuple(ordered), tasks=tasks, means=means)
 
 
@@ -68,12 +62,12 @@ def _tasks(board: Board, model: str) -> list[str]:
         task
         for task, record in board.tasks.items()
         if record.ability not in _CONTROLS
-        and board.get(model, task, _METRIC, readout="encoder") is not None
-        and board.get(model, task, _METRIC, readout="prompted") is not None
+        and board.get(model, task, _METRIC, readout=ENCODER) is not None
+        and board.get(model, task, _METRIC, readout=PROMPTED) is not None
     ]
 
 
-def _mean(board: Board, model: str, tasks: Sequence[str], readout: Reading) -> StatRow:
+def _mean(board: Board, model: str, tasks: Sequence[str], readout: str) -> StatRow:
     """Return the mean over tasks; its interval takes their documents as independent."""
     rows = [board.get(model, task, _METRIC, readout=readout) for task in tasks]
     held = [row for row in rows if row is not None]
@@ -96,17 +90,19 @@ def _mean(board: Board, model: str, tasks: Sequence[str], readout: Reading) -> S
 
 def rank_table(board: Board, ranking: Ranking) -> str:
     """Return a line per model: both means with their intervals and ranks, 1 for the best."""
+    from scipy.stats import rankdata  # not above: the command line would wait for it
+
     places = {
         readout: rankdata([-value for value in ranking.values(readout)], method="min")
-        for readout in ("encoder", "prompted")
+        for readout in (ENCODER, PROMPTED)
     }
     lines = [
         [
             model_name(board, model),
-            number(ranking.means[model, "encoder"]),
-            str(int(places["encoder"][index])),
-            number(ranking.means[model, "prompted"]),
-            str(int(places["prompted"][index])),
+            number(ranking.means[model, ENCODER]),
+            str(int(places[ENCODER][index])),
+            number(ranking.means[model, PROMPTED]),
+            str(int(places[PROMPTED][index])),
         ]
         for index, model in enumerate(ranking.models)
     ]
@@ -116,26 +112,26 @@ def rank_table(board: Board, ranking: Ranking) -> str:
 
 def rank_notes(board: Board, ranking: Ranking) -> str:
     """Return tau, how little it takes for it to be chance, and which neighbours are not apart."""
+    from scipy.stats import kendalltau
+
     count = len(ranking.models)
-    tau = float(kendalltau(ranking.values("encoder"), ranking.values("prompted")).statistic)
+    tau = float(kendalltau(ranking.values(ENCODER), ranking.values(PROMPTED)).statistic)
     by_luck = 2 / math.factorial(count)
     lines = [
         f"- Over {len(ranking.tasks)} tasks that all {count} models share: "
         f"{', '.join(task_name(board, task) for task in ranking.tasks)}.",
-        f"- Kendall's tau between the two orders: {MISSING if math.isnan(tau) else signed(tau)} "
-        "(1 for the same order, -1 for the opposite one). Of "
-        f"{count} models, chance alone puts a share of {by_luck:.2g} of all pairs of orders into "
-        "perfect agreement or perfect opposition.",
+        f"- Kendall's tau between the two orders: {signed(tau)} (1 for the same order, -1 for the "
+        f"opposite one). Of {count} models, chance alone puts a share of {brief(by_luck)} of all "
+        "pairs of orders into perfect agreement or perfect opposition.",
     ]
-    readings: tuple[tuple[str, Reading], ...] = (("encoder", "encoder"), ("VQA", "prompted"))
-    for name, readout in readings:
+    for name, readout in (("encoder", ENCODER), ("VQA", PROMPTED)):
         unclear = _overlaps(board, ranking, readout)
         told = f"within their intervals: {'; '.join(unclear)}" if unclear else "clear throughout"
         lines.append(f"- Differences between neighbours by {name}: {told}.")
     return "\n".join(lines)
 
 
-def _overlaps(board: Board, ranking: Ranking, readout: Reading) -> list[str]:
+def _overlaps(board: Board, ranking: Ranking, readout: str) -> list[str]:
     """Return the neighbours in rank whose intervals overlap."""
     ordered = sorted(ranking.models, key=lambda model: -ranking.means[model, readout].value)
     return [

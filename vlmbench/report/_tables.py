@@ -5,17 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from vlmbench.metrics import StatRow
+from vlmbench.metrics import ENCODER, GAP, MISSING, PROMPTED, StatRow, number, p_value, rate
 from vlmbench.report._board import Board
-from vlmbench.report._format import (
-    MISSING,
-    escape,
-    markdown_table,
-    number,
-    p_value,
-    rate,
-    significant,
-)
+from vlmbench.report._format import escape, markdown_table, significant
 
 MARKED = "†"
 """On an encoder number: it saw images with the markers drawn into them."""
@@ -25,7 +17,6 @@ FAILED = "§"
 """On any accuracy: some documents failed and are left out."""
 
 _ANSWERS = ["Blind", "VQA", "Encoder", "Gap", "p", "Abstained"]
-_PAIR = "encoder-prompted"
 
 
 def measured(board: Board) -> list[str]:
@@ -51,10 +42,9 @@ def gap_matrix(board: Board) -> str:
     for model in measured(board):
         gaps = []
         for task in board.tasks:
-            gap = board.get(model, task, "gap", readout=_PAIR)
-            p = board.get(model, task, "mcnemar_p", readout=_PAIR)
-            text = number(gap, sign=True, bold=significant(gap, p))
-            gaps.append(text.split(" [")[0])
+            gap = board.get(model, task, "gap", readout=GAP)
+            p = board.get(model, task, "mcnemar_p", readout=GAP)
+            gaps.append(number(gap, sign=True, bold=significant(gap, p), interval=False))
         lines.append([model_name(board, model), *gaps])
     return markdown_table(["Model", *(task_name(board, task) for task in board.tasks)], lines)
 
@@ -85,10 +75,10 @@ def corrected_table(board: Board) -> str:
     lines = [
         [
             *_heading(board, model, task),
-            number(_accuracy(board, model, task, "blank", "prompted", "accuracy_corrected")),
-            number(_accuracy(board, model, task, "own", "prompted", "accuracy_corrected")),
-            number(_accuracy(board, model, task, "own", "encoder", "accuracy_corrected")),
-            number(board.get(model, task, "gap_corrected", readout=_PAIR), sign=True),
+            number(_accuracy(board, model, task, "blank", PROMPTED, "accuracy_corrected")),
+            number(_accuracy(board, model, task, "own", PROMPTED, "accuracy_corrected")),
+            number(_accuracy(board, model, task, "own", ENCODER, "accuracy_corrected")),
+            number(board.get(model, task, "gap_corrected", readout=GAP), sign=True),
         ]
         for model, task in _pairs(board)
     ]
@@ -101,9 +91,9 @@ def control_table(board: Board) -> str:
         [
             *_heading(board, model, task),
             rate(board.tasks[task].chance),
-            number(_accuracy(board, model, task, "blank", "prompted")),
-            number(_accuracy(board, model, task, "blank", "encoder")),
-            number(_accuracy(board, model, task, "blank", "prompted", "abstention")).split(" [")[0],
+            number(_accuracy(board, model, task, "blank", PROMPTED)),
+            number(_accuracy(board, model, task, "blank", ENCODER)),
+            number(_accuracy(board, model, task, "blank", PROMPTED, "abstention"), interval=False),
         ]
         for model, task in _pairs(board)
     ]
@@ -117,7 +107,7 @@ def variation_table(board: Board) -> str:
     for model, task in _pairs(board):
         distances = []
         for condition in ("own|blank", "own|truth", "blank|truth"):
-            row = board.get(model, task, "tv", readout="prompted", condition=condition)
+            row = board.get(model, task, "tv", readout=PROMPTED, condition=condition)
             distances.append(number(row, bold=row is not None and row.low > 0.0))
         lines.append([*_heading(board, model, task), *distances])
     head = ["VQA and blind", "VQA and truth", "Blind and truth"]
@@ -167,17 +157,17 @@ def _measured_line(board: Board, model: str, task: str) -> list[str]:
         mark += FAILED if failed is not None and failed.value > 0 else ""
         return number(_accuracy(board, model, task, condition, readout), mark=mark)
 
-    gap = board.get(model, task, "gap", readout=_PAIR)
-    p = board.get(model, task, "mcnemar_p", readout=_PAIR)
-    abstained = _accuracy(board, model, task, "own", "prompted", "abstention")
+    gap = board.get(model, task, "gap", readout=GAP)
+    p = board.get(model, task, "mcnemar_p", readout=GAP)
+    abstained = _accuracy(board, model, task, "own", PROMPTED, "abstention")
     marks = (MARKED if board.tasks[task].marked else "") + (
         UNLIKE if board.models[model].relation in ("finetuned", "lineage") else ""
     )
     return [
-        cell("blank", "prompted"),
-        cell("own", "prompted"),
-        cell("own", "encoder", marks),
+        cell("blank", PROMPTED),
+        cell("own", PROMPTED),
+        cell("own", ENCODER, marks),
         number(gap, sign=True, bold=significant(gap, p)),
         MISSING if p is None else p_value(p.value),
-        MISSING if abstained is None else rate(abstained.value),
+        number(abstained, interval=False),
     ]

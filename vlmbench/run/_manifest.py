@@ -10,6 +10,7 @@ from typing import Any
 from vlmbench.metrics import StatRow
 from vlmbench.plan import Plan
 from vlmbench.run._settings import CheckedTask
+from vlmbench.spec import reading_digest
 from vlmbench.store import Manifest, ModelRecord, SkippedCell, TaskRecord, installed_versions
 
 
@@ -22,6 +23,7 @@ def task_record(plan: Plan, task: CheckedTask) -> TaskRecord:
         alias=spec.task_alias,
         ability=spec.ability,
         digest=located.digest,
+        reading=reading_digest(spec),
         documents=task.digest,
         data=task.documents.source,
         n=len(task.held),
@@ -87,26 +89,17 @@ def lm_eval_results(plan: Plan, rows: Sequence[StatRow], manifest: Manifest) -> 
     Keys are task names if the run has one model, else `model/task`; every entry names both.
     The standard error is a quarter of the 95% interval's width over 0.98 (1.96 on each side).
     """
-    several = len(plan.models) > 1
-    aside = {cell.readout.label for cell in plan.cells if not cell.readout.answers}
     specs = {task.spec.task: task.spec for task in plan.tasks}
-    results: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        if row.metric != "accuracy" or row.readout in aside or row.condition != _own(plan, row):
-            continue
-        key = f"{row.model}/{row.task}" if several else row.task
-        results[key] = {
-            "name": row.task,
-            "alias": specs[row.task].task_alias or row.task,
-            "model": row.model,
-            "sample_len": row.n,
-            "acc,none": row.value,
-            "acc_stderr,none": _standard_error(row),
-        }
-    names = {key: entry["name"] for key, entry in results.items()}
+    shown = {
+        f"{row.model}/{row.task}" if len(plan.models) > 1 else row.task: row
+        for row in _accuracies(plan, rows)
+    }
+    names = {key: row.task for key, row in shown.items()}
     tasks = manifest.tasks
     return {
-        "results": results,
+        "results": {
+            key: _result(row, tasks[row.task].alias or row.task) for key, row in shown.items()
+        },
         "group_subtasks": {},
         "configs": {
             key: specs[name].model_dump(mode="json", exclude_none=True)
@@ -131,15 +124,29 @@ def lm_eval_results(plan: Plan, rows: Sequence[StatRow], manifest: Manifest) -> 
     }
 
 
+def _result(row: StatRow, alias: str) -> dict[str, Any]:
+    return {
+        "name": row.task,
+        "alias": alias,
+        "model": row.model,
+        "sample_len": row.n,
+        "acc,none": row.value,
+        "acc_stderr,none": _standard_error(row),
+    }
+
+
 def _standard_error(row: StatRow) -> float | str:
     """Return the standard error, or lm-eval's "N/A" for a published number without interval."""
     width = row.high - row.low
     return "N/A" if math.isnan(width) else width / (2 * 1.959964)
 
 
-def _own(plan: Plan, row: StatRow) -> str:
-    """Return the condition under which a task is asked as it stands."""
-    for task in plan.tasks:
-        if task.spec.task == row.task:
-            return task.spec.bench.condition.label
-    return "own"
+def _accuracies(plan: Plan, rows: Sequence[StatRow]) -> list[StatRow]:
+    """Return the accuracies of answers to the tasks as they stand."""
+    aside = {cell.readout.label for cell in plan.cells if not cell.readout.answers}
+    own = {task.spec.task: task.spec.bench.condition.label for task in plan.tasks}
+    return [
+        row
+        for row in rows
+        if row.metric == "accuracy" and row.readout not in aside and row.condition == own[row.task]
+    ]

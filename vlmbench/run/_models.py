@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,17 +68,22 @@ def run_models(
         waiting = [pool.submit(_work, index) for index in range(len(plan.models))]
         results: list[Ran] = []
         for future in waiting:
-            try:
-                found = future.result()
-            except BrokenProcessPool as error:
-                message = "a process that ran models was ended from outside"
-                remedy = "Out of memory? Lower --workers; what is finished is kept."
-                raise VlmbenchError(Problem(message=message, remedy=remedy)) from error
+            found = _result_of(future)
             if not isinstance(found, Ran):
                 pool.shutdown(cancel_futures=True)
                 raise VlmbenchError(found)
             results.append(found)
         return results
+
+
+def _result_of(future: Future[Ran | tuple[Problem, ...]]) -> Ran | tuple[Problem, ...]:
+    """Wait for what a process returns."""
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        message = "a process that ran models was ended from outside"
+        remedy = "Out of memory? Lower --workers; what is finished is kept."
+        raise VlmbenchError(Problem(message=message, remedy=remedy)) from error
 
 
 def _run(

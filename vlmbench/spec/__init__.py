@@ -33,6 +33,7 @@ from vlmbench.spec._load import (
     load_file,
     load_files,
     load_text,
+    reading_digest,
 )
 from vlmbench.spec._model import (
     ImagePolicy,
@@ -217,6 +218,7 @@ __all__ = [
     "nearest",
     "only_readout",
     "read_yaml",
+    "reading_digest",
     "render",
     "rule_obstacle",
     "schema",

@@ -174,7 +174,25 @@ def _load(document: YamlDocument, kind: Kind) -> Located[AnySpec]:
 
 def digest(spec: Spec) -> str:
     """Return the hex SHA-256 of a spec's canonical JSON."""
-    values = spec.model_dump(mode="json", exclude={"include"})
+    return _digest(spec.model_dump(mode="json", exclude={"include"}))
+
+
+def reading_digest(task: TaskSpec) -> str:
+    """Return the hex SHA-256 of how a task's answers are read.
+
+    Together with the documents, which hold the rendered questions, this decides a task's numbers;
+    names, tags, sources and where the data comes from do not.
+    """
+    top = {
+        "description", "output_type", "target_delimiter", "generation_kwargs", "filter_list",
+        "metric_list",
+    }  # fmt: skip
+    bench = task.bench.model_dump(mode="json", include={"probe", "hints", "lm_eval"})
+    condition = task.bench.condition.label
+    return _digest([task.model_dump(mode="json", include=top), bench, condition])
+
+
+def _digest(values: object) -> str:
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -216,6 +216,8 @@ class Metric(Spec):
     metric: str
     aggregation: str | None = None
     higher_is_better: bool | None = None
+    hf_evaluate: bool = Field(default=False, exclude=True)
+    """Without effect: a metric is lm-eval's own, and none is downloaded."""
 
 
 class GenerationKwargs(Spec):

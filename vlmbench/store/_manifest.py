@@ -73,6 +73,8 @@ class TaskRecord(Said):
 
     digest: str
     """Hash of the resolved task spec."""
+    reading: str | None = None
+    """Hash of how its answers are read; none in runs from before it was recorded."""
     documents: str
     """Hash of the documents' content, in order."""
     data: str

@@ -73,12 +73,8 @@ def _drawn(
     generator: Generator, split: worlds.Split, data_root: Path, limit: int | None
 ) -> Dataset:
     """Return a world's split, drawn if it is not there; with a limit only its first documents."""
-    if limit is not None:
-        from vlmbench.tasks.worlds.partial import first_documents  # loads what draws
-
-        return first_documents(generator, split, limit, root=data_root, processes=_processes())
-    worlds.build(generator, root=data_root, splits=[split], processes=_processes())
-    return worlds.load(generator, split, root=data_root)
+    worlds.build(generator, root=data_root, splits=[split], first=limit, processes=_processes())
+    return worlds.load(generator, split, data_root, first=limit)
 
 
 def _world_split(task: Located[TaskSpec], name: str) -> worlds.Split:

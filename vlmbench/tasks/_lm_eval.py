@@ -17,14 +17,9 @@ if TYPE_CHECKING:
 # Keys that lm-eval's index uses and its task objects refuse.
 _STRUCTURE = ("tag", "group", "task_list", "include")
 # What lm-eval's scoring of generated text depends on, beside the metric.
-_SCORED = (
-    "task",
-    "output_type",
-    "doc_to_text",
-    "doc_to_target",
-    "generation_kwargs",
-    "filter_list",
-)
+_SCORED = {"task", "output_type", "doc_to_text", "doc_to_target", "filter_list"}
+_SCORED.add("generation_kwargs")  # else lm-eval warns that it has none
+_CREDIT = {"metric": FREE_TEXT_METRIC, "aggregation": "mean", "higher_is_better": True}
 
 
 def scoring_task(spec: TaskSpec, split: Dataset) -> ConfigurableTask:
@@ -39,10 +34,10 @@ def scoring_task(spec: TaskSpec, split: Dataset) -> ConfigurableTask:
     """
     if spec.bench.lm_eval is not None:
         return task_over(shipped_config(spec) | {"process_docs": None}, split)
-    config = spec.model_dump(include=set(_SCORED), exclude_none=True)
-    listed = [metric.model_dump() for metric in spec.metric_list or ()]
-    kept = [metric for metric in listed if metric["metric"] == FREE_TEXT_METRIC]
-    return task_over(config | {"metric_list": kept or [{"metric": FREE_TEXT_METRIC}]}, split)
+    config = spec.model_dump(include=_SCORED, exclude_none=True)
+    options = next((m for m in spec.metric_list or () if m.metric == FREE_TEXT_METRIC), None)
+    given = {} if options is None else options.model_extra or {}
+    return task_over(config | {"metric_list": [given | _CREDIT]}, split)
 
 
 def shipped_config(spec: TaskSpec) -> dict[str, Any]:

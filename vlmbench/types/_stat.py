@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +33,23 @@ class Stat:
             raise ValueError(f"coverage must lie in [0, 1], got {self.coverage}")
         if self.low > self.high:
             raise ValueError(f"interval is upside down: low={self.low} > high={self.high}")
+
+    def mapped(self, function: Callable[[float], float]) -> Self:
+        """Return the stat with an increasing function applied to its value and both ends."""
+        return replace(
+            self, value=function(self.value), low=function(self.low), high=function(self.high)
+        )
+
+    def shifted(self, by: float) -> Self:
+        """Return the stat of the number plus a constant."""
+        return self.mapped(lambda number: number + by)
+
+    def scaled(self, by: float) -> Self:
+        """Return the stat of the number times a constant; a negative one swaps the ends."""
+        ends = (self.low * by, self.high * by)
+        low, high = ends if by >= 0 else ends[::-1]
+        return replace(self, value=self.value * by, low=low, high=high)
+
+    def reversed(self) -> Self:
+        """Return the stat of the negated number: the interval's ends change places."""
+        return self.scaled(-1.0)

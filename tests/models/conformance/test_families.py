@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import tempfile
 from operator import attrgetter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_checkpoints import FAMILIES, Tiny
+from tiny_checkpoints import FAMILIES, Tiny, backend_of
 from transformers.utils import is_torchvision_available
 
 from vlmbench.models import HfBackend, Prompt, Tower
-from vlmbench.registry import derive, family_of
+from vlmbench.registry import family_of
 from vlmbench.spec import GenerationKwargs, Twin
 
 # Noise of transformers' image processors under numpy 2.
@@ -25,14 +22,16 @@ HERE = [tiny for tiny in FAMILIES if is_torchvision_available() or not tiny.torc
 CHOICES = [[" A", " B"], [" red", " blue A or B?", " C"], [" nearer A", " B"], [" A or", " red B"]]
 
 
-@functools.cache
-def backend_of(name: str) -> HfBackend:
-    """Write a family's checkpoint, derive its spec, and load it."""
-    tiny = next(tiny for tiny in FAMILIES if tiny.name == name)
-    folder = Path(tempfile.mkdtemp()) / name
-    tiny.write(folder)
-    model = derive(str(folder)).model
-    return HfBackend.load(model.spec, model.folder, torch.device("cpu"), torch.float32)
+TWINNED = [tiny for tiny in HERE if tiny.projector]
+NEEDS_AN_IMAGE = "paligemma"
+CROSS_ATTENDS = "mllama"  # its images enter by cross-attention, not as tokens
+CONVOLVES = "fast_vlm"
+
+
+def over(families: list[Tiny], *but: str) -> pytest.MarkDecorator:
+    """Run a test for each of the families, except those named."""
+    kept = [tiny for tiny in families if tiny.name not in but]
+    return pytest.mark.parametrize("tiny", kept, ids=lambda tiny: tiny.name)
 
 
 @pytest.fixture(params=HERE, ids=lambda tiny: tiny.name)
@@ -152,14 +151,15 @@ def test_generation_equals_transformers_generate(backend, shots):
         assert answer == text.split("</s>")[0]
 
 
-def test_only_some_families_need_an_image(tiny, shots):
-    backend = backend_of(tiny.name)
-    prompt = Prompt(user="red?", images=())
-    if backend.family.text_only:
-        assert np.isfinite(backend.choice_logprobs([prompt], [[" A"]])[0]).all()
-    else:
-        with pytest.raises(ValueError, match="images"):
-            backend.choice_logprobs([prompt], [[" A"]])
+@over(HERE, NEEDS_AN_IMAGE)
+def test_most_families_answer_without_an_image(backend):
+    (row,) = backend.choice_logprobs([Prompt(user="red?", images=())], [[" A"]])
+    assert np.isfinite(row).all()
+
+
+def test_some_need_one():
+    with pytest.raises(ValueError, match="images"):
+        backend_of(NEEDS_AN_IMAGE).choice_logprobs([Prompt(user="red?", images=())], [[" A"]])
 
 
 def projected_in(tiny: Tiny, backend: HfBackend, image: Image.Image) -> torch.Tensor:
@@ -180,11 +180,14 @@ def twin_of(backend: HfBackend) -> Twin:
     return twin
 
 
+@over([tiny for tiny in HERE if not tiny.projector])
+def test_without_a_projector_there_is_no_twin_and_the_family_says_why(backend):
+    assert backend.spec.twin is None
+    assert family_of(backend.model.config.model_type).encoder
+
+
+@over(TWINNED)
 def test_encoder_features_are_what_the_projector_is_given(tiny, backend, shots):
-    if not tiny.projector:
-        assert backend.spec.twin is None
-        assert family_of(backend.model.config.model_type).encoder
-        return
     tower = Tower.inside(backend, twin_of(backend))
     square = shown = shots[3].resize((tiny.enlarged * tower.side,) * 2)
     if tiny.enlarged > 1:  # the whole view comes last, scaled down by the processor
@@ -198,10 +201,9 @@ def test_encoder_features_are_what_the_projector_is_given(tiny, backend, shots):
     assert len(nearest.indices.unique()) == len(states) == (tower.side // tower.patch) ** 2
 
 
-def test_the_grid_is_row_major(tiny, backend, shots):
+@over(TWINNED, CONVOLVES)
+def test_the_grid_is_row_major(backend, shots):
     """Changing the pixels of one patch changes the embedding of that patch alone."""
-    if not tiny.projector or tiny.name == "fast_vlm":  # no twin; a convolution sees neighbours
-        return
     tower = Tower.inside(backend, twin_of(backend))
     square = np.asarray(shots[3].resize((tower.side, tower.side))).copy()
     changed = square.copy()
@@ -214,9 +216,8 @@ def test_the_grid_is_row_major(tiny, backend, shots):
     assert (difference > 1e-4).nonzero().tolist() == [[1, 3]]
 
 
-def test_batches_of_squares_and_depth_layers(tiny, backend, shots):
-    if not tiny.projector:
-        return
+@over(TWINNED)
+def test_batches_of_squares_and_depth_layers(backend, shots):
     tower = Tower.inside(backend, twin_of(backend))
     squares = [shot.resize((tower.side, tower.side)) for shot in shots[:3]]
     layers = [0, tower.n_layers // 2, tower.consumed]
@@ -226,13 +227,11 @@ def test_batches_of_squares_and_depth_layers(tiny, backend, shots):
     assert tower.width == tower.states(squares, [tower.consumed]).patch_tokens.shape[-1]
 
 
+@over(HERE, CROSS_ATTENDS)
 def test_projected_tokens_sit_where_image_tokens_are(tiny, backend, shots):
     """The language model reads, at the located positions and in order, the projector's output."""
     prompt = asked(backend, shots)[1]
     batch = backend.inputs.encode([backend.render(prompt)], [prompt], side="right")
-    if tiny.name == "mllama":  # its images enter by cross-attention, not as tokens
-        assert backend.inputs.image_positions(batch).sum() == len(prompt.images)
-        return
     seen = []
     module = attrgetter(tiny.language)(backend.model)
 
@@ -250,6 +249,13 @@ def test_projected_tokens_sit_where_image_tokens_are(tiny, backend, shots):
     torch.testing.assert_close(seen[0][positions], expected, atol=1e-4, rtol=1e-4)
     # A control that must fire: the positions next to them hold something else.
     assert not torch.allclose(seen[0][positions.roll(1, dims=1)], expected, atol=1e-3)
+
+
+def test_images_that_are_no_tokens_have_one_place_each(shots):
+    backend = backend_of(CROSS_ATTENDS)
+    prompt = asked(backend, shots)[1]
+    batch = backend.inputs.encode([backend.render(prompt)], [prompt], side="right")
+    assert backend.inputs.image_positions(batch).sum() == 2
 
 
 def projected_out(tiny: Tiny, backend: HfBackend, batch) -> torch.Tensor:
@@ -285,22 +291,24 @@ def projected_out(tiny: Tiny, backend: HfBackend, batch) -> torch.Tensor:
 
 def test_half_precision_runs_and_is_near(tiny, backend, shots):
     """Every input that is a float follows the weights' format, and nothing else does."""
-    model = derive(backend.model.config._name_or_path).model
-    half = HfBackend.load(model.spec, model.folder, torch.device("cpu"), torch.bfloat16)
+    half = backend_of(tiny.name, torch.bfloat16)
     prompts = asked(backend, shots)
     rows = half.choice_logprobs(prompts, CHOICES[: len(prompts)])
     exact = backend.choice_logprobs(prompts, CHOICES[: len(prompts)])
     for row, expected in zip(rows, exact, strict=True):
         assert np.abs(row - expected).max() < 0.1 * np.abs(expected).max() + 0.5
-    if tiny.projector:
-        tower = Tower.inside(half, twin_of(half))
-        square = shots[3].resize((tower.side, tower.side))
-        assert tower.states([square], [tower.consumed]).patch_tokens.dtype == torch.float32
 
 
-def test_random_weights_differ(tiny, backend, shots):
-    if not tiny.projector:
-        return
+@over(TWINNED)
+def test_features_of_a_tower_in_half_precision_are_in_single(tiny, shots):
+    half = backend_of(tiny.name, torch.bfloat16)
+    tower = Tower.inside(half, twin_of(half))
+    square = shots[3].resize((tower.side, tower.side))
+    assert tower.states([square], [tower.consumed]).patch_tokens.dtype == torch.float32
+
+
+@over(TWINNED)
+def test_random_weights_differ(backend, shots):
     tower = Tower.inside(backend, twin_of(backend))
     square = shots[3].resize((tower.side, tower.side))
     drawn = tower.randomised(1)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import tiny_others as others
 import tiny_tiled as tiled
+import torch
+
+from vlmbench.models import HfBackend
+from vlmbench.registry import derive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,3 +89,23 @@ FAMILIES: tuple[Tiny, ...] = (
     Tiny(name="perception_lm", write=tiled.perception_lm, torchvision=True),
     Tiny(name="fast_vlm", write=tiled.fast_vlm, torchvision=True),
 )  # fmt: skip
+
+
+def named(name: str) -> Tiny:
+    """Return a family's tiny checkpoint by its name."""
+    return next(tiny for tiny in FAMILIES if tiny.name == name)
+
+
+@functools.cache
+def folder_of(name: str) -> Path:
+    """Return the folder of a family's checkpoint, written when first asked for."""
+    folder = Path(tempfile.mkdtemp(dir=os.environ["VLMBENCH_CACHE"])) / name
+    named(name).write(folder)
+    return folder
+
+
+@functools.cache
+def backend_of(name: str, dtype: torch.dtype = torch.float32) -> HfBackend:
+    """Derive a family's spec from its checkpoint and load it, once."""
+    model = derive(str(folder_of(name))).model
+    return HfBackend.load(model.spec, model.folder, torch.device("cpu"), dtype)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+import vlmbench
 from vlmbench.spec import Generator
 from vlmbench.tasks import worlds
-from vlmbench.tasks.worlds._build import content_digest, drawn_row
-from vlmbench.tasks.worlds.partial import _first, first_documents
+from vlmbench.tasks.worlds import _build
+from vlmbench.tasks.worlds._rows import content_digest, drawn_row
 from vlmbench.types import VlmbenchError
 
 if TYPE_CHECKING:
@@ -56,7 +60,7 @@ def _undecoded() -> object:
 
 
 def test_a_longer_split_starts_with_the_same_scenes() -> None:
-    spec = worlds.WORLDS["odd_one_out"]
+    spec = worlds.WORLDS["object_3d"]
     short = drawn_row(spec, seed=0, split="test", index=2, count=10)
     long = drawn_row(spec, seed=0, split="test", index=2, count=12)
     assert short["doc_id"] == long["doc_id"]
@@ -115,9 +119,14 @@ def test_one_split_can_be_built_alone(tmp_path: Path) -> None:
     assert worlds.is_built(SMALL, root=tmp_path)
 
 
+def first_documents(root: Path, split: worlds.Split, count: int, processes: int = 1) -> Dataset:
+    worlds.build(SMALL, root=root, splits=[split], first=count, processes=processes)
+    return worlds.load(SMALL, split, root, first=count)
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_first_documents_are_those_of_the_whole_split(tmp_path: Path, processes: int) -> None:
-    part = first_documents(SMALL, "train", 7, root=tmp_path / "part", processes=processes)
+    part = first_documents(tmp_path / "part", "train", 7, processes)
     worlds.build(SMALL, root=tmp_path / "whole", splits=["train"])
     whole = worlds.load(SMALL, "train", root=tmp_path / "whole")
     assert part.features == whole.features
@@ -140,21 +149,22 @@ def test_first_documents_draw_no_others_and_none_twice(
         drawn.append(index)
         return drawn_row(*args, index=index, **more)
 
-    monkeypatch.setattr(_first, "drawn_row", noted)
+    monkeypatch.setattr(_build, "drawn_row", noted)
     for _ in range(2):
-        assert len(first_documents(SMALL, "train", 7, root=tmp_path)) == 7
+        assert len(first_documents(tmp_path, "train", 7)) == 7
     assert drawn == list(range(7))
     assert not worlds.is_built(SMALL, root=tmp_path)
-    with pytest.raises(VlmbenchError, match="Build it first"):
-        worlds.load(SMALL, "train", root=tmp_path)
+    for first in (None, 8):
+        with pytest.raises(VlmbenchError, match="Build it first"):
+            worlds.load(SMALL, "train", tmp_path, first=first)
 
 
 def test_first_documents_are_taken_from_a_split_that_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert len(first_documents(SMALL, "test", 99, root=tmp_path)) == 6  # builds all there are
-    monkeypatch.delattr(_first, "drawn_row")
-    assert len(first_documents(SMALL, "test", 2, root=tmp_path)) == 2
+    assert len(first_documents(tmp_path, "test", 99)) == 6  # builds all there are
+    monkeypatch.delattr(_build, "drawn_row")
+    assert len(first_documents(tmp_path, "test", 2)) == 2
 
 
 def test_progress_counts_every_document(tmp_path: Path) -> None:
@@ -166,7 +176,7 @@ def test_progress_counts_every_document(tmp_path: Path) -> None:
     assert again == []  # built once
 
 
-def test_fingerprint_follows_everything_that_draws() -> None:
+def test_fingerprint_follows_everything_that_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     base = worlds.fingerprint(SMALL)
     changes = [
         {"seed": 9},
@@ -179,6 +189,41 @@ def test_fingerprint_follows_everything_that_draws() -> None:
     # Stating a default changes nothing.
     stated = SMALL.model_copy(update={"options": {"difficulty": 0.5}})
     assert worlds.fingerprint(stated) == base
+    newer = replace(worlds.WORLDS["naming"], version=2)
+    monkeypatch.setattr(_build, "WORLDS", {**worlds.WORLDS, "naming": newer})
+    assert worlds.fingerprint(SMALL) not in others | {base}
+
+
+def test_fingerprints_stay_as_they_were() -> None:
+    assert worlds.fingerprint(SMALL) == "990cc9f9411de2b4"
+
+
+PRINT = """
+from vlmbench.spec import Generator
+from vlmbench.tasks import worlds
+for world in worlds.WORLDS:
+    print(world, worlds.fingerprint(Generator(world=world)))
+"""
+
+
+def test_neither_a_comment_nor_another_world_changes_a_fingerprint(tmp_path: Path) -> None:
+    before = {world: worlds.fingerprint(Generator(world=world)) for world in worlds.WORLDS}
+    shutil.copytree(Path(vlmbench.__file__).parent, tmp_path / "vlmbench")
+    sources = tmp_path / "vlmbench" / "tasks" / "worlds"
+    for path in sources.rglob("*.py"):
+        path.write_text(path.read_text() + "\n# A comment.\n")
+    with (sources / "_registry.py").open("a") as file:
+        file.write(
+            "from dataclasses import replace\n"
+            "WORLDS = {**WORLDS, 'ninth': replace(WORLDS['depth'], name='ninth')}\n"
+        )
+    told = subprocess.run(
+        [sys.executable, "-c", PRINT], cwd=tmp_path, check=True, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    after = dict(line.split() for line in told.stdout.splitlines())
+    assert after.pop("ninth") not in after.values()
+    assert after == before
 
 
 def test_unknown_world_names_the_others() -> None:
@@ -197,11 +242,7 @@ def test_content_digest_sees_every_value() -> None:
 def test_importing_the_names_is_light() -> None:
     code = (
         "import sys, vlmbench.tasks.worlds as w\n"
-        "from vlmbench.tasks.worlds import CATEGORIES, COLOURS\n"
         "heavy = {'embreex', 'datasets', 'torch', 'scipy'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-        "assert len(w.WORLDS) == 8 and w.fingerprint\n"
-        "heavy = {'embreex', 'datasets', 'torch'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
+        "assert len(w.WORLDS) == 8 and not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vlmbench.tasks.worlds import WORLDS
-from vlmbench.tasks.worlds._build import _dealt, drawn_row
+from vlmbench.tasks.worlds._rows import _dealt, drawn_row
 from vlmbench.types import VlmbenchError
 
 COUNT = 12

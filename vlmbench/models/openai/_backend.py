@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -14,19 +12,17 @@ import torch
 from numpy.typing import NDArray
 
 from vlmbench.models._backend import Prompt, Reply
-from vlmbench.models._text import continuation_of
+from vlmbench.models._checkpoint import stand_in_digest
+from vlmbench.models._text import continuation_of, cut, stops_of
 from vlmbench.models.openai._client import Client, GaveUp, Refused, key_from_environment
 from vlmbench.models.openai._journal import Journal, account
 from vlmbench.models.openai._ledger import BudgetSpent, Ledger
-from vlmbench.models.openai._wire import Ask, Completion, parse, settings
+from vlmbench.models.openai._wire import Completion, Request, parse, settings
 from vlmbench.spec import GenerationKwargs, ModelSpec
 from vlmbench.types import Problem, VlmbenchError
 
 # Requests handed over for each that can be under way: the slowest then holds up few others.
 BATCHES_AHEAD = 4
-
-_Outcome = Completion | str
-"""An answer, or why there is none."""
 
 
 class OpenAIBackend:
@@ -47,9 +43,9 @@ class OpenAIBackend:
         assert spec.server is not None, "checked when the spec was loaded"
         self.spec = spec
         self.server = spec.server
-        about = [self.server.base_url, spec.checkpoint, self.server.body]
-        digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-        self.weights_digest = digest.hexdigest()
+        self.weights_digest = stand_in_digest(
+            self.server.base_url, spec.checkpoint, self.server.body
+        )
         self.batch = BATCHES_AHEAD * self.server.concurrency
         self._key = key
         self._journal = Journal()
@@ -105,10 +101,11 @@ class OpenAIBackend:
                 or the budget is spent. Answers given until then are kept.
         """
         logprobs = continuations is not None and self._lists_tokens
-        asked = settings(self.spec, kwargs, logprobs=logprobs)
-        asks = [Ask(prompt=prompt, settings=asked) for prompt in prompts]
-        keys = [ask.key(self.server.base_url) for ask in asks]
-        fresh = {key: ask for key, ask in zip(keys, asks, strict=True) if not self._found(key)}
+        shared = settings(self.spec, kwargs, logprobs=logprobs)
+        requests = [Request(prompt=prompt, settings=shared) for prompt in prompts]
+        keys = [request.key(self.server.base_url) for request in requests]
+        pairs = zip(keys, requests, strict=True)
+        fresh = {key: request for key, request in pairs if self._journal.find(key) is None}
         failed = self._ask_all(fresh)
         replies = []
         for index, key in enumerate(keys):
@@ -121,18 +118,18 @@ class OpenAIBackend:
             replies.append(_reply(completion, kwargs, wanted, usd))
         return replies
 
-    def _found(self, key: str) -> bool:
-        return self._journal.find(key) is not None
-
-    def _ask_all(self, asks: dict[str, Ask]) -> dict[str, str]:
+    def _ask_all(self, requests: dict[str, Request]) -> dict[str, str]:
         """Ask what has no answer yet and return key -> reason for what still has none."""
-        if not asks:
+        if not requests:
             return {}
         client = Client(self.server, self._key)
-        workers = min(self.server.concurrency, len(asks))
+        workers = min(self.server.concurrency, len(requests))
         pool = ThreadPoolExecutor(workers, thread_name_prefix="openai")
         try:
-            futures = {key: pool.submit(self._ask, client, key, ask) for key, ask in asks.items()}
+            futures = {
+                key: pool.submit(self._ask, client, key, request)
+                for key, request in requests.items()
+            }
             failed = self._collect(futures)
         except BaseException:
             client.stopped.set()
@@ -140,7 +137,7 @@ class OpenAIBackend:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
             client.close()
-        self._refuse_silence(asks, failed)
+        self._refuse_silence(requests, failed)
         return failed
 
     def _collect(self, futures: dict[str, Future[str]]) -> dict[str, str]:
@@ -159,18 +156,18 @@ class OpenAIBackend:
             raise VlmbenchError(self._spent(unasked))
         return failed
 
-    def _ask(self, client: Client, key: str, ask: Ask) -> str:
+    def _ask(self, client: Client, key: str, request: Request) -> str:
         """Ask once, keep the answer, and return why there is none, if there is none."""
         try:
-            self._keep_answer(client, key, ask)
+            self._keep_answer(client, key, request)
         except Refused as refusal:
-            if not ask.wants_logprobs:
+            if not request.wants_logprobs:
                 return str(refusal)
             # Servers that list no tokens say so with a refusal. Ask as they like it.
             names = ("logprobs", "top_logprobs")
-            plain = {name: v for name, v in ask.settings.items() if name not in names}
+            plain = {name: v for name, v in request.settings.items() if name not in names}
             try:
-                self._keep_answer(client, key, replace(ask, settings=plain))
+                self._keep_answer(client, key, replace(request, settings=plain))
             except (Refused, GaveUp):
                 return str(refusal)
             self._lists_tokens = False
@@ -178,21 +175,21 @@ class OpenAIBackend:
             return client.redact(str(error))
         return ""
 
-    def _keep_answer(self, client: Client, key: str, ask: Ask) -> None:
-        reserved = self._ledger.reserve(ask)
+    def _keep_answer(self, client: Client, key: str, request: Request) -> None:
+        reserved = self._ledger.reserve(request)
         usd = 0.0
 
         def charge(reason: str) -> None:
             """Hold a try that may have run without our seeing it to have cost its most."""
             nonlocal reserved
-            most = self._ledger.most(ask)
+            most = self._ledger.most(request)
             self._journal.charged(most, reason)
             self._ledger.settle(reserved, most)
             reserved = 0.0
-            reserved = self._ledger.reserve(ask)
+            reserved = self._ledger.reserve(request)
 
         try:
-            raw = client.post(ask.body(), seed=int(key[:8], 16), charge=charge)
+            raw = client.post(request.body(), seed=int(key[:8], 16), charge=charge)
             found = parse(raw)
             usd = self._ledger.cost(found, reserved)
             listed = {client.redact(token): value for token, value in found.first.items()}
@@ -210,12 +207,12 @@ class OpenAIBackend:
             remedy="Raise the budget and run into the same folder again: answers are kept.",
         )
 
-    def _refuse_silence(self, asks: dict[str, Ask], failed: dict[str, str]) -> None:
+    def _refuse_silence(self, requests: dict[str, Request], failed: dict[str, str]) -> None:
         """Stop where nothing was ever answered, rather than fail a data set at full patience."""
-        if self._ever_answered or len(failed) < len(asks):
+        if self._ever_answered or len(failed) < len(requests):
             return
         first = next(iter(failed.values()))
-        message = f"none of the first {len(asks)} requests was answered: {first}"
+        message = f"none of the first {len(requests)} requests was answered: {first}"
         raise VlmbenchError(Problem(field="server", message=message))
 
 
@@ -225,11 +222,8 @@ def _reply(
     wanted: Sequence[str] | None,
     usd: float | None,
 ) -> Reply:
-    text = completion.text
-    for stop in (kwargs.until,) if isinstance(kwargs.until, str) else kwargs.until:
-        text = text.split(stop, maxsplit=1)[0] if stop else text
     return Reply(
-        text=text,
+        text=cut(completion.text, stops_of(kwargs)),
         finish=completion.finish,
         logprobs=None if wanted is None else _listed(completion, wanted),
         prompt_tokens=completion.prompt_tokens,

@@ -29,7 +29,7 @@ MOST_OF_A_MESSAGE = 400
 
 
 class Refused(Exception):  # noqa: N818 - an answer of the server
-    """The server understood the request and will not answer it; trying again is no use."""
+    """The server understood the request and will not answer it; trying again does not help."""
 
     def __init__(self, status: int, message: str) -> None:
         self.status = status
@@ -160,11 +160,11 @@ class Client:
 
     def _hopeless(self, status: int, message: str) -> Problem:
         variable = self.server.api_key_env
-        remedy = f"Look at the key in {variable}, the address and the model's name."
+        remedy = f"Check the key in {variable}, the address and the model's name."
         return Problem(
             field="server",
-            message=f"{self._url} answers HTTP {status}: {message}",
-            remedy=remedy if variable else "Look at the address, the model's name, `api_key_env`.",
+            message=f"{self._url} answered with HTTP {status}: {message}",
+            remedy=remedy if variable else "Check the address, the model's name, `api_key_env`.",
         )
 
     def close(self) -> None:
@@ -218,6 +218,6 @@ def key_from_environment(server: Server) -> str | None:
         remedy = f"export {variable}=..."
         raise VlmbenchError(Problem(field="server.api_key_env", message=message, remedy=remedy))
     if not key.isascii() or not key.isprintable() or " " in key:
-        message = f"the environment variable {variable} holds characters that no key has"
+        message = f"the environment variable {variable} contains characters that a key cannot have"
         raise VlmbenchError(Problem(field="server.api_key_env", message=message))
     return key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from vlmbench.models.openai._wire import Ask, Completion
+from vlmbench.models.openai._wire import Completion, Request
 from vlmbench.spec import Server
 
 PER_MILLION = 1e-6
@@ -46,15 +46,15 @@ class Ledger:
         )
         return usd * PER_MILLION
 
-    def most(self, ask: Ask) -> float:
+    def most(self, request: Request) -> float:
         """Return the most USD that one request can cost."""
         if self.prices is None:
             return 0.0
-        text = len((ask.prompt.system + ask.prompt.user).encode())
-        images = len(ask.prompt.images) * self.prices.image_tokens
-        return self.price(text + images + TEMPLATE_TOKENS, ask.most_tokens) * self._factor
+        text = len((request.prompt.system + request.prompt.user).encode())
+        images = len(request.prompt.images) * self.prices.image_tokens
+        return self.price(text + images + TEMPLATE_TOKENS, request.most_tokens) * self._factor
 
-    def reserve(self, ask: Ask) -> float:
+    def reserve(self, request: Request) -> float:
         """Set aside what a request can cost, waiting for others to be settled if need be.
 
         Raises:
@@ -62,7 +62,7 @@ class Ledger:
         """
         with self._settled:
             while True:
-                amount = self.most(ask)
+                amount = self.most(request)
                 if self.budget is None or self.spent + self._set_aside + amount <= self.budget:
                     self._set_aside += amount
                     return amount

@@ -23,12 +23,12 @@ from vlmbench.spec import GenerationKwargs, ModelSpec
 
 # Most alternatives that OpenAI lists, and what vLLM lists unless it is started with more.
 TOP_LOGPROBS = 20
-# Servers write this for "less than anything worth saying": it is no likelihood.
+# Servers write this for "less than anything worth saying": it is not a likelihood.
 UNSAID = -9999.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Request:
     """One request before its images are encoded.
 
     Attributes:
@@ -72,15 +72,15 @@ class Ask:
 def settings(spec: ModelSpec, kwargs: GenerationKwargs, *, logprobs: bool) -> dict[str, Any]:
     """Return a request's keys beside its messages; keys that `server.body` sets to null go."""
     assert spec.server is not None, "checked when the spec was loaded"
-    asked: dict[str, Any] = {
+    keys: dict[str, Any] = {
         "model": spec.checkpoint,
         "max_completion_tokens": kwargs.max_gen_toks,
         "temperature": 0,
     }
     if logprobs:
-        asked |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
-    asked |= spec.server.body
-    return {name: value for name, value in asked.items() if value is not None}
+        keys |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+    keys |= spec.server.body
+    return {name: value for name, value in keys.items() if value is not None}
 
 
 def _content(prompt: Prompt) -> list[dict[str, Any]]:
@@ -128,7 +128,7 @@ def parse(raw: bytes) -> Completion:
     """Return the answer in a response.
 
     Raises:
-        ValueError: If it is no chat completion.
+        ValueError: If it is not a chat completion.
     """
     try:
         data = json.loads(raw)
@@ -143,7 +143,7 @@ def parse(raw: bytes) -> Completion:
             completion_tokens=_count(usage.get("completion_tokens")),
         )
     except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"the server's answer is no chat completion: {error!r}") from error
+        raise ValueError(f"the server's answer is not a chat completion: {error!r}") from error
 
 
 def _text(content: Any) -> str:

@@ -75,7 +75,7 @@ def account(
     problems += [
         Problem(
             message=f"{name} has no place in the converted model",
-            remedy="Left out silently it could change every answer, so nothing is converted.",
+            remedy="Leaving it out could change every answer, so nothing was converted.",
         )
         for name, why in unused.items()
         if not why

@@ -61,7 +61,10 @@ def read_source(folder: Path) -> Source:
     stored = load_weights(path)
     if not isinstance(stored.get("model"), Mapping):
         raise VlmbenchError(
-            Problem(file=str(path), message="has no mapping 'model', so it is not a Prismatic one")
+            Problem(
+                file=str(path),
+                message="has no mapping 'model', so it is not a Prismatic checkpoint",
+            )
         )
     others = {name: "stands beside the weights" for name in stored if name != "model"}
     return Source(
@@ -97,8 +100,8 @@ def _config(path: Path) -> Mapping[str, Any]:
         Problem(
             file=str(path),
             field=f"model.{key}",
-            message=f"{config.get(key)!r} is not converted",
-            remedy=f"Converted are: {', '.join(values)}.",
+            message=f"{config.get(key)!r} is not supported",
+            remedy=f"Supported are: {', '.join(values)}.",
         )
         for key, values in allowed.items()
         if config.get(key) not in values

@@ -110,7 +110,7 @@ def chat_template(tokenizer: Any) -> str:
     raise VlmbenchError(
         Problem(
             field="--llm-tokenizer",
-            message="tokenises a prompt behind an image in another way than without one",
+            message="tokenises a prompt after an image differently from the same prompt alone",
             remedy="Give the tokenizer of Vicuna v1.5.",
         )
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -24,6 +24,7 @@ Example = tuple[Document, Sequence[ImageFeatures]]
 """A document with one features object for each of its `encoder_images`, in order."""
 
 
+@runtime_checkable
 class Head(Protocol):
     """Reads an answer off features; fitted, if its probe needs that.
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from vlmbench.tasks.worlds._mesh import Floats
-from vlmbench.tasks.worlds._scene import random_scene
-from vlmbench.tasks.worlds._style import STYLES, paint
+from vlmbench.tasks.worlds._random import random_scene
+from vlmbench.tasks.worlds._render import render
 from vlmbench.tasks.worlds._world import Draw, Row, World
 
 QUESTION = (
@@ -22,18 +24,16 @@ _FAMILIES = (
 )
 
 
-def _other_style(draw: Draw, style: str) -> str:
-    """Draw a wrong style."""
+def _other_style(draw: Draw, style: str, styles: Sequence[str]) -> str:
+    """Draw a wrong one of `styles`."""
     kin = next(family for family in _FAMILIES if style in family)
     close = draw.rng.random() < draw.difficulty
-    pool = [name for name in STYLES if name != style and (name in kin) == close]
+    pool = [name for name in styles if name != style and (name in kin) == close]
     return str(pool[draw.rng.integers(len(pool))])
 
 
 def _tone(rng: np.random.Generator) -> Floats:
     """(h, w) tones of a random scene, stretched over [0, 1]."""
-    from vlmbench.tasks.worlds._render import render
-
     rgb = render(random_scene(rng, things=(2, 4)), smooth=False).rgb
     tone = rgb @ np.array([0.299, 0.587, 0.114])
     low, high = np.percentile(tone, [2, 98])
@@ -41,9 +41,11 @@ def _tone(rng: np.random.Generator) -> Floats:
 
 
 def _row(draw: Draw) -> Row:
-    rng = draw.rng
-    style = list(STYLES)[rng.integers(len(STYLES))]
-    other = _other_style(draw, style)
+    from vlmbench.tasks.worlds._style import STYLES, paint  # loads scipy
+
+    rng, known = draw.rng, tuple(STYLES)
+    style = known[rng.integers(len(known))]
+    other = _other_style(draw, style, known)
     shown = [style, other] if draw.gold == 0 else [other, style]
     styles = [style, *shown]
     images = [paint(rng, _tone(rng), name) for name in styles]
@@ -57,6 +59,7 @@ def _row(draw: Draw) -> Row:
 
 ART_STYLE = World(
     name="art_style",
+    version=1,
     summary="Which of two images is in the style of the reference?",
     n_choices=2,
     images=3,

@@ -11,9 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from vlmbench.tasks.worlds._mesh import Floats
+
 Rule = Callable[[Mapping[str, Any]], Floats | None]
 
 _PATCH = 4  # half of the 8 x 8 pixels that are compared

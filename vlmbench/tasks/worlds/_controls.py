@@ -9,7 +9,9 @@ import numpy as np
 
 from vlmbench.tasks.worlds._markers import draw_markers
 from vlmbench.tasks.worlds._place import facing, inner_point, listed, portrait
-from vlmbench.tasks.worlds._scene import COLOURS, FRONTAL, random_scene, random_thing
+from vlmbench.tasks.worlds._random import FRONTAL, random_scene, random_thing
+from vlmbench.tasks.worlds._render import render
+from vlmbench.tasks.worlds._scene import COLOURS
 from vlmbench.tasks.worlds._shapes import CATEGORIES
 from vlmbench.tasks.worlds._world import ATTEMPTS, Draw, Row, StuckError, World
 
@@ -39,8 +41,6 @@ def _words(draw: Draw, right: str, names: Sequence[str], first: Sequence[str] = 
 
 
 def _naming(draw: Draw) -> Row:
-    from vlmbench.tasks.worlds._render import render
-
     attribute = ("shape", "colour")[draw.variant]
     thing = random_thing(draw.rng, scale=(0.85, 1.0))
     scene = portrait(draw.rng, thing)
@@ -62,8 +62,6 @@ def _naming(draw: Draw) -> Row:
 
 
 def _pointing(draw: Draw) -> Row:
-    from vlmbench.tasks.worlds._render import render
-
     rng = draw.rng
     attribute = ("shape", "colour")[draw.variant]
     for _ in range(ATTEMPTS):
@@ -95,6 +93,7 @@ def _pointing(draw: Draw) -> Row:
 
 NAMING = World(
     name="naming",
+    version=1,
     summary="What is the object, or what colour is it?",
     n_choices=4,
     images=1,
@@ -110,6 +109,7 @@ NAMING = World(
 
 POINTING = World(
     name="pointing",
+    version=1,
     summary="What is the object at the marked point, or what colour is it?",
     n_choices=4,
     images=1,

@@ -14,17 +14,9 @@ import numpy as np
 from vlmbench.tasks.worlds._markers import draw_markers
 from vlmbench.tasks.worlds._mesh import Floats
 from vlmbench.tasks.worlds._place import inner_point, listed
-from vlmbench.tasks.worlds._scene import (
-    Camera,
-    Scene,
-    Surface,
-    Thing,
-    random_backdrop,
-    random_floor,
-    random_light,
-    random_thing,
-    vector,
-)
+from vlmbench.tasks.worlds._random import random_backdrop, random_floor, random_light, random_thing
+from vlmbench.tasks.worlds._render import look, render
+from vlmbench.tasks.worlds._scene import Camera, Scene, Surface, Thing, vector
 from vlmbench.tasks.worlds._shapes import solid
 from vlmbench.tasks.worlds._world import ATTEMPTS, SIZE, Draw, Row, StuckError, World
 
@@ -114,8 +106,6 @@ def _scene(rng: np.random.Generator, *, lower_is_nearer: bool, margin: float) ->
 
 
 def _row(draw: Draw) -> Row:
-    from vlmbench.tasks.worlds._render import look, render
-
     rng = draw.rng
     margin = 0.9 - 0.7 * draw.difficulty  # metres
     for _ in range(ATTEMPTS):
@@ -144,6 +134,7 @@ def _row(draw: Draw) -> Row:
 
 DEPTH = World(
     name="depth",
+    version=1,
     summary="Which of two marked points is nearer to the camera?",
     n_choices=2,
     images=1,

@@ -8,20 +8,15 @@ so that REF's position is random: no position tells anything.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import uniform_filter
 
 from vlmbench.tasks.worlds._markers import draw_markers
 from vlmbench.tasks.worlds._mesh import Floats
 from vlmbench.tasks.worlds._place import MARGIN, listed, nearest_apart, reference_pixel
-from vlmbench.tasks.worlds._scene import (
-    Scene,
-    random_light,
-    random_scene,
-    vector,
-)
+from vlmbench.tasks.worlds._random import random_light, random_scene
+from vlmbench.tasks.worlds._render import Rendered, View, look, render
+from vlmbench.tasks.worlds._scene import Scene, vector
 from vlmbench.tasks.worlds._world import (
     ATTEMPTS,
     LETTERS,
@@ -32,9 +27,6 @@ from vlmbench.tasks.worlds._world import (
     StuckError,
     World,
 )
-
-if TYPE_CHECKING:
-    from vlmbench.tasks.worlds._render import Rendered, View
 
 QUESTION = (
     "A point is circled on the first image, labeled with REF. Which point circled on the second "
@@ -84,13 +76,13 @@ def _telling_points(rng: np.random.Generator, image: Rendered) -> Floats:
 
 def _local_spread(tone: Floats) -> Floats:
     """(h, w) standard deviation over the 7 x 7 pixels about each pixel."""
+    from scipy.ndimage import uniform_filter
+
     mean = uniform_filter(tone, 7)
     return np.asarray(np.sqrt(np.maximum(uniform_filter(tone * tone, 7) - mean * mean, 0.0)))
 
 
 def _row(draw: Draw) -> Row:
-    from vlmbench.tasks.worlds._render import render
-
     rng = draw.rng
     for _ in range(ATTEMPTS):
         scene = random_scene(rng, things=(3, 5))
@@ -133,8 +125,6 @@ def _four_alike(rng: np.random.Generator, image: Rendered, difficulty: float) ->
 
 def _first_view(draw: Draw, scene: Scene, point: Floats) -> tuple[Scene, Floats] | None:
     """Aim the first view so that a world point (3,) shows at a random pixel (2,); return both."""
-    from vlmbench.tasks.worlds._render import look
-
     for _ in range(4):
         pixel = reference_pixel(draw.rng)
         aimed = replace(scene, camera=scene.camera.aimed(point, pixel, SIZE))
@@ -154,6 +144,7 @@ def _mean_colour(rgb: Image, point: Floats) -> Floats:
 
 LOW_LEVEL_MATCHING = World(
     name="low_level_matching",
+    version=1,
     summary="Which point of a second view is the REF point of the first?",
     n_choices=4,
     images=2,

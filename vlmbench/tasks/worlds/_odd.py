@@ -6,25 +6,21 @@ Colour, texture, floor and light are the same in all three images; only shape te
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vlmbench.tasks.worlds._scene import (
+from vlmbench.tasks.worlds._random import (
     FRONTAL,
-    Camera,
-    Scene,
-    Thing,
     random_backdrop,
     random_floor,
     random_light,
     random_thing,
 )
-from vlmbench.tasks.worlds._shapes import CATEGORIES, Shape, random_shape
+from vlmbench.tasks.worlds._render import View, look, render
+from vlmbench.tasks.worlds._scene import Camera, Scene, Thing
+from vlmbench.tasks.worlds._shapes import CATEGORIES, random_shape
+from vlmbench.tasks.worlds._solids import Shape
 from vlmbench.tasks.worlds._world import SIZE, Draw, Row, World
-
-if TYPE_CHECKING:
-    from vlmbench.tasks.worlds._render import View
 
 QUESTION = "Two of the images show the same object. Which image shows a different object?"
 
@@ -68,8 +64,6 @@ def _resized(rng: np.random.Generator, scene: Scene, view: View) -> Scene:
 
 
 def _row(draw: Draw) -> Row:
-    from vlmbench.tasks.worlds._render import look, render
-
     rng = draw.rng
     thing = random_thing(rng, scale=(0.85, 1.0))
     other = _other(rng, thing, draw.difficulty)
@@ -97,8 +91,10 @@ def _row(draw: Draw) -> Row:
     }
 
 
-ODD_ONE_OUT = World(
-    name="odd_one_out",
+OBJECT_3D = World(
+    name="object_3d",
+    first_name="odd_one_out",
+    version=1,
     summary="Which of three images shows another object than the other two?",
     n_choices=3,
     images=3,

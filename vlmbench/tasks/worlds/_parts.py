@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +23,9 @@ from vlmbench.tasks.worlds._place import (
     portrait,
     reference_pixel,
 )
-from vlmbench.tasks.worlds._scene import Scene, Thing, random_thing
+from vlmbench.tasks.worlds._random import random_thing
+from vlmbench.tasks.worlds._render import View, look, render
+from vlmbench.tasks.worlds._scene import Scene, Thing
 from vlmbench.tasks.worlds._shapes import COMPOSITES, solid
 from vlmbench.tasks.worlds._world import (
     ATTEMPTS,
@@ -35,9 +37,6 @@ from vlmbench.tasks.worlds._world import (
     StuckError,
     World,
 )
-
-if TYPE_CHECKING:
-    from vlmbench.tasks.worlds._render import View
 
 SAME_PART = (
     "A point is circled on the first image, labeled with REF. Which point circled on the second "
@@ -135,8 +134,6 @@ def _choices(draw: Draw, category: str, *, use: bool) -> _Choices | None:
     Which four parts are shown is settled before which of them is right, so that their positions
     do not tell.
     """
-    from vlmbench.tasks.worlds._render import look
-
     view = look(_portrait(draw.rng, category))
     names = solid(category, view.scene.things[0].shape).parts
     if use:
@@ -162,8 +159,6 @@ def _partners(category: str, part: str) -> list[tuple[str, str]]:
 
 def _reference(draw: Draw, category: str, part: str) -> tuple[Scene, Floats] | None:
     """Find a view of the first object that shows `part`; return it and REF's pixel."""
-    from vlmbench.tasks.worlds._render import look
-
     for _ in range(30):
         scene = _portrait(draw.rng, category)
         camera = replace(scene.camera, distance=scene.camera.distance * 1.15)
@@ -194,8 +189,6 @@ def _same_use(a: tuple[str, str], b: tuple[str, str]) -> bool:
 
 def _finish(first: Scene, part: str, reference: Floats, second: _Choices) -> Row:
     """Draw both views."""
-    from vlmbench.tasks.worlds._render import render
-
     one, two = render(first).rgb, render(second.scene).rgb
     return {
         "choices": list(_CHOICES),
@@ -210,31 +203,23 @@ def _finish(first: Scene, part: str, reference: Floats, second: _Choices) -> Row
     }
 
 
-def _correspondence(draw: Draw) -> Row:
-    category = COMPOSITES[draw.rng.integers(len(COMPOSITES))]
+def _row(draw: Draw, *, use: bool) -> Row:
+    """Draw a document that asks for the same part or, with `use`, for one of the same function."""
+    asked = _ASKED if use else COMPOSITES
+    category = asked[draw.rng.integers(len(asked))]
     for _ in range(ATTEMPTS):
-        second = _choices(draw, category, use=False)
+        second = _choices(draw, category, use=use)
         if second is None:
             continue
-        part = second.parts[draw.gold]
-        found = _reference(draw, category, part)
-        if found is not None:
-            return {"question": SAME_PART, **_finish(found[0], part, found[1], second)}
-    raise StuckError(f"semantic_correspondence: no parts of a {category} fit")
-
-
-def _affordance(draw: Draw) -> Row:
-    category = _ASKED[draw.rng.integers(len(_ASKED))]
-    for _ in range(ATTEMPTS):
-        second = _choices(draw, category, use=True)
-        if second is None:
-            continue
-        partners = _partners(category, second.parts[draw.gold])
-        other, part = partners[draw.rng.integers(len(partners))]
+        other, part = category, second.parts[draw.gold]
+        if use:
+            partners = _partners(category, part)
+            other, part = partners[draw.rng.integers(len(partners))]
         found = _reference(draw, other, part)
         if found is not None:
-            return {"question": SAME_USE, **_finish(found[0], part, found[1], second)}
-    raise StuckError(f"object_affordance: no parts of a {category} fit")
+            question = SAME_USE if use else SAME_PART
+            return {"question": question, **_finish(found[0], part, found[1], second)}
+    raise StuckError(f"no parts of a {category} fit")
 
 
 _COLUMNS: Mapping[str, Column] = MappingProxyType(
@@ -252,20 +237,22 @@ _COLUMNS: Mapping[str, Column] = MappingProxyType(
 
 SEMANTIC_CORRESPONDENCE = World(
     name="semantic_correspondence",
+    version=1,
     summary="Which point marks the same part on another instance of the category?",
     n_choices=4,
     images=2,
     variants=1,
     columns=_COLUMNS,
-    row=_correspondence,
+    row=partial(_row, use=False),
 )
 
 OBJECT_AFFORDANCE = World(
     name="object_affordance",
+    version=1,
     summary="Which point marks the part with the same function on another category?",
     n_choices=4,
     images=2,
     variants=1,
     columns=_COLUMNS,
-    row=_affordance,
+    row=partial(_row, use=True),
 )

@@ -6,17 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from vlmbench.tasks.worlds._mesh import Floats
-from vlmbench.tasks.worlds._scene import (
-    Camera,
-    Scene,
-    Thing,
-    random_backdrop,
-    random_floor,
-    random_light,
-)
+from vlmbench.tasks.worlds._random import random_backdrop, random_floor, random_light
+from vlmbench.tasks.worlds._scene import Camera, Scene, Thing
 from vlmbench.tasks.worlds._world import SIZE
 
 MARGIN = 6.0
@@ -33,6 +26,8 @@ def inner_point(
         mask: (h, w) pixels of one thing.
         clear: Pixels that must lie between the point and the mask's edge.
     """
+    from scipy.ndimage import distance_transform_edt
+
     edge = int(MARGIN)
     framed = mask[edge:-edge, edge:-edge]
     rows, columns = np.flatnonzero(framed.any(axis=1)), np.flatnonzero(framed.any(axis=0))

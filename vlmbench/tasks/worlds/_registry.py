@@ -9,7 +9,7 @@ from vlmbench.tasks.worlds._art import ART_STYLE
 from vlmbench.tasks.worlds._controls import NAMING, POINTING
 from vlmbench.tasks.worlds._depth import DEPTH
 from vlmbench.tasks.worlds._matching import LOW_LEVEL_MATCHING
-from vlmbench.tasks.worlds._odd import ODD_ONE_OUT
+from vlmbench.tasks.worlds._odd import OBJECT_3D
 from vlmbench.tasks.worlds._parts import OBJECT_AFFORDANCE, SEMANTIC_CORRESPONDENCE
 from vlmbench.tasks.worlds._world import World
 
@@ -22,7 +22,7 @@ WORLDS: Mapping[str, World] = MappingProxyType(
             OBJECT_AFFORDANCE,
             ART_STYLE,
             DEPTH,
-            ODD_ONE_OUT,
+            OBJECT_3D,
             NAMING,
             POINTING,
         )

@@ -1,4 +1,4 @@
-"""Draws scenes by ray casting (embree): colour, depth and object ids, with shadows.
+"""Draws scenes: colour, depth and object ids, with shadows.
 
 Edges are smoothed by casting three more rays in the pixels where colour or object changes.
 """
@@ -6,26 +6,25 @@ Edges are smoothed by casting three more rays in the pixels where colour or obje
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from embreex import rtcore_scene
-from embreex.mesh_construction import TriangleMesh
 from numpy.typing import ArrayLike, NDArray
 
-from vlmbench.tasks.worlds._mesh import Floats
+from vlmbench.tasks.worlds._mesh import Floats, Singles
 from vlmbench.tasks.worlds._scene import Scene
-from vlmbench.tasks.worlds._shapes import solid
 from vlmbench.tasks.worlds._texture import pattern
+from vlmbench.tasks.worlds._trace import (
+    FAR,
+    FLOOR,
+    NOTHING,
+    Bools,
+    Hits,
+    Rays,
+    Tracer,
+    centres,
+    meet,
+)
 
-Bools = NDArray[np.bool_]
-Singles = NDArray[np.float32]
-
-FAR = 10.0
-"""Metres along the line of sight past which nothing is drawn."""
-
-_FLOOR = -1
-_NOTHING = -2
 _SUBPIXELS = np.array([(-0.33, -0.17), (0.33, -0.0), (-0.0, 0.33)])
 
 
@@ -43,7 +42,7 @@ class View:
     scene: Scene
     depth: Singles
     ids: NDArray[np.int16]
-    tracer: _Tracer
+    tracer: Tracer
 
     def project(self, points: ArrayLike) -> Floats:
         """Return (n, 2) pixel positions (x, y) of (n, 3) world points."""
@@ -78,51 +77,6 @@ class Rendered(View):
     rgb: NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Hits:
-    """Nearest surface along each ray: distance, facet and position within it."""
-
-    distance: Singles
-    facet: NDArray[np.int32]
-    u: Singles
-    v: Singles
-
-
-class _Tracer:
-    """The triangles of a scene, ready for casting.
-
-    Attributes:
-        normals: (f, 3, 3) unit normals at the corners.
-        owner: (f,) index of the thing a facet belongs to.
-    """
-
-    def __init__(self, scene: Scene) -> None:
-        triangles, normals, owner = [], [], []
-        for index, thing in enumerate(scene.things):
-            mesh = solid(thing.category, thing.shape)
-            turn = thing.rotation
-            triangles.append(mesh.triangles @ (turn.T * thing.scale) + thing.position)
-            normals.append(mesh.normals @ turn.T)
-            owner.append(np.full(len(mesh.triangles), index, np.int16))
-        self.normals = np.concatenate(normals).astype(np.float32)
-        self.owner = np.concatenate(owner)
-        self._scene = rtcore_scene.EmbreeScene()
-        TriangleMesh(self._scene, np.concatenate(triangles).astype(np.float32))
-
-    def cast(self, origins: Singles, directions: Singles) -> _Hits:
-        """Return the nearest facet along each ray; facet -1 and infinite distance for none."""
-        origins = np.ascontiguousarray(origins, np.float32)
-        found = self._scene.run(origins, np.ascontiguousarray(directions, np.float32), output=1)
-        distance = np.where(found["primID"] >= 0, found["tfar"], np.float32(np.inf))
-        return _Hits(distance, found["primID"], found["u"], found["v"])
-
-    def blocked(self, origins: Singles, directions: Singles) -> Bools:
-        """Return (n,) whether anything lies along each ray."""
-        origins = np.ascontiguousarray(origins, np.float32)
-        directions = np.ascontiguousarray(directions, np.float32)
-        return np.asarray(self._scene.run(origins, directions, query="OCCLUDED") == 0)
-
-
 def render(scene: Scene, size: int = 96, *, smooth: bool = True) -> Rendered:
     """Draw a scene.
 
@@ -131,37 +85,30 @@ def render(scene: Scene, size: int = 96, *, smooth: bool = True) -> Rendered:
         size: Side of the square image in pixels.
         smooth: Whether to anti-alias.
     """
-    tracer, centres = _Tracer(scene), _centres(size)
-    rays = _meet(scene, tracer, centres, size)
+    tracer, pixels = Tracer(scene), centres(size)
+    rays = meet(scene, tracer, pixels, size)
     colour, ids = _shade(scene, tracer, rays), rays.ids
     if smooth:
         edge = _edges(colour.reshape(size, size, 3), ids.reshape(size, size)).ravel()
-        around = (centres[edge][:, None] + _SUBPIXELS[None]).reshape(-1, 2)
-        more = _shade(scene, tracer, _meet(scene, tracer, around, size))
+        around = (pixels[edge][:, None] + _SUBPIXELS[None]).reshape(-1, 2)
+        more = _shade(scene, tracer, meet(scene, tracer, around, size))
         colour[edge] = more.reshape(-1, len(_SUBPIXELS), 3).mean(axis=1)
     rgb = np.clip(colour * 255 + 0.5, 0, 255).astype(np.uint8).reshape(size, size, 3)
     return Rendered(
         scene=scene,
         rgb=rgb,
         depth=rays.depth.reshape(size, size),
-        ids=np.maximum(ids, _FLOOR).reshape(size, size),
+        ids=np.maximum(ids, FLOOR).reshape(size, size),
         tracer=tracer,
     )
 
 
 def look(scene: Scene, size: int = 96) -> View:
     """Find what is seen where, several times faster than `render` draws it."""
-    tracer = _Tracer(scene)
-    rays = _meet(scene, tracer, _centres(size), size)
-    ids = np.maximum(rays.ids, _FLOOR).reshape(size, size)
+    tracer = Tracer(scene)
+    rays = meet(scene, tracer, centres(size), size)
+    ids = np.maximum(rays.ids, FLOOR).reshape(size, size)
     return View(scene=scene, depth=rays.depth.reshape(size, size), ids=ids, tracer=tracer)
-
-
-@lru_cache(maxsize=4)
-def _centres(size: int) -> Floats:
-    """(size * size, 2) positions of the pixels' centres."""
-    column, row = np.meshgrid(np.arange(size) + 0.5, np.arange(size) + 0.5)
-    return np.stack([column.ravel(), row.ravel()], axis=1)
 
 
 def _edges(colour: Singles, ids: NDArray[np.int16]) -> Bools:
@@ -182,43 +129,10 @@ def _edges(colour: Singles, ids: NDArray[np.int16]) -> Bools:
     return edge
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Rays:
-    """Rays through pixel positions and what they meet: direction, surface, id, distance, depth."""
-
-    directions: Singles
-    hits: _Hits
-    ids: NDArray[np.int16]
-    distance: Singles
-    depth: Singles
-
-
-def _meet(scene: Scene, tracer: _Tracer, pixels: Floats, size: int) -> _Rays:
-    """Cast rays through (n, 2) pixel positions."""
-    camera = scene.camera
-    offset = np.ones((len(pixels), 3))
-    offset[:, :2] = (pixels - size / 2) * (2 / size * np.tan(camera.field_of_view / 2))
-    length = np.sqrt(np.einsum("ij,ij->i", offset, offset))
-    directions = ((offset / length[:, None]) @ camera.axes).astype(np.float32)
-    origin = camera.origin
-    hits = tracer.cast(np.broadcast_to(origin.astype(np.float32), directions.shape), directions)
-    distance, ids = hits.distance, np.full(len(pixels), _NOTHING, np.int16)
-    struck = hits.facet >= 0
-    ids[struck] = tracer.owner[hits.facet[struck]]
-    if scene.floor is not None:
-        falling = np.maximum(-directions[:, 2], np.float32(1e-6))
-        floor = np.float32(origin[2]) / falling
-        lower = (floor < distance) & (floor < FAR * length)
-        distance = np.where(lower, floor, distance)
-        ids[lower] = _FLOOR
-    depth = np.where(ids != _NOTHING, distance / length, 0.0).astype(np.float32)
-    return _Rays(directions, hits, ids, distance, depth)
-
-
-def _shade(scene: Scene, tracer: _Tracer, rays: _Rays) -> Singles:
+def _shade(scene: Scene, tracer: Tracer, rays: Rays) -> Singles:
     """Return (n, 3) colours of what rays meet."""
     colour = _backdrop(scene, rays.directions)
-    seen = np.flatnonzero(rays.ids != _NOTHING)
+    seen = np.flatnonzero(rays.ids != NOTHING)
     if len(seen):
         view = rays.directions[seen]
         at = scene.camera.origin.astype(np.float32) + view * rays.distance[seen, None]
@@ -244,7 +158,7 @@ def _fade(lit: Singles, behind: Singles, depth: Singles) -> Singles:
     return lit
 
 
-def _normals(tracer: _Tracer, hits: _Hits, ids: NDArray[np.int16], directions: Singles) -> Singles:
+def _normals(tracer: Tracer, hits: Hits, ids: NDArray[np.int16], directions: Singles) -> Singles:
     """(n, 3) interpolated unit normals, turned to the viewer; the floor's where there is none."""
     normals = np.zeros_like(directions)
     normals[:, 2] = 1.0
@@ -264,14 +178,14 @@ def _albedo(scene: Scene, ids: NDArray[np.int16], at: Singles) -> Singles:
     """(n, 3) surface colours at world points."""
     albedo = np.zeros_like(at)
     surfaces = [
-        (_FLOOR, scene.floor),
+        (FLOOR, scene.floor),
         *((i, thing.surface) for i, thing in enumerate(scene.things)),
     ]
     for index, surface in surfaces:
         here = np.flatnonzero(ids == index)
         if surface is None or not len(here):
             continue
-        if index == _FLOOR:
+        if index == FLOOR:
             local = at[here]
         else:
             thing = scene.things[index]
@@ -284,7 +198,7 @@ def _albedo(scene: Scene, ids: NDArray[np.int16], at: Singles) -> Singles:
 
 
 def _light(
-    scene: Scene, tracer: _Tracer, at: Singles, normals: Singles, view: Singles, albedo: Singles
+    scene: Scene, tracer: Tracer, at: Singles, normals: Singles, view: Singles, albedo: Singles
 ) -> Singles:
     """(n, 3) Lambert shading with shadow, sky light from above and a highlight."""
     light = scene.light

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
-from vlmbench.tasks.worlds._build import drawn_row
 from vlmbench.tasks.worlds._registry import WORLDS
+from vlmbench.tasks.worlds._rows import drawn_row
 from vlmbench.tasks.worlds._world import LETTERS, SIZE
 
 _GAP = 6

@@ -7,9 +7,9 @@ from typing import assert_never
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmbench.tasks.worlds._mesh import Singles
 from vlmbench.tasks.worlds._scene import Texture
 
-Singles = NDArray[np.float32]
 Reals = NDArray[np.floating]
 
 

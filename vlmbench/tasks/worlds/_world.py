@@ -50,6 +50,8 @@ class World:
 
     Attributes:
         name: How task files call it.
+        version: Raised by hand when what it draws changes, so that documents kept from before
+            are not taken for its own.
         summary: One sentence on what is asked.
         n_choices: Choices of every document.
         images: Images of every document.
@@ -57,9 +59,12 @@ class World:
         columns: Its columns beyond the common ones.
         row: Draws everything but the common columns.
         difficulty: Default of its option of that name.
+        first_name: The name it first had, if it was renamed; its seeds and document ids go on using
+            that one, so that its documents stay the same.
     """
 
     name: str
+    version: int
     summary: str
     n_choices: int
     images: int
@@ -67,6 +72,7 @@ class World:
     columns: Mapping[str, Column]
     row: Callable[[Draw], Row] = field(repr=False)
     difficulty: float = 0.5
+    first_name: str = ""
 
     def options(self, given: Mapping[str, Any]) -> Mapping[str, float]:
         """Return all options with defaults filled in; raises VlmbenchError if one is unknown."""
@@ -107,6 +113,11 @@ class World:
         settled = self.options(options)
         row = self.row(Draw(rng=rng, gold=gold, variant=variant, difficulty=settled["difficulty"]))
         return {**row, "gold": gold}
+
+    @property
+    def stream(self) -> str:
+        """What its seeds and document ids are made of."""
+        return self.first_name or self.name
 
     @property
     def all_columns(self) -> Mapping[str, Column]:

@@ -1,0 +1,99 @@
+"""Every member of every closed set says all that its set asks of it, and is told by its kind."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+
+from vlmbench.spec import (
+    IMAGE_CHANGES,
+    PROBES,
+    READOUTS,
+    TEXT_CHANGES,
+    Condition,
+    ImageChange,
+    OwnImages,
+    ProbeSpec,
+    Readout,
+    TextChange,
+    Variant,
+)
+
+SETS: list[tuple[type[Variant], tuple[type[Variant], ...]]] = [
+    (ImageChange, IMAGE_CHANGES),
+    (TextChange, TEXT_CHANGES),
+    (ProbeSpec, PROBES),
+    (Readout, READOUTS),
+]
+MEMBERS = [(base, variant) for base, variants in SETS for variant in variants]
+
+
+def unsaid(base: type[Variant], variant: type[Variant]) -> set[str]:
+    """Return the facts that a set asks for and a member does not state."""
+    return {name for name in base.__class_vars__ if not hasattr(variant, name)}
+
+
+def asked_of(base: type[Variant]) -> set[str]:
+    """Return the facts that a set asks of its members: class variables without a value."""
+    return unsaid(base, base)
+
+
+@pytest.mark.parametrize(("base", "variant"), MEMBERS)
+def test_every_member_states_every_fact(base: type[Variant], variant: type[Variant]) -> None:
+    assert unsaid(base, variant) == set()
+
+
+@pytest.mark.parametrize(
+    ("base", "facts"),
+    [
+        (ImageChange, {"keeps_images", "moves_places", "needs_places", "needs_others", "replaces",
+                       "samples"}),
+        (TextChange, {"changes_prompt", "needs_choices", "samples"}),
+        (ProbeSpec, {"implementation", "fitted", "needs", "depths"}),
+        (Readout, {"implementation", "packages", "scores_documents", "answers", "is_direct",
+                   "has_rows"}),
+    ],
+)  # fmt: skip
+def test_the_facts_are_these(base: type[Variant], facts: set[str]) -> None:
+    assert asked_of(base) == facts
+
+
+def test_a_member_that_leaves_a_fact_out_is_found() -> None:
+    class Rotated(ImageChange):
+        keeps_images, needs_places, needs_others = True, False, False
+        replaces, samples = False, ("rotate-0.5",)
+        kind: Literal["rotate"] = "rotate"
+
+    assert unsaid(ImageChange, Rotated) == {"moves_places"}
+
+
+@pytest.mark.parametrize(("base", "variants"), SETS)
+def test_kinds_differ_and_are_the_defaults(
+    base: type[Variant], variants: tuple[type[Variant], ...]
+) -> None:
+    kinds = [variant.kind_of() for variant in variants]
+    assert len(set(kinds)) == len(kinds)
+    assert all(kind.replace("_", "").isalpha() for kind in kinds)
+
+
+@pytest.mark.parametrize("change", IMAGE_CHANGES)
+def test_an_image_changes_samples_are_its_own_labels(change: type[ImageChange]) -> None:
+    for label in change.samples:
+        image = Condition.parse(label).image
+        assert type(image) is change
+        assert image.label == label
+
+
+@pytest.mark.parametrize("change", TEXT_CHANGES)
+def test_a_text_changes_samples_are_its_own_labels(change: type[TextChange]) -> None:
+    for label in change.samples:
+        condition = Condition.parse(f"own+{label}")
+        assert (type(condition.text), condition.text.label) == (change, label)
+        assert condition.image == OwnImages()
+
+
+def test_a_condition_that_changes_nothing_moves_nothing() -> None:
+    own = Condition().image
+    assert own.keeps_images
+    assert (own.moves_places, own.needs_places, own.needs_others, own.replaces) == (False,) * 4

@@ -1,0 +1,150 @@
+"""Information contribution: how many bits does the image add to the text?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vlmbench.diagnostics._cells import OWN, WITHOUT, other_images
+from vlmbench.diagnostics._comparison import (
+    LEAST_FLOOR,
+    Comparison,
+    compare,
+    entropies,
+    every,
+    exceeds,
+    gold_bits,
+    rows_of,
+)
+from vlmbench.diagnostics._evidence import Evidence
+from vlmbench.diagnostics._outcome import Measurement, Outcome, Quantity, Test
+from vlmbench.metrics import INTERNALS, PROMPTED, told
+from vlmbench.types import ChoiceScores, Stat
+
+ENTROPY_WITH = Quantity("entropy with image", "bits")
+ENTROPY_WITHOUT = Quantity("entropy without image", "bits")
+ENTROPY_REDUCTION = Quantity("entropy reduction", "bits")
+USABLE = Quantity("usable information", "bits")
+USABLE_TEXT = Quantity("usable information of the text", "bits")
+PER_IMAGE_TOKEN = Quantity("bits per image token", "bits per token")
+PER_TEXT_TOKEN = Quantity("bits per text token", "bits per token")
+EXCHANGE_RATE = Quantity("exchange rate", "ratio")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Mean number of tokens of a prompt.
+
+    Attributes:
+        image: Image tokens.
+        text: All others, choices among them.
+    """
+
+    image: float
+    text: float
+
+
+def outcome(
+    own: ChoiceScores,
+    without: Mapping[str, ChoiceScores],
+    tokens: Tokens | None,
+    *,
+    seed: int,
+) -> Outcome:
+    """Return what the image adds to the text, in bits, against no image and a blank one.
+
+    *Entropy reduction* is the mean of H(Y | text) - H(Y | text, image), the entropies of the
+    model's distributions over choices. It can be positive on wrong answers, so *usable
+    information* stands beside it: the mean of log2 p(gold | image, text) - log2 p(gold | text),
+    predictive V-information (Xu et al. 2020, https://arxiv.org/abs/2002.10689), pointwise as in
+    Ethayarajh et al. 2022 (https://arxiv.org/abs/2110.08420), with the model as it stands as the
+    whole family. The text's own usable information is taken over a uniform guess. Both divided by
+    the mean numbers of tokens give bits per image token and per text token; their quotient, the
+    exchange rate, is given where the text's bits and the image's lie above 0.
+
+    The test holds if both intervals lie above `LEAST_FLOOR` bits, and fails if one lies at or
+    below it.
+
+    Args:
+        own: Scores with each document's own images.
+        without: Scores of the same documents under "none" (text alone) and "blank".
+        tokens: Tokens of the prompts with own images, where known.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        ComparisonError: If a cell does not cover documents of `own`, in order.
+    """
+    pairs = {name: compare(own, without[name]) for name in WITHOUT if name in without}
+    if not pairs:
+        return TEST.could_not_run("no cell leaves the image out or blanks it")
+    found: list[Measurement] = []
+    deciding: list[tuple[Stat, Stat]] = []
+    for name, pair in pairs.items():
+        image, text = (entropies(cell) for cell in pair.cells)
+        reduction = pair.mean(text - image, seed=seed)
+        with_image, alone = (gold_bits(cell) for cell in pair.cells)
+        usable = pair.mean(with_image - alone, seed=seed)
+        deciding.append((reduction, usable))
+        found += [
+            ENTROPY_WITH.measured(pair.mean(image, seed=seed), against=name),
+            ENTROPY_WITHOUT.measured(pair.mean(text, seed=seed), against=name),
+            ENTROPY_REDUCTION.measured(reduction, against=name),
+            USABLE.measured(usable, against=name),
+            *_rates(pair, usable, tokens, name, seed),
+        ]
+    reduction, usable = deciding[0]
+    reason = (
+        f"Against {WITHOUT[next(iter(pairs))]} the image lowers the entropy of the answer by "
+        f"{told(reduction)} bits and adds {told(usable)} bits about the right one, on {usable.n} "
+        "documents."
+    )
+    holds = every(exceeds(reduction, LEAST_FLOOR), exceeds(usable, LEAST_FLOOR))
+    return Outcome(test=TEST, holds=holds, reason=reason, measurements=tuple(found))
+
+
+def _rates(
+    pair: Comparison, usable: Stat, tokens: Tokens | None, name: str, seed: int
+) -> list[Measurement]:
+    """Return the text's bits, and bits per token where tokens are known."""
+    text = pair.cells[1]
+    spoken = pair.mean(gold_bits(text) + np.log2(text.n_choices), seed=seed)
+    found = [USABLE_TEXT.measured(spoken, against=name)]
+    if tokens is None or tokens.image <= 0 or tokens.text <= 0:
+        return found
+    per_image, per_text = usable.scaled(1 / tokens.image), spoken.scaled(1 / tokens.text)
+    found += [
+        PER_IMAGE_TOKEN.measured(per_image, against=name),
+        PER_TEXT_TOKEN.measured(per_text, against=name),
+    ]
+    if usable.low > 0 and spoken.low > 0:
+        # Both ends at once: wider than 95%, and needs nothing about how the two go together.
+        rate = Stat(
+            value=per_image.value / per_text.value,
+            low=per_image.low / per_text.high,
+            high=per_image.high / per_text.low,
+            n=usable.n,
+            coverage=usable.coverage,
+        )
+        found.append(EXCHANGE_RATE.measured(rate, against=name))
+    return found
+
+
+def _run(evidence: Evidence, seed: int) -> Outcome:
+    own = evidence.need(PROMPTED)
+    return outcome(own, other_images(evidence), _tokens(evidence), seed=seed)
+
+
+def _tokens(evidence: Evidence) -> Tokens | None:
+    """Return the mean tokens of the prompts with own images; None without internals."""
+    internals = evidence.internals.get(OWN)
+    if internals is None:
+        return None
+    read = compare(evidence.need(INTERNALS)).cells[0]
+    rows = rows_of(internals.doc_ids, read)
+    image, _, choices, text = internals.tokens[rows].mean(axis=0)
+    return Tokens(image=float(image), text=float(choices + text))
+
+
+TEST = Test(name="contribution", title="information contribution", head="infor-\nmation", run=_run)

@@ -1,0 +1,7 @@
+"""Plots of the diagnostics: outcomes in, matplotlib figures out; no state is shared."""
+
+from vlmbench.report.cards._plots._all import HOW_TO_READ, plots
+from vlmbench.report.cards._plots._example import example
+from vlmbench.report.cards._plots._style import save
+
+__all__ = ["HOW_TO_READ", "example", "plots", "save"]

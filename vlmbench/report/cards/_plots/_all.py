@@ -1,0 +1,136 @@
+"""Every plot of an explanation, by name."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from vlmbench.diagnostics import (
+    WITHOUT,
+    Evidence,
+    Outcome,
+    Test,
+    budget,
+    compare,
+    consistency,
+    contribution,
+    distributions,
+    override,
+    sensitivity,
+)
+from vlmbench.metrics import PROMPTED, answer_distribution, credit, truth_distribution
+from vlmbench.report.cards._explanation import Explanation
+from vlmbench.report.cards._plots._answers import (
+    Answers,
+    Confidence,
+    answer_distributions,
+    confidence_shift,
+)
+from vlmbench.report.cards._plots._curves import dose_curve, information_bars, sensitivity_curves
+from vlmbench.report.cards._plots._layers import (
+    attention_by_filler,
+    attention_by_layer,
+    budget_by_length,
+    consistency_by_layer,
+    readout_by_layer,
+)
+from vlmbench.report.cards._plots._strip import Line, strip
+from vlmbench.types import ChoiceScores, VlmbenchError
+
+HOW_TO_READ = {
+    "summary": "All tests on every task, and the verdict.",
+    "answers": "Which letters are given. A model that answers the same with and without images "
+    "has its letters from the text.",
+    "override": "Share of documents on which the image's choice stays ahead of the one that a "
+    "wrong hint asserts. Below one half the text wins.",
+    "consistency": "Information that image and text states share, given the answer. Inside the "
+    "band it cannot be told from documents shuffled.",
+    "readout": "What a linear readout of the states gets right, beside what the model says. Where "
+    "late layers lie far above the head, the answer is there and is not said.",
+    "sensitivity": "How far the answer moves as the image is damaged.",
+    "information": "What the image adds, in bits. Usable information below 0: the image makes "
+    "the right answer less likely. Entropy can also fall on wrong answers.",
+    "confidence": "Each document's largest probability, without and with the image. Above the "
+    "line the image makes the model surer; crosses are sure and wrong.",
+    "attention": "Where the last position of the prompt looks, layer by layer.",
+    "filler": "The same for the image, as text that says nothing is added.",
+    "budget": "What the image keeps of its influence as the prompt grows.",
+}
+"""Names of the plots, in the order of the card, with a line on each."""
+
+
+def plots(explanation: Explanation) -> dict[str, Figure | None]:
+    """Draw all plots; None stands for one that nothing was recorded for."""
+
+    def by_task(test: Test) -> dict[str, Outcome]:
+        return {
+            task.task: outcome
+            for task in explanation.tasks
+            for outcome in task.outcomes
+            if outcome.test == test
+        }
+
+    evidence = {task.task: task.evidence for task in explanation.tasks}
+    answers = {task: _answers(held) for task, held in evidence.items()}
+    surer = {task: _confidence(held) for task, held in evidence.items()}
+    lines = [
+        Line(task=task.task, outcomes=task.outcomes, verdict=task.verdict)
+        for task in explanation.tasks
+    ]
+    inside, attention = by_task(consistency.TEST), by_task(budget.TEST)
+    return {
+        "summary": strip(explanation.about.alias or explanation.model, lines),
+        "answers": answer_distributions(
+            {task: found for task, found in answers.items() if found is not None}
+        ),
+        "override": dose_curve(by_task(override.TEST)),
+        "consistency": consistency_by_layer(inside),
+        "readout": readout_by_layer(inside),
+        "sensitivity": sensitivity_curves(by_task(sensitivity.TEST)),
+        "information": information_bars(by_task(contribution.TEST)),
+        "confidence": confidence_shift(
+            {task: found for task, found in surer.items() if found is not None}
+        ),
+        "attention": attention_by_layer(attention),
+        "filler": attention_by_filler(attention),
+        "budget": budget_by_length(attention),
+    }
+
+
+def _answers(evidence: Evidence) -> Answers | None:
+    """Return the letters given with own and blank images; None for free text."""
+    own, blank = evidence.get(PROMPTED), evidence.get(PROMPTED, "blank")
+    known = next((scores for scores in (own, blank) if _lettered(scores)), None)
+    if known is None:
+        return None
+    return Answers(
+        truth=truth_distribution(known),
+        vision=answer_distribution(own) if own is not None and _lettered(own) else None,
+        blind=answer_distribution(blank) if blank is not None and _lettered(blank) else None,
+    )
+
+
+def _lettered(scores: ChoiceScores | None) -> bool:
+    return scores is not None and scores.scale != "credit" and not scores.failed.all()
+
+
+def _confidence(evidence: Evidence) -> Confidence | None:
+    """Return each document's confidence with and without its image, where both were scored."""
+    own = evidence.get(PROMPTED)
+    for condition, words in WITHOUT.items():
+        text = evidence.get(PROMPTED, condition)
+        if own is None or text is None:
+            continue
+        try:
+            pair = compare(own, text)
+        except VlmbenchError:
+            # Not log-likelihoods, or not comparable: the test itself has said so.
+            return None
+        seeing, blind = pair.cells
+        return Confidence(
+            text=np.asarray(distributions(blind).max(axis=1)),
+            both=np.asarray(distributions(seeing).max(axis=1)),
+            right=np.asarray(credit(seeing) == 1),
+            without=words,
+        )
+    return None
