@@ -156,7 +156,7 @@ class ScriptedBackend:
         return [self.say(prompt.user) for prompt in prompts]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def scripted() -> type[ScriptedBackend]:
     return ScriptedBackend
 

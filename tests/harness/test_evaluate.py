@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from vlmbench.cli import main
+from home import vlmbench
 
 # What only lm-eval reads: no `metadata.vlmbench`, no images.
 TEXT = """\
@@ -26,17 +25,12 @@ metadata: {{version: 2.0}}
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, home: Path, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", home / "cache")
-
+def call(home: Path) -> Callable[..., str]:
     def run(*arguments: object, status: int = 0) -> str:
-        command = ["vlmbench", "lm-eval", "--include-path", home, "--device", "cpu", *arguments]
-        monkeypatch.setattr(sys, "argv", [str(part) for part in command])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        said = capsys.readouterr()
-        assert stopped.value.code == status, said.err
-        return said.out if status == 0 else said.err
+        said = vlmbench(
+            "lm-eval", "--include-path", home, "--device", "cpu", *arguments, status=status
+        )
+        return said.err if status else said.out
 
     return run
 

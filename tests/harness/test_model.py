@@ -50,32 +50,46 @@ def asked(kind: str, *arguments: object) -> list[Instance]:
 # -- parity ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("chat", [True, False])
-@pytest.mark.parametrize("name", ["pick", "pick_generate", "pick_blind"])
-def test_accuracy_is_exactly_ours(home, tmp_path, backend, name, chat):
+def likelihoods(theirs, answers) -> tuple[list[list[float]], list[list[float]]]:
+    """To the last bit: the batches are the same."""
+    values = [[resps[0][0] for resps in sample["resps"]] for sample in theirs]
+    return values, [answer.scores.tolist() for answer in answers]
+
+
+def texts(theirs, answers) -> tuple[list[str], list[str]]:
+    return [sample["resps"][0][0] for sample in theirs], [answer.response for answer in answers]
+
+
+def prompts(theirs, answers) -> tuple[list[str], list[str]]:
+    return [sample["arguments"][0][0] for sample in theirs], [answer.prompt for answer in answers]
+
+
+@pytest.mark.parametrize(("chat", "shown"), [(True, [prompts]), (False, [])], ids=["chat", "bare"])
+@pytest.mark.parametrize(
+    ("name", "metric", "said"),
+    [
+        ("pick", "acc", likelihoods),
+        ("pick_blind", "acc", likelihoods),
+        ("pick_generate", "exact_match", texts),
+    ],
+)
+def test_accuracy_is_exactly_ours(home, tmp_path, backend, name, metric, said, chat, shown):
+    """The prompts too, where lm-eval asks for a chat template as `vlmbench run` does."""
     reading = ours(home, name, backend, tmp_path)
     chosen = select(name, [home], tmp_path)
     results, samples = evaluate(
         VlmbenchLM(backend), chosen.tasks, chosen.manager, apply_chat_template=chat
     )
     theirs = sorted(samples[name], key=lambda sample: sample["doc_id"])
-    metric = "exact_match" if name == "pick_generate" else "acc"
     earned = credit(reading.scores)
     # Where scores tie, lm-eval's argmax takes the first and ours shares the credit: none do here.
     assert set(earned) <= {0.0, 1.0}
     assert [sample[metric] for sample in theirs] == earned.tolist()
     (value,) = [number for key, number in results[name].items() if key.startswith(f"{metric},")]
     assert value == earned.mean()
-    if metric == "exact_match":
-        assert [sample["resps"][0][0] for sample in theirs] == [a.response for a in reading.answers]
-    else:
-        values = [[resps[0][0] for resps in sample["resps"]] for sample in theirs]
-        assert values == [
-            answer.scores.tolist() for answer in reading.answers
-        ]  # to the last bit: the batches are the same
-    if chat:
-        prompts = [sample["arguments"][0][0] for sample in theirs]
-        assert prompts == [answer.prompt for answer in reading.answers]
+    for compared in (said, *shown):
+        one, other = compared(theirs, reading.answers)
+        assert one == other
 
 
 def test_the_parity_is_of_something(home, tmp_path, backend):

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import ast
 import json
-import sys
 from pathlib import Path
 
 import datasets
 import pyarrow.parquet as pq
 import pytest
+from home import vlmbench
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from vlmbench.cli import main
 from vlmbench.harness import VlmbenchLM
 from vlmbench.metrics import credit
-from vlmbench.readouts import read_prompted
-from vlmbench.spec import TaskSpec, doc_answers, doc_choices, doc_target, load_file
-from vlmbench.tasks import check_documents, load_documents
+from vlmbench.readouts import Reading, read_prompted
+from vlmbench.spec import Condition, TaskSpec, doc_answers, doc_choices, doc_target, load_file
+from vlmbench.tasks import Documents, ask, check_documents, load_documents
 from vlmbench.types import VlmbenchError
 
 CHOICE = """\
@@ -94,21 +93,6 @@ def plain(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
-    monkeypatch.setenv("VLMBENCH_CACHE", str(tmp_path / "cache"))
-
-    def run(*arguments: object, status: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["vlmbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        said = capsys.readouterr()
-        assert stopped.value.code == status, said.err
-        return said.out if status == 0 else said.err
-
-    return run
-
-
 def opened(plain: Path, name: str, tmp_path: Path):
     task = load_file(plain / f"{name}.yaml")
     assert isinstance(task.spec, TaskSpec)
@@ -125,26 +109,37 @@ def stock(plain: Path, lm: VlmbenchLM, *names: str):
     )  # fmt: skip
 
 
-def test_stock_lm_eval_and_vlmbench_ask_the_same(plain, scripted, tmp_path):
-    samples = stock(plain, VlmbenchLM(scripted()), *NAMES)["samples"]
-    for name in NAMES:
-        spec, documents = opened(plain, name, tmp_path)
-        check_documents(documents)
-        theirs = sorted(samples[name], key=lambda sample: sample["doc_id"])
-        reading = read_prompted(
-            list(documents), [documents.prompt(document) for document in documents], spec,
-            scripted(),
-        )  # fmt: skip
-        assert [s["arguments"][0][0] for s in theirs] == [a.prompt for a in reading.answers]
-        for sample, document in zip(theirs, documents, strict=True):
-            if spec.is_free_text:
-                assert sample["target"] == doc_answers(spec, document.row)
-                continue
-            assert int(sample["target"]) == doc_target(spec, document.row)
-            if spec.output_type == "multiple_choice":
-                listed = [arguments[1].strip() for arguments in sample["arguments"]]
-                assert listed == list(doc_choices(spec, document.row))
-        assert spec.ability == name
+def read(spec: TaskSpec, documents: Documents, backend) -> Reading:
+    """Read a task as `vlmbench run` does."""
+    return read_prompted(ask(list(documents), spec, Condition()), spec, backend)
+
+
+@pytest.fixture(scope="module")
+def samples(plain, scripted) -> dict[str, list[dict[str, object]]]:
+    """What stock lm-eval asks, by file."""
+    found = stock(plain, VlmbenchLM(scripted()), *NAMES)["samples"]
+    return {name: sorted(found[name], key=lambda sample: sample["doc_id"]) for name in NAMES}
+
+
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [("plain_choice", doc_target), ("plain_named", doc_target), ("plain_text", doc_answers)],
+)
+def test_stock_lm_eval_and_vlmbench_ask_the_same(plain, samples, scripted, tmp_path, name, target):
+    spec, documents = opened(plain, name, tmp_path)
+    check_documents(documents)
+    answers = read(spec, documents, scripted()).answers
+    theirs = samples[name]
+    assert [s["arguments"][0][0] for s in theirs] == [answer.prompt for answer in answers]
+    targets = [str(target(spec, document.row)) for document in documents]
+    assert [str(sample["target"]) for sample in theirs] == targets
+    assert spec.ability == name
+
+
+def test_choices_and_settings_are_lm_evals_too(plain, samples, tmp_path):
+    spec, documents = opened(plain, "plain_choice", tmp_path)
+    listed = [[one[1].strip() for one in s["arguments"]] for s in samples["plain_choice"]]
+    assert listed == [list(doc_choices(spec, document.row)) for document in documents]
     kwargs = ast.literal_eval(str(samples["plain_named"][0]["arguments"][0][1]))
     assert kwargs["until"] == ["\n"]
     assert opened(plain, "plain_text", tmp_path)[0].generation_kwargs.until == "\n\n"
@@ -160,15 +155,14 @@ def reply(question: str) -> str:
 def test_free_text_earns_what_lm_eval_gives_it(plain, scripted, tmp_path):
     theirs = stock(plain, VlmbenchLM(scripted(say=reply)), "plain_text")["samples"]["plain_text"]
     spec, documents = opened(plain, "plain_text", tmp_path)
-    questions = [documents.prompt(document) for document in documents]
-    reading = read_prompted(list(documents), questions, spec, scripted(say=reply))
+    reading = read(spec, documents, scripted(say=reply))
     earned = credit(reading.scores).tolist()
     assert earned == [sample["exact_match"] for sample in theirs]
     assert earned == [0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     assert reading.scores.scale == "credit"
 
 
-def test_a_run_of_plain_files_equals_lm_evals_own(plain, home, call, tmp_path):
+def test_a_run_of_plain_files_equals_lm_evals_own(plain, home, tmp_path):
     output = tmp_path / "run"
     twin = "twin: {layer: -2, relation: identical, pooled: cls}\n"
     (tmp_path / "twin.yaml").write_text(
@@ -176,8 +170,8 @@ def test_a_run_of_plain_files_equals_lm_evals_own(plain, home, call, tmp_path):
     )
     shared = ("--models", "twin", "--include-path", home, "--include-path", tmp_path)
     paths = ",".join(str(plain / f"{name}.yaml") for name in NAMES)
-    printed = call("run", *shared, "--tasks", paths, "--output", output, "--device", "cpu")
-    assert "task 'plain_choice' has no probe" in " ".join(printed.split())
+    said = vlmbench("run", *shared, "--tasks", paths, "--output", output, "--device", "cpu")
+    assert "task 'plain_choice' has no probe" in said.words
     manifest = json.loads((output / "manifest.json").read_text())
     assert {name: entry["ability"] for name, entry in manifest["tasks"].items()} == dict(
         zip(NAMES, NAMES, strict=True)
@@ -189,7 +183,7 @@ def test_a_run_of_plain_files_equals_lm_evals_own(plain, home, call, tmp_path):
         assert (name, "blank", "prompted") in cells
     assert {row["readout"] for row in rows} == {"prompted"}
     results = json.loads((output / "results.json").read_text())["results"]
-    call(
+    vlmbench(
         "lm-eval", *shared, "--include-path", plain, "--tasks", ",".join(NAMES), "--device", "cpu",
         "--output", tmp_path / "theirs",
     )  # fmt: skip
@@ -199,18 +193,18 @@ def test_a_run_of_plain_files_equals_lm_evals_own(plain, home, call, tmp_path):
     for name, metric in metrics.items():
         assert results[name]["acc,none"] == theirs[name][metric], name
     board = tmp_path / "board"
-    call("leaderboard", output, "--output", board)
+    vlmbench("leaderboard", output, "--output", board)
     assert "plain choice" in (board / "README.md").read_text()
     record = output / "records" / "twin" / "plain_text" / "prompted-own.parquet"
     assert len(set(pq.read_table(record)["response"].to_pylist())) > 1  # images matter
 
 
-def test_examples_are_shown_where_lm_eval_is_asked_for_them(plain, home, call, tmp_path):
+def test_examples_are_shown_where_lm_eval_is_asked_for_them(plain, home, tmp_path):
     """A file without our block stays lm-eval's in `vlmbench lm-eval`, prompts with examples too."""
     text = (plain / "plain_choice.yaml").read_text().replace("num_fewshot: 0\n", "")
     examples = "{sampler: first_n, doc_to_text: 'Question: {{question}}'}"
     (tmp_path / "shots.yaml").write_text(text.replace("{sampler: first_n}", examples))
-    call(
+    vlmbench(
         "lm-eval", "--models", "random", "--include-path", home, "--include-path", tmp_path,
         "--tasks", "plain_choice", "--num-fewshot", "1", "--log-samples", "--limit", "2",
         "--output", tmp_path / "out", "--device", "cpu",
@@ -250,7 +244,7 @@ def test_answers_that_are_none_are_found_before_a_model_loads(
     assert says in caught.value.problems[0].message
 
 
-def test_code_of_a_task_file_is_never_run(plain, home, call, tmp_path):
+def test_code_of_a_task_file_is_never_run(plain, home, tmp_path):
     (tmp_path / "utils.py").write_text(
         "import pathlib\npathlib.Path(__file__).with_suffix('.ran').touch()\n"
         "def doc_to_text(doc):\n    return '<image>' + doc['question']\n"
@@ -259,7 +253,9 @@ def test_code_of_a_task_file_is_never_run(plain, home, call, tmp_path):
     line = next(line for line in text.splitlines() if line.startswith("doc_to_text"))
     path = tmp_path / "coded.yaml"
     path.write_text(text.replace(line, "doc_to_text: !function utils.doc_to_text"))
-    said = call("run", "-m", "random", "-t", path, "-i", home, "-o", tmp_path / "r", status=1)
+    said = vlmbench(
+        "run", "-m", "random", "-t", path, "-i", home, "-o", tmp_path / "r", status=1
+    ).err
     assert f"{path}:7:14: doc_to_text: !function: code and custom tags in YAML are never" in said
     assert "`vlmbench lm-eval --tasks NAME --include-path FOLDER`" in said
     assert not (tmp_path / "utils.ran").exists()

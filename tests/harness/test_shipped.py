@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from home import asked
+from home import asked, stats_of, vlmbench
 from lm_eval import simple_evaluate
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
-from vlmbench.cli import main
 from vlmbench.harness import VlmbenchLM
 from vlmbench.metrics import credit
 from vlmbench.readouts import extract, read_prompted
@@ -28,13 +26,6 @@ from vlmbench.tasks import ask, check_documents, load_documents
 from vlmbench.types import VlmbenchError
 
 ART = "lm_eval:mmmu_val_art"
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object, status: int = 0) -> None:
-    monkeypatch.setattr(sys, "argv", ["vlmbench", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == status
 
 
 def opened(term: str, tmp_path: Path):
@@ -123,18 +114,14 @@ def test_a_guess_leaves_no_trace(write_mmmu, rows, tmp_path):
     assert random.random() == expected
 
 
-def test_a_run_with_its_blind_condition(monkeypatch, home, write_mmmu, mmmu_row, tmp_path):
+def test_a_run_with_its_blind_condition(home, write_mmmu, mmmu_row, tmp_path):
     write_mmmu([mmmu_row(index) for index in range(3)])
-    monkeypatch.setenv("VLMBENCH_CACHE", str(tmp_path / "kept"))
     output = tmp_path / "run"
-    call(
-        monkeypatch, "run", "--models", "random", "--tasks", ART, "--include-path", home,
+    vlmbench(
+        "run", "--models", "random", "--tasks", ART, "--include-path", home,
         "--output", output, "--device", "cpu",
     )  # fmt: skip
-    stats = {
-        (row["condition"], row["readout"], row["metric"]): row
-        for row in json.loads((output / "stats.json").read_text())
-    }
+    stats = stats_of(output, "condition", "readout", "metric")
     assert stats["own", "prompted", "accuracy"]["n"] == 3
     assert stats["blank", "prompted", "accuracy"]["n"] == 3
     # Free text has no letters to guess among: no number is given that would suppose some.
@@ -153,7 +140,7 @@ def test_a_run_with_its_blind_condition(monkeypatch, home, write_mmmu, mmmu_row,
     assert manifest["tasks"]["lm_eval.mmmu_val_art"]["chance"] is None
     assert manifest["versions"]["lm-eval"]
     board = tmp_path / "board"
-    call(monkeypatch, "leaderboard", output, "--output", board)
+    vlmbench("leaderboard", output, "--output", board)
     lines = (board / "README.md").read_text().splitlines()
     cells = next(line for line in lines if line.startswith("| Art")).split("|")
     assert [cell.strip() for cell in cells[2:5]] == ["3", "–", "–"]  # n, chance, majority
@@ -194,9 +181,9 @@ def test_every_task_with_images_is_taken_or_refused_with_a_reason():
         ("lm_eval:", "ships no task ``"),
     ],
 )
-def test_wrong_names_are_refused_at_plan_time(monkeypatch, capsys, term, said):
-    call(monkeypatch, "plan", "--models", "tiny-clip", "--tasks", term, status=1)
-    assert said in capsys.readouterr().err
+def test_wrong_names_are_refused_at_plan_time(term, said):
+    told = vlmbench("plan", "--models", "tiny-clip", "--tasks", term, status=1)
+    assert said in told.err
 
 
 @pytest.mark.parametrize(

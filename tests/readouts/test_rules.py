@@ -249,9 +249,9 @@ def test_rules_are_cells_like_any_other(home, tmp_path):
     assert back.manifest == ran.manifest
     assert [row.to_json() for row in back.rows] == [row.to_json() for row in rows]
     assert json.loads((tmp_path / "run" / "results.json").read_text())["results"] == {}
-    table = rules_terminal(rows)
-    assert next(iter(table.columns[0].cells)).plain == "pointed"
-    assert list(table.columns[3].cells)[1].startswith("1.000 [")
+    heading, best, *_ = rules_terminal(rows).rows
+    assert [cell.plain for cell in heading] == ["pointed"]
+    assert best[3].startswith("1.000 [")
 
 
 def test_other_training_data_is_learned_from_again(home, tmp_path):

@@ -197,7 +197,7 @@ def test_models_without_published_numbers_are_refused_together(tmp_path):
     with pytest.raises(VlmbenchError) as caught:
         page(tmp_path, BASELINES, recorded=specs)
     people, model = caught.value.problems
-    assert "stand in the data" in people.message
+    assert "are in the data" in people.message
     assert "vlmbench run --models human" in people.remedy
     assert "'tiny-clip' is run, not recorded" in model.message
     assert not (tmp_path / "board").exists()

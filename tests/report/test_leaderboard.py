@@ -225,7 +225,7 @@ def test_recorded_numbers_alone_make_a_page(tmp_path, run_folder):
 def test_refused_runs_leave_what_was_published_alone(tmp_path, run_folder):
     a, b = run_folder("a", ("tiny-a",)), run_folder("b", ("tiny-b",))
     before = page(tmp_path, a)
-    b.manifest["tasks"]["depth"]["reading"] = "0" * 64
+    b.manifest["tasks"]["depth"]["documents"] = "0" * 64
     with pytest.raises(ComparisonError):
         page(tmp_path, a, b)
     assert (tmp_path / "board" / "README.md").read_text() == before

@@ -64,14 +64,14 @@ def compare(*cells: ChoiceScores) -> Comparison:
     Raises:
         ComparisonError: If a cell lacks documents of the shortest or orders them otherwise, if
             gold or numbers of choices differ, or if no document was answered in all cells.
-        VlmbenchError: If scores are no log-likelihoods, or one of an answered document is
+        VlmbenchError: If scores are not log-likelihoods, or one of an answered document is
             infinite.
     """
     for cell in cells:
         if cell.scale != "logprob":
             raise VlmbenchError(
-                f"scores on the scale {cell.scale!r} give no distribution over choices; "
-                "log-likelihoods do"
+                f"scores on the scale {cell.scale!r} cannot be turned into a distribution over "
+                "choices; log-likelihoods are needed"
             )
     shortest = min(cells, key=len)
     held = [restricted(cell, shortest.doc_ids) for cell in cells]

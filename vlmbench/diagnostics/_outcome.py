@@ -1,6 +1,6 @@
 """What a diagnostic is and what it says: measurements with their uncertainty, and whether it holds.
 
-Every test is a module of its own in this room. There stand its quantities, the function that
+Every test is a module of its own in this room, with its quantities, the function `outcome` that
 computes them from scores, and `TEST`; the tuple `TESTS` lists them all.
 """
 

@@ -1,11 +1,11 @@
 """The verdict: which failure signature the indicators show, on what evidence, and how firmly.
 
-The criteria stand in `_criteria.py`, in order of precedence. The order follows the signal on its
+The criteria are in `_criteria.py`, in order of precedence. The order follows the signal on its
 way from the pixels to the answer, and the first place where it is shown to be lost gives the name:
 
 1. *encoder-limited* first: what the encoder does not hold, nothing after it can be blamed for.
    The readout of an encoder can be too weak for its encoder, so the criterion also asks that the
-   image does not help the model; otherwise the encoder evidently knows.
+   image does not help the model; if it does help, the encoder knows.
 2. *readout bottleneck* second, although it lies at the far end: it rests on positive evidence.
    If late layers carry the answer, then the image was neither neglected nor left unfused.
 3. *visual neglect*, the strong form (the dependency test fails): answers that do not depend on the
@@ -24,7 +24,7 @@ way from the pixels to the answer, and the first place where it is shown to be l
 A clause is open where the interval of its indicator reaches over the threshold. A criterion that
 is open might have been met, so it keeps later ones from giving a name, and the verdict is
 *inconclusive*; the weak form of visual neglect yields only to encoder-limited, because the finer
-names would merely say more about the same failure. A criterion that needs an indicator nobody
+names would only say more about the same failure. A criterion that needs an indicator that was not
 measured is left out, and the verdict says so.
 """
 

@@ -71,7 +71,8 @@ def outcome(
     layers = h_image.shape[1] - 1
     if shuffles is None or layers < 1:
         return TEST.could_not_run(
-            f"no right answer has {SMALLEST_CLASS} of the {len(y)} documents, or there is no layer"
+            f"no choice is right in {SMALLEST_CLASS} of the {len(y)} documents, or the model "
+            "shows no layer"
         )
     by_layer: list[Shared] = []
     found: list[Measurement] = []
@@ -132,7 +133,7 @@ def _run(evidence: Evidence, seed: int) -> Outcome:
     scores = shared.cells[0]
     rows = rows_of(internals.doc_ids, scores)
     if np.isnan(internals.h_image[rows]).any():
-        return TEST.could_not_run("some prompts hold no image")
+        return TEST.could_not_run("some prompts have no image")
     said = outcome(internals.h_image[rows], internals.h_text[rows], scores.gold, seed=seed)
     late = readout_accuracies(
         {"last": internals.h_last[rows], "image": internals.h_image[rows]},

@@ -72,18 +72,8 @@ def outcome(
     if not graded:
         return TEST.could_not_run("no cell perturbs the image")
     shared = compare(own, *graded.values())
-    cells = dict(zip(graded, shared.cells[1:], strict=True))
-    found: list[Measurement] = []
-    areas, spans = [], []
-    for by in sorted({by for by, _ in graded}):
-        strengths = [0.0, *(strength for kind, strength in graded if kind == by)]
-        curve = [shared.cells[0], *(cells[by, strength] for strength in strengths[1:])]
-        moved = [distances(shared.cells[0], cell) for cell in curve]
-        found += _curve(shared, by, strengths, curve, moved, seed)
-        areas.append(np.atleast_1d(np.trapezoid(np.stack(moved, axis=1), strengths, axis=1)))
-        spans.append(strengths[-1])
-        found.append(AREA.measured(shared.mean(areas[-1], seed=seed), by=by))
-    mean = shared.mean(np.mean(areas, axis=0), seed=seed)
+    found, areas, spans = _curves(shared, list(graded), seed)
+    mean = shared.mean(areas.mean(axis=0), seed=seed)
     found.append(MEAN_AREA.measured(mean))
     ratios = _grounding(own, evidence, random, level, seed)
     found += ratios
@@ -95,7 +85,7 @@ def outcome(
         f"Over {len(areas)} kinds of perturbation the area under the curve of total variation is "
         f"{told(mean)} on {mean.n} documents; "
         + (
-            "the grounding ratio could not be given."
+            "the grounding ratio is not defined."
             if ratio is None
             else f"masking the evidence moves the output {told(ratio)} times as far as masking "
             "equal area elsewhere."
@@ -116,23 +106,33 @@ def _finite(scores: ChoiceScores) -> NDArray[np.float64]:
     return np.where(scores.unused(), 0.0, log_probabilities(scores))
 
 
-def _curve(
-    shared: Comparison,
-    by: str,
-    strengths: list[float],
-    curve: list[ChoiceScores],
-    moved: list[NDArray[np.float64]],
-    seed: int,
-) -> list[Measurement]:
-    """Return both distances at each strength of one kind, of which `moved` are those in TV."""
-    found = []
-    for strength, cell, tv in zip(strengths, curve, moved, strict=True):
-        logits = shared.mean(logit_distances(shared.cells[0], cell), seed=seed)
-        found += [
-            LOGIT_DISTANCE.measured(logits, by=by, strength=strength),
-            TOTAL_VARIATION.measured(shared.mean(tv, seed=seed), by=by, strength=strength),
-        ]
-    return found
+def _curves(
+    shared: Comparison, keys: list[tuple[str, float]], seed: int
+) -> tuple[list[Measurement], NDArray[np.float64], list[float]]:
+    """Return what is measured by kind and strength, each document's areas, and largest strengths.
+
+    `keys` are the kinds and strengths of the cells after the first; areas are (kinds, n).
+    """
+    plain, *cells = shared.cells
+    found: list[Measurement] = []
+    areas, spans = [], []
+    for by in sorted({kind for kind, _ in keys}):
+        curve = {0.0: plain} | {
+            s: cell for (k, s), cell in zip(keys, cells, strict=True) if k == by
+        }
+        moved = []
+        for strength, cell in curve.items():
+            moved.append(distances(plain, cell))
+            logits = shared.mean(logit_distances(plain, cell), seed=seed)
+            tv = shared.mean(moved[-1], seed=seed)
+            found += [
+                LOGIT_DISTANCE.measured(logits, by=by, strength=strength),
+                TOTAL_VARIATION.measured(tv, by=by, strength=strength),
+            ]
+        areas.append(np.atleast_1d(np.trapezoid(np.stack(moved, axis=1), list(curve), axis=1)))
+        spans.append(max(curve))
+        found.append(AREA.measured(shared.mean(areas[-1], seed=seed), by=by))
+    return found, np.stack(areas), spans
 
 
 def _grounding(

@@ -6,7 +6,7 @@
   significant digits below.
 - *In sentences* (`told`, `brief`): three significant digits of a result, two of a limit, with the
   leading zero.
-- An interval stands in brackets behind its value, and is left out where there is none.
+- An interval is put in brackets behind its value; where there is none, there are no brackets.
 - What was not measured is `MISSING`.
 """
 
@@ -19,7 +19,7 @@ from vlmbench.metrics._rows import StatRow
 from vlmbench.types import Stat
 
 MISSING = "–"
-"""What stands where there is no number."""
+"""What is written where there is no number."""
 
 
 def rate(value: float | None, places: int = 3) -> str:
@@ -42,7 +42,12 @@ def p_value(value: float) -> str:
 
 
 def number(
-    stat: Stat | StatRow | None, *, sign: bool = False, bold: bool = False, mark: str = ""
+    stat: Stat | StatRow | None,
+    *,
+    sign: bool = False,
+    bold: bool = False,
+    mark: str = "",
+    interval: bool = True,
 ) -> str:
     """Write a value, its marks and, if it has one, its interval: `.523† [.466, .579]`.
 
@@ -51,13 +56,14 @@ def number(
         sign: Whether it is a difference, written with its sign.
         bold: Whether the value is set in bold; one that rounds to .000 never is.
         mark: What is put behind the value.
+        interval: Whether its interval is written.
     """
-    if stat is None:
+    if stat is None or math.isnan(stat.value):
         return MISSING
     write = signed if sign else rate
     plain = write(stat.value)
-    value = f"**{plain}**" if bold and plain not in (MISSING, ".000") else plain
-    return _with_interval(stat, f"{value}{mark}", write)
+    value = f"**{plain}**{mark}" if bold and plain != ".000" else f"{plain}{mark}"
+    return _with_interval(stat, value, write) if interval else value
 
 
 def sized(stat: Stat) -> str:
@@ -66,12 +72,12 @@ def sized(stat: Stat) -> str:
 
 
 def told(stat: Stat) -> str:
-    """Write a value and its interval as they stand in a sentence: `0.45 [0.4, 0.5]`."""
+    """Write a value and its interval for a sentence: `0.45 [0.4, 0.5]`."""
     return _with_interval(stat, f"{stat.value:.3g}", lambda value: f"{value:.3g}")
 
 
 def brief(value: float) -> str:
-    """Write a limit as it stands in a sentence, with two significant digits: `1e-06`."""
+    """Write a limit for a sentence, with two significant digits: `1e-06`."""
     return f"{value:.2g}"
 
 

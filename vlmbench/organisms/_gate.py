@@ -210,13 +210,7 @@ def _begins_with_letter(held: Held, backend: Backend) -> list[bool]:
 def table(rows: Sequence[GateRow]) -> str:
     """Return the criteria as a markdown table."""
     lines = ["| criterion | measured | 95% interval | asked | met |", "|---|---|---|---|---|"]
-    for row in rows:
-        stat = row.stat
-        counted = math.isnan(stat.low)  # a number of abilities, not a share of documents
-        value = f"{stat.value:.0f}" if counted else f"{stat.value:.3f}"
-        interval = "–" if counted else f"{stat.low:.3f} to {stat.high:.3f}"
-        met = "yes" if row.passed else "no"
-        lines.append(f"| {row.criterion} | {value} | {interval} | {row.target} | {met} |")
+    lines += [f"| {' | '.join(row.cells)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -53,7 +53,7 @@ def rule_table(board: Board) -> str:
     for task, record in board.tasks.items():
         rows = [board.get(name, task, "accuracy", readout=RULE) for name in names]
         if any(row is not None for row in rows):
-            values = [rate(None if row is None else row.value) for row in rows]
+            values = [number(row, interval=False) for row in rows]
             lines.append([task_name(board, task), rate(record.chance), *values])
     return markdown_table(["Task", "Chance", *(model_name(board, name) for name in names)], lines)
 
@@ -124,7 +124,7 @@ def _recorded(board: Board) -> Iterator[StatRow]:
 
 
 def _published(specs: Sequence[ModelSpec]) -> Iterator[StatRow]:
-    """Yield published accuracies as rows; those that are columns of data are no such numbers."""
+    """Yield published accuracies as rows; a column of the data is not a published accuracy."""
     nan = float("nan")
     for spec in specs:
         for entry in spec.recorded:
@@ -151,7 +151,7 @@ def check_published(specs: Sequence[ModelSpec]) -> None:
             message = f"model {spec.model!r} is run, not recorded"
             remedy = "Give the folder of its run."
         elif all(entry.accuracy is None for entry in spec.recorded):
-            message = f"the numbers of {spec.model!r} stand in the data, document by document"
+            message = f"the numbers of {spec.model!r} are in the data, one for each document"
             remedy = f"Run it on its task: vlmbench run --models {spec.model}."
         else:
             continue

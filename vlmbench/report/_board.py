@@ -1,4 +1,4 @@
-"""The board: rows of several runs, together only if they may stand in one table."""
+"""The board: rows of several runs, together only if they can be put in one table."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def assemble(runs: Sequence[Run]) -> Board:
     ]
     if problems:
         raise ComparisonError(problems)
-    # What a run calls a task or shows as its source is no part of the comparison, so the choice
+    # What a run calls a task or shows as its source is not compared, so the choice
     # among runs that differ there must not hang on their order.
     manifests = {run.manifest.model_dump_json(): run.manifest for run in runs}
     ordered = tuple(manifests[text] for text in sorted(manifests))

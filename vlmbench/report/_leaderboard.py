@@ -50,7 +50,7 @@ def leaderboard(
         runs: Run folders.
         output: Folder to write to.
         recorded: Models whose published accuracies are shown in a table of their own. Their
-            data is not needed, and they are no rows of `rows.json`.
+            data is not needed, and they do not enter `rows.json`.
 
     Returns:
         The files written.
@@ -58,7 +58,7 @@ def leaderboard(
     Raises:
         VlmbenchError: If a run is missing, unfinished or malformed, or a model of `recorded` has
             no published accuracy.
-        ComparisonError: If two runs may not stand in one table; nothing is written then.
+        ComparisonError: If two runs cannot be put in one table; nothing is written then.
     """
     check_published(recorded)
     board = assemble([RunFolder(path).read() for path in runs])

@@ -82,7 +82,7 @@ def explain(
 
     Raises:
         VlmbenchError: If a name is unknown, the thresholds are malformed, a record cannot be
-            read, or no record serves any of the tests.
+            read, or the records are not enough for any of the tests.
     """
     manifest = run.manifest
     cut_at = load_thresholds() if thresholds is None else load_thresholds(thresholds)
@@ -98,7 +98,7 @@ def explain(
         raise VlmbenchError(
             Problem(
                 file=run.name,
-                message=f"no record of {model!r} on {where} serves any of the tests",
+                message=f"the records of {model!r} on {where} are not enough for any of the tests",
                 remedy="Run this model with `vlmbench run --study diagnose`, and explain that run.",
             )
         )
@@ -115,7 +115,7 @@ def explain(
 def _explain(
     run: Run, model: str, name: str, thresholds: Thresholds, seed: int
 ) -> TaskExplained | None:
-    """Return a task's tests, or None if the run holds nothing that serves one."""
+    """Return a task's tests, or None if the run has not recorded enough for any."""
     if not run.records(model, name):
         return None
     evidence = Evidence.load(run, model, name)

@@ -102,17 +102,14 @@ def _sensitivity(
 @plot_of(contribution.USABLE)
 def information_bars(outcomes: Outcomes) -> Figure:
     """Draw, per task, what the image adds in bits: entropy taken away, and usable information."""
-    rows = (
-        (contribution.USABLE, "usable\ninformation"),
-        (contribution.ENTROPY_REDUCTION, "entropy\nreduction"),
-    )
+    rows = (contribution.USABLE, contribution.ENTROPY_REDUCTION)
     looks: tuple[dict[str, Any], ...] = ({"color": "#9db8d6"}, {"color": "white", "hatch": "////"})
     figure, panels = grid(list(outcomes), height=2.1)
     for panel, outcome in zip(panels, outcomes.values(), strict=True):
         for place, ((against, words), look) in enumerate(zip(WITHOUT.items(), looks, strict=True)):
             found = [
                 (row + (place - 0.5) * 0.36, stat)
-                for row, (quantity, _) in enumerate(rows)
+                for row, quantity in enumerate(rows)
                 if (stat := outcome.find(quantity, against=against))
             ]
             if not found:
@@ -130,15 +127,15 @@ def information_bars(outcomes: Outcomes) -> Figure:
                 **look,
             )
         panel.axvline(0, color=INK, linewidth=0.9)
-        panel.set_yticks(range(len(rows)), [label for _, label in rows])
+        panel.set_yticks(range(len(rows)), [quantity.name.replace(" ", "\n") for quantity in rows])
         panel.tick_params(axis="y", length=0)
         panel.invert_yaxis()
         panel.margins(x=0.08)
         panel.set_xlabel("bits")
         panel.grid(axis="x", color=PALE, linewidth=0.6)
         panel.set_axisbelow(True)
-    ends = [panel.get_xlim() for panel in panels]
+    lows, highs = zip(*(panel.get_xlim() for panel in panels), strict=True)
     for panel in panels:
-        panel.set_xlim(min(end[0] for end in ends), max(end[1] for end in ends))
+        panel.set_xlim(min(lows), max(highs))
     legend(figure, panels, columns=2)
     return figure

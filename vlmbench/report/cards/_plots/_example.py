@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from vlmbench.diagnostics import Evidence
-from vlmbench.metrics import ENCODER, PROMPTED, credit, kept, probabilities
-from vlmbench.report.cards._plots._style import GREY, INK, PALE, settings
+from vlmbench.metrics import ENCODER, PROMPTED, credit, kept, probabilities, rate
+from vlmbench.report.cards._plots._style import GREY, INK, PALE, settings, sheet
 from vlmbench.types import ChoiceScores, Document, VlmbenchError
 
 _LETTERS = "ABCDEFGH"
@@ -80,10 +79,7 @@ def _drawn(document: Document, readers: Sequence[_Reader]) -> Figure:
     wide = _NAMES + len(document.choices) * (_SIDE + _SPACE) + _VERDICTS
     high = below + len(readers) * _ROW
     with settings():
-        figure = Figure(figsize=(wide, high))
-        FigureCanvasAgg(figure)
-        page = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        page.set_axis_off()
+        figure, page = sheet(wide, high)
         question = str(document.row["question"])
         page.text(0.12, 0.24, question, fontsize=10.5, fontweight="bold", va="center")
         for place, image in enumerate(document.images):
@@ -100,8 +96,6 @@ def _drawn(document: Document, readers: Sequence[_Reader]) -> Figure:
             )
         for row, reader in enumerate(readers):
             _answer(page, below + row * _ROW, wide, reader, document.gold)
-        page.set_xlim(0, wide)
-        page.set_ylim(high, 0)
     return figure
 
 
@@ -125,7 +119,7 @@ def _answer(page: Axes, y: float, wide: float, reader: _Reader, gold: int) -> No
         page.text(
             _left(place) + length + 0.06,
             middle,
-            f"{value:.2f}".removeprefix("0"),
+            rate(float(value), 2),
             fontsize=8.5,
             fontweight="bold" if place == answer else "normal",
             va="center",

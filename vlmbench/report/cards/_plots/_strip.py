@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from vlmbench.diagnostics import TESTS, Outcome, Verdict
-from vlmbench.report.cards._plots._style import GREY, INK, PALE, settings
+from vlmbench.report.cards._plots._style import GREY, INK, PALE, settings, sheet
 
 WORDS = ("holds", "fails", "inconclusive", "not run")
 
@@ -35,12 +34,7 @@ def strip(model: str, lines: Sequence[Line]) -> Figure | None:
     top, down, foot = 1.05, 0.38, 0.42
     height = top + down * len(lines) + foot
     with settings():
-        figure = Figure(figsize=(width, height))
-        FigureCanvasAgg(figure)
-        panel = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        panel.set_xlim(0, width)
-        panel.set_ylim(height, 0)
-        panel.set_axis_off()
+        figure, panel = sheet(width, height)
         panel.text(0.12, 0.22, model, fontsize=11, fontweight="bold", va="center")
         centres = [left + across * (place + 0.5) for place in range(len(TESTS))]
         for place, (x, test) in enumerate(zip(centres, TESTS, strict=True), start=1):
