@@ -33,11 +33,6 @@ class PromptText:
         processor: The model's processor.
         spec: The model's spec.
         family: Where the model leaves transformers' conventions.
-
-    Attributes:
-        processor: As given.
-        spec: As given.
-        family: As given.
     """
 
     def __init__(self, processor: Any, spec: ModelSpec, family: Family) -> None:

@@ -34,9 +34,6 @@ class HfBackend:
         spec: The model spec it was loaded for.
 
     Attributes:
-        model: As given.
-        processor: As given.
-        spec: As given.
         family: Where the model leaves transformers' conventions.
         text: Renders and tokenises its prompts.
         inputs: Encodes them.
