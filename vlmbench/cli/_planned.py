@@ -121,8 +121,8 @@ def _sum(values: Iterable[int | None]) -> str:
     """Return a sum, `?` if nothing of it is known, and `120 + ?` if some of it is not."""
     listed = list(values)
     known = [value for value in listed if value is not None]
-    parts = [f"{sum(known):,}"] * bool(known) + ["?"] * (len(known) < len(listed))
-    return " + ".join(parts)
+    unknown = ["?"] if len(known) < len(listed) else []
+    return " + ".join(([f"{sum(known):,}"] if known or not unknown else []) + unknown)
 
 
 def _totals(cells: Sequence[Cell], there: Set[str] | None) -> Iterator[str]:

@@ -232,7 +232,9 @@ class GenerationKwargs(Spec):
     max_gen_toks: int = Field(default=16, ge=1)
     """Most new tokens."""
     do_sample: Literal[False] = False
+    """Answers must be reproducible, so the likeliest token is always taken."""
     temperature: float = Field(default=0.0, ge=0, le=0)
+    """As `do_sample`: 0, or leave it out."""
 
 
 class TaskSpec(Spec):
@@ -262,7 +264,7 @@ class TaskSpec(Spec):
     test_split: str | None = None
     fewshot_split: str | None = None
     num_fewshot: Literal[0] | None = None
-    """Prompts here hold no examples."""
+    """Prompts here hold no examples; `vlmbench lm-eval` shows them."""
     fewshot_config: dict[str, Any] | None = Field(default=None, exclude=True)
     """Without effect: prompts here hold no examples."""
     fewshot_delimiter: str = Field(default=_UNTIL, exclude=True)
@@ -292,6 +294,7 @@ class TaskSpec(Spec):
     """lm-eval filters for generated text; the first pipeline decides."""
     metric_list: tuple[Metric, ...] | None = None
     repeats: Literal[1] = 1
+    """Every question is asked once."""
     metadata: TaskMetadata = TaskMetadata()
     """`version`, and under `vlmbench` what only vlmbench knows."""
 
