@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from home import vlmbench
 from rich.console import Console
 
-from vlmbench.cli import main
 from vlmbench.cli._organisms import criteria
 from vlmbench.organisms._gate_rows import at_chance, at_least, share
 
@@ -47,17 +47,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], home: Path):
+def call(monkeypatch: pytest.MonkeyPatch, home: Path) -> Callable[..., str]:
     def run(width: int, *arguments: object) -> str:
         monkeypatch.setenv("COLUMNS", str(width))
-        monkeypatch.setattr(
-            sys, "argv", ["vlmbench", *map(str, arguments), "--include-path", str(home)]
-        )
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        said = capsys.readouterr()
-        assert stopped.value.code == 0, said.err
-        return said.out
+        return vlmbench(*arguments, "--include-path", home).out
 
     return run
 

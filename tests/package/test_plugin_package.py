@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -105,10 +103,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, text in (files | {f"{info}/RECORD": record}).items():
             archive.writestr(name, text)
     target = folder / "site"
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install",
-         "--no-index", "--no-deps", "--target", target, wheel],
-        check=True,
+    program(
+        "python", "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-index",
+        "--no-deps", "--target", target, wheel,
     )  # fmt: skip
     return target
 
