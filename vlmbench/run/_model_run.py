@@ -89,8 +89,9 @@ class ModelRun:
                     seed=self.plan.seed,
                     partial=partial,
                 )
-        self.loaded = None  # free its memory before the next model is loaded
-        gc.collect()
+        if self.loaded is not None:  # free its memory before the next model is loaded
+            self.loaded = None
+            gc.collect()
         return rows
 
     def record(self) -> ModelRecord:
