@@ -200,7 +200,7 @@ def _check_one(documents: Documents, document: Document, index: int, seen: dict[
 
 def _image_problems(document: Document, where: _Where) -> list[Problem]:
     problems = []
-    for image in (*document.images, *document.encoder_images):
+    for image in dict.fromkeys((*document.images, *document.encoder_images)):
         try:
             image.decode()
         except (OSError, ValueError, SyntaxError) as error:  # PIL raises any of these
