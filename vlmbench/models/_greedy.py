@@ -16,8 +16,9 @@ GREEDY: dict[str, Any] = {
 }
 # Which tokens start, fill and end a text is no matter of choice.
 _TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
-# What says nothing about which token is written.
+# What says nothing about which token is written, in whole and by how it begins.
 _SILENT = {*_TOKENS, "transformers_version", "use_cache", "cache_implementation", "max_length"}
+_SILENT_TOO = ("_", "output_")
 
 
 def greedy_config(own: Any) -> tuple[Any, dict[str, Any]]:
@@ -40,7 +41,9 @@ def greedy_config(own: Any) -> tuple[Any, dict[str, Any]]:
     aside = {
         name: value
         for name, value in own.to_diff_dict().items()
-        if name not in _SILENT and value not in (None, GREEDY.get(name))
+        if name not in _SILENT
+        and not name.startswith(_SILENT_TOO)
+        and value not in (None, False, GREEDY.get(name))
     }
     return plain, aside
 
