@@ -218,7 +218,7 @@ class Home:
             "choices": {"kind": "point", "image": 1, "column": "points"},
         }
         bench = {"ability": "low_level_matching", "id_column": "id", "regions": regions,
-                 "probe": {"kind": "keypoint"}}  # fmt: skip
+                 "markers": "drawn", "probe": {"kind": "keypoint"}}  # fmt: skip
         shown = {"doc_to_text": "<image><image>\nWhich point matches, A or B?",
                  "doc_to_image": ["left", "right"]}  # fmt: skip
         return self.task(name, rows, bench=bench, **shown | keys)

@@ -42,7 +42,10 @@ metadata:
     id_column: id
     regions: {regions}
 """
-POINTS = "{reference: {kind: point, image: 0, column: ref}, choices: {kind: point, image: 1, column: points}}"  # noqa: E501
+POINTS = """
+      reference: {kind: point, image: 0, column: ref}
+      choices: {kind: point, image: 1, column: points}
+    markers: drawn"""
 ODD = "{choices: {kind: image, images: [0, 1]}}"
 LIKE = "{reference: {kind: image, images: [0]}, choices: {kind: image, images: [1, 2]}}"
 PAIR = "[left, right]"

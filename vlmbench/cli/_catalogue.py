@@ -97,6 +97,8 @@ def _show_document(
     say(f"document {document.doc_id}", style="bold")
     say(asked.text)
     say(f"choices {list(document.choices)}, gold {document.choices[document.gold]!r}")
+    if (markers := task.spec.bench.markers) is not None:
+        say(f"points and boxes: {markers.says}")
     if document.reference is not None:
         say(f"reference {document.reference}")
     for choice, region in zip(document.choices, document.candidates, strict=False):

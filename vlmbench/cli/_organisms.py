@@ -17,7 +17,7 @@ from vlmbench.report import Column, Layout
 from vlmbench.types import Problem, VlmbenchError
 
 if TYPE_CHECKING:
-    from vlmbench.organisms._gate_rows import GateRow
+    from vlmbench.organisms import GateRow
 
 _CRITERIA = (
     Column(head="criterion", wraps=True),

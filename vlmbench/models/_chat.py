@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from jinja2 import TemplateError
 
-from vlmbench.models._backend import IMAGE_PLACEHOLDER
+from vlmbench.models._backend import IMAGE_PLACEHOLDER, pieces
 from vlmbench.models._thoughts import SWITCHES, left_open
 from vlmbench.spec import Prompting
 from vlmbench.types import Problem, VlmbenchError
@@ -151,12 +151,10 @@ class Chat:
             # What is written into a description stays as it stands.
             shown = text if role == "system" else text.replace(IMAGE_PLACEHOLDER, self._placeholder)
             return {"role": role, "content": shown}
-        content: list[dict[str, str]] = []
-        for index, part in enumerate(text.split(IMAGE_PLACEHOLDER)):
-            if index:
-                content.append({"type": "image"})
-            if part:
-                content.append({"type": "text", "text": part})
+        content = [
+            {"type": "image"} if piece is None else {"type": "text", "text": piece}
+            for piece in pieces(text)
+        ]
         return {"role": role, "content": content}
 
 

@@ -86,12 +86,6 @@ class HfBackend:
             ) from error
         return cls(model.eval(), processor, spec)
 
-    @property
-    def device(self) -> torch.device:
-        """Where the model runs."""
-        device: torch.device = self.model.device
-        return device
-
     def render(self, prompt: Prompt) -> str:
         """Return the text the processor is given: chat template or wrapper applied."""
         return self.text.render(prompt)

@@ -126,7 +126,7 @@ def _loss(backend: HfBackend, asked: Sequence[Asked], task: TaskSpec) -> Tensor:
     rendered = [context for context, _ in answers]
     batch = backend.inputs.encode(rendered, prompts, side="right")
     ends = batch["attention_mask"].sum(dim=1) - 1
-    with torch.autocast(backend.device.type, torch.bfloat16):
+    with torch.autocast(backend.model.device.type, torch.bfloat16):
         logits = backend.model(**batch, use_cache=False).logits
     rows = []
     for i, one in enumerate(asked):

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, StrictInt, model_validator
 from vlmbench.spec._base import Spec
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._hints import Hints
+from vlmbench.spec._markers import AnyMarkers
 from vlmbench.spec._probes import Probe
 
 Tags = str | tuple[str, ...]
@@ -174,6 +175,9 @@ class VlmbenchTask(Spec):
     """Columns of the same images as `doc_to_image`, without drawn markers. Where absent the
     encoder sees the marked images, and the record says so."""
     regions: Regions | None = None
+    markers: AnyMarkers | None = None
+    """How the model is shown points and boxes. `{}` draws them in BLINK's style (with keys, in
+    another); `drawn`: the images carry them already; `text`: the prompt gives coordinates."""
     probe: Probe | None = None
     """How the encoder is asked directly. Where absent the task has no encoder readout."""
     condition: Condition = Condition()
