@@ -98,7 +98,8 @@ def check_documents(documents: Documents) -> str:
 
     Returns:
         Hex SHA-256 over ids, prompts, choices, gold, image bytes and regions, in order: equal
-        for two runs exactly if they asked the same questions about the same pixels.
+        for two runs exactly if they asked the same questions about the same pixels. Of a file
+        whose pixels the decoding rule changes, the version of the rule counts too.
 
     Raises:
         VlmbenchError: With all problems (of the first 20 documents that have any).
@@ -156,7 +157,7 @@ def _content(documents: Documents, document: Document) -> bytes:
         documents.prompt(document),
         document.choices,
         document.gold,
-        [image.digest for image in (*document.images, *document.encoder_images)],
+        [image.shown_digest for image in (*document.images, *document.encoder_images)],
         [
             (region.image, region.kind, region.xy)
             for region in (document.reference, *document.candidates)
@@ -198,7 +199,7 @@ def _image_problems(document: Document, where: _Where) -> list[Problem]:
     for image in (*document.images, *document.encoder_images):
         try:
             image.decode()
-        except (OSError, ValueError, SyntaxError) as error:  # PIL raises any of these
+        except (OSError, ValueError) as error:
             problems.append(
                 where.problem(
                     f"cannot decode image {image.name!r}: {error}",
@@ -224,8 +225,8 @@ def _region_problems(document: Document, where: _Where) -> list[Problem]:
                     f"{region.kind} {list(region.xy)} lies outside image {region.image} of "
                     f"{size[0]} x {size[1]} pixels",
                     field="metadata.vlmbench.regions",
-                    remedy="Regions are pixels of the undistorted image, x first, from the "
-                    "top-left corner.",
+                    remedy="Regions are pixels of the image as it is shown (upright, if its file "
+                    "has an orientation), x first, from the top-left corner.",
                 )
             )
     return problems
