@@ -64,13 +64,15 @@ class Documents:
 
     @property
     def source(self) -> str:
-        """What the rows come from: a world's fingerprint, or the data set's path and name."""
+        """What the rows come from: a world's fingerprint, or the data set's path and version."""
         spec = self.task.spec
         if spec.bench.generator is not None:
             return worlds.fingerprint(spec.bench.generator)
         if spec.bench.reader is not None:
             return describe_source(spec.bench.reader)
-        return ":".join(part for part in (spec.dataset_path, spec.dataset_name) if part)
+        path = ":".join(part for part in (spec.dataset_path, spec.dataset_name) if part)
+        revision = spec.dataset_kwargs.get("revision")
+        return path if revision is None else f"{path}@{revision}"
 
     def prompt(self, document: Document) -> str:
         """Return the rendered question with its `<image>` placeholders."""
