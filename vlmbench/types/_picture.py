@@ -37,8 +37,9 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _ON_ITS_SIDE = (5, 6, 7, 8)
-# Modes that Pillow turns into RGB just as the rule says, unless a colour is transparent.
-_PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "CMYK", "YCbCr"})
+# Modes that Pillow turns into RGB just as the rule says, unless a colour is transparent, and that
+# can be written as PNG, which lm-eval does with every image.
+_PLAIN_MODES = frozenset({"1", "L", "P", "RGB"})
 _PNG = b"\x89PNG\r\n\x1a\n"
 # What a PNG shows follows from these parts; all others only describe it.
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
