@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from home import vlmbench
 
-from vlmbench.cli import main
 from vlmbench.models import HfBackend, Prompt
 from vlmbench.registry import backends
 from vlmbench.spec import GenerationKwargs, ModelSpec
@@ -22,17 +22,14 @@ from vlmbench.types import VlmbenchError
 CPU = torch.device("cpu")
 
 
-def test_it_is_listed_with_its_install_command_where_vllm_is_missing(monkeypatch, capsys) -> None:
+def test_it_is_listed_with_its_install_command_where_vllm_is_missing(monkeypatch) -> None:
     plugin = backends()["vllm"]
     assert plugin.missing == ("vllm",)
     assert plugin.remedy == 'pip install "vlmbench-gap[vllm]"'
     with pytest.raises(VlmbenchError, match="needs vllm"):
         plugin.load()
-    monkeypatch.setattr("sys.argv", ["vlmbench", "ls", "backends"])
     monkeypatch.setenv("COLUMNS", "200")
-    with pytest.raises(SystemExit):
-        main()
-    assert plugin.remedy in capsys.readouterr().out
+    assert plugin.remedy in vlmbench("ls", "backends").out
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ metadata:
 """
 POINTS = """\
 regions: {choices: {kind: point, column: p}, reference: {kind: point, column: r}}
+    markers: drawn
     probe: {kind: keypoint}"""
 WHOLE = """\
 regions: {choices: {kind: image, images: [1, 2]}, reference: {kind: image, images: [0]}}

@@ -42,7 +42,10 @@ metadata:
     id_column: id
     regions: {regions}
 """
-POINTS = "{reference: {kind: point, image: 0, column: ref}, choices: {kind: point, image: 1, column: points}}"  # noqa: E501
+POINTS = """
+      reference: {kind: point, image: 0, column: ref}
+      choices: {kind: point, image: 1, column: points}
+    markers: drawn"""
 ODD = "{choices: {kind: image, images: [0, 1]}}"
 LIKE = "{reference: {kind: image, images: [0]}, choices: {kind: image, images: [1, 2]}}"
 PAIR = "[left, right]"
@@ -249,9 +252,9 @@ def test_rules_are_cells_like_any_other(home, tmp_path):
     assert back.manifest == ran.manifest
     assert [row.to_json() for row in back.rows] == [row.to_json() for row in rows]
     assert json.loads((tmp_path / "run" / "results.json").read_text())["results"] == {}
-    table = rules_terminal(rows)
-    assert next(iter(table.columns[0].cells)).plain == "pointed"
-    assert list(table.columns[3].cells)[1].startswith("1.000 [")
+    heading, best, *_ = rules_terminal(rows).rows
+    assert [cell.plain for cell in heading] == ["pointed"]
+    assert best[3].startswith("1.000 [")
 
 
 def test_other_training_data_is_learned_from_again(home, tmp_path):

@@ -137,7 +137,7 @@ def applying(readout: str) -> tuple[str, ...]:
     probes = {name: small(name).spec.bench.probe for name in TASKS}
     if readout == "encoder":
         return tuple(name for name, probe in probes.items() if probe is not None)
-    return tuple(name for name, probe in probes.items() if probe and probe.rule in RULES)
+    return tuple(name for name, probe in probes.items() if probe and probe.kind in RULES)
 
 
 def bounds(scores: ChoiceScores) -> tuple[float, float]:

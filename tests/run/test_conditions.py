@@ -29,6 +29,7 @@ metadata:
     ability: naming
     id_column: id
     regions: {choices: {kind: point, column: points}, missing: skip}
+    markers: drawn
 """
 STUDY = """\
 study: few

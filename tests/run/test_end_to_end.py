@@ -33,6 +33,7 @@ metadata:
     regions:
       reference: {kind: point, image: 0, column: ref}
       choices: {kind: point, image: 1, column: points}
+    markers: drawn
     probe: {kind: keypoint}
 """
 BLIND = """\

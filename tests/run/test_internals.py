@@ -30,6 +30,7 @@ metadata:
     id_column: id
     regions:
       choices: {kind: point, image: 0, column: points}
+    markers: drawn
 """
 STUDY = """\
 study: within

@@ -32,8 +32,12 @@ def task(**changes: Any) -> dict[str, Any]:
     }
     bench = values["metadata"]["vlmbench"]
     for key, value in changes.items():
-        target = bench if key in {"regions", "probe", "generator", "encoder_images"} else values
+        inside = {"regions", "probe", "generator", "encoder_images", "markers"}
+        target = bench if key in inside else values
         target[key] = value
+    kinds = {region["kind"] for region in bench.get("regions", {}).values()}
+    if kinds & {"point", "box"} and "markers" not in changes:
+        bench["markers"] = "drawn"
     return {key: value for key, value in values.items() if value is not None}
 
 

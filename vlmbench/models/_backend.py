@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -15,6 +15,15 @@ from vlmbench.spec import GenerationKwargs, ModelSpec
 from vlmbench.types import Region
 
 IMAGE_PLACEHOLDER = "<image>"
+
+
+def pieces(text: str) -> Iterator[str | None]:
+    """Yield a prompt's text bit by bit, None where an image stands."""
+    for index, part in enumerate(text.split(IMAGE_PLACEHOLDER)):
+        if index:
+            yield None
+        if part:
+            yield part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,15 +72,7 @@ def look_inside(
 
 
 class _Listener:
-    """Reduces what a decoder holds during the first forward pass.
-
-    Args:
-        inputs: The model and how it takes prompts.
-        attention: Gives the weights of each prompt's last position.
-        prompts: What it is asked, as one batch.
-        choices: Per prompt, its continuations.
-        regions: Per prompt, in pixels of its images.
-    """
+    """Reduces what a decoder holds while it first reads one batch of `look_inside`'s prompts."""
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt
+from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt, pieces
 from vlmbench.registry import Family
 from vlmbench.spec import GenerationKwargs, ModelSpec, Prompting
 from vlmbench.spec import render as fill_template
@@ -33,11 +33,6 @@ class PromptText:
         processor: The model's processor.
         spec: The model's spec.
         family: Where the model leaves transformers' conventions.
-
-    Attributes:
-        processor: As given.
-        spec: As given.
-        family: As given.
     """
 
     def __init__(self, processor: Any, spec: ModelSpec, family: Family) -> None:
@@ -165,11 +160,8 @@ def cut(text: str, stops: Sequence[str]) -> str:
 
 def _message(role: str, text: str) -> dict[str, Any]:
     """Return a chat message with its text cut at every `<image>`, as lm-eval's hf_vlms does."""
-    content: list[dict[str, str]] = []
-    parts = text.split(IMAGE_PLACEHOLDER)
-    for index, part in enumerate(parts):
-        if part:
-            content.append({"type": "text", "text": part})
-        if index < len(parts) - 1:
-            content.append({"type": "image"})
+    content = [
+        {"type": "image"} if piece is None else {"type": "text", "text": piece}
+        for piece in pieces(text)
+    ]
     return {"role": role, "content": content}

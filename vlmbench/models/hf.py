@@ -34,9 +34,6 @@ class HfBackend:
         spec: The model spec it was loaded for.
 
     Attributes:
-        model: As given.
-        processor: As given.
-        spec: As given.
         family: Where the model leaves transformers' conventions.
         text: Renders and tokenises its prompts.
         inputs: Encodes them.
@@ -86,12 +83,6 @@ class HfBackend:
                 )
             ) from error
         return cls(model.eval(), processor, spec)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model runs."""
-        device: torch.device = self.model.device
-        return device
 
     def render(self, prompt: Prompt) -> str:
         """Return the text the processor is given: chat template or wrapper applied."""

@@ -35,7 +35,7 @@ from vlmbench.report._tables import (
     task_name,
     variation_table,
 )
-from vlmbench.spec import ModelSpec
+from vlmbench.spec import MARKERS, ModelSpec
 from vlmbench.store import Manifest, RunFolder, write_atomically
 
 
@@ -247,17 +247,19 @@ def _models(board: Board) -> str:
 
 
 def _tasks(board: Board) -> str:
+    shown = {variant.kind_of(): variant.says for variant in MARKERS}
     lines = [
         [
             f"`{name}`",
             escape(record.ability.replace("_", " ")),
             f"`{record.digest[:12]}`",
             f"`{record.data[:12]}`",
+            MISSING if record.places is None else shown[record.places],
             escape(record.source or MISSING),
         ]
         for name, record in board.tasks.items()
     ]
-    head = ["Task", "Ability", "Spec", "Data", "Source"]
+    head = ["Task", "Ability", "Spec", "Data", "Points and boxes", "Source"]
     return markdown_table(head, lines, left=len(head))
 
 

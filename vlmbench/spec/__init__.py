@@ -35,6 +35,7 @@ from vlmbench.spec._load import (
     load_text,
     reading_digest,
 )
+from vlmbench.spec._markers import MARKERS, DrawnAlready, DrawnHere, InText, Markers
 from vlmbench.spec._model import (
     ImagePolicy,
     ModelSpec,
@@ -122,6 +123,7 @@ __all__ = [
     "FREE_TEXT_METRIC",
     "GREY",
     "IMAGE_CHANGES",
+    "MARKERS",
     "PROBES",
     "READOUTS",
     "TEXT_CHANGES",
@@ -134,6 +136,8 @@ __all__ = [
     "Condition",
     "Crop",
     "DepthProbe",
+    "DrawnAlready",
+    "DrawnHere",
     "Encoder",
     "EvidenceMask",
     "Filler",
@@ -148,6 +152,7 @@ __all__ = [
     "Hints",
     "ImageChange",
     "ImagePolicy",
+    "InText",
     "Internals",
     "KeypointProbe",
     "Kind",
@@ -157,6 +162,7 @@ __all__ = [
     "Located",
     "LooksAt",
     "MarkerPoints",
+    "Markers",
     "MaskedCells",
     "ModelSpec",
     "Needs",

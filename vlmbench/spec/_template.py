@@ -121,15 +121,13 @@ def templates(spec: TaskSpec) -> dict[str, str]:
 def unknown_columns(spec: TaskSpec, columns: Collection[str]) -> list[tuple[Keys, str, str]]:
     """Return (keys, message, remedy) for every name a task takes from the data in vain."""
     wanted: list[tuple[Keys, str]] = []
+    columns_only = {"doc_to_text", "doc_to_choice"}
+    if spec.is_free_text:
+        columns_only.add("doc_to_target")
     for field, template in templates(spec).items():
         if template in columns:
             continue
         wanted += [((field,), name) for name in sorted(undeclared(template))]
-        columns_only = (
-            "doc_to_text",
-            "doc_to_choice",
-            "doc_to_target" if spec.is_free_text else "",
-        )
         if template.isidentifier() and field in columns_only:
             # As text a lone word is no question, no list and no answer, so a column was meant.
             wanted.append(((field,), template))

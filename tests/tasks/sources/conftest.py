@@ -16,8 +16,8 @@ from datasets import Image as ImageFeature
 from PIL import Image
 from scipy.io import savemat
 
+from vlmbench.tasks._markers import mark
 from vlmbench.tasks.sources import DATA_VARIABLE
-from vlmbench.tasks.sources._draw import mark
 
 N_DOCS = 6
 IMAGE = ImageFeature()

@@ -18,7 +18,7 @@ from typing import Any
 
 from PIL import Image
 
-from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt
+from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt, pieces
 from vlmbench.spec import GenerationKwargs, ModelSpec
 
 # Most alternatives that OpenAI lists, and what vLLM lists unless it is started with more.
@@ -85,17 +85,16 @@ def settings(spec: ModelSpec, kwargs: GenerationKwargs, *, logprobs: bool) -> di
 
 def _content(prompt: Prompt) -> list[dict[str, Any]]:
     """Return text and images in the order of the prompt."""
-    texts = prompt.user.split(IMAGE_PLACEHOLDER)
-    if len(texts) != len(prompt.images) + 1:
-        raise ValueError(f"{len(texts) - 1} `<image>` for {len(prompt.images)} images")
-    content: list[dict[str, Any]] = []
-    for index, text in enumerate(texts):
-        if index:
-            url = _data_url(prompt.images[index - 1])
-            content.append({"type": "image_url", "image_url": {"url": url}})
-        if text:
-            content.append({"type": "text", "text": text})
-    return content
+    count = prompt.user.count(IMAGE_PLACEHOLDER)
+    if count != len(prompt.images):
+        raise ValueError(f"{count} `<image>` for {len(prompt.images)} images")
+    images = iter(prompt.images)
+    return [
+        {"type": "image_url", "image_url": {"url": _data_url(next(images))}}
+        if piece is None
+        else {"type": "text", "text": piece}
+        for piece in pieces(prompt.user)
+    ]
 
 
 def _data_url(image: Image.Image) -> str:

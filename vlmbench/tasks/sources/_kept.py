@@ -62,8 +62,8 @@ def _content(path: Path, state: tuple[int, ...]) -> str:
 
 @lru_cache(maxsize=1)
 def _package_digest() -> str:
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    digest, folder = hashlib.sha256(), Path(__file__).parent
+    for path in (*sorted(folder.glob("*.py")), folder.parent / "_markers.py"):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
