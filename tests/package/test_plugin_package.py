@@ -53,6 +53,8 @@ BACKEND = '''
 
 import numpy as np
 
+from vlmbench.models import Reply
+
 
 class Stubborn:
     def __init__(self, spec):
@@ -73,7 +75,7 @@ class Stubborn:
         return [-np.arange(1.0, len(row) + 1) for row in choices]
 
     def generate(self, prompts, kwargs):
-        return ["A"] * len(prompts)
+        return [Reply(text="A")] * len(prompts)
 '''
 ENTRY_POINTS = """\
 [vlmbench.readouts]

@@ -10,7 +10,7 @@ from home import asked, document, task_spec
 from PIL import Image
 
 from vlmbench.metrics import accuracy, credit, kept
-from vlmbench.models import Prompt
+from vlmbench.models import Prompt, Reply
 from vlmbench.readouts import build_prompt, extract, read_prompted
 from vlmbench.spec import GenerationKwargs, ImagePolicy, ModelSpec, TaskSpec
 from vlmbench.types import Document
@@ -51,7 +51,7 @@ class FakeBackend:
         ]
 
     def generate(self, prompts, kwargs: GenerationKwargs):
-        return [self.rule(self.number(prompt)) for prompt in prompts]
+        return [Reply(text=self.rule(self.number(prompt))) for prompt in prompts]
 
 
 def read(backend: FakeBackend, n: int = 12, spec: TaskSpec | None = None, **options: object):

@@ -55,7 +55,8 @@ def read_replies(
         Answer(
             scores=None if reply.error else score,
             prompt=prompt,
-            response=reply.text,
+            response=reply.thoughts + reply.text,
+            finish=reply.finish,
             error=reply.error,
         )
         for score, prompt, reply in zip(scores, prompts, replies, strict=True)

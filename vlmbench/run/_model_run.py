@@ -200,6 +200,7 @@ def _exchanges(asked: Sequence[Asked], reading: Reading) -> list[Exchange]:
             hint_target=one.hint_target,
             prompt=answer.prompt,
             response=answer.response,
+            finish=answer.finish,
             error=answer.error,
         )
         for one, answer in zip(asked, reading.answers, strict=True)

@@ -151,6 +151,10 @@ class Source(Spec):
     citation: str | None = None
     deviation: str | None = None
     """In what the task departs from its source."""
+    documents: int | None = Field(default=None, ge=1)
+    """How many documents the published split has; data with another number is refused."""
+    errata: str | None = None
+    """What is known to be wrong in the published data, and in which of its versions."""
 
 
 class VlmbenchTask(Spec):

@@ -39,10 +39,14 @@ def test_every_task_says_where_it_comes_from_and_under_which_licence(spec: TaskS
 
 def test_commands_are_those_of_the_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLMBENCH_DATA", "$VLMBENCH_DATA")
-    hub = {spec.dataset_path for spec in TASKS if spec.dataset_path} | {"longlian/VPBench"}
+    hub = {
+        (spec.dataset_path, spec.dataset_kwargs.get("revision"))
+        for spec in TASKS
+        if spec.dataset_path
+    } | {("longlian/VPBench", None)}
     assert len(hub) == 4
-    for name in hub:
-        assert hub_remedy(name) in TEXT
+    for name, revision in hub:
+        assert hub_remedy(name, revision) in TEXT
     for layout in (layout for name, layout in LAYOUTS.items() if name != "nyuv2"):
         root = f"$VLMBENCH_DATA/{layout.folder}"
         first, *_ = layout.remedy.format(home="$VLMBENCH_DATA", root=root).split("\n")
