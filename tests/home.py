@@ -22,6 +22,7 @@ import yaml
 if TYPE_CHECKING:
     from PIL import Image
 
+    from vlmbench.spec import TaskSpec
     from vlmbench.types import Asked, Document
 
 ROOT = Path(__file__).parents[1]
@@ -100,6 +101,17 @@ def asked(documents: Sequence[Document], questions: Sequence[str]) -> list[Asked
 
     pairs = zip(documents, questions, strict=True)
     return [Asked(document=document, text=text) for document, text in pairs]
+
+
+def read_texts(
+    spec: TaskSpec, documents: Sequence[Document], texts: Sequence[str], question: str = ""
+) -> list[Any]:
+    """Return what a task's own rule reads from texts: scores, or None where it abstains."""
+    from vlmbench.readouts import Answer, read_answers
+
+    answers = [Answer(scores=None, response=text) for text in texts]
+    read, _ = read_answers(asked(documents, [question] * len(documents)), spec, answers)
+    return [answer.scores for answer in read]
 
 
 # -- cells ------------------------------------------------------------------------------------

@@ -1,7 +1,14 @@
 """Readouts: every way in which an answer is read."""
 
+from vlmbench.readouts._answers import (
+    Said,
+    by_blink,
+    by_declaration,
+    by_filters,
+    by_lm_eval,
+    read_answers,
+)
 from vlmbench.readouts._encoder import EncoderReadout, read_encoder
-from vlmbench.readouts._extract import extract
 from vlmbench.readouts._internals import InternalsReadout, read_internals
 from vlmbench.readouts._prompted import PromptedReadout, build_prompt, place_images, read_prompted
 from vlmbench.readouts._reading import Answer, Numbers, Progress, Reading, make_reading
@@ -23,11 +30,16 @@ __all__ = [
     "Reads",
     "RecordedReadout",
     "RuleReadout",
+    "Said",
     "build_prompt",
-    "extract",
+    "by_blink",
+    "by_declaration",
+    "by_filters",
+    "by_lm_eval",
     "implementation",
     "make_reading",
     "place_images",
+    "read_answers",
     "read_encoder",
     "read_internals",
     "read_prompted",

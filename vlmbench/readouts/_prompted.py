@@ -9,7 +9,7 @@ from PIL import Image
 
 from vlmbench.models import Backend, Prompt, Remote, Reply, in_batches, prepare
 from vlmbench.plan import Cell
-from vlmbench.readouts._extract import extract, text_scale
+from vlmbench.readouts._answers import read_answers, text_scale
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
 from vlmbench.readouts._replies import read_replies
@@ -64,9 +64,9 @@ def read_prompted(
     """Ask a model every question.
 
     `output_type: multiple_choice` reads the summed log-likelihood of every choice (scale
-    `logprob`); `generate_until` reads generated text (scale `vote`), abstaining where no
-    choice can be read from it. Documents are run longest question first, so that batches hold
-    prompts of like length and memory runs out at once if it does; the order of the result is
+    `logprob`); `generate_until` reads generated text by the task's `answer_rule` (scale `vote`),
+    abstaining where that reads nothing. Documents are run longest question first, so that batches
+    hold prompts of like length and memory runs out at once if it does; the order of the result is
     that of `asked`. A server is asked as `vlmbench.readouts.read_replies` says.
 
     Args:
@@ -86,7 +86,10 @@ def read_prompted(
     run = _generate if generates else _choose
     answers = answer_all(asked, task, backend, run, batch_size=batch_size, progress=progress)
     documents = [one.document for one in asked]
-    return make_reading(documents, answers, text_scale(task) if generates else "logprob")
+    if not generates:
+        return make_reading(documents, answers, "logprob")
+    answers, notes = read_answers(asked, task, answers)
+    return make_reading(documents, answers, text_scale(task), notes=notes)
 
 
 def answer_all(
@@ -161,7 +164,7 @@ def _ask(asked: Sequence[Asked], task: TaskSpec, backend: Remote, progress: Prog
         replies += backend.answer(prompts, kwargs, choices)
         sent += [backend.render(prompt) for prompt in prompts]
         progress(len(batch))
-    return read_replies([one.document for one in asked], sent, replies, task)
+    return read_replies(asked, sent, replies, task)
 
 
 def _choose(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
@@ -178,8 +181,7 @@ def _choose(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Ans
 def _generate(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
     prompts = [item.prompt for item in items]
     responses = backend.generate(prompts, task.generation_kwargs or GenerationKwargs())
-    votes = extract(task, [item.asked.document for item in items], responses)
     return [
-        Answer(scores=vote, prompt=backend.render(prompt), response=response)
-        for vote, prompt, response in zip(votes, prompts, responses, strict=True)
+        Answer(scores=None, prompt=backend.render(prompt), response=response)
+        for prompt, response in zip(prompts, responses, strict=True)
     ]

@@ -48,8 +48,8 @@ class Reading:
         scores: Scores in document order.
         answers: One per document, in the same order.
         fitted: Record of a fitted probe (recipe, validation metrics); empty if none was.
-        notes: What a server left open: how its answers were read, and what they cost; or how the
-            inside of a model was read.
+        notes: How answers were read from text (`read_by` names the rule; `unread` and `cut_off`
+            count documents), and what a server's cost; or how the inside of a model was read.
         internals: What the language model held, in document order; None unless it was listened to.
         weights: Digests of the weights that were read, by part: `model`, `encoder`.
     """

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from home import read_texts
 
-from vlmbench.readouts._extract import extract
-from vlmbench.spec import TaskSpec, load_file
+from vlmbench.spec import Blink, Filters, TaskSpec, load_file
 from vlmbench.tasks import load_documents
 
 TASKS = Path(__file__).parents[3] / "tasks" / "hidden_in_plain_sight"
