@@ -92,7 +92,19 @@ def loaded_by(code: str, packages: Sequence[str] | frozenset[str] = HEAVY) -> se
     return set(program("python", "-c", code + last).splitlines()[-1].split())
 
 
-# -- questions --------------------------------------------------------------------------------
+# -- documents and questions ------------------------------------------------------------------
+
+
+def document(index: int, *images: Image.Image, choices: Sequence[str] = "AB", **more: Any) -> Any:
+    """Return document number `index`, whose choices are right in turn; `more` replaces fields."""
+    from vlmbench.types import Document, EncodedImage
+
+    encoded = tuple(map(EncodedImage.from_pil, images))
+    values: dict[str, Any] = {
+        "doc_id": f"d{index}", "images": encoded, "encoder_images": encoded, "marked": False,
+        "choices": tuple(choices), "gold": index % len(choices), "row": {},
+    }  # fmt: skip
+    return Document(**values | more)
 
 
 def asked(documents: Sequence[Document], questions: Sequence[str]) -> list[Asked]:
@@ -103,15 +115,15 @@ def asked(documents: Sequence[Document], questions: Sequence[str]) -> list[Asked
     return [Asked(document=document, text=text) for document, text in pairs]
 
 
-def read_texts(
+def texts_read(
     spec: TaskSpec, documents: Sequence[Document], texts: Sequence[str], question: str = ""
 ) -> list[Any]:
     """Return what a task's own rule reads from texts: scores, or None where it abstains."""
-    from vlmbench.readouts import Answer, read_answers
+    from vlmbench.models import Reply
+    from vlmbench.readouts import read_texts
 
-    answers = [Answer(scores=None, response=text) for text in texts]
-    read, _ = read_answers(asked(documents, [question] * len(documents)), spec, answers)
-    return [answer.scores for answer in read]
+    questions = asked(documents, [question] * len(documents))
+    return list(read_texts(spec, questions, [Reply(text=text) for text in texts]))
 
 
 # -- cells ------------------------------------------------------------------------------------
@@ -145,6 +157,13 @@ def task_keys(name: str = "t", *, bench: Mapping[str, Any] | None = None, **keys
         "metadata": {"vlmbench": {"ability": "naming", **(bench or {})}}, **keys,
     }  # fmt: skip
     return {key: value for key, value in found.items() if value is not None}
+
+
+def task_spec(name: str = "t", **keys: Any) -> TaskSpec:
+    """Return the task that a file with these keys stands for; see `task_keys`."""
+    from vlmbench.spec import TaskSpec
+
+    return TaskSpec.model_validate(task_keys(name, **keys))
 
 
 def noise(seed: int, size: tuple[int, int] = (32, 32)) -> Image.Image:
@@ -210,7 +229,7 @@ class Home:
             "choices": {"kind": "point", "image": 1, "column": "points"},
         }
         bench = {"ability": "low_level_matching", "id_column": "id", "regions": regions,
-                 "probe": {"kind": "keypoint"}}  # fmt: skip
+                 "markers": "drawn", "probe": {"kind": "keypoint"}}  # fmt: skip
         shown = {"doc_to_text": "<image><image>\nWhich point matches, A or B?",
                  "doc_to_image": ["left", "right"]}  # fmt: skip
         return self.task(name, rows, bench=bench, **shown | keys)

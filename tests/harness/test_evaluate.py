@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from home import vlmbench
+from home import ROOT, vlmbench
+from lm_eval.tasks import TaskManager
+
+from vlmbench.harness import _tasks
 
 # What only lm-eval reads: no `metadata.vlmbench`, no images.
 TEXT = """\
@@ -93,11 +96,32 @@ def test_wrong_requests_are_refused(call, tmp_path, arguments, said):
     assert said in call(*arguments, "--include-path", tmp_path, status=1)
 
 
-def test_a_name_that_nobody_knows(call):
-    """Only now is all that lm-eval ships read: fifteen thousand files."""
+@pytest.fixture(scope="module")
+def stock() -> TaskManager:
+    """All that lm-eval ships: fifteen thousand files, which take seconds to read."""
+    return TaskManager()
+
+
+def test_a_name_that_nobody_knows(call, stock, monkeypatch):
+    """Only now is all that lm-eval ships read."""
+    read = []
+
+    def manager(paths, *, defaults):
+        read.append(defaults)
+        return stock if defaults else real(paths, defaults=False)
+
+    real = _tasks._manager
+    monkeypatch.setattr(_tasks, "_manager", manager)
     said = call("--models", "random", "--tasks", "lm_eval:mmmu_val_arts", status=1)
     assert "neither vlmbench nor lm-eval has a task, group or tag `mmmu_val_arts`" in said
     assert "`mmmu_val_art`" in said
+    assert read == [False, True]
+
+
+def test_no_task_of_the_papers_suite_has_a_name_of_lm_evals_own(stock):
+    names = {path.stem for path in (ROOT / "tasks" / "hidden_in_plain_sight").glob("*.yaml")}
+    assert "arc_easy" in stock.all_tasks  # the list is not empty
+    assert not names & set(stock.all_tasks)
 
 
 def test_a_mistake_in_one_of_our_files_is_not_overlooked(call, tmp_path):

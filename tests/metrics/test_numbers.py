@@ -49,6 +49,7 @@ def test_numbers_carry_marks_and_intervals():
     cell = {"model": "m", "task": "t", "condition": "own", "readout": "r", "metric": "x"}
     assert number(StatRow.of(stat(0.5, 0.4, 0.6), **cell)) == ".500 [.400, .600]"
     assert number(stat(0.5, 0.4, 0.6), mark="†") == ".500† [.400, .600]"
+    assert number(stat(0.5, 0.4, 0.6), mark="†", interval=False) == ".500†"
     assert number(stat(-0.5, -0.6, 0.1), sign=True, bold=True) == "**-.500** [-.600, +.100]"
 
 

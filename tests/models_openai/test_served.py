@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,28 +20,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from home import ROOT, Home, Said, noise, vlmbench
 
-from vlmbench.cli import main
 from vlmbench.store import Record, RunFolder
 
 N = 32
-TASK = """\
-task: letters
-dataset_path: json
-dataset_kwargs: {data_files: {test: letters.jsonl}}
-test_split: test
-output_type: multiple_choice
-doc_to_text: |-
-  <image>
-  What is shown in picture {{ id }}? A: {{ words[0] }} B: {{ words[1] }} C: {{ words[2] }}
-  D: {{ words[3] }}
-  Answer with the letter:
-doc_to_image: image
-doc_to_choice: [A, B, C, D]
-doc_to_target: answer
-metadata: {version: 1.0, vlmbench: {ability: naming, id_column: id}}
-"""
+TEXT = """\
+<image>
+What is shown in picture {{ id }}? A: {{ words[0] }} B: {{ words[1] }} C: {{ words[2] }}
+D: {{ words[3] }}
+Answer with the letter:"""
 GENERATE = """\
 include: letters.yaml
 task: letters_generate
@@ -53,32 +40,29 @@ filter_list:
     filter: [{function: regex, regex_pattern: "([ABCD])"}, {function: take_first}]
 metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
 """
-STUDY = "study: asked\ncells: [{readout: prompted}]\n"
-CHECKPOINT = Path(__file__).parents[2] / "models" / "tiny-clip"
+CHECKPOINT = ROOT / "models" / "tiny-clip"
 IMAGE = {"letterbox": 96, "fill": [128, 128, 128]}
 WORDS = ["red cube", "blue ball", "green cone", "mug", "chair", "leaf"]
 PROMPT_USD, ANSWER_USD = 3.0, 15.0
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("home")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    home = Home(tmp_path_factory.mktemp("home"))
     rng = np.random.default_rng(7)
-    lines = []
-    for index in range(N):
-        pixels = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{index}.png")
-        words = rng.permutation(WORDS)[:4].tolist()
-        line = {"id": f"doc{index}", "image": f"{index}.png", "words": words}
-        lines.append(json.dumps({**line, "answer": index % 4}))
-    (folder / "letters.jsonl").write_text("\n".join(lines))
-    (folder / "letters.yaml").write_text(TASK)
-    (folder / "letters_generate.yaml").write_text(GENERATE)
-    (folder / "asked.yaml").write_text(STUDY)
-    return folder
+    rows = [
+        {"id": f"doc{index}", "image": home.image(f"{index}.png", noise(index, (96, 96))),
+         "words": rng.permutation(WORDS)[:4].tolist(), "answer": index % 4}
+        for index in range(N)
+    ]  # fmt: skip
+    home.task("letters", rows, doc_to_text=TEXT, doc_to_choice=list("ABCD"),
+              bench={"id_column": "id"})  # fmt: skip
+    home.write("letters_generate.yaml", GENERATE)
+    home.study("asked", {"readout": "prompted"})
+    return home
 
 
-def served(home: Path, port: int, checkpoint: Path = CHECKPOINT) -> Path:
+def served(home: Home, port: int, checkpoint: Path = CHECKPOINT) -> Path:
     """Write a model YAML and return its path."""
     server = {
         "base_url": f"http://127.0.0.1:{port}/v1",
@@ -88,26 +72,16 @@ def served(home: Path, port: int, checkpoint: Path = CHECKPOINT) -> Path:
         "retries": 8,
         "prices": {"input": PROMPT_USD, "output": ANSWER_USD, "image_tokens": 64},
     }
-    path = home / f"served-{port}.yaml"
-    spec = {"model": "served", "backend": "openai", "checkpoint": str(checkpoint), "image": IMAGE}
-    path.write_text(json.dumps({**spec, "server": server}))
-    return path
+    return home.model("served", checkpoint, backend="openai", image=IMAGE, server=server)
 
 
-def run(monkeypatch, home: Path, model: Path, output: Path, tasks: str, code: int = 0) -> Path:
-    home_files = [home / f"{name}.yaml" for name in ("letters", "letters_generate")]
-    names = {path.stem: str(path) for path in home_files}
-    chosen = ",".join(names[name] for name in tasks.split(","))
-    monkeypatch.setenv("VLMBENCH_CACHE", str(output / "cache"))
-    monkeypatch.setattr(
-        sys, "argv",
-        ["vlmbench", "run", "-m", str(model), "-t", chosen, "--study", str(home / "asked.yaml"),
-         "-o", str(output / "run"), "--device", "cpu"],
+def run(home: Home, model: Path, output: Path, tasks: str, status: int = 0) -> Said:
+    """Run a model on tasks of the home; the run is `output / "run"`."""
+    files = ",".join(str(home.folder / f"{name}.yaml") for name in tasks.split(","))
+    return vlmbench(
+        "run", "-m", model, "-t", files, "--study", home.folder / "asked.yaml",
+        "-o", output / "run", "--device", "cpu", status=status,
     )  # fmt: skip
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == code
-    return output / "run"
 
 
 def record(folder: Path, task: str) -> Record:
@@ -138,16 +112,16 @@ def test_faults_change_no_answer_and_leak_no_key(
 ) -> None:
     tasks = "letters,letters_generate"
     clean = tmp_path / "clean"
-    model = served(home, transformers_serve)
-    run(monkeypatch, home, model, clean, tasks)
+    run(home, served(home, transformers_serve), clean, tasks)
 
     broken = tmp_path / "broken"
     broken.mkdir()
+    monkeypatch.setenv("VLMBENCH_CACHE", str(broken / "cache"))
     with (
         everything_logged(broken / "debug.log"),
         faulty(transformers_serve, tmp_path, stall_s=6, seed=11) as port,
     ):
-        run(monkeypatch, home, served(home, port), broken, tasks)
+        said = run(home, served(home, port), broken, tasks)
 
     for task in tasks.split(","):
         first, second = (record(folder / "run", task) for folder in (clean, broken))
@@ -167,15 +141,17 @@ def test_faults_change_no_answer_and_leak_no_key(
     _is_accounted(broken / "run", lost=sum(f[0] in "ds" for f in faults), n=2 * N)
 
     assert "chat/completions" in (broken / "debug.log").read_text()  # what is logged was seen
-    output = capfd.readouterr()
-    assert key not in output.out + output.err
+    printed = capfd.readouterr()
+    assert key not in said.out + said.err + printed.out + printed.err
     written = [path for path in (*broken.rglob("*"), *clean.rglob("*")) if path.is_file()]
     assert len(written) > 8
     for path in written:
         assert key.encode() not in path.read_bytes(), path
-        # Parquet is compressed; its text must be read to be searched.
-        if path.suffix == ".parquet":
-            assert key not in str(pq.read_table(path).to_pydict()), path
+    # Parquet is compressed; its text must be read to be searched.
+    records = [path for path in written if path.suffix == ".parquet"]
+    assert len(records) == 4
+    for path in records:
+        assert key not in str(pq.read_table(path).to_pydict()), path
 
 
 def _is_accounted(folder: Path, *, lost: int, n: int) -> None:
@@ -197,17 +173,16 @@ def _is_accounted(folder: Path, *, lost: int, n: int) -> None:
 
 
 def test_likelihoods_equal_those_of_the_model(
-    monkeypatch, home, tmp_path, words_folder, likelihood_server, key
+    home, tmp_path, words_folder, likelihood_server, key
 ) -> None:
-    model = served(home, likelihood_server, words_folder)
-    folder = run(monkeypatch, home, model, tmp_path, "letters,letters_generate")
+    folder = tmp_path / "run"
+    run(home, served(home, likelihood_server, words_folder), tmp_path, "letters,letters_generate")
     notes = record(folder, "letters").require().notes
     assert notes["read_from"] == "likelihood"
     assert notes["all_choices_listed"] == N
-    local = home / "local.yaml"
-    spec = {"model": "served", "checkpoint": str(words_folder), "image": IMAGE}
-    local.write_text(json.dumps(spec))
-    here = run(monkeypatch, home, local, tmp_path / "here", "letters,letters_generate")
+    here = tmp_path / "here" / "run"
+    local = home.model("served", words_folder, image=IMAGE)
+    run(home, local, here.parent, "letters,letters_generate")
     remote, own = (record(place, "letters").scores() for place in (folder, here))
     assert remote.scale == own.scale == "logprob"
     np.testing.assert_allclose(remote.scores, own.scores, atol=1e-4)
@@ -220,20 +195,17 @@ def test_an_unlisted_choice_turns_the_whole_cell_to_text(
 ) -> None:
     """Asked for three alternatives, the server cannot list four choices."""
     monkeypatch.setattr("vlmbench.models.openai._wire.TOP_LOGPROBS", 3)
-    model = served(home, likelihood_server, words_folder)
-    folder = run(monkeypatch, home, model, tmp_path, "letters")
-    notes = record(folder, "letters").require().notes
+    run(home, served(home, likelihood_server, words_folder), tmp_path, "letters")
+    cell = record(tmp_path / "run", "letters")
+    notes = cell.require().notes
     assert notes["read_from"] == "text"
     assert notes["all_choices_listed"] == 0
-    assert record(folder, "letters").scores().scale == "vote"
+    assert cell.scores().scale == "vote"
 
 
-def scripted_model(home: Path, url: str, **server: object) -> Path:
-    path = home / "scripted.yaml"
+def scripted_model(home: Home, url: str, **server: object) -> Path:
     given = {"base_url": url, "api_key_env": "VLMBENCH_TEST_KEY", "retries": 1, "concurrency": 4}
-    spec = {"model": "served", "backend": "openai", "checkpoint": "some-name"}
-    path.write_text(json.dumps({**spec, "server": {**given, **server}}))
-    return path
+    return home.model("served", "some-name", backend="openai", server={**given, **server})
 
 
 def test_only_what_failed_is_asked_again(
@@ -251,23 +223,24 @@ def test_only_what_failed_is_asked_again(
 
     with scripted(play) as url:
         model = scripted_model(home, url)
-        folder = run(monkeypatch, home, model, tmp_path, "letters")
-        first = pq.read_table(record(folder, "letters").path).to_pydict()
+        run(home, model, tmp_path, "letters")
+        cell = record(tmp_path / "run", "letters")
+        first = pq.read_table(cell.path).to_pydict()
         assert [i for i in range(N) if first["failed"][i]] == [5]
         assert first["error"][5] == "HTTP 503: no room for Bearer [key]; tried 2 times"
         assert len(asked) == N + 1
         healed[0] = True
-        run(monkeypatch, home, model, tmp_path, "letters")
+        run(home, model, tmp_path, "letters")
         assert len(asked) == N + 2
-        run(monkeypatch, home, model, tmp_path, "letters")
+        run(home, model, tmp_path, "letters")
         assert len(asked) == N + 2  # a whole record is read, and nobody asked
-    scores = record(folder, "letters").scores()
+    scores = cell.scores()
     assert not scores.failed.any()
     assert (scores.scores.argmax(1) == 1).all()
 
 
 def test_a_spent_budget_ends_the_run_and_a_larger_one_goes_on(
-    monkeypatch, home, tmp_path, scripted, completion, key, capsys
+    home, tmp_path, scripted, completion, key
 ) -> None:
     asked = []
 
@@ -278,13 +251,14 @@ def test_a_spent_budget_ends_the_run_and_a_larger_one_goes_on(
     prices = {"input": 10, "output": 1, "image_tokens": 1000}
     with scripted(play) as url:
         model = scripted_model(home, url, prices=prices, budget_usd=0.2)
-        folder = run(monkeypatch, home, model, tmp_path, "letters", code=1)
-        assert "could exceed the budget of 0.2 USD" in capsys.readouterr().err
+        said = run(home, model, tmp_path, "letters", status=1)
+        assert "could exceed the budget of 0.2 USD" in said.words
         assert 12 <= len(asked) <= 20
-        assert not (folder / "manifest.json").exists()
+        manifest = tmp_path / "run" / "manifest.json"
+        assert not manifest.exists()
         model = scripted_model(home, url, prices=prices, budget_usd=2)
-        run(monkeypatch, home, model, tmp_path, "letters")
+        run(home, model, tmp_path, "letters")
     assert len(asked) == len(set(asked)) == N
-    said = json.loads((folder / "manifest.json").read_text())["models"]["served"]
-    assert said["server"]["usd"] == pytest.approx(0.01 * N)
-    assert said["device"] == "server"
+    held = json.loads(manifest.read_text())["models"]["served"]
+    assert held["server"]["usd"] == pytest.approx(0.01 * N)
+    assert held["device"] == "server"

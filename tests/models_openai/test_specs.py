@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+from home import vlmbench
 
-from vlmbench.cli import main
 from vlmbench.registry import catalogue
 from vlmbench.spec import load_file
 from vlmbench.types import VlmbenchError
@@ -60,6 +60,8 @@ def test_backend_and_server_belong_together(tmp_path: Path) -> None:
         load(tmp_path, GOOD, backend="hf")
     with pytest.raises(VlmbenchError, match="its own chat template"):
         load(tmp_path, GOOD, prompt={"chat_template": "none"})
+    with pytest.raises(VlmbenchError, match="its own switch"):
+        load(tmp_path, GOOD, prompt={"thinking": 512})
 
 
 def test_shipped_hosted_models_name_a_variable_and_a_budget_and_have_no_twin() -> None:
@@ -76,12 +78,9 @@ def test_shipped_hosted_models_name_a_variable_and_a_budget_and_have_no_twin() -
         assert spec.server.budget_usd <= 20
 
 
-def test_a_plan_says_how_choices_are_read_and_what_may_be_spent(monkeypatch, capsys) -> None:
-    arguments = ["plan", "-m", "hosted", "-t", "art_style,art_style_generate", "--json"]
-    monkeypatch.setattr("sys.argv", ["vlmbench", *arguments])
-    with pytest.raises(SystemExit):
-        main()
-    rows = json.loads(capsys.readouterr().out)
+def test_a_plan_says_how_choices_are_read_and_what_may_be_spent() -> None:
+    said = vlmbench("plan", "-m", "hosted", "-t", "art_style,art_style_generate", "--json")
+    rows = json.loads(said.out)
     notes = {(r["model"], r["task"]): r["note"] for r in rows if r["condition"] == "own"}
     assert "reads likelihoods if the server lists every choice" in notes["gpt-4.1", "art_style"]
     assert "for want of likelihoods" in notes["claude-haiku-4-5", "art_style"]

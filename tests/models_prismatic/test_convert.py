@@ -14,13 +14,12 @@ import published_pass
 import pytest
 import torch
 import torch.nn.functional as F
+from home import vlmbench
 from PIL import Image
 from prismatic_files import Files
 from safetensors.torch import save_file
 from transformers import LlavaForConditionalGeneration
-from typer.testing import CliRunner
 
-from vlmbench.cli._app import app
 from vlmbench.models import Prompt
 from vlmbench.models._tower import Tower
 from vlmbench.models.hf import HfBackend
@@ -29,6 +28,7 @@ from vlmbench.spec import GenerationKwargs, Located, ModelSpec, load_file
 from vlmbench.types import VlmbenchError
 
 KINDS = tuple(published_pass.MEAN_STD)
+REGISTERS = "dinov2-vit-l"
 QUESTION = "Which is nearer, A or B?"
 TEXT = (
     "A chat between a curious user and an artificial intelligence assistant. The assistant gives "
@@ -110,20 +110,28 @@ def test_logits_equal_the_published_forward_pass(
     assert wanted.abs().max() > 1  # or 1e-4 would say little
 
 
-def test_plain_transformers_agrees_or_refuses(converted: Converted, picture: Image.Image) -> None:
-    """Registers are what its LLaVA cannot cut: that one must not run there with other tokens."""
-    folder = converted.done.model_yaml.parent / "converted"
-    model = LlavaForConditionalGeneration.from_pretrained(folder).eval()
-    prompt = Prompt(user=f"<image>\n{QUESTION}", images=(picture,))
-    backend = converted.backend
-    batch = backend.inputs.encode([backend.render(prompt)], [prompt], side="right")
+def said_by_plain_transformers(model: Converted, image: Image.Image) -> torch.Tensor:
+    """Return the logits of its own LLaVA."""
+    folder = model.done.model_yaml.parent / "converted"
+    llava = LlavaForConditionalGeneration.from_pretrained(folder).eval()
+    prompt = Prompt(user=f"<image>\n{QUESTION}", images=(image,))
+    batch = model.backend.inputs.encode([model.backend.render(prompt)], [prompt], side="right")
     with torch.no_grad():
-        if converted.kind == "dinov2-vit-l":
-            with pytest.raises(ValueError, match="do not match"):
-                model(**batch)
-        else:
-            wanted = answered(converted, picture)
-            torch.testing.assert_close(model(**batch).logits[0], wanted, atol=1e-5, rtol=0)
+        logits: torch.Tensor = llava(**batch).logits[0]
+    return logits
+
+
+@pytest.mark.parametrize("converted", [k for k in KINDS if k != REGISTERS], indirect=True)
+def test_plain_transformers_agrees(converted: Converted, picture: Image.Image) -> None:
+    found, wanted = (said(converted, picture) for said in (said_by_plain_transformers, answered))
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("converted", [REGISTERS], indirect=True)
+def test_or_refuses(converted: Converted, picture: Image.Image) -> None:
+    """Registers are what its LLaVA cannot cut: that one must not run there with other tokens."""
+    with pytest.raises(ValueError, match="do not match"):
+        said_by_plain_transformers(converted, picture)
 
 
 def test_the_comparison_sees_a_wrong_layer_activation_or_image(
@@ -338,12 +346,10 @@ def test_a_filled_folder_and_anothers_yaml_are_left_alone(tmp_path: Path, files:
 
 
 def test_the_command_converts_and_accounts(tmp_path: Path, files: Files) -> None:
-    done = CliRunner().invoke(
-        app,
-        ["convert", "prismatic", str(files.source), str(tmp_path / "converted"),
-         "--encoder", str(files.encoder), "--llm-tokenizer", str(files.tokenizer)],
+    said = vlmbench(
+        "convert", "prismatic", files.source, tmp_path / "converted",
+        "--encoder", files.encoder, "--llm-tokenizer", files.tokenizer,
     )  # fmt: skip
-    assert done.exit_code == 0, done.output
-    assert "80 tensors written" in done.output
-    assert "2 left out" in done.output
+    assert "80 tensors written" in said.words
+    assert "2 left out" in said.words
     assert (tmp_path / "clip-224px+7b.yaml").is_file()

@@ -8,6 +8,7 @@ import prismatic_files
 import pytest
 import torch
 from torch import Tensor
+from transformers import LlavaConfig
 
 from vlmbench.models.prismatic._convert import _config, _empty
 from vlmbench.models.prismatic._encoders import ENCODERS
@@ -24,18 +25,18 @@ def shape_only(*shape: int) -> Tensor:
     return torch.empty(shape, device="meta")
 
 
-@pytest.mark.parametrize(
-    ("kind", "width", "inner", "depth", "patches"),
-    [
-        ("in1k-vit-l", 1024, 4096, 24, 196),
-        ("dinov2-vit-l", 1024, 4096, 24, 256),
-        ("clip-vit-l", 1024, 4096, 24, 256),
-        ("siglip-vit-so400m", 1152, 4304, 27, 256),
-    ],
-)
-def test_published_sizes_fill_every_tensor(
-    monkeypatch: pytest.MonkeyPatch, kind: str, width: int, inner: int, depth: int, patches: int
-) -> None:
+SIZES = {
+    # width, inner width and depth
+    "in1k-vit-l": (1024, 4096, 24),
+    "dinov2-vit-l": (1024, 4096, 24),
+    "clip-vit-l": (1024, 4096, 24),
+    "siglip-vit-so400m": (1152, 4304, 27),
+}
+
+
+def filled(monkeypatch: pytest.MonkeyPatch, kind: str) -> tuple[LlavaConfig, dict[str, int]]:
+    """Return a converted model's config, and how many numbers each of its tensors holds."""
+    width, inner, depth = SIZES[kind]
     sizes = {"WIDTH": width, "INNER": inner, "DEPTH": depth}
     llama = {"LLM_WIDTH": 4096, "LLM_INNER": 11008, "LLM_DEPTH": 32}
     for name, value in {**sizes, **llama}.items():
@@ -65,11 +66,21 @@ def test_published_sizes_fill_every_tensor(
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     ledger = account(shapes, checkpoint, tower, ENCODERS[kind])
     assert set(ledger.state) == set(shapes)
+    return config, {name: tensor.numel() for name, tensor in ledger.state.items()}
+
+
+@pytest.mark.parametrize(("kind", "patches"), list(zip(SIZES, (196, 256, 256, 256), strict=True)))
+def test_published_sizes_fill_every_tensor(
+    monkeypatch: pytest.MonkeyPatch, kind: str, patches: int
+) -> None:
+    config, counts = filled(monkeypatch, kind)
     assert config.image_seq_length == patches
     assert config.text_config.head_dim == 128
-    counts = {name: tensor.numel() for name, tensor in ledger.state.items()}
     parts = ("model.language_model.", "lm_head.")
     assert sum(n for name, n in counts.items() if name.startswith(parts)) == LLAMA
-    if kind == "in1k-vit-l":
-        inside = {k: n for k, n in counts.items() if ".vision_tower." in k and ".pooler." not in k}
-        assert sum(inside.values()) == VIT_L16
+
+
+def test_the_tower_has_the_published_number_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, counts = filled(monkeypatch, "in1k-vit-l")
+    inside = {k: n for k, n in counts.items() if ".vision_tower." in k and ".pooler." not in k}
+    assert sum(inside.values()) == VIT_L16

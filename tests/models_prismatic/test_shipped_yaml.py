@@ -33,8 +33,10 @@ OPEN = {
     "llama-4-scout": "llama4",
     "llama-3.2-11b-vision": "mllama",
 }
+NO_TWIN = ["llama-3.2-11b-vision"]
 # Its config names four states where the family's default is one.
-OWN_LAYER = {"granite-vision-3.3-2b"}
+OWN_LAYER = ["granite-vision-3.3-2b"]
+TWINNED = [name for name in OPEN if name not in NO_TWIN]
 
 
 def read(path: Path) -> ModelSpec:
@@ -53,11 +55,18 @@ def test_an_open_model_agrees_with_its_family(name: str) -> None:
     assert spec.model == name
     assert spec.source == f"https://huggingface.co/{spec.checkpoint}"
     assert spec.needs.memory_gb
-    assert (spec.twin is None) == bool(family.encoder)
-    if spec.twin is None or name in OWN_LAYER:
-        return
-    assert spec.twin.layer == family.layer
-    assert spec.twin.of_relation is None or spec.twin.of
+    assert (spec.twin is None) == bool(family.encoder) == (name in NO_TWIN)
+
+
+@pytest.mark.parametrize("name", [name for name in TWINNED if name not in OWN_LAYER])
+def test_its_twin_reads_the_layer_that_the_family_consumes(name: str) -> None:
+    assert read(MODELS / "open" / f"{name}.yaml").twin.layer == family_of(OPEN[name]).layer
+
+
+@pytest.mark.parametrize("name", TWINNED)
+def test_an_encoder_that_its_tower_comes_from_has_a_name(name: str) -> None:
+    twin = read(MODELS / "open" / f"{name}.yaml").twin
+    assert not (twin.of_relation and not twin.of)
 
 
 @pytest.mark.parametrize("name", ["in1k", "dinov2", "clip", "siglip"])

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from home import document
+from PIL import Image
 
 from vlmbench.organisms._images import ImageSet, draw, kind_of
 from vlmbench.organisms._recipe import (
@@ -16,6 +18,7 @@ from vlmbench.organisms._recipe import (
     VisionRecipe,
 )
 
+LETTERS = "ABCD"
 IMAGES = ImagesRecipe(seed=5, single=26, several=6, marked=16)
 
 
@@ -87,3 +90,85 @@ def tokenizer():
     from vlmbench.organisms._tokenizer import train_tokenizer
 
     return train_tokenizer(corpus_texts(0, 400), 600)
+
+
+@pytest.fixture(scope="session")
+def toy_folder(toy, tokenizer, tmp_path_factory) -> Path:
+    """A toy model that has learnt nothing, as transformers reads it."""
+    import torch
+
+    from vlmbench.organisms._export import export
+    from vlmbench.organisms._language_stage import build_vlm
+
+    recipe, folder = toy("clip"), tmp_path_factory.mktemp("toy")
+    torch.manual_seed(0)
+    export(build_vlm(recipe, len(tokenizer)), tokenizer, recipe, folder)
+    return folder
+
+
+@pytest.fixture
+def toy_backend(toy_folder):
+    """That model, loaded anew for each test that changes it."""
+    from vlmbench.models import HfBackend, resolve_device
+    from vlmbench.spec import ModelSpec
+
+    spec = ModelSpec(model="tiny-toy", checkpoint=str(toy_folder))
+    return HfBackend.load(spec, None, *resolve_device("cpu", "float32"))
+
+
+class Fake:
+    """A backend that reads the brightness of the first image: an oracle, or blind to it."""
+
+    weights_digest = "0"
+
+    def __init__(self, *, seeing: bool, first: str | None = None) -> None:
+        from vlmbench.spec import ModelSpec
+
+        self.spec = ModelSpec(model="fake", checkpoint="none")
+        self.seeing = seeing
+        self.first = first
+
+    def _gold(self, prompt) -> int:
+        value = prompt.images[0].getpixel((0, 0))[0]
+        return (value - 10) // 60 if self.seeing and value != 127 else 0
+
+    def choice_logprobs(self, prompts, choices):
+        return [np.eye(4)[self._gold(prompt)] for prompt in prompts]
+
+    def generate(self, prompts, kwargs):
+        from vlmbench.models import Reply
+
+        assert kwargs.max_gen_toks == 1
+        said = [self.first or f" {LETTERS[self._gold(prompt)]}" for prompt in prompts]
+        return [Reply(text=text) for text in said]
+
+    def render(self, prompt) -> str:
+        return prompt.user
+
+    def continuation(self, choice: str, delimiter: str) -> str:
+        return delimiter + choice
+
+
+@pytest.fixture(scope="session")
+def fake() -> type[Fake]:
+    return Fake
+
+
+@pytest.fixture
+def held():
+    """Eighty documents of `naming` whose image tells the answer by its brightness."""
+    from vlmbench.organisms._gate_rows import Held
+    from vlmbench.registry import catalogue
+    from vlmbench.spec import Condition
+    from vlmbench.tasks import ask
+
+    (naming,) = catalogue(()).select_tasks("naming")
+    documents = [
+        document(
+            index, Image.new("RGB", (8, 8), (10 + 60 * (index % 4),) * 3), choices=LETTERS,
+            row={"attribute": ("shape", "colour")[index // 4 % 2], "question": "Which?",
+                 "choices": ["one", "two", "three", "four"]},
+        )
+        for index in range(80)
+    ]  # fmt: skip
+    return Held(naming, ask(documents, naming.spec, Condition()))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,67 +16,12 @@ from vlmbench.organisms._gate import (
     probe_rows,
     table,
 )
-from vlmbench.organisms._gate_rows import Held
 from vlmbench.organisms._images import Fact, ImageSet
-from vlmbench.registry import catalogue
-from vlmbench.spec import ModelSpec, Twin
-from vlmbench.types import Document, EncodedImage
-
-LETTERS = ("A", "B", "C", "D")
+from vlmbench.spec import Twin
 
 
-def document(index: int) -> Document:
-    """A document whose image tells the answer by its brightness."""
-    gold = index % 4
-    image = EncodedImage.from_pil(Image.new("RGB", (8, 8), (10 + 60 * gold,) * 3))
-    return Document(
-        doc_id=f"d{index}",
-        images=(image,),
-        encoder_images=(image,),
-        marked=False,
-        choices=LETTERS,
-        gold=gold,
-        row={"attribute": ("shape", "colour")[index // 4 % 2]},
-    )
-
-
-@pytest.fixture
-def held() -> Held:
-    (naming,) = catalogue(()).select_tasks("naming")
-    documents = [document(i) for i in range(80)]
-    return Held(naming, documents, ["<image> Which?"] * 80)
-
-
-class Fake:
-    """A backend that reads the brightness of the first image: an oracle, or blind to it."""
-
-    weights_digest = "0"
-
-    def __init__(self, *, seeing: bool, first: str | None = None) -> None:
-        self.spec = ModelSpec(model="fake", checkpoint="none")
-        self.seeing = seeing
-        self.first = first
-
-    def _gold(self, prompt) -> int:
-        value = prompt.images[0].getpixel((0, 0))[0]
-        return (value - 10) // 60 if self.seeing and value != 127 else 0
-
-    def choice_logprobs(self, prompts, choices):
-        return [np.eye(4)[self._gold(prompt)] for prompt in prompts]
-
-    def generate(self, prompts, kwargs):
-        assert kwargs.max_gen_toks == 1
-        return [self.first or f" {LETTERS[self._gold(prompt)]}" for prompt in prompts]
-
-    def render(self, prompt) -> str:
-        return prompt.user
-
-    def continuation(self, choice: str, delimiter: str) -> str:
-        return delimiter + choice
-
-
-def test_an_oracle_passes_the_control_and_is_at_chance_without_its_image(held):
-    rows = control_rows(held, Fake(seeing=True))
+def test_an_oracle_passes_the_control_and_is_at_chance_without_its_image(held, fake):
+    rows = control_rows(held, fake(seeing=True))
     assert [row.criterion for row in rows] == [
         "prompted: naming",
         "prompted: naming, shape",
@@ -89,32 +35,30 @@ def test_an_oracle_passes_the_control_and_is_at_chance_without_its_image(held):
     assert all(row.passed for row in rows)
 
 
-def test_a_blind_model_fails_the_control(held):
-    rows = control_rows(held, Fake(seeing=False))
+def test_a_blind_model_fails_the_control(held, fake):
+    rows = control_rows(held, fake(seeing=False))
     assert {row.stat.value for row in rows} == {0.25}
     assert [row.passed for row in rows] == [False] * 3 + [True] * 3
 
 
-def test_a_model_that_knows_answers_without_images_fails_the_blank_rows(held):
-    class Leaky(Fake):
-        def choice_logprobs(self, prompts, choices):
-            self.asked = getattr(self, "asked", 0)
-            golds = [document(i).gold for i in range(80)]
-            rows = [np.eye(4)[golds[(self.asked + i) % 80]] for i in range(len(prompts))]
-            self.asked += len(prompts)
-            return rows
-
-    rows = control_rows(held, Leaky(seeing=True))
+def test_a_model_that_knows_answers_without_images_fails_the_blank_rows(held, fake, monkeypatch):
+    golds = itertools.cycle(document.gold for document in held.documents)
+    knows = lambda _, prompts, choices: [np.eye(4)[next(golds)] for _ in prompts]
+    monkeypatch.setattr(fake, "choice_logprobs", knows)
+    rows = control_rows(held, fake(seeing=True))
     assert [row.passed for row in rows] == [True] * 3 + [False] * 3
 
 
 @pytest.mark.parametrize(
-    ("first", "share"), [("A", 1.0), (" B", 1.0), ("(", 0.0), ("The", 0.0), ("E", 0.0)]
-)
-def test_letters_are_counted_with_or_without_a_space(held, first, share):
-    (row,) = letter_rows([held], Fake(seeing=True, first=first))
-    assert row.stat.value == share
-    assert row.passed == (share == 1.0)
+    ("first", "share", "passed"),
+    [
+        ("A", 1.0, True), (" B", 1.0, True), ("(", 0.0, False), ("The", 0.0, False),
+        ("E", 0.0, False),
+    ],
+)  # fmt: skip
+def test_letters_are_counted_with_or_without_a_space(held, fake, first, share, passed):
+    (row,) = letter_rows([held], fake(seeing=True, first=first))
+    assert (row.stat.value, row.passed) == (share, passed)
 
 
 class FakeTower:
@@ -167,7 +111,7 @@ def test_the_probe_reports_images_it_was_not_fitted_on():
     assert stat.low < 0.5 < stat.high
 
 
-def test_the_table_says_what_is_met(held):
-    text = table(control_rows(held, Fake(seeing=False)))
+def test_the_table_says_what_is_met(held, fake):
+    text = table(control_rows(held, fake(seeing=False)))
     assert "| prompted: naming | 0.250 |" in text
     assert text.count("| no |") == 3

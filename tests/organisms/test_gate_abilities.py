@@ -1,59 +1,130 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 import torch
+from home import Home, asked, document, noise, task_keys
+from PIL import Image
 
-from vlmbench.models import HfBackend, Tower, resolve_device
-from vlmbench.organisms._gate import as_json, table
+from vlmbench.models import TowerStates
+from vlmbench.organisms import as_json
 from vlmbench.organisms._gate_abilities import ability_row, lora_row, more_documents
 from vlmbench.organisms._gate_rows import Held
 from vlmbench.organisms._tuning import Tuning
-from vlmbench.registry import catalogue
-from vlmbench.tasks import load_documents
+from vlmbench.spec import load_file
+from vlmbench.types import Region
+
+COUNT = 60
+REGIONS = {"choices": {"kind": "image", "images": [0, 1, 2]}}
+KEYS = task_keys(
+    "odd", doc_to_text="<image><image><image>Which?", doc_to_image=["a", "b", "c"],
+    doc_to_choice=list("ABC"), bench={"regions": REGIONS, "probe": {"kind": "odd_one_out"}},
+)  # fmt: skip
+
+
+class Eye:
+    """An encoder that sees one thing, which of two its first pixel is; untrained, not even that."""
+
+    n_layers = consumed = 2
+    side, patch = 16, 8
+
+    def __init__(self, *, seeing: bool = True) -> None:
+        self.seeing = seeing
+
+    def randomised(self, seed):
+        return Eye(seeing=False)
+
+    def states(self, squares, layers):
+        first = torch.tensor([square.getpixel((0, 0))[0] % 2 for square in squares])
+        seen = torch.eye(2)[first if self.seeing else torch.zeros_like(first)]
+        grid = seen[:, None, None, None].expand(-1, len(layers), 2, 2, 2)
+        return TowerStates(patch_tokens=grid, cls_token=seen)
+
+
+def shown(index: int, place: int, kind: str) -> Image.Image:
+    """One of three images of a document: the odd one stands at `index % 3`."""
+    odd = place == index % 3
+    image = noise(3 * index + (place if kind != "plain" else odd), (16, 16))
+    red, green, blue = image.getpixel((0, 0))
+    told = odd if kind != "dim" else 0
+    image.putpixel((0, 0), (red // 2 * 2 + told, green, blue))
+    return image
 
 
 @pytest.fixture(scope="module")
-def backend() -> HfBackend:
-    (model,) = catalogue().select_models("tiny-clip")
-    return HfBackend.load(model.spec, model.folder, *resolve_device("cpu", "float32"))
+def abilities(tmp_path_factory) -> dict[str, Held]:
+    """By what tells the odd one: the encoder alone, nothing, or any pixel.
+
+    In `clear` three images of noise differ in what the encoder sees, in `dim` they do not, and in
+    `plain` two are one besides, which rules find too.
+    """
+    home = Home(tmp_path_factory.mktemp("home"))
+    located = load_file(home.write("odd.yaml", KEYS))
+    whole = tuple(Region(image=place, kind="image") for place in range(3))
+    found = {}
+    for kind in ("clear", "dim", "plain"):
+        documents = [
+            document(i, *(shown(i, place, kind) for place in range(3)), choices="ABC",
+                     candidates=whole)
+            for i in range(COUNT)
+        ]  # fmt: skip
+        found[kind] = Held(located, asked(documents, ["<image>" * 3] * COUNT))
+    return found
 
 
-@pytest.fixture(scope="module")
-def data_root(tmp_path_factory):
-    return tmp_path_factory.mktemp("worlds")
-
-
-@pytest.fixture(scope="module")
-def held(data_root) -> Held:
-    (task,) = catalogue().select_tasks("object_3d")
-    documents = load_documents(task, "reported", data_root, 150)
-    return Held(task, list(documents), [documents.prompt(document) for document in documents])
-
-
-def test_a_trained_encoder_counts_where_it_is_above_untrained_and_rules(
-    backend, held, data_root, tmp_path
+@pytest.mark.parametrize(
+    ("kinds", "above", "passed"),
+    [
+        (["clear"] * 4 + ["dim", "plain"], 4, True),
+        (["dim", "plain"] + ["clear"] * 3 + ["dim"], 3, False),
+        (["clear"], 1, False),
+    ],
+)
+def test_abilities_count_where_the_encoder_is_above_untrained_and_rules(
+    abilities, tmp_path, kinds, above, passed
 ):
-    tower = Tower.inside(backend, backend.spec.twin)
-    row, best = ability_row([held], tower, data_root=data_root, cache=tmp_path)
-    assert (row.stat.value, row.stat.n, best) == (1.0, 1, held)
-    assert "(object_3d)" in row.criterion
-    assert not row.passed, "four are asked for"
-    assert "| 1 | – | at least 4 of 1 | no |" in table([row])
+    asked_for = [abilities[kind] for kind in kinds]
+    row, best = ability_row(asked_for, Eye(), data_root=tmp_path, cache=tmp_path)
+    assert (row.stat.value, row.stat.n, row.passed) == (above, len(kinds), passed)
+    assert best is not abilities["dim"]
+    assert f"({', '.join(['odd'] * above)})" in row.criterion
+    assert row.cells == (row.criterion, str(above), "–", f"at least 4 of {len(kinds)}",
+                         "yes" if passed else "no")  # fmt: skip
     assert as_json([row])[0]["low"] is None
-    untrained, _ = ability_row([held], tower.randomised(5), data_root=data_root, cache=tmp_path)
-    assert untrained.stat.value == 0.0
 
 
-def test_lora_reports_documents_it_did_not_learn_from(backend, held, data_root):
-    few = Held(held.located, held.documents[:24], held.questions[:24])
-    train = more_documents(few, data_root, 20)
-    assert len(train) == 20
-    assert not {d.doc_id for d in train} & {d.doc_id for d in few.documents}
-    before = {n: p.clone() for n, p in backend.model.named_parameters()}
-    row = lora_row(few, backend, data_root, lessons=20, tuning=Tuning(steps=2, batch=4))
-    assert row.stat.n == 24
-    assert row.target == "interval above chance, 0.33"
-    assert row.passed == (row.stat.low > 1 / 3)
-    changed = {n for n, p in backend.model.named_parameters() if not torch.equal(p, before[n])}
+def test_an_untrained_encoder_is_above_nothing(abilities, tmp_path):
+    row, _ = ability_row(
+        list(abilities.values()), Eye(seeing=False), data_root=tmp_path, cache=tmp_path
+    )
+    assert (row.stat.value, row.passed) == (0, False)
+
+
+@pytest.mark.parametrize(("seeing", "value", "passed"), [(True, 1.0, True), (False, 0.25, False)])
+def test_what_lora_leaves_is_held_to_chance(
+    held, fake, monkeypatch, tmp_path, seeing, value, passed
+):
+    """An oracle passes and a model that says A does not, whatever they were taught."""
+    taught = []
+    monkeypatch.setattr(
+        "vlmbench.organisms._gate_abilities.tune", lambda _, asked, *rest: taught.extend(asked)
+    )
+    row = lora_row(held, fake(seeing=seeing), tmp_path, lessons=3)
+    assert (row.stat.value, row.stat.n, row.passed) == (value, 80, passed)
+    assert row.target == "interval above chance, 0.25"
+    assert len(taught) == 3
+
+
+def test_lora_learns_from_other_documents_and_changes_the_language_model_alone(
+    held, toy_backend, tmp_path
+):
+    few = Held(held.located, held.asked[:8])
+    lessons = more_documents(few, tmp_path, 6)
+    assert Counter(one.doc_id.rsplit("-", 1)[0] for one in lessons) == {"naming-train": 6}
+    before = {n: p.clone() for n, p in toy_backend.model.named_parameters()}
+    row = lora_row(few, toy_backend, tmp_path, lessons=6, tuning=Tuning(rank=2, steps=2, batch=3))
+    assert row.stat.n == 8
+    changed = {n for n, p in toy_backend.model.named_parameters() if not torch.equal(p, before[n])}
     assert changed
     assert all(".language_model." in name for name in changed)

@@ -8,10 +8,7 @@ kept as it is, so whatever the gap does is the language model's doing.
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from home import stats_of, vlmbench
 from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoTokenizer, LlavaForConditionalGeneration
@@ -186,17 +184,6 @@ def teach(shipped: Path, recipe_file: Path, images: Drawn, folder: Path) -> None
     export(vlm, tokenizer, recipe, folder)
 
 
-def vlmbench(*arguments: str | Path) -> None:
-    """Run the command line."""
-    subprocess.run([Path(sys.executable).with_name("vlmbench"), *arguments], check=True)
-
-
-def read_stats(run: Path) -> dict[tuple[str, str, str, str], dict[str, float]]:
-    """Return the stats of a run by model, condition, readout and metric."""
-    rows = json.loads((run / "stats.json").read_text())
-    return {tuple(row[k] for k in ("model", "condition", "readout", "metric")): row for row in rows}
-
-
 def printed_gap(page: str, alias: str) -> str:
     """Return the gap as the leaderboard's first table shows it, stars of bold type included."""
     table = page[page.index("## Gap") : page.index("## Results")]
@@ -220,7 +207,7 @@ def test_the_gap_closes_where_the_ability_was_taught(tmp_path):
     vlmbench("run", "--models", "tiny-clip,taught", "--tasks", "style", "--study", "gap",
              "--include-path", folder, "--output", run)  # fmt: skip
     vlmbench("leaderboard", run, "--output", board)
-    stats = read_stats(run)
+    stats = stats_of(run, "model", "condition", "readout", "metric")
     before, after = (stats[m, "own", "encoder-prompted", "gap"] for m in ("tiny-clip", "taught"))
     page = (board / "README.md").read_text()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from vlmbench.report import terminal
@@ -37,6 +38,33 @@ def test_it_fits_a_hundred_columns_and_keeps_every_number(run_folder):
     assert max(map(len, text.splitlines())) <= 100
     assert "…" not in text
     assert text.count("[+.") == 6
+
+
+LONG = (
+    "worlds_semantic_correspondence_generate_of_many_words_and_then_some",
+    "HuggingFaceTB/SmolVLM2-256M-Video-Instruct-with-a-longer-name-than-any",
+)
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_names_are_whole_at_any_width(run_folder, width):
+    task, model = LONG
+    text = drawn(run_folder(models=("tiny-a", model)).rows, width=width, aliases={"depth": task})
+    assert max(map(len, text.splitlines())) <= width
+    words = text.split()
+    assert words.count(model) == 1
+    assert words.count(task) == 2
+    assert text.count("[+.") == 6
+    assert ("Not shown for lack of width: Abst." in text) == (width == 80)
+
+
+def test_what_a_gap_can_be_read_without_goes_first(run_folder):
+    aliases = {"depth": "semantic_correspondence"}
+    (head,) = [line for line in drawn(run_folder().rows, width=80, aliases=aliases).splitlines()
+               if "Blind" in line]  # fmt: skip
+    assert head.split() == [
+        *("Task", "Chance", "Blind", "VQA", "Encoder", "Gap", "[95%", "interval]"),
+    ]
 
 
 def test_models_are_parts_in_the_order_of_the_rows(run_folder):

@@ -57,7 +57,7 @@ metadata:
     probe: {{kind: linear, label_column: corner, choices_column: words}}
     {regions}
 """
-REGIONS = "regions: {choices: {kind: box, column: boxes}}"
+REGIONS = "regions: {choices: {kind: box, column: boxes}}\n    markers: drawn"
 
 
 def draw(red: int, blue: int, rng: np.random.Generator) -> Image.Image:

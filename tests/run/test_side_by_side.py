@@ -33,6 +33,7 @@ metadata:
     ability: matching
     id_column: id
     regions: {missing: skip, choices: {kind: point, image: 0, column: points}}
+    markers: drawn
 """
 
 

@@ -27,6 +27,7 @@ metadata:
     ability: naming
     id_column: id
     regions: {choices: {kind: box, image: 0, column: boxes}}
+    markers: drawn
 """
 DRAWN = """\
 task: drawn

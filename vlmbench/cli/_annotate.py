@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
-
 from vlmbench.cli._folders import data_folder
+from vlmbench.cli._printing import say
+from vlmbench.cli._progress import reporting
 from vlmbench.registry import catalogue
 from vlmbench.types import Problem, VlmbenchError
 
@@ -18,7 +18,7 @@ def annotate(
     output: Path | None,
     threshold: float,
     review: Path | None,
-    include_paths: tuple[Path, ...],
+    include_paths: Sequence[Path],
     limit: int | None,
 ) -> bool:
     """Write the markers of a task's documents; return whether every document has them."""
@@ -35,29 +35,19 @@ def annotate(
     task = tasks[0]
     path = output or room.annotations_file(task)
     documents = room.marked_documents(task, data_folder(None), limit)
-    bar = track(
-        room.annotate(task, documents, threshold),
-        description=task.spec.task,
-        total=len(documents),
-        console=Console(stderr=True),
-    )
-    annotations = list(bar)
+    annotations = []
+    with reporting() as reporter:
+        advance = reporter.start(task.spec.task, len(documents))
+        for annotation in room.annotate(task, documents, threshold):
+            annotations.append(annotation)
+            advance(1)
     rows = room.write_annotations(annotations, path)
     refused = [annotation for annotation in annotations if annotation.refusal]
-    console = Console()
     for annotation in refused:
-        console.print(
-            f"left out {annotation.document.doc_id}: {annotation.refusal}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(f"left out {annotation.document.doc_id}: {annotation.refusal}")
     kept = len(annotations) - len(refused)
-    console.print(
-        f"{rows} markers of {kept} of {len(annotations)} documents: {path}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(f"{rows} markers of {kept} of {len(annotations)} documents: {path}")
     if review is not None:
         pages = room.write_sheets(annotations, review)
-        console.print(f"{len(pages)} review sheets: {review}", highlight=False, soft_wrap=True)
+        say(f"{len(pages)} review sheets: {review}")
     return not refused

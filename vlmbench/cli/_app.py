@@ -12,8 +12,11 @@ import typer
 import vlmbench
 from vlmbench.cli._groups import convert_app, data_app, organisms_app
 from vlmbench.cli._options import (
+    BatchSize,
     Conditions,
     Data,
+    Device,
+    Dtype,
     Include,
     Json,
     Limit,
@@ -77,15 +80,13 @@ def run(
     conditions: Conditions = None,
     limit: Limit = None,
     output: Output = None,
-    device: Annotated[str, typer.Option(help="auto, cuda[:N], mps, xpu or cpu.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    batch_size: Annotated[
-        str, typer.Option(help="Documents a forward pass: auto or a number.")
-    ] = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    batch_size: BatchSize = "auto",
     seed: Seed = 0,
-    include_path: Include = None,
-    data_root: Data = None,
     *,
+    include_path: Include,
+    data_root: Data = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Models run side by side, each on its share of the cores.")
     ] = 1,
@@ -94,9 +95,7 @@ def run(
     from vlmbench.cli import _run
 
     _run.run(
-        _run.Request(
-            models, tasks, study, limit, seed, tuple(include_path or ()), data_root, conditions
-        ),
+        _run.Request(models, tasks, study, limit, seed, include_path, data_root, conditions),
         output=output,
         device=device,
         dtype=dtype,
@@ -114,29 +113,29 @@ def plan(
     limit: Limit = None,
     output: Output = None,
     seed: Seed = 0,
-    include_path: Include = None,
+    *,
+    include_path: Include,
     data_root: Data = None,
     json: Json = False,
 ) -> None:
     """Show what would run, at what cost, and what is already there; loads no model."""
     from vlmbench.cli import _run
 
-    request = _run.Request(
-        models, tasks, study, limit, seed, tuple(include_path or ()), data_root, conditions
-    )
+    request = _run.Request(models, tasks, study, limit, seed, include_path, data_root, conditions)
     _run.plan(request, output=output, as_json=json)
 
 
 @app.command()
 def ls(
     what: Kind,
-    include_path: Include = None,
+    *,
+    include_path: Include,
     json: Json = False,
 ) -> None:
     """List what there is."""
-    from vlmbench.cli import _catalogue
+    from vlmbench.cli import _ls
 
-    _catalogue.ls(what.value, tuple(include_path or ()), as_json=json)
+    _ls.ls(what.value, include_path, as_json=json)
 
 
 @app.command()
@@ -144,7 +143,8 @@ def show(
     name: str,
     index: Annotated[int, typer.Option(min=0, help="Which document of a task to show.")] = 0,
     output: Annotated[Path, typer.Option(help="Where a task's images are written.")] = Path(),
-    include_path: Include = None,
+    *,
+    include_path: Include,
     data_root: Data = None,
 ) -> None:
     """Show a resolved spec; for a task also one rendered prompt, with its images as PNG.
@@ -153,20 +153,26 @@ def show(
     """
     from vlmbench.cli import _catalogue
 
-    _catalogue.show(name, index, output, tuple(include_path or ()), data_root)
+    _catalogue.show(name, index, output, include_path, data_root)
 
 
 @app.command()
 def validate(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="YAML files or folders; all there is by default.")
-    ] = None,
-    include_path: Include = None,
+        list[Path],
+        typer.Argument(
+            help="YAML files or folders; all there is by default.",
+            default_factory=list,
+            show_default=False,
+        ),
+    ],
+    *,
+    include_path: Include,
 ) -> None:
     """Check YAML and print every error of every file."""
     from vlmbench.cli import _catalogue
 
-    _catalogue.validate(tuple(paths or ()), tuple(include_path or ()))
+    _catalogue.validate(paths, include_path)
 
 
 @app.command()
@@ -192,15 +198,14 @@ def leaderboard(
         str | None,
         typer.Option(help="Recorded models, whose published numbers get a table of their own."),
     ] = None,
-    include_path: Include = None,
+    *,
+    include_path: Include,
 ) -> None:
     """Publish runs as one leaderboard: README.md and machine-readable rows."""
     from vlmbench import report
     from vlmbench.registry import catalogue
 
-    found = (
-        catalogue(tuple(include_path or ())).select_models(recorded) if recorded is not None else []
-    )
+    found = catalogue(include_path).select_models(recorded) if recorded is not None else []
     for path in report.leaderboard(runs, output, recorded=[model.spec for model in found]):
         typer.echo(str(path))
 
@@ -243,7 +248,8 @@ def annotate(
     review: Annotated[
         Path | None, typer.Option(help="Folder for PNGs to check by eye, least certain first.")
     ] = None,
-    include_path: Include = None,
+    *,
+    include_path: Include,
     limit: Limit = None,
 ) -> None:
     """Recover the points of a task from the ring markers drawn in its images.
@@ -257,7 +263,7 @@ def annotate(
         output=output,
         threshold=threshold,
         review=review,
-        include_paths=tuple(include_path or ()),
+        include_paths=include_path,
         limit=limit,
     )
     if not complete:
@@ -282,11 +288,9 @@ def lm_eval(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of lm-eval's result files.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cuda[:N], mps, xpu or cpu.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    batch_size: Annotated[
-        str, typer.Option(help="Prompts a forward pass: auto or a number.")
-    ] = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    batch_size: BatchSize = "auto",
     num_fewshot: Annotated[
         int | None, typer.Option(min=0, help="Examples shown, in lm-eval's own tasks.")
     ] = None,
@@ -312,7 +316,7 @@ def lm_eval(
         bool,
         typer.Option("--confirm-run-unsafe-code", help="Let tasks run code that a model wrote."),
     ] = False,
-    include_path: Include = None,
+    include_path: Include,
     data_root: Data = None,
 ) -> None:
     """Run lm-eval itself on our models: its tasks or ours, its table, its result files."""
@@ -323,7 +327,7 @@ def lm_eval(
         Evaluation(
             models=models,
             tasks=tasks,
-            include_paths=tuple(include_path or ()),
+            include_paths=tuple(include_path),
             data_root=_folders.data_folder(data_root),
             limit=limit,
             output=output,

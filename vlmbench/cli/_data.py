@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import json
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
-
 from vlmbench.cli._folders import data_folder
+from vlmbench.cli._printing import display, say, say_json, table
+from vlmbench.cli._progress import reporting
 from vlmbench.registry import catalogue
+from vlmbench.report import Column
 from vlmbench.spec import Generator, Located, TaskSpec
 from vlmbench.tasks import worlds
 from vlmbench.types import Problem, VlmbenchError
 
+_COLUMNS = (
+    Column(head="name"),
+    Column(head="world", spare=3),
+    *(Column(head=split, right=True, spare=2) for split in worlds.SPLITS),
+    Column(head="fingerprint", spare=1),
+    Column(head="built"),
+)
+
 
 def _generated(
-    names: tuple[str, ...], include_paths: tuple[Path, ...]
+    names: Sequence[str], include_paths: Sequence[Path]
 ) -> list[tuple[Located[TaskSpec], Generator]]:
     """Return tasks with a generator, one for each distinct data set."""
     found = catalogue(include_paths)
@@ -40,33 +46,29 @@ def _generated(
 
 
 def build(
-    names: tuple[str, ...],
+    names: Sequence[str],
     output: Path | None,
-    include_paths: tuple[Path, ...],
+    include_paths: Sequence[Path],
     data_root: Path | None,
 ) -> None:
     """Build data sets that are not there yet, and export them if asked."""
     root = data_folder(data_root)
-    console = Console()
-    with Progress(console=Console(stderr=True)) as progress:
+    with reporting() as reporter:
         for task, generator in _generated(names, include_paths):
             total = generator.train + generator.validation + generator.test
-            bar = progress.add_task(task.spec.task, total=total)
-            folder = worlds.build(
-                generator,
-                root=root,
-                progress=partial(progress.advance, bar),
-            )
-            progress.update(bar, completed=total)
-            console.print(f"{task.spec.task}: {folder}", highlight=False, soft_wrap=True)
+            advance = reporter.start(task.spec.task, total)
+            if worlds.is_built(generator, root=root):
+                advance(total)
+            folder = worlds.build(generator, root=root, progress=advance)
+            say(f"{task.spec.task}: {folder}")
             if output is not None:
                 worlds.export(generator, output / task.spec.task, root=root)
-                console.print(f"    {output / task.spec.task}", highlight=False, soft_wrap=True)
+                say(f"    {output / task.spec.task}")
 
 
 def ls(
-    names: tuple[str, ...],
-    include_paths: tuple[Path, ...],
+    names: Sequence[str],
+    include_paths: Sequence[Path],
     data_root: Path | None,
     *,
     as_json: bool,
@@ -86,11 +88,6 @@ def ls(
         for task, generator in _generated(names, include_paths)
     ]
     if as_json:
-        print(json.dumps(rows, indent=1))  # noqa: T201
-        return
-    table = Table(box=None, pad_edge=False)
-    for name in rows[0]:
-        table.add_column(name)
-    for row in rows:
-        table.add_row(*("yes" if value is True else str(value) for value in row.values()))
-    Console().print(table)
+        say_json(rows)
+    else:
+        display(table(rows, _COLUMNS))

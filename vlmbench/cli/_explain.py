@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
+from vlmbench.cli._printing import display, say
 from vlmbench.types import VlmbenchError
 
 if TYPE_CHECKING:
@@ -38,10 +37,9 @@ def _print_card(
 
     names = [] if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
     explanation = cards.explain(run, model, tasks=tuple(dict.fromkeys(names)), thresholds=rules)
-    console = Console()
-    console.print(cards.on_console(explanation))
+    display(cards.on_console(explanation))
     path = cards.write_card(explanation, output or run.folder.diagnostics)
-    console.print(f"Model card: {path}", highlight=False, soft_wrap=True)
+    say(f"Model card: {path}")
 
 
 def explain_all(run: Run, models: Iterable[str]) -> None:
@@ -51,4 +49,4 @@ def explain_all(run: Run, models: Iterable[str]) -> None:
             _print_card(run, model)
         except VlmbenchError as error:
             # The run is whole all the same: a recorded model, say, has nothing to explain.
-            Console().print(f"Not explained: {error}", highlight=False, soft_wrap=True)
+            say(f"Not explained: {error}")

@@ -18,34 +18,41 @@ convert_app = typer.Typer(
     help="Make checkpoints of other layouts into plain ones.", no_args_is_help=True
 )
 
+TaskNames = Annotated[
+    list[str],
+    typer.Argument(help="Tasks; all by default.", default_factory=list, show_default=False),
+]
+
 
 @data_app.command("build")
 def data_build(
-    tasks: Annotated[list[str] | None, typer.Argument(help="Tasks; all by default.")] = None,
+    tasks: TaskNames,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Also write Parquet that other harnesses can load."),
     ] = None,
-    include_path: Include = None,
+    *,
+    include_path: Include,
     data_root: Data = None,
 ) -> None:
     """Build procedural data, once."""
     from vlmbench.cli import _data
 
-    _data.build(tuple(tasks or ()), output, tuple(include_path or ()), data_root)
+    _data.build(tasks, output, include_path, data_root)
 
 
 @data_app.command("ls")
 def data_ls(
-    tasks: Annotated[list[str] | None, typer.Argument(help="Tasks; all by default.")] = None,
-    include_path: Include = None,
+    tasks: TaskNames,
+    *,
+    include_path: Include,
     data_root: Data = None,
     json: Json = False,
 ) -> None:
     """List procedural data with fingerprints."""
     from vlmbench.cli import _data
 
-    _data.ls(tuple(tasks or ()), tuple(include_path or ()), data_root, as_json=json)
+    _data.ls(tasks, include_path, data_root, as_json=json)
 
 
 @organisms_app.command("train")
@@ -69,7 +76,8 @@ def organisms_train(
 def organisms_gate(
     name: str,
     limit: Limit = None,
-    include_path: Include = None,
+    *,
+    include_path: Include,
     data_root: Data = None,
     json: Json = False,
     card: Annotated[
@@ -79,7 +87,7 @@ def organisms_gate(
     """Check a tiny model against its gate, on held-out seeds; LoRA takes a quarter of an hour."""
     from vlmbench.cli import _organisms
 
-    _organisms.gate(name, tuple(include_path or ()), data_root, limit, as_json=json, card=card)
+    _organisms.gate(name, include_path, data_root, limit, as_json=json, card=card)
 
 
 @convert_app.command("prismatic")

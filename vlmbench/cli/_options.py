@@ -34,9 +34,18 @@ Conditions = Annotated[
 Limit = Annotated[int | None, typer.Option(min=1, help="First documents of every task only.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of fitted probes and resampling.")]
 Include = Annotated[
-    list[Path] | None,
-    typer.Option("--include-path", "-i", help="Further folders of YAML; may be repeated."),
+    list[Path],
+    typer.Option(
+        "--include-path",
+        "-i",
+        help="Further folders of YAML; may be repeated.",
+        default_factory=list,
+        show_default=False,
+    ),
 ]
+Device = Annotated[str, typer.Option(help="auto, cuda[:N], mps, xpu or cpu.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+BatchSize = Annotated[str, typer.Option(help="Documents a forward pass: auto or a number.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")]
 Data = Annotated[Path | None, typer.Option("--data-root", help="Where procedural data is kept.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markdown import Markdown
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from vlmbench.cli._folders import cache_root, data_folder
+from vlmbench.cli._printing import display, say, say_json
 from vlmbench.registry import catalogue, packaged_paths
+from vlmbench.report import Column, Layout
 from vlmbench.types import Problem, VlmbenchError
+
+if TYPE_CHECKING:
+    from vlmbench.organisms import GateRow
+
+_CRITERIA = (
+    Column(head="criterion", wraps=True),
+    Column(head="measured", right=True),
+    Column(head="95% interval", right=True),
+    Column(head="asked"),
+    Column(head="met"),
+)
 
 
 def recipe_path(name: str) -> Path:
@@ -65,10 +78,15 @@ def train(name: str, output: Path | None, cache: Path | None, *, fresh: bool) ->
             resume=not fresh,
             progress=show,
         )
-    Console().print(f"wrote {folder}", highlight=False, soft_wrap=True)
+    say(f"wrote {folder}")
 
 
-def checkpoint_folder(name: str, include_paths: tuple[Path, ...]) -> Path:
+def criteria(rows: Sequence[GateRow]) -> Layout:
+    """Return the gate's criteria as a table."""
+    return Layout(columns=_CRITERIA, rows=[row.cells for row in rows])
+
+
+def checkpoint_folder(name: str, include_paths: Sequence[Path]) -> Path:
     """Return the folder of a model's weights, where its card stands."""
     (model,) = catalogue(include_paths).select_models(name)
     return model.folder / str(model.spec.checkpoint)
@@ -76,7 +94,7 @@ def checkpoint_folder(name: str, include_paths: tuple[Path, ...]) -> Path:
 
 def gate(
     name: str,
-    include_paths: tuple[Path, ...],
+    include_paths: Sequence[Path],
     data_root: Path | None,
     limit: int | None,
     *,
@@ -97,9 +115,9 @@ def gate(
             advance=status.update,
         )
     if as_json:
-        print(json.dumps(organisms.as_json(rows), indent=1))  # noqa: T201
+        say_json(organisms.as_json(rows))
     else:
-        Console().print(Markdown(organisms.table(rows)))
+        display(criteria(rows))
     if card:
         place = checkpoint_folder(name, include_paths) / "README.md"
         text = organisms.with_gate(place.read_text(encoding="utf-8"), organisms.table(rows))

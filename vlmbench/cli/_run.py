@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.table import Table
-from rich.text import Text
-
 from vlmbench.cli._explain import DIAGNOSE, explain_all
 from vlmbench.cli._folders import cache_root, data_folder
+from vlmbench.cli._planned import planned, row_of
+from vlmbench.cli._printing import display, say, say_json
+from vlmbench.cli._progress import reporting
+from vlmbench.cli._together import together
+from vlmbench.metrics import RULE
 from vlmbench.plan import Cell, Plan, cell_key, make_plan
-from vlmbench.registry import catalogue
+from vlmbench.registry import Catalogue, catalogue
 from vlmbench.spec import Condition, Located, Prompted, StudyCell, StudySpec, TaskSpec, digest
 from vlmbench.types import Problem, VlmbenchError
 
@@ -38,7 +29,7 @@ class Request:
     study: str
     limit: int | None
     seed: int
-    include_paths: tuple[Path, ...]
+    include_paths: Sequence[Path]
     data_root: Path | None
     conditions: str | None = None
 
@@ -46,21 +37,29 @@ class Request:
         """Resolve selectors into a plan."""
         found = catalogue(self.include_paths)
         found.check()
+        models, tasks, study = together(
+            lambda: found.select_models(self.models),
+            lambda: found.select_tasks(self.tasks),
+            lambda: _under(self._study(found), self.conditions),
+        )
+        return make_plan(
+            models,
+            tasks,
+            study,
+            limit=self.limit,
+            seed=self.seed,
+            count=_count,
+            known_tasks=found.tasks,
+        )
+
+    def _study(self, found: Catalogue) -> Located[StudySpec]:
         studies = found.select_studies(self.study)
         if len(studies) != 1:
             names = ", ".join(study.spec.study for study in studies)
             raise VlmbenchError(
                 Problem(field="--study", message=f"one study at a time, {self.study!r} is {names}")
             )
-        return make_plan(
-            found.select_models(self.models),
-            found.select_tasks(self.tasks),
-            _under(studies[0], self.conditions),
-            limit=self.limit,
-            seed=self.seed,
-            count=_count,
-            known_tasks=found.tasks,
-        )
+        return studies[0]
 
 
 def _under(study: Located[StudySpec], labels: str | None) -> Located[StudySpec]:
@@ -88,26 +87,6 @@ def _count(task: Located[TaskSpec]) -> int | None:
     return None if generator is None else generator.test
 
 
-class _Rate(ProgressColumn):
-    """Documents a second."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:.0f}/s" if speed else "", style="progress.data.speed")
-
-
-class RichReporter:
-    """Progress bars with rate and time left."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def start(self, label: str, total: int) -> Callable[[int], None]:
-        """Show a bar and return what advances it."""
-        bar = self.progress.add_task(label, total=total)
-        return lambda done: self.progress.advance(bar, done)
-
-
 def run(
     request: Request,
     *,
@@ -118,8 +97,7 @@ def run(
     workers: int = 1,
 ) -> None:
     """Execute a plan and print its table."""
-    plan = request.plan()
-    size = _batch_size(batch_size)
+    plan, size = together(request.plan, lambda: _batch_size(batch_size))
     from vlmbench import report
     from vlmbench.run import Settings, execute
 
@@ -133,30 +111,19 @@ def run(
         batch_size=size,
         workers=workers,
     )
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=Console(stderr=True),
-    ) as progress:
-        ran = execute(plan, settings, RichReporter(progress))
-    console, rows = Console(), ran.rows
+    with reporting() as reporter:
+        ran = execute(plan, settings, reporter)
+    rows = ran.rows
     aliases = {task.spec.task: task.spec.task_alias or task.spec.task for task in plan.tasks}
-    if any(row.readout != "rule" for row in rows):
-        console.print(report.terminal(rows, aliases=aliases))
+    if any(row.readout != RULE for row in rows):
+        display(report.terminal(rows, aliases=aliases))
     rules = report.rules_terminal(rows, aliases=aliases)
     if rules is not None:
-        console.print(rules)
+        display(rules)
     for reason in dict.fromkeys(skipped.reason for skipped in ran.manifest.skipped):
-        console.print(f"[dim]left out: {reason}[/dim]", highlight=False)
-    console.print(f"Run written to {folder}", highlight=False, soft_wrap=True)
-    console.print(
-        f"Publish it: vlmbench leaderboard {folder} --output leaderboard",
-        highlight=False,
-        soft_wrap=True,
-    )
+        display(f"left out: {reason}", style="dim")
+    say(f"Run written to {folder}")
+    say(f"Publish it: vlmbench leaderboard {folder} --output leaderboard")
     if plan.study.spec.study == DIAGNOSE:
         explain_all(ran, [model.spec.model for model in plan.models])
 
@@ -169,7 +136,7 @@ def _batch_size(given: str) -> int | None:
     raise VlmbenchError(
         Problem(
             field="--batch-size",
-            message=f"{given!r} is no batch size",
+            message=f"{given!r} is not a valid batch size",
             remedy="Give auto or a whole number from 1.",
         )
     )
@@ -180,36 +147,9 @@ def plan(request: Request, *, output: Path | None, as_json: bool) -> None:
     resolved = request.plan()
     there = {cell.name for cell in resolved.cells if _is_there(cell, resolved, output)}
     if as_json:
-        rows = [_row(cell, there) | {"note": cell.note} for cell in resolved.cells]
-        print(json.dumps(rows, indent=1))  # noqa: T201
-        return
-    table = Table(box=None, pad_edge=False)
-    for name in ("model", "task", "condition", "readout"):
-        table.add_column(name, overflow="fold")
-    for name in ("documents", "forward passes"):
-        table.add_column(name, justify="right")
-    table.add_column("there")
-    for cell in resolved.cells:
-        row = _row(cell, there)
-        table.add_row(*(_shown(value) for value in row.values()))
-    console = Console()
-    console.print(table)
-    known = [cell.forward_passes for cell in resolved.cells if cell.forward_passes is not None]
-    unknown = len(resolved.cells) - len(known)
-    more = f" and {unknown} cells whose data must be opened to tell" if unknown else ""
-    console.print(f"{len(resolved.cells)} cells, {sum(known)} forward passes{more}")
-    for note in dict.fromkeys(_noted(cell) for cell in resolved.cells if cell.note):
-        console.print(f"[dim]{note}[/dim]", highlight=False, soft_wrap=True)
-    for skipped in resolved.skipped:
-        console.print(
-            f"[dim]left out: {skipped.model} {skipped.task} {skipped.readout.label} "
-            f"{skipped.condition.label}: {skipped.reason}[/dim]",
-            highlight=False,
-        )
-
-
-def _noted(cell: Cell) -> str:
-    return f"{cell.model.spec.model} {cell.task.spec.task}: {cell.note}"
+        say_json([row_of(cell, there) | {"note": cell.note} for cell in resolved.cells])
+    else:
+        display(planned(resolved, there if output is not None else None))
 
 
 def _is_there(cell: Cell, resolved: Plan, output: Path | None) -> bool:
@@ -220,25 +160,3 @@ def _is_there(cell: Cell, resolved: Plan, output: Path | None) -> bool:
 
     about = RunFolder(output).record(cell.name).about()
     return about is not None and about.basis.key == cell_key(cell, resolved)
-
-
-def _row(cell: Cell, there: set[str]) -> dict[str, object]:
-    return {
-        "model": cell.model.spec.model,
-        "task": cell.task.spec.task,
-        "condition": cell.condition.label,
-        "readout": cell.readout.label,
-        "documents": cell.documents,
-        "forward_passes": cell.forward_passes,
-        "there": cell.name in there,
-    }
-
-
-def _shown(value: object) -> str:
-    match value:
-        case None:
-            return "?"
-        case bool():
-            return "yes" if value else ""
-        case _:
-            return str(value)

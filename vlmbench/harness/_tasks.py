@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmbench.registry import LM_EVAL_PREFIX, Catalogue, catalogue
-from vlmbench.spec import Located, TaskSpec, nearest
+from vlmbench.spec import InText, Located, TaskSpec, nearest
 from vlmbench.tasks import apply_conditions, check_documents, load_documents, task_over
 from vlmbench.types import Problem, VlmbenchError
 
@@ -140,13 +140,21 @@ def our_task(located: Located[TaskSpec], data_root: Path) -> ConfigurableTask:
         message = "the file refers to a task that ships with lm-eval"
         remedy = f"Use its own name: {LM_EVAL_PREFIX}{spec.bench.lm_eval.task}."
         raise VlmbenchError(located.problem("metadata.vlmbench.lm_eval", message, remedy))
+    if isinstance(spec.bench.markers, InText):
+        message = "only `vlmbench run` checks that coordinates in prompts fit what a model is shown"
+        raise VlmbenchError(located.problem("metadata.vlmbench.markers", message))
     _refuse_condition(located)
     documents = load_documents(located, "reported", data_root)
     check_documents(documents)
     shown = apply_conditions(list(documents), spec.bench.condition)
     plain = [column for column in documents.dataset.column_names if column in shown[0].row]
+    # `datasets` decodes them: those that it would decode otherwise than we do are given as PNG.
     pictures = [
-        [{"bytes": image.data, "path": None} for image in document.images] for document in shown
+        [
+            {"bytes": (image if image.is_plain else image.as_png()).data, "path": None}
+            for image in document.images
+        ]
+        for document in shown
     ]
     rows = documents.dataset.select_columns(plain).add_column(IMAGES, pictures)
     rows = rows.cast_column(IMAGES, List(Image()))

@@ -42,7 +42,12 @@ def p_value(value: float) -> str:
 
 
 def number(
-    stat: Stat | StatRow | None, *, sign: bool = False, bold: bool = False, mark: str = ""
+    stat: Stat | StatRow | None,
+    *,
+    sign: bool = False,
+    bold: bool = False,
+    mark: str = "",
+    interval: bool = True,
 ) -> str:
     """Write a value, its marks and, if it has one, its interval: `.523† [.466, .579]`.
 
@@ -51,13 +56,14 @@ def number(
         sign: Whether it is a difference, written with its sign.
         bold: Whether the value is set in bold; one that rounds to .000 never is.
         mark: What is put behind the value.
+        interval: Whether its interval is written.
     """
-    if stat is None:
+    if stat is None or math.isnan(stat.value):
         return MISSING
     write = signed if sign else rate
     plain = write(stat.value)
-    value = f"**{plain}**" if bold and plain not in (MISSING, ".000") else plain
-    return _with_interval(stat, f"{value}{mark}", write)
+    value = f"**{plain}**{mark}" if bold and plain != ".000" else f"{plain}{mark}"
+    return _with_interval(stat, value, write) if interval else value
 
 
 def sized(stat: Stat) -> str:

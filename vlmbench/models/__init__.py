@@ -8,12 +8,12 @@ from vlmbench.models._backend import (
     Prompt,
     Remote,
     Reply,
+    TakesNotes,
 )
 from vlmbench.models._batches import in_batches
 from vlmbench.models._checkpoint import checkpoint_path, weights_digest
-from vlmbench.models._device import resolve_device
 from vlmbench.models._images import join, letterbox, place, prepare
-from vlmbench.models._load import load_backend
+from vlmbench.models._load import load_backend, resolve_device
 from vlmbench.models._tower import Tower, TowerStates
 from vlmbench.models.hf import HfBackend
 
@@ -26,6 +26,7 @@ __all__ = [
     "Prompt",
     "Remote",
     "Reply",
+    "TakesNotes",
     "Tower",
     "TowerStates",
     "checkpoint_path",

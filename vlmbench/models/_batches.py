@@ -20,7 +20,7 @@ def in_batches(
     *,
     size: int | None,
     first: int = 16,
-    order: Callable[[ItemT], Any] | None = None,
+    order: Callable[[ItemT], Any] = lambda _: 0,
     failed: Callable[[ItemT, Exception], AnswerT] | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[AnswerT]:
@@ -33,49 +33,45 @@ def in_batches(
         first: Items of the first batch where `size` is None.
         order: Items are run in ascending order of this key, equal ones as they stand. Longest
             first makes batches of like length, and memory runs out at once if it does.
-        failed: Gives the answer for an item that cannot be run. A batch that raises is then run
-            again item by item, so that one bad item costs no other its answer. Without it the
-            error is raised.
+        failed: Gives the answer for an item that cannot be run, so that it costs no other item
+            of its batch an answer. Without it the error is raised.
         progress: Called with the number of items just done.
 
     Raises:
         torch.OutOfMemoryError: If a single item does not fit, or `size` is given.
     """
-    queue = list(range(len(items)))
-    if order is not None:
-        queue.sort(key=lambda place: order(items[place]))
+    queue = sorted(range(len(items)), key=lambda place: order(items[place]))
     answers: dict[int, AnswerT] = {}
     limit = size or first
     while len(answers) < len(queue):
         places = queue[len(answers) : len(answers) + limit]
-        batch = [items[place] for place in places]
-        done: Sequence[AnswerT] | None = None
-        try:
-            done = run(batch)
-        except torch.OutOfMemoryError:
-            if size is not None or len(batch) == 1:
-                raise
-        except _BAD_INPUT:
-            if failed is None:
-                raise
-            done = [_alone(item, run, failed) for item in batch]
-        if done is None:  # outside the handler, in which the error still holds the batch's tensors
-            limit = len(batch) // 2
+        done = _run([items[place] for place in places], run, failed, halves=size is None)
+        if done is None:
+            limit = len(places) // 2
             torch.cuda.empty_cache()
-            continue
-        answers.update(zip(places, done, strict=True))
-        progress(len(batch))
+        else:
+            answers.update(zip(places, done, strict=True))
+            progress(len(places))
     return [answers[place] for place in range(len(items))]
 
 
-def _alone(
-    item: ItemT,
+def _run(
+    batch: list[ItemT],
     run: Callable[[Sequence[ItemT]], Sequence[AnswerT]],
-    failed: Callable[[ItemT, Exception], AnswerT],
-) -> AnswerT:
+    failed: Callable[[ItemT, Exception], AnswerT] | None,
+    *,
+    halves: bool,
+) -> Sequence[AnswerT] | None:
+    """Return a batch's answers; None where it does not fit but half of it might."""
     try:
-        return run([item])[0]
+        return run(batch)
     except torch.OutOfMemoryError:
-        raise
+        if not halves or len(batch) == 1:
+            raise
+        return None
     except _BAD_INPUT as error:
-        return failed(item, error)
+        if failed is None:
+            raise
+        if len(batch) == 1:
+            return [failed(batch[0], error)]
+    return in_batches(batch, run, size=1, failed=failed)

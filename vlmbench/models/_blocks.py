@@ -103,7 +103,7 @@ def tower_states(
         normed: Whether the last block's number means the state after the final norm.
 
     Raises:
-        VlmbenchError: If the state after the final norm is wanted and no norm keeps the patches.
+        VlmbenchError: If no norm keeps the patches, where one is wanted.
     """
     seen: dict[int, Tensor] = {}
     norms: list[Tensor] = []
@@ -120,18 +120,24 @@ def tower_states(
     last: Tensor | None = getattr(output, "last_hidden_state", None)
     if last is not None and last.ndim == 4:  # a convolution's map (images, dim, h, w)
         return [last.flatten(2).transpose(1, 2)] * len(layers)
-    if normed and len(blocks) in layers:  # at the blocks' resolution, so that patches keep places
-        block = seen[len(blocks)]
-        keeping = [state for state in norms if state.numel() == block.numel()]
-        if last is not None and last.shape == block.shape:
-            keeping.append(last)
-        if not keeping:
-            raise VlmbenchError(
-                f"{type(module).__name__} has no final norm that keeps its patches; write the "
-                "consumed state as a number under `twin.layer`"
-            )
-        seen[len(blocks)] = keeping[-1]
+    if normed and len(blocks) in layers:
+        seen[len(blocks)] = _after_norm(module, seen[len(blocks)], last, norms)
     return [seen[k] for k in layers]
+
+
+def _after_norm(
+    module: nn.Module, block: Tensor, last: Tensor | None, norms: Sequence[Tensor]
+) -> Tensor:
+    """Return the state after a tower's final norm, at the resolution of its last block."""
+    if last is not None and last.shape == block.shape:
+        return last
+    alike = [state for state in norms if state.numel() == block.numel()]
+    if not alike:
+        raise VlmbenchError(
+            f"{type(module).__name__} has no final norm that keeps its patches; write the "
+            "consumed state as a number under `twin.layer`"
+        )
+    return alike[-1]
 
 
 def _norms_after(module: nn.Module, blocks: Sequence[nn.Module]) -> Iterator[nn.Module]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
-from vlmbench.models._registers import drop_registers
 from vlmbench.spec import ModelSpec
 
 
@@ -37,11 +37,48 @@ def load_model(source: str, spec: ModelSpec, device: torch.device, dtype: torch.
         spread = spec.needs.memory_gb is not None and spec.needs.memory_gb > room
         where = {"device_map": "auto" if spread else {"": device}}
     model = auto.from_pretrained(source, revision=spec.revision, dtype=dtype, **where)
-    drop_registers(model)
+    _drop_registers(model)
     return model if where else model.to(device)
 
 
-def weights_digest(model: torch.nn.Module) -> str:
+def _drop_registers(model: Any) -> None:
+    """Let a LLaVA model cut its tower's register tokens, if its config leaves no room for them.
+
+    transformers' LLaVA can cut the first token of the tower (`vision_feature_select_strategy:
+    default`) or none, so a tower with a class token and registers gives more tokens than there
+    are patches. Where `image_seq_length` says that an image is exactly its patches, the registers
+    are cut out of the tower's `hidden_states` here and the class token by LLaVA itself. Without
+    this such a model fails loudly, for features and image tokens do not match in number.
+
+    Args:
+        model: Any image-text-to-text model; only LLaVA models with such a tower are changed.
+    """
+    config = model.config
+    tower: Any = getattr(config, "vision_config", None)
+    registers = getattr(tower, "num_register_tokens", 0)
+    if config.model_type != "llava" or not registers:
+        return
+    patches = (tower.image_size // tower.patch_size) ** 2
+    if config.image_seq_length != patches or config.vision_feature_select_strategy != "default":
+        return
+
+    def cut(_module: nn.Module, _args: Any, output: Any) -> Any:
+        if output.hidden_states is not None:
+            output.hidden_states = tuple(
+                None if state is None else _without(state, registers)
+                for state in output.hidden_states
+            )
+        return output
+
+    model.get_encoder(modality="image").register_forward_hook(cut)
+
+
+def _without(state: Tensor, registers: int) -> Tensor:
+    """Return (images, tokens, dim) without the `registers` tokens behind the first."""
+    return torch.cat([state[:, :1], state[:, 1 + registers :]], dim=1)
+
+
+def weights_digest(model: nn.Module) -> str:
     """Return the hex SHA-256 over every parameter and buffer: name, shape, dtype and bytes."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):

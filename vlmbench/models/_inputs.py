@@ -21,10 +21,6 @@ class Inputs:
     Args:
         model: The model.
         text: Renders and tokenises its prompts.
-
-    Attributes:
-        model: As given.
-        text: As given.
     """
 
     def __init__(self, model: Any, text: PromptText) -> None:

@@ -72,15 +72,7 @@ def look_inside(
 
 
 class _Listener:
-    """Reduces what a decoder holds during the first forward pass.
-
-    Args:
-        inputs: The model and how it takes prompts.
-        attention: Gives the weights of each prompt's last position.
-        prompts: What it is asked, as one batch.
-        choices: Per prompt, its continuations.
-        regions: Per prompt, in pixels of its images.
-    """
+    """Reduces what a decoder holds while it first reads one batch of `look_inside`'s prompts."""
 
     def __init__(
         self,
@@ -221,6 +213,7 @@ def _groups_of(
     whole = _sees_whole(text.processor.image_processor, batch, prompts)
     found, seen = [], 0
     for index, prompt in enumerate(prompts):
+        shown, _ = text.answers(text.render(prompt), choices[index])
         length = int(lengths[index])
         is_image = images[index, :length]
         packed = None if grids is None else grids[seen : seen + len(prompt.images)].tolist()
@@ -230,7 +223,7 @@ def _groups_of(
         listed = listed_tokens(
             text.processor.tokenizer,
             ids[index, :length].tolist(),
-            text.tail(text.render(prompt)),
+            text.tail(shown),
             [text.without_delimiter(choice) for choice in choices[index]],
         )
         cells = region_cells(regions[index], prompt.images, laid or []) if known else None

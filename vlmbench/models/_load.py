@@ -1,12 +1,23 @@
-"""Loading the backend that a model's spec names."""
+"""Where a model runs, in which number format, and loading the backend that its spec names."""
 
 from __future__ import annotations
 
+import torch
+
 from vlmbench.models._backend import Backend, Remote
-from vlmbench.models._device import resolve_device
 from vlmbench.registry import backends
 from vlmbench.spec import Located, ModelSpec
-from vlmbench.types import VlmbenchError
+from vlmbench.types import Problem, VlmbenchError
+
+# In order of preference, with the half format that each computes fast and safely; the CPU stays
+# in full precision.
+_AUTO_DTYPE = {
+    "cuda": torch.bfloat16,
+    "xpu": torch.bfloat16,
+    "mps": torch.float16,
+    "cpu": torch.float32,
+}
+_DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
 
 
 def load_backend(model: Located[ModelSpec], device: str, dtype: str) -> Backend | Remote:
@@ -29,3 +40,31 @@ def load_backend(model: Located[ModelSpec], device: str, dtype: str) -> Backend 
     chosen = resolve_device(device, spec.dtype if dtype == "auto" else dtype)
     loaded: Backend | Remote = backends()[spec.backend].load().load(spec, model.folder, *chosen)
     return loaded
+
+
+def resolve_device(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
+    """Return the torch device and dtype that `device` and `dtype` stand for.
+
+    Args:
+        device: `auto` (the first of cuda, xpu, mps, cpu that is there), one of those, or one
+            with an index such as `cuda:1`.
+        dtype: `auto` (bfloat16 on cuda and xpu, float16 on mps, float32 on cpu), `float32`,
+            `bfloat16` or `float16`.
+
+    Raises:
+        VlmbenchError: If the device is not there or a name is unknown.
+    """
+    there = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}
+    available = [kind for kind in _AUTO_DTYPE if kind == "cpu" or there[kind].is_available()]
+    kind = available[0] if device == "auto" else device.partition(":")[0]
+    if kind not in available:
+        message = f"device {device!r} is not available here"
+        remedy = f"Choose auto or one of: {', '.join(available)}."
+        raise VlmbenchError(Problem(field="--device", message=message, remedy=remedy))
+    if dtype != "auto" and dtype not in _DTYPES:
+        remedy = f"Choose auto or one of: {', '.join(_DTYPES)}."
+        raise VlmbenchError(
+            Problem(field="--dtype", message=f"unknown dtype {dtype!r}", remedy=remedy)
+        )
+    chosen = _AUTO_DTYPE[kind] if dtype == "auto" else _DTYPES[dtype]
+    return torch.device(kind if device == "auto" else device), chosen

@@ -13,15 +13,27 @@ from vlmbench.organisms._recipe import Recipe, load_recipe
 if TYPE_CHECKING:
     from vlmbench.organisms._card import with_gate
     from vlmbench.organisms._gate import as_json, gate, table
+    from vlmbench.organisms._gate_rows import GateRow
     from vlmbench.organisms._loop import Progress
     from vlmbench.organisms._train import train
 
-__all__ = ["Progress", "Recipe", "as_json", "gate", "load_recipe", "table", "train", "with_gate"]
+__all__ = [
+    "GateRow",
+    "Progress",
+    "Recipe",
+    "as_json",
+    "gate",
+    "load_recipe",
+    "table",
+    "train",
+    "with_gate",
+]
 
 # What is imported when it is first asked for.
 _HOME = {
     "_card": ("with_gate",),
     "_gate": ("as_json", "gate", "table"),
+    "_gate_rows": ("GateRow",),
     "_loop": ("Progress",),
     "_train": ("train",),
 }

@@ -25,7 +25,7 @@ from vlmbench.organisms._gate_rows import GateRow, Held, at_chance, at_least, sh
 from vlmbench.organisms._images import ImageSet, load_images
 from vlmbench.organisms._recipe import ImagesRecipe
 from vlmbench.readouts import build_prompt, read_prompted
-from vlmbench.registry import catalogue
+from vlmbench.registry import Catalogue, catalogue
 from vlmbench.spec import Condition, GenerationKwargs, Twin
 from vlmbench.tasks import apply_conditions, ask, load_documents
 from vlmbench.types import Asked, Stat, VlmbenchError
@@ -60,7 +60,7 @@ def gate(
     cache: Path,
     include_paths: Sequence[Path] = (),
     limit: int | None = None,
-    advance: Advance | None = None,
+    advance: Advance = lambda _: None,
 ) -> list[GateRow]:
     """Measure every criterion on a model of the search path.
 
@@ -75,38 +75,46 @@ def gate(
     Raises:
         VlmbenchError: If the name does not mean exactly one such model.
     """
-    tell = advance or (lambda _: None)
     found = catalogue(tuple(include_paths))
-    models = found.select_models(name)
-    twin = models[0].spec.twin if len(models) == 1 else None
-    if twin is None:
-        raise VlmbenchError(f"{name!r} is not one model with a twin")
-    (model,) = models
-    backend = load_backend(model, "cpu", "float32")
-    if not isinstance(backend, HfBackend):
-        raise VlmbenchError(model.problem("backend", "the gate needs a model of `backend: hf`"))
-    tell("linear probe")
+    backend, twin = _subject(found, name)
+    advance("linear probe")
     tower = Tower.inside(backend, twin)
     rows = probe_rows(tower, twin, load_images(PROBE_IMAGES, cache))
     held = []
     for task in found.select_tasks(",".join(("worlds", *CONTROLS))):
         documents = load_documents(task, "reported", data_root, limit)
         held.append(Held(task, ask(list(documents), task.spec, Condition())))
-    for part in held:
-        if part.task.task in CONTROLS:
-            tell(part.task.task)
-            rows += control_rows(part, backend)
-    tell("letters")
-    rows += letter_rows(held, backend)
-    tell("encoder against untrained encoder and cheap rules")
+    rows += _prompted_rows(held, backend, advance)
+    advance("encoder against untrained encoder and cheap rules")
     abilities = [part for part in held if part.task.task not in CONTROLS]
     row, best = ability_row(abilities, tower, data_root=data_root, cache=cache)
     about = f"LoRA on {best.task.task}"
-    tell(about)  # last: it changes the model
-    lora = lora_row(
-        best, backend, data_root, report=lambda p: tell(f"{about}, {p.done} of {p.total} steps")
-    )
-    return [*rows, row, lora]
+    advance(about)  # last: it changes the model
+    report = lambda at: advance(f"{about}, {at.done} of {at.total} steps")
+    return [*rows, row, lora_row(best, backend, data_root, report=report)]
+
+
+def _subject(found: Catalogue, name: str) -> tuple[HfBackend, Twin]:
+    """Return the loaded model of a name with its twin."""
+    models = found.select_models(name)
+    twin = models[0].spec.twin if len(models) == 1 else None
+    if twin is None:
+        raise VlmbenchError(f"{name!r} is not one model with a twin")
+    backend = load_backend(models[0], "cpu", "float32")
+    if not isinstance(backend, HfBackend):
+        message = "the gate needs a model of `backend: hf`"
+        raise VlmbenchError(models[0].problem("backend", message))
+    return backend, twin
+
+
+def _prompted_rows(held: Sequence[Held], backend: Backend, advance: Advance) -> list[GateRow]:
+    rows = []
+    for part in held:
+        if part.task.task in CONTROLS:
+            advance(part.task.task)
+            rows += control_rows(part, backend)
+    advance("letters")
+    return [*rows, *letter_rows(held, backend)]
 
 
 def probe_rows(tower: States, twin: Twin, images: ImageSet) -> list[GateRow]:
@@ -194,7 +202,8 @@ def _begins_with_letter(held: Held, backend: Backend) -> list[bool]:
     def run(batch: Sequence[Asked]) -> list[bool]:
         prompts = [build_prompt(asked, held.task, backend.spec) for asked in batch]
         first = backend.generate(prompts, GenerationKwargs(max_gen_toks=1))
-        return [t.strip() in a.document.choices for t, a in zip(first, batch, strict=True)]
+        pairs = zip(first, batch, strict=True)
+        return [reply.text.strip() in asked.document.choices for reply, asked in pairs]
 
     return in_batches(held.asked, run, size=BATCH)
 
@@ -202,13 +211,7 @@ def _begins_with_letter(held: Held, backend: Backend) -> list[bool]:
 def table(rows: Sequence[GateRow]) -> str:
     """Return the criteria as a markdown table."""
     lines = ["| criterion | measured | 95% interval | asked | met |", "|---|---|---|---|---|"]
-    for row in rows:
-        stat = row.stat
-        counted = math.isnan(stat.low)  # a number of abilities, not a share of documents
-        value = f"{stat.value:.0f}" if counted else f"{stat.value:.3f}"
-        interval = "–" if counted else f"{stat.low:.3f} to {stat.high:.3f}"
-        met = "yes" if row.passed else "no"
-        lines.append(f"| {row.criterion} | {value} | {interval} | {row.target} | {met} |")
+    lines += [f"| {' | '.join(row.cells)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

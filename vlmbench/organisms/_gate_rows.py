@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,15 @@ class GateRow:
     stat: Stat
     target: str
     passed: bool
+
+    @property
+    def cells(self) -> tuple[str, str, str, str, str]:
+        """The row in a table: criterion, measured, interval, asked, met."""
+        stat = self.stat
+        counted = math.isnan(stat.low)  # a number of abilities, not a share of documents
+        value = f"{stat.value:.0f}" if counted else f"{stat.value:.3f}"
+        interval = "–" if counted else f"{stat.low:.3f} to {stat.high:.3f}"
+        return self.criterion, value, interval, self.target, "yes" if self.passed else "no"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vlmbench.models import HfBackend, Prompt
+from vlmbench.models import HfBackend
 from vlmbench.organisms._loop import REPORT_EVERY, Progress, Report
 from vlmbench.readouts import build_prompt
 from vlmbench.spec import TaskSpec
-from vlmbench.types import Asked, Document
+from vlmbench.types import Asked
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -43,6 +43,10 @@ class Tuning:
     batch: int = 32
     rate: float = 1e-3
     seed: int = 0
+
+    def rate_at(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        return self.rate * min((step + 1) / max(1, self.steps // 10), 1 - step / self.steps)
 
 
 def tune(
@@ -68,25 +72,20 @@ def tune(
     wrapped = _add_lora(backend, tuning)
     trained = [p for p in backend.model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=tuning.rate, weight_decay=0.01, betas=(0.9, 0.98))
-    rng = np.random.default_rng(tuning.seed)
-    order = _order(rng, len(asked), tuning)
-    total = 0.0
-    for step, indices in enumerate(order):
+    order = _order(np.random.default_rng(tuning.seed), len(asked), tuning)
+    losses: list[float] = []
+    for done, indices in enumerate(order, start=1):
         for group in optimizer.param_groups:
-            warm = (step + 1) / max(1, tuning.steps // 10)
-            group["lr"] = tuning.rate * min(warm, 1 - step / tuning.steps)
-        batch = [asked[i] for i in indices]
-        prompts = [build_prompt(one, task, backend.spec) for one in batch]
-        loss = _loss(backend, prompts, [one.document for one in batch], task)
+            group["lr"] = tuning.rate_at(done - 1)
+        loss = _loss(backend, [asked[i] for i in indices], task)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
-        total += loss.item()
-        if (step + 1) % REPORT_EVERY == 0:
-            figures = {"loss": total / REPORT_EVERY}
-            report(Progress(stage="tuning", done=step + 1, total=tuning.steps, figures=figures))
-            total = 0.0
+        losses.append(loss.item())
+        if done % REPORT_EVERY == 0:
+            figures = {"loss": sum(losses[-REPORT_EVERY:]) / REPORT_EVERY}
+            report(Progress(stage="tuning", done=done, total=tuning.steps, figures=figures))
     backend.model.model.language_model = wrapped.merge_and_unload()
     backend.model.eval().requires_grad_(False)
     return backend
@@ -115,20 +114,23 @@ def _order(rng: np.random.Generator, count: int, tuning: Tuning) -> list[list[in
     return rows
 
 
-def _loss(
-    backend: HfBackend, prompts: Sequence[Prompt], documents: Sequence[Document], task: TaskSpec
-) -> Tensor:
+def _loss(backend: HfBackend, asked: Sequence[Asked], task: TaskSpec) -> Tensor:
     """Return the mean cross-entropy of the right choice's first token among the choices'."""
     text = backend.text
-    rendered = [text.render(prompt) for prompt in prompts]
+    prompts = [build_prompt(one, task, backend.spec) for one in asked]
+    following = [
+        [text.continuation(c, task.target_delimiter) for c in one.document.choices] for one in asked
+    ]
+    pairs = zip(prompts, following, strict=True)
+    answers = [text.answers(text.render(prompt), choices) for prompt, choices in pairs]
+    rendered = [context for context, _ in answers]
     batch = backend.inputs.encode(rendered, prompts, side="right")
     ends = batch["attention_mask"].sum(dim=1) - 1
-    with torch.autocast(backend.device.type, torch.bfloat16):
+    with torch.autocast(backend.model.device.type, torch.bfloat16):
         logits = backend.model(**batch, use_cache=False).logits
     rows = []
-    for i, document in enumerate(documents):
-        following = [text.continuation(c, task.target_delimiter) for c in document.choices]
-        first = [text.continuation_tokens(rendered[i], one)[0] for one in following]
-        target = torch.tensor(document.gold)
+    for i, one in enumerate(asked):
+        first = [ids[0] for ids in answers[i][1]]
+        target = torch.tensor(one.document.gold)
         rows.append(functional.cross_entropy(logits[i, ends[i], first].float(), target))
     return torch.stack(rows).mean()

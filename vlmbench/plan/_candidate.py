@@ -55,6 +55,17 @@ class Candidate:
         family = self.checkpoint.family
         return "" if family.text_only else f"{family.name} cannot be asked without an image"
 
+    def reframes(self, task: TaskSpec) -> str:
+        """Return why it does not see images whole and by themselves; empty if it does."""
+        name, policy = self.spec.model, self.spec.image
+        if policy.letterbox is not None:
+            return f"model {name!r} is shown them padded to a square (`image.letterbox`)"
+        if policy.several == "join" and len(task.image_columns) > 1:
+            return f"model {name!r} is shown them joined into one (`image.several`)"
+        return (
+            f"the processor of model {name!r} cuts their edges off" if self.checkpoint.crops else ""
+        )
+
     def too_long(self, task: TaskSpec, condition: Condition, hints: Hints) -> str:
         """Return that a filler does not fit the model's context, where both are known."""
         added = condition.text.added_tokens

@@ -25,10 +25,12 @@ class Checkpoint:
 
     Attributes:
         config: `config.json`; empty if it is not here.
+        transform: Settings of the image processor; empty if they are not here.
         tokenizer_file: `tokenizer.json`, or None if it is not here.
     """
 
     config: Mapping[str, Any]
+    transform: Mapping[str, Any]
     tokenizer_file: Path | None
 
     @classmethod
@@ -36,7 +38,7 @@ class Checkpoint:
         """Find a model's files in its folder or in the hub's cache."""
         spec = model.spec
         if spec.checkpoint is None or spec.server is not None:
-            return cls(config={}, tokenizer_file=None)
+            return cls(config={}, transform={}, tokenizer_file=None)
         return _open(spec.checkpoint, spec.revision, model.folder)
 
     @property
@@ -60,6 +62,11 @@ class Checkpoint:
         length = self.config.get("image_seq_length")
         return length if isinstance(length, int) else 0
 
+    @property
+    def crops(self) -> bool:
+        """Whether the image processor cuts off what does not fit; False where nothing says so."""
+        return bool(self.transform.get("do_center_crop"))
+
     def tokens(self, text: str) -> int | None:
         """Return how many tokens a text has, or None without a tokenizer."""
         if self._tokenizer is None:
@@ -76,10 +83,15 @@ class Checkpoint:
 
 @lru_cache(maxsize=64)
 def _open(checkpoint: str, revision: str | None, folder: Path) -> Checkpoint:
-    config = _file(checkpoint, revision, folder, "config.json")
-    content = {} if config is None else json.loads(config.read_text(encoding="utf-8"))
+    def read(name: str) -> dict[str, Any]:
+        file = _file(checkpoint, revision, folder, name)
+        content = {} if file is None else json.loads(file.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) else {}
+
+    inner = read("processor_config.json").get("image_processor")
     return Checkpoint(
-        config=content if isinstance(content, dict) else {},
+        config=read("config.json"),
+        transform=inner or read("preprocessor_config.json"),
         tokenizer_file=_file(checkpoint, revision, folder, "tokenizer.json"),
     )
 

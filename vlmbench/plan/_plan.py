@@ -23,8 +23,6 @@ from vlmbench.spec import (
 )
 from vlmbench.types import Problem, VlmbenchError
 
-_Key = tuple[str, str, Condition, Readout]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
@@ -131,7 +129,9 @@ def cell_key(cell: Cell, plan: Plan) -> str:
 def _reads_text(cell: Cell) -> bool:
     """Tell whether answers may be read from generated text."""
     generates = cell.task.spec.output_type == "generate_until"
-    return cell.readout.answers and (generates or cell.model.spec.server is not None)
+    model = cell.model.spec
+    writes = generates or model.server is not None or model.prompt.thinking is not None
+    return cell.readout.answers and writes
 
 
 def _digest(value: object) -> str:
@@ -168,41 +168,35 @@ def make_plan(
         for. What cannot be is skipped with its reason.
     """
     _check_backends(models)
-    cells: dict[_Key, Cell] = {}
-    skipped: dict[_Key, Skipped] = {}
-    counts = {task.spec.task: count(task) for task in tasks}
+    cells: list[Cell] = []
+    skipped: list[Skipped] = []
     for model in models:
         candidate = Candidate(model)
         for task in tasks:
-            count_of = counts[task.spec.task]
+            total = count(task)
             hints = Hints.merged(study.spec.hints, task.spec.bench.hints)
-            for asked in _wanted(model.spec, study.spec):
-                merged, readout = _merge(task.spec, asked.condition), asked.readout
-                key = (model.spec.model, task.spec.task, merged, readout)
-                reason = readout.obstacle(candidate, task.spec, merged, hints)
+            for (condition, readout), first in _asked(model.spec, task.spec, study.spec).items():
+                reason = readout.obstacle(candidate, task.spec, condition, hints)
                 if reason is not None:
-                    skipped[key] = Skipped(
-                        model=key[0], task=key[1], condition=merged, readout=readout, reason=reason
-                    )
+                    skipped.append(_skipped(model.spec, task.spec, condition, readout, reason))
                     continue
-                first = (
-                    _most(asked.documents, cells[key].first) if key in cells else asked.documents
-                )
-                documents = _least(count_of, limit, first)
-                cells[key] = Cell(
-                    model=model,
-                    task=task,
-                    condition=merged,
-                    readout=readout,
-                    documents=documents,
-                    forward_passes=_forwards(task.spec, readout, documents),
-                    first=first,
-                    hints=hints,
+                documents = _least(total, limit, first)
+                cells.append(
+                    Cell(
+                        model=model,
+                        task=task,
+                        condition=condition,
+                        readout=readout,
+                        documents=documents,
+                        forward_passes=_forwards(task.spec, readout, documents),
+                        first=first,
+                        hints=hints,
+                    )
                 )
     return Plan(
         study=study,
-        cells=tuple(cells.values()),
-        skipped=tuple(skipped.values()),
+        cells=tuple(cells),
+        skipped=tuple(skipped),
         limit=limit,
         seed=seed,
         fit_tasks=_fit_tasks(tasks, known_tasks or {}),
@@ -252,15 +246,26 @@ def _check_backends(models: Sequence[Located[ModelSpec]]) -> None:
         raise VlmbenchError(problems)
 
 
-def _wanted(model: ModelSpec, study: StudySpec) -> tuple[StudyCell, ...]:
-    """Return the cells to plan; recorded numbers and rules have one for any study."""
+def _asked(
+    model: ModelSpec, task: TaskSpec, study: StudySpec
+) -> dict[tuple[Condition, Readout], int | None]:
+    """Return what is read of a model on a task, and how many documents at most (None: all)."""
     only = only_readout(model)
-    return study.cells if only is None else (StudyCell(readout=only),)
+    wanted = study.cells if only is None else (StudyCell(readout=only),)
+    caps: dict[tuple[Condition, Readout], int | None] = {}
+    for cell in wanted:
+        key = (_merge(task, cell.condition), cell.readout)
+        one, other = caps.get(key, cell.documents), cell.documents
+        caps[key] = None if one is None or other is None else max(one, other)
+    return caps
 
 
-def _most(one: int | None, other: int | None) -> int | None:
-    """Return the larger of two caps, None being none."""
-    return None if one is None or other is None else max(one, other)
+def _skipped(
+    model: ModelSpec, task: TaskSpec, condition: Condition, readout: Readout, reason: str
+) -> Skipped:
+    return Skipped(
+        model=model.model, task=task.task, condition=condition, readout=readout, reason=reason
+    )
 
 
 def _least(count: int | None, *caps: int | None) -> int | None:

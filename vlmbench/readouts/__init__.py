@@ -1,12 +1,11 @@
 """Readouts: every way in which an answer is read."""
 
 from vlmbench.readouts._answers import (
-    Said,
     by_blink,
     by_declaration,
     by_filters,
     by_lm_eval,
-    read_answers,
+    read_texts,
 )
 from vlmbench.readouts._encoder import EncoderReadout, read_encoder
 from vlmbench.readouts._internals import InternalsReadout, read_internals
@@ -30,7 +29,6 @@ __all__ = [
     "Reads",
     "RecordedReadout",
     "RuleReadout",
-    "Said",
     "build_prompt",
     "by_blink",
     "by_declaration",
@@ -39,11 +37,11 @@ __all__ = [
     "implementation",
     "make_reading",
     "place_images",
-    "read_answers",
     "read_encoder",
     "read_internals",
     "read_prompted",
     "read_recorded",
     "read_replies",
     "read_rule",
+    "read_texts",
 ]

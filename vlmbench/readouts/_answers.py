@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmbench.models import Reply
 from vlmbench.readouts._lm_eval import lm_eval_credit
 from vlmbench.readouts._reading import Answer
 from vlmbench.readouts.grammar import bare, declared
@@ -20,77 +20,58 @@ from vlmbench.types import Asked, Scale
 
 Votes = list[NDArray[np.float64] | None]
 _LETTERED = re.compile(r"\s*\(?([A-Za-z])[).:]\s+(\S.*)", re.DOTALL)  # `A. two cups`
-_THOUGHTS = "think|thinking|thought|reasoning"
-_OPENS = re.compile(rf"<(?:{_THOUGHTS})>|◁think▷|\[THINK\]", re.IGNORECASE)
-_CLOSES = re.compile(rf"</(?:{_THOUGHTS})>|◁/think▷|\[/THINK\]", re.IGNORECASE)
-_THOUGHT = re.compile(f"(?:{_OPENS.pattern}).*?(?:{_CLOSES.pattern})", re.IGNORECASE | re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What a model said in answer to one question.
-
-    Attributes:
-        text: What it wrote, without thoughts.
-        cut: Whether it ended at its length limit.
-    """
-
-    text: str
-    cut: bool = False
-
-
-def read_answers(
-    asked: Sequence[Asked], task: TaskSpec, answers: Sequence[Answer], cut: Sequence[bool] = ()
-) -> tuple[list[Answer], dict[str, Any]]:
-    """Return answers with what their responses say, and what to note about it.
-
-    Thoughts (`<think>...</think>` and the like) are no part of an answer, and one that never comes
-    out of its thoughts is abstained on, whatever the rule. Failed documents stay as they are.
+def read_texts(task: TaskSpec, asked: Sequence[Asked], replies: Sequence[Reply]) -> Votes:
+    """Return what the task's `answer_rule` reads from each reply, thoughts left out.
 
     Args:
+        task: The task.
         asked: Documents with their questions.
-        task: Their task, whose `answer_rule` reads.
-        answers: One per document, with its response.
-        cut: Which responses ended at their length limit; none where that is not known.
+        replies: One per document.
+
+    Returns:
+        Per document, (n choices,) float64 with a single 1, or what `by_lm_eval` gives for free
+        text; None where nothing can be read, or there is no reply.
     """
-    rule = task.answer_rule
-    module, _, name = rule.implementation.partition(":")
-    read: Callable[[TaskSpec, Sequence[Asked], Sequence[Said]], Votes] = getattr(
+    module, _, name = task.answer_rule.implementation.partition(":")
+    read: Callable[[TaskSpec, Sequence[Asked], Sequence[Reply]], Votes] = getattr(
         import_module(module), name
     )
-    heard = {}
-    for place, answer in enumerate(answers):
-        text = None if answer.error else spoken(answer.response)
-        if text is not None:
-            heard[place] = Said(text=text, cut=bool(cut) and cut[place])
-    votes = read(task, [asked[place] for place in heard], list(heard.values())) if heard else []
-    scores = dict(zip(heard, votes, strict=True))
-    done = [replace(answer, scores=scores.get(place)) for place, answer in enumerate(answers)]
-    unread = [one.scores is None and not one.error for one in done]
-    notes: dict[str, Any] = {"read_from": "text", "read_by": rule.name, "unread": sum(unread)}
-    if cut:
-        notes["cut_off"] = sum(map(all, zip(unread, cut, strict=True)))
-    return done, notes
+    places = [place for place, reply in enumerate(replies) if not reply.error and reply.text]
+    votes: Votes = [None] * len(replies)
+    if places:
+        found = read(task, [asked[place] for place in places], [replies[place] for place in places])
+        for place, vote in zip(places, found, strict=True):
+            votes[place] = vote
+    return votes
 
 
-def spoken(text: str) -> str | None:
-    """Return a response without thoughts; None if it ends within them."""
-    rest = _CLOSES.split(_THOUGHT.sub("", text))[-1]  # a template may have opened them
-    return None if _OPENS.search(rest) else rest
+def notes_on(task: TaskSpec, answers: Sequence[Answer]) -> dict[str, Any]:
+    """Return by which rule answers were read, how many were not, and how many of these cut off."""
+    unread = [answer for answer in answers if answer.scores is None and not answer.error]
+    return {
+        "read_from": "text",
+        "read_by": task.answer_rule.name,
+        "unread": len(unread),
+        "cut_off": sum(answer.finish == "length" for answer in unread),
+    }
 
 
 def text_scale(task: TaskSpec) -> Scale:
-    """Return what the numbers of `read_answers` are."""
+    """Return what the numbers of `read_texts` are."""
     return "credit" if task.is_free_text else "vote"
 
 
-def by_declaration(task: TaskSpec, asked: Sequence[Asked], said: Sequence[Said]) -> Votes:
+def by_declaration(task: TaskSpec, asked: Sequence[Asked], replies: Sequence[Reply]) -> Votes:
     """Read the choice that each reply declares; see `vlmbench.readouts.grammar`."""
     del task
     votes: Votes = []
-    for one, reply in zip(asked, said, strict=True):
+    for one, reply in zip(asked, replies, strict=True):
         choices, listed = _named(one)
-        found = declared(reply.text, choices, listed=listed, question=one.text, cut=reply.cut)
+        found = declared(
+            reply.text, choices, listed=listed, question=one.text, cut=reply.finish == "length"
+        )
         votes.append(_vote(choices, [] if found is None else [found]))
     return votes
 
@@ -105,7 +86,7 @@ def _named(one: Asked) -> tuple[Sequence[str], Sequence[str]]:
     return choices, [words for _, words in listed_choices(one.text, choices)]
 
 
-def by_blink(task: TaskSpec, asked: Sequence[Asked], said: Sequence[Said]) -> Votes:
+def by_blink(task: TaskSpec, asked: Sequence[Asked], replies: Sequence[Reply]) -> Votes:
     """Read the letter that is the whole reply, or the one in brackets in it or its last paragraph.
 
     This is the rule of `analyze_answer` in https://github.com/zeyofu/BLINK_Benchmark. Deviations:
@@ -115,7 +96,7 @@ def by_blink(task: TaskSpec, asked: Sequence[Asked], said: Sequence[Said]) -> Vo
     """
     del task
     votes: Votes = []
-    for one, reply in zip(asked, said, strict=True):
+    for one, reply in zip(asked, replies, strict=True):
         labels = [bare(choice) for choice in one.document.choices]
         alone = re.fullmatch(r"\s*\(?([^()]*?)\)?\s*", reply.text)
         hits = [index for index, label in enumerate(labels) if alone and label == alone[1]]
@@ -126,7 +107,7 @@ def by_blink(task: TaskSpec, asked: Sequence[Asked], said: Sequence[Said]) -> Vo
     return votes
 
 
-def by_filters(task: TaskSpec, asked: Sequence[Asked], said: Sequence[Said]) -> Votes:
+def by_filters(task: TaskSpec, asked: Sequence[Asked], replies: Sequence[Reply]) -> Votes:
     """Apply the first filter pipeline by lm-eval's own filters, then lm-eval's `exact_match`.
 
     The result must equal exactly one choice under the task's options of that metric. Without a
@@ -135,7 +116,7 @@ def by_filters(task: TaskSpec, asked: Sequence[Asked], said: Sequence[Said]) -> 
     from lm_eval.api.metrics import exact_match_fn
     from lm_eval.filters import get_filter
 
-    texts: list[Any] = [[reply.text] for reply in said]
+    texts: list[Any] = [[reply.text] for reply in replies]
     rows = [dict(one.document.row) for one in asked]
     for step in task.filter_list[0].filter if task.filter_list else ():
         instance = get_filter(step.function)(**(step.model_extra or {}))
@@ -154,9 +135,9 @@ def by_filters(task: TaskSpec, asked: Sequence[Asked], said: Sequence[Said]) -> 
     return votes
 
 
-def by_lm_eval(task: TaskSpec, asked: Sequence[Asked], said: Sequence[Said]) -> Votes:
+def by_lm_eval(task: TaskSpec, asked: Sequence[Asked], replies: Sequence[Reply]) -> Votes:
     """Credit free text by lm-eval's own code; see `lm_eval_credit`."""
-    return lm_eval_credit(task, [one.document for one in asked], [reply.text for reply in said])
+    return lm_eval_credit(task, [one.document for one in asked], [reply.text for reply in replies])
 
 
 def _vote(choices: Sequence[str], hits: Sequence[int]) -> NDArray[np.float64] | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vlmbench.models import Reply
-from vlmbench.readouts._answers import read_answers, spoken, text_scale
+from vlmbench.readouts._answers import notes_on, read_texts, text_scale
 from vlmbench.readouts._reading import Answer, Reading, make_reading
 from vlmbench.spec import TaskSpec
 from vlmbench.types import Asked, Problem, VlmbenchError
@@ -39,24 +39,23 @@ def read_replies(
     listed = sum(reply.logprobs is not None for reply in answered)
     choose = task.output_type == "multiple_choice"
     by_likelihood = choose and bool(answered) and listed == len(answered)
+    scores = (
+        [reply.logprobs for reply in replies] if by_likelihood else read_texts(task, asked, replies)
+    )
     answers = [
         Answer(
-            scores=reply.logprobs if by_likelihood else None,
+            scores=None if reply.error else score,
             prompt=prompt,
-            response=reply.text,
+            response=reply.thoughts + reply.text,
+            finish=reply.finish,
             error=reply.error,
         )
-        for prompt, reply in zip(prompts, replies, strict=True)
+        for score, prompt, reply in zip(scores, prompts, replies, strict=True)
     ]
     notes = _notes(replies)
+    notes |= {"read_from": "likelihood"} if by_likelihood else notes_on(task, answers)
     if choose:
         notes["all_choices_listed"] = listed
-    if by_likelihood:
-        notes["read_from"] = "likelihood"
-    else:
-        cut = [reply.finish == "length" for reply in replies]
-        answers, read = read_answers(asked, task, answers, cut)
-        notes |= read
     documents = [one.document for one in asked]
     return make_reading(
         documents, answers, "logprob" if by_likelihood else text_scale(task), notes=notes
@@ -65,9 +64,7 @@ def read_replies(
 
 def _refuse_thought_only(answered: Sequence[Reply]) -> None:
     """Refuse what would look like a model that abstains on everything."""
-    if not answered or any(
-        reply.finish != "length" or (spoken(reply.text) or "").strip() for reply in answered
-    ):
+    if not answered or any(reply.text.strip() or reply.finish != "length" for reply in answered):
         return
     message = f"all {len(answered)} answers reached their limit before a word was said"
     remedy = (

@@ -5,11 +5,15 @@ scikit-learn and matplotlib) read records through `vlmbench.diagnostics`.
 """
 
 from vlmbench.report._board import Board, assemble
+from vlmbench.report._layout import Column, Layout, Row
 from vlmbench.report._leaderboard import leaderboard
 from vlmbench.report._terminal import rules_terminal, terminal
 
 __all__ = [
     "Board",
+    "Column",
+    "Layout",
+    "Row",
     "assemble",
     "leaderboard",
     "rules_terminal",

@@ -53,7 +53,7 @@ def rule_table(board: Board) -> str:
     for task, record in board.tasks.items():
         rows = [board.get(name, task, "accuracy", readout=RULE) for name in names]
         if any(row is not None for row in rows):
-            values = [rate(None if row is None else row.value) for row in rows]
+            values = [number(row, interval=False) for row in rows]
             lines.append([task_name(board, task), rate(record.chance), *values])
     return markdown_table(["Task", "Chance", *(model_name(board, name) for name in names)], lines)
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from scipy.stats import kendalltau, rankdata
-
 from vlmbench.metrics import ENCODER, PROMPTED, StatRow, brief, number, signed
 from vlmbench.report._board import Board
 from vlmbench.report._format import markdown_table
@@ -92,6 +90,8 @@ def _mean(board: Board, model: str, tasks: Sequence[str], readout: str) -> StatR
 
 def rank_table(board: Board, ranking: Ranking) -> str:
     """Return a line per model: both means with their intervals and ranks, 1 for the best."""
+    from scipy.stats import rankdata  # not above: the command line would wait for it
+
     places = {
         readout: rankdata([-value for value in ranking.values(readout)], method="min")
         for readout in (ENCODER, PROMPTED)
@@ -112,6 +112,8 @@ def rank_table(board: Board, ranking: Ranking) -> str:
 
 def rank_notes(board: Board, ranking: Ranking) -> str:
     """Return tau, how little it takes for it to be chance, and which neighbours are not apart."""
+    from scipy.stats import kendalltau
+
     count = len(ranking.models)
     tau = float(kendalltau(ranking.values(ENCODER), ranking.values(PROMPTED)).statistic)
     by_luck = 2 / math.factorial(count)

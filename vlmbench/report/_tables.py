@@ -44,8 +44,7 @@ def gap_matrix(board: Board) -> str:
         for task in board.tasks:
             gap = board.get(model, task, "gap", readout=GAP)
             p = board.get(model, task, "mcnemar_p", readout=GAP)
-            text = number(gap, sign=True, bold=significant(gap, p))
-            gaps.append(text.split(" [")[0])
+            gaps.append(number(gap, sign=True, bold=significant(gap, p), interval=False))
         lines.append([model_name(board, model), *gaps])
     return markdown_table(["Model", *(task_name(board, task) for task in board.tasks)], lines)
 
@@ -94,7 +93,7 @@ def control_table(board: Board) -> str:
             rate(board.tasks[task].chance),
             number(_accuracy(board, model, task, "blank", PROMPTED)),
             number(_accuracy(board, model, task, "blank", ENCODER)),
-            number(_accuracy(board, model, task, "blank", PROMPTED, "abstention")).split(" [")[0],
+            number(_accuracy(board, model, task, "blank", PROMPTED, "abstention"), interval=False),
         ]
         for model, task in _pairs(board)
     ]
@@ -170,5 +169,5 @@ def _measured_line(board: Board, model: str, task: str) -> list[str]:
         cell("own", ENCODER, marks),
         number(gap, sign=True, bold=significant(gap, p)),
         MISSING if p is None else p_value(p.value),
-        MISSING if abstained is None else rate(abstained.value),
+        number(abstained, interval=False),
     ]

@@ -1,23 +1,52 @@
-"""The table that a run ends with, on 100 columns and without need of colour."""
+"""The tables that a run ends with, without need of colour."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from rich import box
-from rich.markup import escape
-from rich.table import Table
+from rich.console import Group
 from rich.text import Text
 
-from vlmbench.metrics import ENCODER, MISSING, PROMPTED, RULE, StatRow, number, p_value, rate
+from vlmbench.metrics import (
+    ENCODER,
+    MISSING,
+    PROMPTED,
+    RULE,
+    StatRow,
+    number,
+    p_value,
+    rate,
+    small_masses,
+)
 from vlmbench.report._format import significant
+from vlmbench.report._layout import Column, Layout, Row
 
 _Rows = Mapping[tuple[str, str, str], StatRow]  # by (condition, readout, metric)
 
 _COLUMNS = (PROMPTED, ENCODER)
 
+# What a gap can be read without is left out first where the width is small.
+_MEASURED = (
+    Column(head="Task"),
+    Column(head="n", right=True, spare=2),
+    Column(head="Chance", right=True, spare=1),
+    Column(head="Blind", right=True),
+    Column(head="VQA", right=True),
+    Column(head="Encoder", right=True),
+    Column(head="Gap [95% interval]", right=True),
+    Column(head="p", right=True, spare=3),
+    Column(head="Abst.", right=True, spare=4),
+)
+_GAP = 6  # the place of the gap among them
+_RULES = (
+    Column(head="Cheap rule"),
+    Column(head="n", right=True, spare=1),
+    Column(head="Chance", right=True),
+    Column(head="Accuracy [95% interval]", right=True),
+)
 
-def terminal(rows: Sequence[StatRow], *, aliases: Mapping[str, str] | None = None) -> Table:
+
+def terminal(rows: Sequence[StatRow], *, aliases: Mapping[str, str] | None = None) -> Group:
     """Return a table with a line per task and a part per model, in the order of `rows`.
 
     Args:
@@ -25,30 +54,19 @@ def terminal(rows: Sequence[StatRow], *, aliases: Mapping[str, str] | None = Non
         aliases: Names to show instead of a model's or task's own.
     """
     names = aliases or {}
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
-    table.add_column("Task", overflow="fold", min_width=12)
-    for head in ("n", "Chance", "Blind", "VQA", "Encoder"):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("Gap [95% interval]", justify="right", no_wrap=True)
-    table.add_column("p", justify="right", no_wrap=True)
-    table.add_column("Abst.", justify="right", no_wrap=True)
-    models = dict.fromkeys(row.model for row in rows if row.readout != RULE)
-    for model in models:
+    lines: list[Row] = []
+    for model in dict.fromkeys(row.model for row in rows if row.readout != RULE):
         mine = [row for row in rows if row.model == model]
-        table.add_row(Text(names.get(model, model), style="bold"))
+        lines.append([Text(names.get(model, model), style="bold")])
         for task in dict.fromkeys(row.task for row in mine):
-            table.add_row(*_line(names.get(task, task), [r for r in mine if r.task == task]))
-        table.add_section()
-    notes = list(_notes(rows, names))
-    if notes:
-        table.caption = "\n".join(notes)
-        table.caption_justify = "left"
-    return table
+            lines.append(_line(names.get(task, task), [r for r in mine if r.task == task]))
+    notes = [Text(note, style="italic") for note in _notes(rows, names)]
+    return Group(Layout(columns=_MEASURED, rows=lines), *notes)
 
 
 def rules_terminal(
     rows: Sequence[StatRow], *, aliases: Mapping[str, str] | None = None
-) -> Table | None:
+) -> Layout | None:
     """Return a table of the cheap rules with a part per task, the best rule first.
 
     Args:
@@ -60,23 +78,17 @@ def rules_terminal(
     """
     names = aliases or {}
     mine = [row for row in rows if row.readout == RULE]
-    if not mine:
-        return None
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
-    table.add_column("Cheap rule", overflow="fold", min_width=12)
-    for head in ("n", "Chance", "Accuracy [95% interval]"):
-        table.add_column(head, justify="right", no_wrap=True)
+    lines: list[Row] = []
     for task in dict.fromkeys(row.task for row in mine):
         found = [row for row in mine if (row.task, row.metric) == (task, "accuracy")]
         chance = next(row for row in mine if (row.task, row.metric) == (task, "chance"))
-        table.add_row(Text(names.get(task, task), style="bold"), "", rate(chance.value), "")
+        lines.append([Text(names.get(task, task), style="bold")])
         for row in sorted(found, key=lambda row: (-row.value, row.model)):
             label = f"  {names.get(row.model, row.model)}"
             if row.condition != "own":
                 label += f", {row.condition}"
-            table.add_row(Text(label), str(row.n), "", number(row))
-        table.add_section()
-    return table
+            lines.append([label, str(row.n), rate(chance.value), number(row)])
+    return Layout(columns=_RULES, rows=lines) if lines else None
 
 
 def _line(name: str, rows: Iterable[StatRow]) -> list[Text]:
@@ -99,7 +111,7 @@ def _line(name: str, rows: Iterable[StatRow]) -> list[Text]:
         _value(found.get(("own", PROMPTED, "abstention"))),
     ]
     style = "bold" if significant(gap, p) else ""
-    return [Text(cell, style=style if place == 6 else "") for place, cell in enumerate(cells)]
+    return [Text(cell, style=style if place == _GAP else "") for place, cell in enumerate(cells)]
 
 
 def _answered_elsewhere(found: _Rows) -> StatRow | None:
@@ -118,11 +130,19 @@ def _value(row: StatRow | None) -> str:
     return MISSING if row is None else rate(row.value)
 
 
-def _notes(rows: Iterable[StatRow], names: Mapping[str, str]) -> Iterable[str]:
+def _notes(rows: Sequence[StatRow], names: Mapping[str, str]) -> Iterator[str]:
     for row in rows:
         if row.metric == "failed" and row.value > 0:
-            yield escape(
+            yield (
                 f"{names.get(row.model, row.model)} on {names.get(row.task, row.task)} "
                 f"({row.condition}, {row.readout}): {row.value:.0f} of {row.n} documents failed "
                 "and are left out"
             )
+    for mean, low in small_masses(rows):
+        yield (
+            f"{names.get(mean.model, mean.model)} on {names.get(mean.task, mean.task)} "
+            f"({mean.condition}, {mean.readout}): the choices together have a probability of only "
+            f"{rate(mean.value)} on average ({rate(low.value)} at the 5th percentile), so their "
+            "likelihoods rank answers that the model would often not write. Look at its answer "
+            "tokens with `vlmbench show`, or ask it in writing (`output_type: generate_until`)"
+        )

@@ -89,8 +89,9 @@ class ModelRun:
                     seed=self.plan.seed,
                     partial=partial,
                 )
-        self.loaded = None  # free its memory before the next model is loaded
-        gc.collect()
+        if self.loaded is not None:  # free its memory before the next model is loaded
+            self.loaded = None
+            gc.collect()
         return rows
 
     def record(self) -> ModelRecord:
@@ -119,19 +120,17 @@ class ModelRun:
 
     def _cell(self, cell: Cell, task: CheckedTask) -> ChoiceScores | Numbers:
         """Return what a cell gives, from its record if that is whole and current."""
-        total = min(cell.first or len(task.held), len(task.held))
         place = f"{cell.readout.label}/{cell.condition.label}"
-        advance = self.reporter.start(
-            f"{self.model.spec.model}  {cell.task.spec.task}  {place}", total
-        )
+        label = f"{self.model.spec.model}  {cell.task.spec.task}  {place}"
         record = self.folder.record(cell.name)
         basis = self._basis(cell, task)
         stored = record.about() if cell.readout.scores_documents else None
         if stored is not None and stored.is_current(basis):
             self._note_weights(cell, stored.weights)
-            advance(total)
+            self.reporter.start(f"{label}  there already", 0)
             return record.scores()
         documents = apply_conditions(task.held, cell.condition, first=cell.first)
+        advance = self.reporter.start(label, len(documents))
         asked = ask(documents, cell.task.spec, cell.condition, cell.hints)
         reading = implementation(cell.readout).read(cell, asked, self._opened(cell, task, advance))
         if isinstance(reading, Numbers):
@@ -201,6 +200,7 @@ def _exchanges(asked: Sequence[Asked], reading: Reading) -> list[Exchange]:
             hint_target=one.hint_target,
             prompt=answer.prompt,
             response=answer.response,
+            finish=answer.finish,
             error=answer.error,
         )
         for one, answer in zip(asked, reading.answers, strict=True)

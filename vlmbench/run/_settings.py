@@ -16,7 +16,10 @@ class Reporter(Protocol):
     """Shows progress."""
 
     def start(self, label: str, total: int) -> Callable[[int], None]:
-        """A step of `total` units begins; returns the function that advances it."""
+        """A step of `total` units begins; returns the function that advances it.
+
+        One of no units is done as it begins.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

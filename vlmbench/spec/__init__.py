@@ -36,6 +36,7 @@ from vlmbench.spec._load import (
     load_text,
     reading_digest,
 )
+from vlmbench.spec._markers import MARKERS, DrawnAlready, DrawnHere, InText, Markers
 from vlmbench.spec._model import (
     ImagePolicy,
     ModelSpec,
@@ -124,6 +125,7 @@ __all__ = [
     "FREE_TEXT_METRIC",
     "GREY",
     "IMAGE_CHANGES",
+    "MARKERS",
     "PROBES",
     "READOUTS",
     "TEXT_CHANGES",
@@ -139,6 +141,8 @@ __all__ = [
     "Crop",
     "Declared",
     "DepthProbe",
+    "DrawnAlready",
+    "DrawnHere",
     "Encoder",
     "EvidenceMask",
     "Filler",
@@ -154,6 +158,7 @@ __all__ = [
     "Hints",
     "ImageChange",
     "ImagePolicy",
+    "InText",
     "Internals",
     "KeypointProbe",
     "Kind",
@@ -163,6 +168,7 @@ __all__ = [
     "Located",
     "LooksAt",
     "MarkerPoints",
+    "Markers",
     "MaskedCells",
     "ModelSpec",
     "Needs",

@@ -17,8 +17,8 @@ class AnswerRule(Variant):
     """How an answer is read from what a model wrote."""
 
     implementation: ClassVar[str]
-    """`module:function` that takes a task, asked documents and what was said of each
-    (`vlmbench.readouts.Said`), and returns a vote or credit per document, or None."""
+    """`module:function` that takes a task, asked documents and a `vlmbench.models.Reply` to each,
+    and returns a vote or credit per document, or None."""
     edition: ClassVar[int]
     """Raised when the rule reads some text otherwise than before."""
     reads: ClassVar[str]

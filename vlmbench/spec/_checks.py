@@ -322,9 +322,13 @@ def _server(spec: ModelSpec) -> Iterator[Flaw]:
         remedy = "Add `server: {base_url: ..., api_key_env: ...}`."
         yield Flaw(("server",), "`backend: openai` needs the server that is asked", remedy)
         return
-    if spec.prompt.chat_template == "none":
+    if spec.prompt.chat_template != "auto":
         message = "the server puts prompts into its own chat template"
         yield Flaw(("prompt", "chat_template"), message, "Leave it out.")
+    if spec.prompt.thinking is not None:
+        message = "a server has its own switch for thoughts"
+        remedy = "Say it in `server.body`, with room in `max_completion_tokens`."
+        yield Flaw(("prompt", "thinking"), message, remedy)
     yield from _address(server.base_url)
     if server.api_key_env is not None and not _VARIABLE.fullmatch(server.api_key_env):
         message = "is no name of an environment variable"

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from vlmbench.spec._base import Spec
 from vlmbench.spec._checks import Flaw, check_model, check_study, check_task
 from vlmbench.spec._lm_eval_file import check_lm_eval_file
+from vlmbench.spec._marker_checks import check_markers
 from vlmbench.spec._model import ModelSpec
 from vlmbench.spec._nearest import nearest
 from vlmbench.spec._nodes import Keys, dotted, shown
@@ -201,7 +202,7 @@ def _digest(values: object) -> str:
 def _flaws(spec: AnySpec) -> Iterator[Flaw]:
     match spec:
         case TaskSpec():
-            return chain(check_task(spec), check_lm_eval_file(spec))
+            return chain(check_task(spec), check_markers(spec), check_lm_eval_file(spec))
         case ModelSpec():
             return check_model(spec)
         case StudySpec():

@@ -51,6 +51,9 @@ class Subject(Protocol):
     def needs_images(self) -> str:
         """Why it cannot be asked without an image; empty if it can."""
 
+    def reframes(self, task: TaskSpec) -> str:
+        """Return why it does not see images whole and by themselves; empty if it does."""
+
     def too_long(self, task: TaskSpec, condition: Condition, hints: Hints) -> str:
         """Return why a condition makes prompts too long for it; empty if it does not."""
 
@@ -141,6 +144,7 @@ class Prompted(Readout):
         if condition.text.needs_choices and task.is_free_text:
             yield f"task {task.task!r} is answered in free text: there is no choice to hint at"
         yield from _missing_places(task, condition)
+        yield from _misplaced(subject, task, condition)
         if too_long := subject.too_long(task, condition, hints):
             yield too_long
 
@@ -315,6 +319,23 @@ def _missing_places(task: TaskSpec, condition: Condition) -> Iterator[str]:
         )
     else:
         yield f"the regions of task {task.task!r} are whole images, not places in them"
+
+
+def _misplaced(subject: Subject, task: TaskSpec, condition: Condition) -> Iterator[str]:
+    """Yield why the coordinates in a task's prompts would name the wrong pixels."""
+    markers, change = task.bench.markers, condition.image
+    if markers is None or markers.in_images:
+        return
+    if change.moves_places and not change.replaces:
+        yield (
+            f"under {condition.label!r} the coordinates in the prompts of task {task.task!r} would "
+            "name the wrong pixels"
+        )
+    if reframed := subject.reframes(task):
+        yield (
+            f"the prompts of task {task.task!r} give coordinates in pixels of the image file, but "
+            f"{reframed}"
+        )
 
 
 def only_readout(model: ModelSpec) -> Readout | None:

@@ -31,7 +31,7 @@ dataset_kwargs:
 test_split: test
 
 # `multiple_choice` compares the likelihood of the choices; `generate_until` reads generated
-# text and needs `generation_kwargs: {until: ["\\n"], max_gen_toks: 16}`.
+# text, which `generation_kwargs: {until: ["\\n"], max_gen_toks: 16}` keeps short.
 output_type: multiple_choice
 # Jinja over the columns of the data. `<image>` stands where an image goes, once per column of
 # doc_to_image.
@@ -50,7 +50,7 @@ metadata:
   # Raise it when prompts, data or scoring change.
   version: 1.0
   vlmbench:
-    # What is measured; tables group by it.
+    # What is measured; tables group by it. By default the task's name.
     ability: my_ability
     # Column with a unique id of each document; row numbers where absent.
     id_column: id

@@ -14,6 +14,7 @@ from vlmbench.spec._answers import AnswerRule, AnyAnswerRule, Declared, Filters,
 from vlmbench.spec._base import Spec
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._hints import Hints
+from vlmbench.spec._markers import AnyMarkers
 from vlmbench.spec._probes import Probe
 
 Tags = str | tuple[str, ...]
@@ -151,6 +152,10 @@ class Source(Spec):
     citation: str | None = None
     deviation: str | None = None
     """In what the task departs from its source."""
+    documents: int | None = Field(default=None, ge=1)
+    """How many documents the published split has; data with another number is refused."""
+    errata: str | None = None
+    """What is known to be wrong in the published data, and in which of its versions."""
 
 
 class VlmbenchTask(Spec):
@@ -175,6 +180,9 @@ class VlmbenchTask(Spec):
     """Columns of the same images as `doc_to_image`, without drawn markers. Where absent the
     encoder sees the marked images, and the record says so."""
     regions: Regions | None = None
+    markers: AnyMarkers | None = None
+    """How the model is shown points and boxes. `{}` draws them in BLINK's style (with keys, in
+    another); `drawn`: the images carry them already; `text`: the prompt gives coordinates."""
     probe: Probe | None = None
     """How the encoder is asked directly. Where absent the task has no encoder readout."""
     answer: AnyAnswerRule | None = None
@@ -233,7 +241,9 @@ class GenerationKwargs(Spec):
     max_gen_toks: int = Field(default=16, ge=1)
     """Most new tokens."""
     do_sample: Literal[False] = False
+    """Answers must be reproducible, so the likeliest token is always taken."""
     temperature: float = Field(default=0.0, ge=0, le=0)
+    """As `do_sample`: 0, or leave it out."""
 
 
 class TaskSpec(Spec):
@@ -263,7 +273,7 @@ class TaskSpec(Spec):
     test_split: str | None = None
     fewshot_split: str | None = None
     num_fewshot: Literal[0] | None = None
-    """Prompts here hold no examples."""
+    """Prompts here hold no examples; `vlmbench lm-eval` shows them."""
     fewshot_config: dict[str, Any] | None = Field(default=None, exclude=True)
     """Without effect: prompts here hold no examples."""
     fewshot_delimiter: str = Field(default=_UNTIL, exclude=True)
@@ -294,6 +304,7 @@ class TaskSpec(Spec):
     """lm-eval filters for generated text; the first pipeline decides."""
     metric_list: tuple[Metric, ...] | None = None
     repeats: Literal[1] = 1
+    """Every question is asked once."""
     metadata: TaskMetadata = TaskMetadata()
     """`version`, and under `vlmbench` what only vlmbench knows."""
 

@@ -155,6 +155,7 @@ def _problem(group: list[_Complaint], model: type[Spec], document: YamlDocument)
             remedy = did_you_mean(error["ctx"]["tag"], tags, what="Choices")
         case _:
             message, remedy = _wrong_value(group)
+            remedy = remedy or _meaning(keys, model, document.data)
     of: Literal["key", "value"] = "key" if error["type"] == "extra_forbidden" else "value"
     mark = document.mark(keys, of=of)
     return Problem(
@@ -212,12 +213,16 @@ def _missing(keys: Keys, model: type[Spec], data: Any) -> tuple[str, str]:
     key = keys[-1]
     if isinstance(key, int):
         return f"item {key} of the list is missing", ""
-    spec = _spec_at(model, keys[:-1], data)
-    field = spec.model_fields.get(key) if spec else None
     tags = ", ".join(tags_of(model, keys[:-1], key))
-    meaning = " ".join((field.description or "").split()) if field else ""
-    remedy = f"Choices: {tags}." if tags else meaning
+    remedy = f"Choices: {tags}." if tags else _meaning(keys, model, data)
     return f"the key `{key}` is missing", remedy
+
+
+def _meaning(keys: Keys, model: type[Spec], data: Any) -> str:
+    """Return what a key stands for, as its class says it; nothing for items of lists."""
+    spec = _spec_at(model, keys[:-1], data)
+    field = spec.model_fields.get(str(keys[-1])) if spec else None
+    return " ".join((field.description or "").split()) if field else ""
 
 
 def tags_of(model: type[Spec], keys: Keys, discriminator: str) -> tuple[str, ...]:
@@ -240,6 +245,8 @@ def _spec_at(model: type[Spec], keys: Keys, data: Any) -> type[Spec] | None:
         field = spec.model_fields.get(key) if spec else None
         classes = _spec_classes(field.annotation) if field else []
         chosen = [spec for spec in classes if len(classes) == 1 or _matches(spec, data)]
+        if isinstance(data, dict) and not any(name in data for name in _DISCRIMINATORS):
+            chosen = classes  # a union whose first class may leave its tag out
         spec = chosen[0] if chosen else None
     return spec
 

@@ -89,6 +89,9 @@ class TaskRecord(Said):
     """Expected accuracy of a guess; none for free text, which has no choices."""
     marked: bool
     """The encoder saw images with markers drawn into them."""
+    places: Literal["draw", "drawn", "text"] | None = None
+    """How the model was shown points and boxes (`metadata.vlmbench.markers`); none where the task
+    is about none, and in runs from before it was recorded."""
     ability: str
     alias: str | None
     version: float | str

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from vlmbench.spec import (
     BoxColumn,
+    DrawnHere,
+    InText,
     Located,
     Regions,
     Role,
     TaskSpec,
-    WholeImages,
     check_columns,
     doc_answers,
     doc_choices,
@@ -25,6 +26,7 @@ from vlmbench.spec import (
 from vlmbench.tasks import worlds
 from vlmbench.tasks._data import image_folder, open_split, split_name
 from vlmbench.tasks._regions import document_regions
+from vlmbench.tasks._shown_places import draw_places, unwritten
 from vlmbench.tasks.sources import describe_source, points_remedy
 from vlmbench.types import Document, EncodedImage, Problem, VlmbenchError
 
@@ -64,13 +66,15 @@ class Documents:
 
     @property
     def source(self) -> str:
-        """What the rows come from: a world's fingerprint, or the data set's path and name."""
+        """What the rows come from: a world's fingerprint, or the data set's path and version."""
         spec = self.task.spec
         if spec.bench.generator is not None:
             return worlds.fingerprint(spec.bench.generator)
         if spec.bench.reader is not None:
             return describe_source(spec.bench.reader)
-        return ":".join(part for part in (spec.dataset_path, spec.dataset_name) if part)
+        path = ":".join(part for part in (spec.dataset_path, spec.dataset_name) if part)
+        revision = spec.dataset_kwargs.get("revision")
+        return path if revision is None else f"{path}@{revision}"
 
     def prompt(self, document: Document) -> str:
         """Return the rendered question with its `<image>` placeholders."""
@@ -94,11 +98,13 @@ def check_documents(documents: Documents) -> str:
     """Check every document and return the digest of what they hold.
 
     Checked are: placeholders known, images present and decodable, as many `<image>` as images,
-    gold among the choices, ids unique, regions inside their images.
+    gold among the choices, ids unique, regions inside their images, markers drawn or coordinates
+    in the prompt.
 
     Returns:
         Hex SHA-256 over ids, prompts, choices, gold, image bytes and regions, in order: equal
-        for two runs exactly if they asked the same questions about the same pixels.
+        for two runs exactly if they asked the same questions about the same pixels. Of a file
+        whose pixels the decoding rule changes, the version of the rule counts too.
 
     Raises:
         VlmbenchError: With all problems (of the first 20 documents that have any).
@@ -156,7 +162,7 @@ def _content(documents: Documents, document: Document) -> bytes:
         documents.prompt(document),
         document.choices,
         document.gold,
-        [image.digest for image in (*document.images, *document.encoder_images)],
+        [image.shown_digest for image in (*document.images, *document.encoder_images)],
         [
             (region.image, region.kind, region.xy)
             for region in (document.reference, *document.candidates)
@@ -189,16 +195,18 @@ def _check_one(documents: Documents, document: Document, index: int, seen: dict[
             )
         )
     problems += _image_problems(document, where) or _region_problems(document, where)
+    if not problems and isinstance(documents.task.spec.bench.markers, InText):
+        problems += _text_problems(document, documents.prompt(document), where)
     if problems:
         raise VlmbenchError(problems)
 
 
 def _image_problems(document: Document, where: _Where) -> list[Problem]:
     problems = []
-    for image in (*document.images, *document.encoder_images):
+    for image in dict.fromkeys((*document.images, *document.encoder_images)):
         try:
             image.decode()
-        except (OSError, ValueError, SyntaxError) as error:  # PIL raises any of these
+        except (OSError, ValueError) as error:
             problems.append(
                 where.problem(
                     f"cannot decode image {image.name!r}: {error}",
@@ -224,11 +232,25 @@ def _region_problems(document: Document, where: _Where) -> list[Problem]:
                     f"{region.kind} {list(region.xy)} lies outside image {region.image} of "
                     f"{size[0]} x {size[1]} pixels",
                     field="metadata.vlmbench.regions",
-                    remedy="Regions are pixels of the undistorted image, x first, from the "
-                    "top-left corner.",
+                    remedy="Regions are pixels of the image as it is shown (upright, if its file "
+                    "has an orientation), x first, from the top-left corner.",
                 )
             )
     return problems
+
+
+def _text_problems(document: Document, prompt: str, where: _Where) -> list[Problem]:
+    lacking = unwritten(document, prompt)
+    if not lacking:
+        return []
+    return [
+        where.problem(
+            f"the prompt does not give {'; '.join(lacking)}",
+            field="doc_to_text",
+            remedy="Write all coordinates, and the width and height of their images, in pixels of "
+            "the image: `REF at (12, 40) of 96 x 64 pixels`.",
+        )
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +273,7 @@ def make_document(
         VlmbenchError: If an image is missing, gold is no choice, or regions do not fit.
     """
     spec = task.spec
-    bench = spec.bench
+    bench, markers = spec.bench, spec.bench.markers
     doc_id = str(row[bench.id_column]) if bench.id_column else f"{split_name(spec, role)}-{index}"
     where = _Where(task, doc_id)
     folder = image_folder(task, role)
@@ -272,11 +294,13 @@ def make_document(
         gold = doc_target(spec, plain)
         sizes = [image.size for image in unmarked] if _clips(bench.regions) else []
         reference, candidates = document_regions(spec, plain, len(choices), len(images), sizes)
+        if isinstance(markers, DrawnHere):
+            images = draw_places(images, reference, candidates, choices, markers)
         return Document(
             doc_id=doc_id,
             images=images,
             encoder_images=unmarked,
-            marked=columns is None and _has_markers(bench.regions),
+            marked=columns is None and markers is not None and markers.in_data,
             choices=choices,
             gold=gold,
             reference=reference,
@@ -298,11 +322,6 @@ def _clips(regions: Regions | None) -> bool:
     """Tell whether a region is cut at the edges of its image, which must be opened for that."""
     places = () if regions is None else (regions.reference, regions.choices)
     return any(isinstance(place, BoxColumn) and place.clip for place in places)
-
-
-def _has_markers(regions: Regions | None) -> bool:
-    """Tell whether a question that is about these regions must have them drawn in its images."""
-    return regions is not None and not isinstance(regions.choices, WholeImages)
 
 
 def _is_image(value: Any) -> bool:

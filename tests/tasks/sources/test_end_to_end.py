@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-
-from vlmbench.cli import main
+from home import ROOT, Home, stats_of, vlmbench
+from llava import make_llava
 
 SUITE = (
     "blink_semantic_correspondence",
@@ -19,41 +18,26 @@ SUITE = (
     "mochi",
 )
 
-Key = tuple[str, str, str, str, str]
+ROWS = ("model", "task", "condition", "readout", "metric")
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["vlmbench", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return int(stopped.value.code or 0)
+@pytest.fixture(scope="module")
+def terse_folder(tmp_path_factory) -> Path:
+    """A LLaVA that says little where 512 tokens are allowed."""
+    return make_llava(tmp_path_factory.mktemp("terse"), terse=True)
 
 
 @pytest.fixture
-def model(tmp_path_factory, llava_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the model YAML; caches go there too."""
-    folder = tmp_path_factory.mktemp("model")
-    monkeypatch.setenv("VLMBENCH_CACHE", str(folder / "cache"))
-    (folder / "random.yaml").write_text(
-        f"model: random\ncheckpoint: {llava_folder}\n"
-        "twin: {layer: -2, relation: identical, pooled: cls}\n"
-    )
-    return folder
+def model(tmp_path, terse_folder: Path) -> Home:
+    """A folder with the model YAML."""
+    home = Home(tmp_path)
+    home.model("random", terse_folder, twin={"layer": -2, "relation": "identical", "pooled": "cls"})
+    return home
 
 
-def run(monkeypatch, model: Path, tasks: str, models: str = "random") -> dict[Key, dict]:
-    output = model / "run"
-    code = call(
-        monkeypatch, "run", "--models", models, "--tasks", tasks, "--include-path", model,
-        "--output", output, "--device", "cpu",
-    )  # fmt: skip
-    assert code == 0
-    rows = json.loads((output / "stats.json").read_text())
-    return {(r["model"], r["task"], r["condition"], r["readout"], r["metric"]): r for r in rows}
-
-
-def test_the_papers_suite_beside_its_recorded_numbers(monkeypatch, home, model) -> None:
-    rows = run(monkeypatch, model, "hidden_in_plain_sight", "random,fu2025,human")
+def test_the_papers_suite_beside_its_recorded_numbers(home, model) -> None:
+    run = model.run("random,fu2025,human", "hidden_in_plain_sight")
+    rows = stats_of(run, *ROWS)
     for task in SUITE:
         for condition, readout in (("own", "prompted"), ("blank", "prompted"), ("own", "encoder")):
             assert ("random", task, condition, readout, "accuracy") in rows
@@ -71,8 +55,8 @@ def test_the_papers_suite_beside_its_recorded_numbers(monkeypatch, home, model) 
     people = rows["human", "mochi", "own", "human", "accuracy"]
     assert people["value"] == pytest.approx(0.25)
     assert people["low"] < 0.25 < people["high"]
-    assert call(monkeypatch, "leaderboard", model / "run", "--output", model / "board") == 0
-    text = (model / "board" / "README.md").read_text()
+    vlmbench("leaderboard", run, "--output", model.folder / "board")
+    text = (model.folder / "board" / "README.md").read_text()
     apart = text.partition("## Recorded elsewhere")[2]
     assert "Fu et al. 2025, DINOv2 (digitised)" in apart
     assert "People" in apart
@@ -83,8 +67,9 @@ def test_the_papers_suite_beside_its_recorded_numbers(monkeypatch, home, model) 
     assert "2 of 6 documents failed" in text
 
 
-def test_sources_with_points(monkeypatch, home, model) -> None:
-    rows = run(monkeypatch, model, "point_annotated,spair71k_correspondence_blind")
+def test_sources_with_points(home, model) -> None:
+    run = model.run("random", "point_annotated,spair71k_correspondence_blind")
+    rows = stats_of(run, *ROWS)
     encoder = {
         task: rows["random", task, "own", "encoder", "accuracy"]["value"]
         for task in ("spair71k_correspondence", "hpatches_matching", "funkpoint_affordance",
@@ -99,48 +84,49 @@ def test_sources_with_points(monkeypatch, home, model) -> None:
 
 
 def test_depth_heads_learn_from_another_tasks_splits(monkeypatch, home, model) -> None:
-    run(monkeypatch, model, "cvbench_depth,blink_relative_depth,nyuv2")
-    heads = list((model / "cache" / "depth").rglob("head.json"))
+    monkeypatch.setenv("VLMBENCH_CACHE", str(model.folder / "cache"))
+    model.run("random", "cvbench_depth,blink_relative_depth,nyuv2")
+    heads = list((model.folder / "cache" / "depth").rglob("head.json"))
     assert len(heads) == 1  # fitted once on NYUv2, for all three
     sheet = json.loads(heads[0].read_text())
     assert 1.5 <= sheet["depth_range"][0] <= sheet["depth_range"][1] <= 4.0
 
 
-def test_all_of_it_plans(monkeypatch, model, capsys) -> None:
-    models = "fu2025,human,random"
-    tasks = "hidden_in_plain_sight,point_annotated"
-    code = call(
-        monkeypatch, "plan", "--models", models, "--tasks", tasks, "--include-path", model, "--json"
-    )
-    assert code == 0
-    cells = json.loads(capsys.readouterr().out)
+def test_all_of_it_plans(model) -> None:
+    said = vlmbench(
+        "plan", "--models", "fu2025,human,random", "--include-path", model.folder, "--json",
+        "--tasks", "hidden_in_plain_sight,point_annotated",
+    )  # fmt: skip
+    cells = json.loads(said.out)
     assert sum(cell["readout"] == "recorded" for cell in cells) == 4 * 6 + 1
     assert sum(cell["readout"] == "encoder" for cell in cells) == 11
 
 
 def test_a_run_without_coordinates_says_how_to_get_them(
-    monkeypatch, tmp_path, published, model, capsys
+    monkeypatch, tmp_path, published, model
 ) -> None:
     (tmp_path / "BLINK-Benchmark").symlink_to(published / "BLINK-Benchmark")
     monkeypatch.setenv("VLMBENCH_DATA", str(tmp_path))
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    code = call(
-        monkeypatch, "run", "--models", "random", "--tasks", "blink_visual_correspondence",
-        "--include-path", model, "--output", model / "none", "--device", "cpu",
+    said = vlmbench(
+        "run", "--models", "random", "--tasks", "blink_visual_correspondence", "--device", "cpu",
+        "--include-path", model.folder, "--output", model.folder / "none", status=1,
     )  # fmt: skip
-    assert code == 1
-    assert "vlmbench annotate blink_visual_correspondence" in capsys.readouterr().err
+    assert "vlmbench annotate blink_visual_correspondence" in said.words
 
 
-@pytest.mark.parametrize("variant", ["blind", "generate"])
-def test_every_variant_runs(monkeypatch, home, model, variant) -> None:
-    folder = Path(__file__).parents[3] / "tasks" / "hidden_in_plain_sight"
-    names = [path.stem for path in sorted(folder.glob(f"*_{variant}.yaml"))]
-    assert len(names) == {"blind": 12, "generate": 7}[variant]
-    rows = run(monkeypatch, model, ",".join(names))
-    condition = {"blind": "blank", "generate": "own"}[variant]
-    for name in names:
+@pytest.mark.parametrize(
+    ("variant", "count", "cells"),
+    [
         # The encoder is asked, and blanked, like the model.
-        assert ("random", name, condition, "prompted", "accuracy") in rows
-        assert ("random", name, condition, "encoder", "accuracy") in rows
-        assert (("random", name, "own", "prompted", "accuracy") in rows) == (condition == "own")
+        ("blind", 12, [("blank", "prompted"), ("blank", "encoder")]),
+        ("generate", 7, [("own", "prompted"), ("blank", "prompted"), ("own", "encoder")]),
+    ],
+)
+def test_every_variant_runs(home, model, variant, count, cells) -> None:
+    folder = ROOT / "tasks" / "hidden_in_plain_sight"
+    names = [path.stem for path in sorted(folder.glob(f"*_{variant}.yaml"))]
+    assert len(names) == count
+    rows = stats_of(model.run("random", ",".join(names)), *ROWS)
+    found = {row[1:4] for row in rows if row[4] == "accuracy"}
+    assert found == {(name, *cell) for name in names for cell in cells}

@@ -25,7 +25,7 @@ metadata:
     ability: depth
     {bench}
 """
-POINTS = "regions: {choices: {kind: point, column: points}}"
+POINTS = "regions: {choices: {kind: point, column: points}}\n    markers: drawn"
 
 
 def problems(tmp_path: Path, bench: str, data: str = "dataset_path: json") -> list[str]:
@@ -48,7 +48,7 @@ def problems(tmp_path: Path, bench: str, data: str = "dataset_path: json") -> li
         ("points: {kind: markers, file: a.jsonl}", ["no region uses them"]),
         (
             "points: {kind: markers, file: a.jsonl}\n    "
-            "regions: {choices: {kind: box, column: points_choices}}",
+            "regions: {choices: {kind: box, column: points_choices}}\n    markers: drawn",
             ["joined coordinates are points"],
         ),
         (

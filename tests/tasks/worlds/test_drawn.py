@@ -15,6 +15,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -118,7 +119,7 @@ def changed(before: Mapping[str, Sketch], now: Mapping[str, Sketch]) -> list[str
 
 
 def lines_apart(a: Sketch, b: Sketch) -> int:
-    pairs = zip(bytes.fromhex(a["lines"]), bytes.fromhex(b["lines"]), strict=True)
+    pairs = zip_longest(bytes.fromhex(a["lines"]), bytes.fromhex(b["lines"]))
     return sum(x != y for x, y in pairs)
 
 

@@ -12,13 +12,13 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from PIL import Image
 
-from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt
+from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt, pieces
 from vlmbench.spec import GenerationKwargs, ModelSpec
 
 # Most alternatives that OpenAI lists, and what vLLM lists unless it is started with more.
@@ -85,17 +85,16 @@ def settings(spec: ModelSpec, kwargs: GenerationKwargs, *, logprobs: bool) -> di
 
 def _content(prompt: Prompt) -> list[dict[str, Any]]:
     """Return text and images in the order of the prompt."""
-    texts = prompt.user.split(IMAGE_PLACEHOLDER)
-    if len(texts) != len(prompt.images) + 1:
-        raise ValueError(f"{len(texts) - 1} `<image>` for {len(prompt.images)} images")
-    content: list[dict[str, Any]] = []
-    for index, text in enumerate(texts):
-        if index:
-            url = _data_url(prompt.images[index - 1])
-            content.append({"type": "image_url", "image_url": {"url": url}})
-        if text:
-            content.append({"type": "text", "text": text})
-    return content
+    count = prompt.user.count(IMAGE_PLACEHOLDER)
+    if count != len(prompt.images):
+        raise ValueError(f"{count} `<image>` for {len(prompt.images)} images")
+    images = iter(prompt.images)
+    return [
+        {"type": "image_url", "image_url": {"url": _data_url(next(images))}}
+        if piece is None
+        else {"type": "text", "text": piece}
+        for piece in pieces(prompt.user)
+    ]
 
 
 def _data_url(image: Image.Image) -> str:
@@ -113,6 +112,7 @@ class Completion:
         finish: Why it ended (`stop`, `length`, ...).
         first: Text -> log-likelihood in nats of what the first token could have been; empty
             where the server lists nothing.
+        sampled: Text of what the first token is; empty likewise.
         prompt_tokens: Tokens billed for the question; None where the server does not say.
         completion_tokens: Tokens billed for the answer; None where the server does not say.
     """
@@ -120,6 +120,7 @@ class Completion:
     text: str
     finish: str = ""
     first: Mapping[str, float] = field(default_factory=dict)
+    sampled: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
@@ -135,10 +136,12 @@ def parse(raw: bytes) -> Completion:
         choice = data["choices"][0]
         message = choice["message"]
         usage = data.get("usage") or {}
+        tokens = (choice.get("logprobs") or {}).get("content") or []
         return Completion(
             text=_text(message.get("content")),
             finish=str(choice.get("finish_reason") or ""),
-            first=_first(choice.get("logprobs")),
+            first=_first(tokens),
+            sampled=str(tokens[0]["token"]) if tokens else "",
             prompt_tokens=_count(usage.get("prompt_tokens")),
             completion_tokens=_count(usage.get("completion_tokens")),
         )
@@ -154,13 +157,10 @@ def _text(content: Any) -> str:
     return "".join(part["text"] for part in content if part.get("type") == "text")
 
 
-def _first(logprobs: Any) -> dict[str, float]:
+def _first(tokens: Sequence[Any]) -> dict[str, float]:
     """Return the alternatives of the first token; of equal texts the likeliest counts."""
-    tokens = (logprobs or {}).get("content") or []
-    if not tokens:
-        return {}
     found: dict[str, float] = {}
-    for entry in (tokens[0], *(tokens[0].get("top_logprobs") or ())):
+    for entry in (e for first in tokens[:1] for e in (first, *(first.get("top_logprobs") or ()))):
         value = float(entry["logprob"])
         if UNSAID < value <= 0:
             found[entry["token"]] = max(value, found.get(entry["token"], value))

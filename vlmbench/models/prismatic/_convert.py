@@ -69,11 +69,10 @@ def convert(
     text = load_tokenizer(tokenizer, read.max_length)
     _check_rows(read.tensors, rows(text))
     tower, others = read_encoder(read.encoder, encoder)
-    config = _config(read, tower, text)
-    model = _empty(config)
+    model = _empty(_config(read, tower, text))
     shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     ledger = account(shapes, read.tensors, tower, read.encoder)
-    processor = _processor(read.encoder, config, text)
+    processor = _processor(read.encoder, model.config, text)
     model.load_state_dict(ledger.state, strict=True, assign=True)
     target.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(target)
@@ -83,12 +82,8 @@ def convert(
     if not model_yaml.exists():
         model_yaml.write_text(_spec(read, target), encoding="utf-8")
     zeros = tuple(name for name, origin in ledger.sources.items() if not origin)
-    return Conversion(
-        model_yaml=model_yaml,
-        filled=len(ledger.sources) - len(zeros),
-        zeros=zeros,
-        unused=unused,
-    )
+    filled = len(ledger.sources) - len(zeros)
+    return Conversion(model_yaml=model_yaml, filled=filled, zeros=zeros, unused=unused)
 
 
 def _model_yaml(read: Source, target: Path) -> Path:

@@ -72,17 +72,17 @@ def account(
             problems.append(Problem(message=message))
         state[target] = filled
     unused = _left(offered, set(sources.values()), encoder)
-    problems += [
-        Problem(
-            message=f"{name} has no place in the converted model",
-            remedy="Leaving it out could change every answer, so nothing was converted.",
-        )
-        for name, why in unused.items()
-        if not why
-    ]
+    problems += [_unplaced(name) for name, why in unused.items() if not why]
     if problems:
         raise VlmbenchError(problems)
     return Ledger(state=state, sources=sources, unused=unused)
+
+
+def _unplaced(name: str) -> Problem:
+    return Problem(
+        message=f"{name} has no place in the converted model",
+        remedy="Leaving it out could change every answer, so nothing was converted.",
+    )
 
 
 def _part(target: str, encoder: Encoder) -> Part | None:

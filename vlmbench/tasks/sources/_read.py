@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 
 from vlmbench.spec import Reader
+from vlmbench.tasks._markers import Place, mark
 from vlmbench.tasks.sources._da2k import DA2K
-from vlmbench.tasks.sources._draw import mark
 from vlmbench.tasks.sources._funkpoint import FUNKPOINT
 from vlmbench.tasks.sources._hpatches import HPATCHES
 from vlmbench.tasks.sources._items import Item, Layout, Point, clipped, png, reduced
@@ -128,9 +128,9 @@ def _row(layout: Layout, split: str, item: Item, gold: int, wrong: np.ndarray) -
         points = [moved[i] for i in order]
     marked = list(pictures)
     if points is not None:
-        marked[-1] = mark(last, points, LETTERS[: len(points)])
+        marked[-1] = mark(last, [_centre(point) for point in points], LETTERS[: len(points)])
     if reference is not None:
-        marked[0] = mark(first, [reference], ["REF"])
+        marked[0] = mark(first, [_centre(reference)], ["REF"])
     row: dict[str, Any] = {
         "doc_id": f"{split}-{item.name}",
         "gold": gold if points is not None else 0,
@@ -144,6 +144,11 @@ def _row(layout: Layout, split: str, item: Item, gold: int, wrong: np.ndarray) -
     if layout.has_depth:
         row["depth_1"] = None if item.depth is None else _encoded_depth(item.depth(), first.size)
     return row
+
+
+def _centre(point: Point) -> Place:
+    """Return the centre of the pixel that a point names."""
+    return point[0] + 0.5, point[1] + 0.5
 
 
 def _scaled(point: Point, scale: tuple[float, float], picture: Image.Image) -> Point:

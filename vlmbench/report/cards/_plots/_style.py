@@ -187,31 +187,29 @@ def end_labels(panel: Axes, labels: Sequence[tuple[float, float, str, str]]) -> 
                 places[i + 1] += short / 2
     lift = max(low - min(places, default=low), 0.0)
     for (x, _, text, colour), place in zip(ordered, places, strict=True):
-        panel.annotate(
-            text,
-            (x, place + lift),
-            xytext=(7, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            color=colour,
-            annotation_clip=False,
-        )
+        _beside(panel, (x, place + lift), text, colour, gap=7)
 
 
 def level(panel: Axes, y: float, text: str) -> None:
     """Draw a named horizontal line of reference."""
     panel.axhline(y, color=GREY, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+    _beside(panel, (1.0, y), text, GREY, gap=4, xycoords=("axes fraction", "data"))
+
+
+def _beside(
+    panel: Axes, at: tuple[float, float], text: str, colour: str, *, gap: int, **more: Any
+) -> None:
+    """Write a label so many points right of a place, outside of the axes if need be."""
     panel.annotate(
         text,
-        (1.0, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(4, 0),
+        at,
+        xytext=(gap, 0),
         textcoords="offset points",
         va="center",
         fontsize=8,
-        color=GREY,
+        color=colour,
         annotation_clip=False,
+        **more,
     )
 
 
