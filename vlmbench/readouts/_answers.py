@@ -90,20 +90,21 @@ def by_blink(task: TaskSpec, asked: Sequence[Asked], replies: Sequence[Reply]) -
     """Read the letter that is the whole reply, or the one in brackets in it or its last paragraph.
 
     This is the rule of `analyze_answer` in https://github.com/zeyofu/BLINK_Benchmark. Deviations:
-    BLINK takes a letter in brackets only with white space on both sides, and asks another model
-    where it finds none, which then reads `(B).` all the same; here that counts, and where nothing
-    is found the reply is abstained on.
+    BLINK takes a letter in brackets only with white space on both sides, and where it finds none
+    it asks another model, which reads `(B).` all the same; here that counts. It overlooks those of
+    its five letters that are no choice; here they count as another answer.
     """
     del task
     votes: Votes = []
     for one, reply in zip(asked, replies, strict=True):
         labels = [bare(choice) for choice in one.document.choices]
+        bracketed = re.compile(rf"\(({'|'.join(map(re.escape, labels))}|[A-E])\)")
         alone = re.fullmatch(r"\s*\(?([^()]*?)\)?\s*", reply.text)
-        hits = [index for index, label in enumerate(labels) if alone and label == alone[1]]
+        hits = {alone[1]} & set(labels) if alone else set[str]()
         for part in (reply.text, reply.text.rpartition("\n\n")[2]):
-            named = {index for index, label in enumerate(labels) if f"({label})" in part}
-            hits = hits or (list(named) if len(named) == 1 else [])
-        votes.append(_vote(labels, hits))
+            named = set(bracketed.findall(part))
+            hits = hits or (named if len(named) == 1 else set())
+        votes.append(_vote(labels, [labels.index(label) for label in hits & set(labels)]))
     return votes
 
 

@@ -3,9 +3,10 @@ r"""Which choice a reply declares: the grammar of answers.
 A reply is read sentence by sentence, where a line ends a sentence too. A mention of a choice (see
 `_mentions`) declares it where it is, in falling order of weight,
 
-1. *final*: `Final answer: B`, `\\boxed{B}`, `<answer>B</answer>`;
-2. *said*: `The correct answer is B`, `Answer: B`, `I would choose B`, `B is the best match`;
-3. *standing*: alone (`B`, `(b)`, `**Option B**.`, `So, B`), or first of all with what explains it
+1. *final*: `Final answer: B`, `\boxed{B}`, `<answer>B</answer>`;
+2. *said*: `The correct answer is B`, `Answer: B`, `I would choose B`, `B is the best match`,
+   `So, B`;
+3. *standing*: alone (`B`, `(b)`, `**Option B**.`), or first of all with what explains it
    (`B) two cups`, `(B) because ...`, `Yes, it is`);
 4. *echoed*: asserted in the words of the question (see `_echo`).
 
@@ -148,12 +149,14 @@ def _weigh(mention: _Mention, asked: Question) -> _Weight | None:
             return said
         if phrases.IS_GOOD.match(right) and not _is_doubted(left):
             return _Weight.SAID
-    if phrases.OPENING.fullmatch(left.rpartition(_JOINED)[2]):
-        explained = phrases.EXPLAINED.match(right) and not phrases.VERB.match(right)
-        explained = explained or phrases.NOT_ANOTHER.match(right)
+    opening = phrases.OPENING.fullmatch(left.rpartition(_JOINED)[2])
+    if opening:
+        explained = phrases.NOT_ANOTHER.match(right) or (
+            phrases.EXPLAINED.match(right) and not phrases.VERB.match(right)
+        )
         assents = right.startswith(",") and (mention.words or "").lower() in _YES_NO
         if phrases.ENDS.match(right) or (mention.opens and (explained or assents)):
-            return _Weight.STANDING
+            return _Weight.SAID if opening["so"] else _Weight.STANDING
     if mention.torn or phrases.SUPPOSED.search(left) or _is_doubted(left):
         return None
     return _Weight.ECHOED if asked.is_echoed(left, right, mention.words) else None

@@ -62,12 +62,12 @@ I_CHOOSE = _pattern(
 )
 """`I would say`."""
 OPENING = _pattern(
-    r"(?:(?:so|therefore|thus|hence|well|okay|ok|sure|yes|finally|overall|in conclusion|in summary|"
-    r"in short|i'd say|in my (?:opinion|view)|it's|it is|it would be|it must be|it should be|"
-    r"that would be|clearly|definitely|probably|most likely|likely|(?:based on|given|from|"
+    r"(?P<so>(?:so|therefore|thus|hence|well|okay|ok|sure|yes|finally|overall|in conclusion|"
+    r"in summary|in short|i'd say|in my (?:opinion|view)|it's|it is|it would be|it must be|"
+    r"it should be|that would be|clearly|definitely|probably|most likely|likely|(?:based on|given|from|"
     rf"looking at|considering)(?:(?!{MENTION})[^,.\n])*,)[\s,:!]*)*{_FILL}"
 )
-"""What says nothing before an answer that stands alone: nothing at all, `So, it is option`."""
+"""What may open a sentence that is an answer: nothing, `Option`, or a conclusion `So, it is`."""
 DOUBT = _pattern(
     r"\b(?:not|never|no|nor|neither|without|cannot|unable|impossible|unlikely|unclear|unsure|"
     r"uncertain|doubt|hard|difficult|might|may|could|perhaps|possibly|maybe|either|wrong|incorrect|"
