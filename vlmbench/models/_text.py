@@ -42,6 +42,7 @@ class PromptText:
         token = getattr(processor, "image_token", None)
         self._image_token = IMAGE_PLACEHOLDER if token is None else str(token)
         self._placeholder = family.placeholder or self._image_token
+        self.writes_images = token is not None or bool(family.placeholder)
 
     # -- prompts --------------------------------------------------------------------------
 
