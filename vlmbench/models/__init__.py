@@ -12,7 +12,7 @@ from vlmbench.models._backend import (
 )
 from vlmbench.models._batches import in_batches
 from vlmbench.models._checkpoint import checkpoint_path, weights_digest
-from vlmbench.models._images import join, letterbox, place, prepare
+from vlmbench.models._images import Letterbox, join, place, prepare
 from vlmbench.models._load import load_backend, resolve_device
 from vlmbench.models._tower import Tower, TowerStates
 from vlmbench.models.hf import HfBackend
@@ -27,12 +27,12 @@ __all__ = [
     "Remote",
     "Reply",
     "TakesNotes",
+    "Letterbox",
     "Tower",
     "TowerStates",
     "checkpoint_path",
     "in_batches",
     "join",
-    "letterbox",
     "load_backend",
     "place",
     "prepare",

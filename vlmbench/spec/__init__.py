@@ -38,6 +38,7 @@ from vlmbench.spec._load import (
 from vlmbench.spec._markers import MARKERS, DrawnAlready, DrawnHere, InText, Markers
 from vlmbench.spec._model import (
     ImagePolicy,
+    Padding,
     ModelSpec,
     Needs,
     Prices,
@@ -152,6 +153,7 @@ __all__ = [
     "Hints",
     "ImageChange",
     "ImagePolicy",
+    "Padding",
     "InText",
     "Internals",
     "KeypointProbe",
