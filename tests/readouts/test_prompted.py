@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from home import asked, document, task_spec
+from home import asked, document, task_spec, texts_read
 from PIL import Image
 
 from vlmbench.metrics import accuracy, credit, kept
 from vlmbench.models import Prompt, Reply
-from vlmbench.readouts import build_prompt, extract, read_prompted
+from vlmbench.readouts import build_prompt, read_prompted
 from vlmbench.spec import GenerationKwargs, ImagePolicy, ModelSpec, TaskSpec
 from vlmbench.types import Document
 
@@ -103,15 +103,17 @@ def test_unreadable_answers_abstain_and_are_never_guessed():
     assert [a.response for a in reading.answers] == texts
 
 
+def generating(**changes: object) -> TaskSpec:
+    kwargs = {"until": [], "max_gen_toks": 4}
+    return task(output_type="generate_until", generation_kwargs=kwargs, **changes)
+
+
 def test_exact_match_options_are_the_tasks():
-    strict = task(output_type="generate_until", generation_kwargs={"until": [], "max_gen_toks": 4})
-    loose = task(
-        output_type="generate_until", generation_kwargs={"until": [], "max_gen_toks": 4},
-        metric_list=[{"metric": "exact_match", "ignore_case": True}],
-    )  # fmt: skip
-    assert extract(strict, documents(1), ["b"]) == [None]
-    (vote,) = extract(loose, documents(1), ["b"])
-    assert vote is not None
+    filters = {"metadata": {"vlmbench": {"answer": "filters"}}}
+    strict = generating(**filters)
+    loose = generating(metric_list=[{"metric": "exact_match", "ignore_case": True}], **filters)
+    assert texts_read(strict, documents(1), ["b"]) == [None]
+    (vote,) = texts_read(loose, documents(1), ["b"])
     assert vote.tolist() == [0.0, 1.0, 0.0]
 
 

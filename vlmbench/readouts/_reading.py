@@ -50,8 +50,9 @@ class Reading:
         scores: Scores in document order.
         answers: One per document, in the same order.
         fitted: Record of a fitted probe (recipe, validation metrics); empty if none was.
-        notes: How the answers came about: the tokens that were scored and how text was decoded;
-            what a server left open and cost; or how the inside of a model was read.
+        notes: How the answers came about: the tokens that were scored, how text was decoded and
+            read (`read_by` names the rule; `unread` and `cut_off` count documents); what a server
+            left open and cost; or how the inside of a model was read.
         internals: What the language model held, in document order; None unless it was listened to.
         weights: Digests of the weights that were read, by part: `model`, `encoder`.
     """
