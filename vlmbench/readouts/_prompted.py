@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from PIL import Image
 
@@ -25,15 +25,14 @@ class PromptedReadout:
 
     def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Reading:
         """Ask the model every question; see `read_prompted`."""
-        backend = opened.model.backend
         reading = read_prompted(
             asked,
             cell.task.spec,
-            backend,
+            opened.model.backend,
             batch_size=batch_size(cell, opened),
             progress=opened.progress,
         )
-        return replace(reading, weights={"model": backend.weights_digest})
+        return opened.model.reading(reading)
 
 
 def batch_size(cell: Cell, opened: Opened) -> int | None:

@@ -6,7 +6,7 @@ This package imports nothing of vlmbench and neither torch nor datasets.
 from vlmbench.types._document import Asked, Document, EncodedImage, Region
 from vlmbench.types._errors import ComparisonError, Problem, VlmbenchError
 from vlmbench.types._internals import GROUPS, Group, Internals
-from vlmbench.types._scores import ChoiceScores, Scale
+from vlmbench.types._scores import ChoiceScores, Scale, why_unusable
 from vlmbench.types._stat import Stat
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "Scale",
     "Stat",
     "VlmbenchError",
+    "why_unusable",
 ]
