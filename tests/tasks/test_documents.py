@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
+from home import Home, task_keys
 from PIL import Image
 
 from vlmbench.spec import Condition, load_file
 from vlmbench.tasks import apply_conditions, check_documents, load_documents
 from vlmbench.types import VlmbenchError
 
-TASK = """\
-task: mine
-dataset_path: json
-dataset_kwargs: {data_files: {test: mine.jsonl}}
-test_split: test
-output_type: multiple_choice
-doc_to_text: "<image>{{ question }}"
-doc_to_image: [image]
-doc_to_choice: choices
-doc_to_target: answer
-metadata:
-  vlmbench:
-    ability: naming
-    id_column: id
-    regions: {choices: {kind: box, image: 0, column: boxes}}
-    markers: drawn
-"""
-DRAWN = """\
-task: drawn
-test_split: test
-output_type: multiple_choice
-doc_to_text: "<image>{{ question }}"
-doc_to_image: [image_1]
-doc_to_choice: [A, B, C, D]
-doc_to_target: gold
-metadata:
-  vlmbench:
-    ability: naming
-    id_column: doc_id
-    generator: {world: naming, test: 6}
-"""
+BENCH = {
+    "id_column": "id", "markers": "drawn",
+    "regions": {"choices": {"kind": "box", "image": 0, "column": "boxes"}},
+}  # fmt: skip
+KEYS = {
+    "doc_to_choice": "choices", "bench": BENCH,
+    "dataset_kwargs": {"data_files": {"test": "data/mine.jsonl"}},
+}  # fmt: skip
+DRAWN = task_keys(
+    "drawn", dataset_path=None, doc_to_image=["image_1"], doc_to_choice=list("ABCD"),
+    doc_to_target="gold",
+    bench={"id_column": "doc_id", "generator": {"world": "naming", "test": 6}},
+)  # fmt: skip
 
 
 def row(index: int, **changes: object) -> dict[str, object]:
@@ -52,12 +34,10 @@ def row(index: int, **changes: object) -> dict[str, object]:
     } | changes  # fmt: skip
 
 
-def write(folder: Path, rows: list[dict[str, object]], task: str = TASK) -> Path:
-    Image.new("RGB", (20, 10), (40, 90, 160)).save(folder / "a.png")
-    (folder / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
-    path = folder / "mine.yaml"
-    path.write_text(task)
-    return path
+def write(folder: Path, rows: list[dict[str, object]], **keys: object) -> Path:
+    home = Home(folder)
+    home.image("a.png", Image.new("RGB", (20, 10), (40, 90, 160)))
+    return home.task("mine", rows, **KEYS | keys)
 
 
 def check(path: Path, limit: int | None = None) -> str:
@@ -103,7 +83,8 @@ def test_every_fault_names_document_field_and_file(tmp_path, changes, words):
 
 def test_corrupt_image(tmp_path):
     path = write(tmp_path, [row(0), row(1, image="broken.png")])
-    (tmp_path / "broken.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    data = tmp_path / "data"
+    (data / "broken.png").write_bytes((data / "a.png").read_bytes()[:40])
     messages = problems(path)
     assert any("d1" in m and "broken.png" in m and "decode" in m for m in messages)
 
@@ -116,42 +97,39 @@ def test_all_faults_come_at_once_and_repeats_are_counted(tmp_path):
 
 
 def test_unknown_placeholder_names_the_columns(tmp_path):
-    path = write(tmp_path, [row(0)], TASK.replace("{{ question }}", "{{ qestion }}"))
+    path = write(tmp_path, [row(0)], doc_to_text="<image>{{ qestion }}")
     (message,) = problems(path)
-    assert "qestion" in message
-    assert "question" in message
+    assert "no column `qestion`" in message
+    assert "Did you mean `question`? Columns: id, question, image" in message
     assert "mine.yaml" in message
 
 
 def test_empty_split(tmp_path):
     path = write(tmp_path, [row(0)])
-    (tmp_path / "mine.jsonl").write_text("")
-    with pytest.raises(VlmbenchError, match="mine"):
+    (tmp_path / "data" / "mine.jsonl").write_text("")
+    with pytest.raises(VlmbenchError, match="'test' holds no documents"):
         check(path)
 
 
 def test_missing_data_file_names_it(tmp_path):
     path = write(tmp_path, [row(0)])
-    (tmp_path / "mine.jsonl").unlink()
+    (tmp_path / "data" / "mine.jsonl").unlink()
     (message,) = problems(path)
     assert "mine.jsonl" in message
 
 
 def test_digest_follows_content_not_place(tmp_path):
     folders = [tmp_path / name for name in ("one", "two", "three")]
-    for folder in folders:
-        folder.mkdir()
     digests = [check(write(folder, [row(0), row(1)])) for folder in folders[:2]]
     assert digests[0] == digests[1]
     path = write(folders[2], [row(0), row(1)])
-    Image.new("RGB", (20, 10), (41, 90, 160)).save(folders[2] / "a.png")
+    Image.new("RGB", (20, 10), (41, 90, 160)).save(folders[2] / "data" / "a.png")
     assert check(path) != digests[0]
     assert check(path, limit=1) != check(path)
 
 
 def test_a_limit_draws_no_more_of_a_world_and_changes_no_document(tmp_path):
-    (tmp_path / "drawn.yaml").write_text(DRAWN)
-    task = load_file(tmp_path / "drawn.yaml")
+    task = load_file(Home(tmp_path).write("drawn.yaml", DRAWN))
     part = load_documents(task, "reported", tmp_path / "part", limit=2)
     kept = {path.name for path in (tmp_path / "part").rglob("*.*")}
     assert kept == {"test-first-2.json", "test-first-2.parquet"}

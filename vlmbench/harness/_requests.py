@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from PIL import Image
 
 from vlmbench.models import IMAGE_PLACEHOLDER
 from vlmbench.spec import GenerationKwargs
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.types import EncodedImage, Problem, VlmbenchError, shown
 
 # Keys that say nothing once nothing is sampled.
 _SAMPLING = frozenset({"do_sample", "temperature", "top_p", "top_k", "min_p"})
@@ -73,16 +72,22 @@ class ContextReader:
 
 
 def _decoded(value: Any) -> Image.Image:
-    """Return an image given as PIL, as a path, or as `datasets` keeps it undecoded."""
+    """Return what an image shows, given as PIL, as a path, or as `datasets` keeps it undecoded."""
+    try:
+        return _shown(value)
+    except (OSError, ValueError) as error:
+        message = f"an image cannot be decoded: {error}"
+        raise VlmbenchError(Problem(field="doc_to_image", message=message)) from error
+
+
+def _shown(value: Any) -> Image.Image:
     match value:
         case Image.Image():
-            return value.convert("RGB")
+            return shown(value)
         case {"bytes": bytes(data)}:
-            with Image.open(io.BytesIO(data)) as image:
-                return image.convert("RGB")
+            return EncodedImage(data).decode()
         case str(path) | {"path": str(path)} if Path(path).is_file():
-            with Image.open(path) as image:
-                return image.convert("RGB")
+            return EncodedImage(Path(path).read_bytes()).decode()
         case str():
             message = f"there is no image {value!r}; relative paths start at the current folder"
             raise VlmbenchError(Problem(field="doc_to_image", message=message))

@@ -148,8 +148,13 @@ def our_task(located: Located[TaskSpec], data_root: Path) -> ConfigurableTask:
     check_documents(documents)
     shown = apply_conditions(list(documents), spec.bench.condition)
     plain = [column for column in documents.dataset.column_names if column in shown[0].row]
+    # `datasets` decodes them: those that it would decode otherwise than we do are given as PNG.
     pictures = [
-        [{"bytes": image.data, "path": None} for image in document.images] for document in shown
+        [
+            {"bytes": (image if image.is_plain else image.as_png()).data, "path": None}
+            for image in document.images
+        ]
+        for document in shown
     ]
     rows = documents.dataset.select_columns(plain).add_column(IMAGES, pictures)
     rows = rows.cast_column(IMAGES, List(Image()))

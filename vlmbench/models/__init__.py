@@ -8,10 +8,11 @@ from vlmbench.models._backend import (
     Prompt,
     Remote,
     Reply,
+    TakesNotes,
 )
 from vlmbench.models._batches import in_batches
 from vlmbench.models._checkpoint import checkpoint_path, weights_digest
-from vlmbench.models._images import join, letterbox, place, prepare
+from vlmbench.models._images import Letterbox, join, place, prepare
 from vlmbench.models._load import load_backend, resolve_device
 from vlmbench.models._tower import Tower, TowerStates
 from vlmbench.models.hf import HfBackend
@@ -22,15 +23,16 @@ __all__ = [
     "HfBackend",
     "Inside",
     "Inspects",
+    "Letterbox",
     "Prompt",
     "Remote",
     "Reply",
+    "TakesNotes",
     "Tower",
     "TowerStates",
     "checkpoint_path",
     "in_batches",
     "join",
-    "letterbox",
     "load_backend",
     "place",
     "prepare",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +21,10 @@ from torch import Tensor
 from vlmbench.models._blocks import blocks_of, image_tower, tower_states
 from vlmbench.models._checkpoint import checkpoint_path, load_weights, weights_digest
 from vlmbench.models._consumed import mismatch
+from vlmbench.models._images import Letterbox, letterbox_of
 from vlmbench.models._pixels import packed_order, unpack, whole_squares
 from vlmbench.models.hf import HfBackend
-from vlmbench.spec import Twin
+from vlmbench.spec import ImagePolicy, Twin
 from vlmbench.types import Problem, VlmbenchError
 
 # The class token follows the patches in these towers; in all others it comes first.
@@ -57,9 +58,11 @@ class Tower:
         image_processor: Its processor; only its rescaling and normalisation are used, because
             images arrive as squares of `side` pixels already.
         twin: How the tower is described in the model's YAML.
+        policy: How the model itself is shown images.
 
     Attributes:
         side: Side of the square the tower sees, in pixels.
+        letterbox: How an image becomes that square.
         patch: Side of a patch, in pixels.
         n_layers: Transformer blocks; hidden states are numbered 0 (embedding) to `n_layers`.
             Where the twin says `final_norm`, state `n_layers` is the one after that norm. A
@@ -68,15 +71,19 @@ class Tower:
         weights_digest: SHA-256 of the tower's own weights.
     """
 
-    def __init__(self, module: Any, image_processor: Any, twin: Twin) -> None:
+    def __init__(
+        self, module: Any, image_processor: Any, twin: Twin, policy: ImagePolicy | None = None
+    ) -> None:
         self.module = module
         self.image_processor = image_processor
         self.twin = twin
+        self.policy = policy or ImagePolicy()
         self.weights_digest = weights_digest(module)
         self.blocks = blocks_of(module)
         self.n_layers = len(self.blocks)
         self._packed = "grid_thw" in inspect.signature(type(module).forward).parameters
         self.side = _side(module.config, twin)
+        self.letterbox = _letterbox(self.policy, image_processor, self.side)
         self._several = tuple(self._index(one) for one in _indices(twin))
         self.consumed = max(self._several, default=self.n_layers)
         self.patch = self._patch()
@@ -100,13 +107,20 @@ class Tower:
             VlmbenchError: If no tower is known, or what the twin reads of it is not what the
                 language model is given.
         """
-        tower = cls(image_tower(backend.model), backend.processor.image_processor, twin)
+        module = image_tower(backend.model)
+        tower = cls(module, backend.processor.image_processor, twin, backend.spec.image)
         tower._refuse_unconsumed(backend)
         return tower
 
     @classmethod
-    def load(cls, twin: Twin, folder: Path | None, device: torch.device) -> Tower:
-        """Load a standalone encoder in float32.
+    def load(
+        cls,
+        twin: Twin,
+        folder: Path | None,
+        device: torch.device,
+        policy: ImagePolicy | None = None,
+    ) -> Tower:
+        """Load a standalone encoder in float32, to be shown images as the model is.
 
         Raises:
             VlmbenchError: If it cannot be loaded.
@@ -126,7 +140,7 @@ class Tower:
             ) from error
         # Two-tower checkpoints (CLIP, SigLIP) keep their vision part under this name.
         module = getattr(whole, "vision_model", whole)
-        return cls(module.to(device).eval(), processor, twin)
+        return cls(module.to(device).eval(), processor, twin, policy)
 
     def randomised(self, seed: int) -> Tower:
         """Return a tower of the same architecture and transform with freshly drawn weights."""
@@ -138,7 +152,7 @@ class Tower:
         for tensor in (*module.parameters(), *module.buffers()):
             if tensor.is_floating_point():  # Llama 4 has complex buffers
                 tensor.data = tensor.data.to(parameter.dtype)
-        return Tower(module, self.image_processor, self.twin)
+        return Tower(module, self.image_processor, self.twin, self.policy)
 
     @cached_property
     def width(self) -> int:
@@ -273,6 +287,26 @@ def _side(config: Any, twin: Twin) -> int:
             )
         )
     return _one(size)
+
+
+def _letterbox(policy: ImagePolicy, image_processor: Any, side: int) -> Letterbox:
+    """Return how the model's own images are padded and scaled, onto the tower's square."""
+    own = letterbox_of(policy)
+    if own is not None:
+        return replace(own, side=side)
+    filled = Letterbox(side=side, fill=_fill(image_processor))
+    resample = getattr(image_processor, "resample", None)
+    return filled if resample is None else replace(filled, resample=Image.Resampling(resample))
+
+
+def _fill(image_processor: Any) -> tuple[int, int, int]:
+    """Return the colour that a processor pads with: its own, LLaVA's mean, else black."""
+    colour = getattr(image_processor, "background_color", None)
+    if colour is None and getattr(image_processor, "do_pad", False):
+        pads = hasattr(image_processor, "pad_to_square")
+        colour = [int(255 * mean) for mean in image_processor.image_mean] if pads else None
+    red, green, blue = (int(level) for level in colour or (0, 0, 0))
+    return red, green, blue
 
 
 def _one(size: Any) -> int:

@@ -57,7 +57,7 @@ class LoadedModel:
         assert twin is not None, "planned without a twin"
         if twin.checkpoint is not None:
             device, _ = resolve_device(self._device, self._dtype)
-            return Tower.load(twin, self.model.folder, device)
+            return Tower.load(twin, self.model.folder, device, self.model.spec.image)
         if not isinstance(self.backend, HfBackend):
             raise VlmbenchError(
                 self.model.problem(

@@ -10,28 +10,40 @@ from vlmbench.spec._base import Spec
 from vlmbench.spec._cheap_rules import RuleName
 from vlmbench.spec._task import Tags
 
+Padding = Literal["square", "even"]
+"""Whether images are padded to exact squares, or equally on both sides."""
+
 
 class Prompting(Spec):
     """How a question becomes the text a model reads."""
 
-    chat_template: Literal["auto", "none"] = "auto"
+    chat_template: str = "auto"
     """`auto`: the processor's chat template where it has one. `none`: the bare prompt, inside
-    `wrapper` if given."""
+    `wrapper` if given. Else the name of one of several that the processor has."""
     wrapper: str | None = None
     """Jinja with `{{ prompt }}` (for base models, or as their authors wrote it); needs
     `chat_template: none`."""
     answer_delimiter: str | None = None
-    """Put between prompt and choice. Absent: lm-eval's rule, which is nothing under a chat
-    template and the task's `target_delimiter` otherwise."""
+    """Put between prompt and choice. Absent: what the chat template writes there in a turn of the
+    assistant, and without a template the task's `target_delimiter`."""
+    thinking: int | None = Field(default=None, ge=1)
+    """Most tokens of thoughts before an answer. Given: thoughts are switched on where the chat
+    template has a switch, every task is answered in writing, and its answers are read from what
+    follows the thoughts. Absent: they are switched off, and a model that thinks all the same is not
+    scored by likelihoods."""
 
 
 class ImagePolicy(Spec):
     """How images reach the model."""
 
     letterbox: int | None = Field(default=None, ge=16)
-    """Side in pixels: every image is scaled to fit this square and padded with `fill`."""
+    """Side in pixels: every image is padded to a square with `fill`, then scaled to this side."""
     fill: tuple[int, int, int] = (0, 0, 0)
     """Colour of the padding."""
+    padding: Padding = "square"
+    """What is done where the padding is an odd number of pixels. `square`: one more to the right
+    or below (LLaVA). `even`: as many on both sides, and what the scaled image has too much is cut
+    off (Prismatic)."""
     several: Literal["native", "join"] = "native"
     """`native`: one `<image>` each. `join`: side by side on black, vertically centred, with
     `join_margin` between them (BLINK's way), at the place of the first `<image>`."""
@@ -52,7 +64,8 @@ class Twin(Spec):
     pooled: Literal["cls", "mean"] = "cls"
     """One vector an image: the CLS token, or the mean of the patch tokens (no CLS)."""
     letterbox: int | None = Field(default=None, ge=16)
-    """Side of the square the twin sees; the model's image policy where absent."""
+    """Side of the square the twin sees, padded and scaled as the model's own images are; the
+    tower's own size where absent."""
     relation: Literal["identical", "finetuned", "lineage"]
     """Its weights are the VLM's tower, were fine-tuned into it, or only share its recipe."""
     of: str | None = None

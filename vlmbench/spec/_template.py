@@ -2,19 +2,27 @@
 
 Filters and white space follow `env` and `apply_template` in lm_eval/utils.py (0.4.13), and
 `doc_*` follow ConfigurableTask in lm_eval/api/task.py, so that prompts agree byte for byte.
-Deviations: the environment is sandboxed, and where lm-eval would pass on something that is
-not a prompt, a list of choices or an index, these functions say so.
+Deviations: the environment is sandboxed, and where lm-eval would pass on something that is not a
+prompt, a list of choices or an index, or would print a null as "None", these functions say so.
 """
 
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
+from jinja2 import (
+    StrictUndefined,
+    Template,
+    TemplateError,
+    TemplateRuntimeError,
+    TemplateSyntaxError,
+    nodes,
+)
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import SandboxedEnvironment
 
@@ -34,7 +42,19 @@ def regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:
     return re.sub(pattern, repl, string, count=count)
 
 
-_ENV = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+def _printed(value: Any) -> Any:
+    """Return what a template prints."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        raise TemplateRuntimeError(
+            f"it would print {value} where the data holds no value; `{{{{ x or '' }}}}` prints "
+            "nothing there"
+        )
+    return value
+
+
+_ENV = SandboxedEnvironment(
+    undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, finalize=_printed
+)
 _ENV.filters["regex_replace"] = regex_replace
 _LOADS_FILES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+import glob
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from vlmbench.spec import Generator, Located, Role, TaskSpec
 from vlmbench.tasks import worlds
 from vlmbench.tasks._lm_eval import lm_eval_rows
-from vlmbench.tasks.sources import add_points, hub_copy, hub_remedy, read_source
+from vlmbench.tasks._published import open_published
+from vlmbench.tasks.sources import (
+    add_points,
+    copy_revisions,
+    hub_copy,
+    hub_remedy,
+    read_source,
+)
 from vlmbench.types import VlmbenchError
 
 if TYPE_CHECKING:
@@ -59,6 +65,7 @@ def open_split(
         dataset = _read(task, name, data_root)
     else:
         dataset = _load(task, name)
+    _check_count(task, role, name, len(dataset))
     if len(dataset) == 0:
         raise VlmbenchError(
             task.problem("dataset_path", f"split {name!r} holds no documents", "Check the files.")
@@ -67,6 +74,21 @@ def open_split(
         dataset = lm_eval_rows(task, dataset)
     dataset = _undecoded(dataset)
     return add_points(task, dataset, document_ids(task.spec, name, dataset))
+
+
+def _check_count(task: Located[TaskSpec], role: Role, name: str, count: int) -> None:
+    """Refuse published data that has another number of documents than the task says it has."""
+    source = task.spec.bench.source
+    expected = None if source is None or role != "reported" else source.documents
+    if expected not in (None, count):
+        raise VlmbenchError(
+            task.problem(
+                "metadata.vlmbench.source.documents",
+                f"split {name!r} has {count} documents here, and {expected} as published",
+                "Download the data again. If other data is meant, say so in a task of your own: "
+                "one that has this file under `include`, and its own number (or null) here.",
+            )
+        )
 
 
 def _drawn(
@@ -105,14 +127,17 @@ def _read(task: Located[TaskSpec], name: str, data_root: Path) -> Dataset:
     try:
         return read_source(task.spec.bench.reader, name, cache=data_root)
     except VlmbenchError as error:
-        raise VlmbenchError(
-            [
-                problem
-                if problem.file
-                else task.problem("metadata.vlmbench.reader", problem.message, problem.remedy)
-                for problem in error.problems
-            ]
-        ) from error
+        raise _placed(task, "metadata.vlmbench.reader", error) from error
+
+
+def _placed(task: Located[TaskSpec], field: str, error: VlmbenchError) -> VlmbenchError:
+    """Return an error whose problems lie in a field of the task, where they name no file."""
+    return VlmbenchError(
+        problem
+        if problem.file
+        else task.problem(problem.field or field, problem.message, problem.remedy)
+        for problem in error.problems
+    )
 
 
 def _load(task: Located[TaskSpec], name: str) -> Dataset:
@@ -128,49 +153,48 @@ def _load(task: Located[TaskSpec], name: str) -> Dataset:
             )
         )
     copy = hub_copy(spec.dataset_path)
+    path = spec.dataset_path if copy is None else str(copy)
+    if copy is not None:
+        _check_revision(task, copy)
     try:
-        return datasets.load_dataset(
-            spec.dataset_path if copy is None else str(copy),
-            spec.dataset_name,
-            split=name,
-            cache_dir=None if copy is None else _cache_of(copy),
-            **resolved_kwargs(task),
-        )
-    except StopIteration as error:  # what datasets makes of an empty JSON file
+        return open_published(path, spec.dataset_name, name, resolved_kwargs(task))
+    except StopIteration as error:  # what datasets makes of an empty file
         raise VlmbenchError(
             task.problem("dataset_path", f"split {name!r} holds no documents", "Check the files.")
         ) from error
+    except VlmbenchError as error:
+        raise _placed(task, "dataset_path", error) from error
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         reason = error.__cause__ or error
         raise VlmbenchError(
             task.problem(
                 "dataset_path",
                 f"cannot load split {name!r} of {spec.dataset_path!r}: {reason}",
-                _remedy(spec.dataset_path),
+                _remedy(spec.dataset_path, spec.dataset_kwargs.get("revision")),
             )
         ) from error
 
 
-def _cache_of(copy: Path) -> str:
-    """Return where `datasets` keeps what it makes of a local copy: elsewhere once a file changes.
+def _check_revision(task: Located[TaskSpec], copy: Path) -> None:
+    """Refuse a downloaded copy that is known to be of another revision than the task's."""
+    revision, found = task.spec.dataset_kwargs.get("revision"), copy_revisions(copy)
+    if revision is not None and found and found != {revision}:
+        raise VlmbenchError(
+            task.problem(
+                "dataset_kwargs.revision",
+                f"the copy in {copy} is of revision {', '.join(sorted(found))}",
+                f"Download the one that is asked for:\n    "
+                f"{hub_remedy(str(task.spec.dataset_path), revision)}",
+            )
+        )
 
-    By itself it goes by the folder's name and README alone, and would give yesterday's documents
-    for files that were downloaded anew.
-    """
-    import datasets
 
-    files = sorted(path for path in copy.rglob("*") if path.is_file())
-    states = [(str(path), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files]
-    digest = hashlib.sha256(json.dumps(states).encode()).hexdigest()
-    return str(Path(datasets.config.HF_DATASETS_CACHE) / f"vlmbench-{digest[:16]}")
-
-
-def _remedy(dataset_path: str) -> str:
+def _remedy(dataset_path: str, revision: str | None) -> str:
     """Return how to get data that did not load."""
     if dataset_path.count("/") == 1 and not dataset_path.startswith("."):
         return (
             f"Without network (or with HF_HUB_OFFLINE set), download it first:\n    "
-            f"{hub_remedy(dataset_path)}"
+            f"{hub_remedy(dataset_path, revision)}"
         )
     return "Local files are looked up from the folder of the task's YAML."
 
@@ -180,16 +204,21 @@ def resolved_kwargs(task: Located[TaskSpec]) -> dict[str, Any]:
     kwargs = dict(task.spec.dataset_kwargs)
     folder = task.folder
     if "data_dir" in kwargs:
-        kwargs["data_dir"] = str(folder / kwargs["data_dir"])
+        kwargs["data_dir"] = glob.escape(str(folder / kwargs["data_dir"]))
     if "data_files" in kwargs:
         kwargs["data_files"] = _absolute(kwargs["data_files"], folder)
     return kwargs
 
 
 def _absolute(files: Any, folder: Path) -> Any:
+    """Return paths of files as patterns; one that exists stands for itself."""
     match files:
+        case str() if "://" in files:
+            return files
+        case str() if (folder / files).exists():
+            return glob.escape(str(folder / files))
         case str():
-            return files if "://" in files else str(folder / files)
+            return files if Path(files).is_absolute() else f"{glob.escape(str(folder))}/{files}"
         case Mapping():
             return {split: _absolute(value, folder) for split, value in files.items()}
         case _:
@@ -198,11 +227,11 @@ def _absolute(files: Any, folder: Path) -> Any:
 
 def image_folder(task: Located[TaskSpec], role: Role) -> Path:
     """Return the folder at which image paths in the data start: that of the data file."""
-    files = resolved_kwargs(task).get("data_files")
+    files = task.spec.dataset_kwargs.get("data_files")
     if isinstance(files, Mapping):
         files = files.get(split_name(task.spec, role))
     if isinstance(files, str) and "://" not in files:
-        return Path(files).parent
+        return (task.folder / files).parent
     return task.folder
 
 

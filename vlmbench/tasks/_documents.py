@@ -66,13 +66,15 @@ class Documents:
 
     @property
     def source(self) -> str:
-        """What the rows come from: a world's fingerprint, or the data set's path and name."""
+        """What the rows come from: a world's fingerprint, or the data set's path and version."""
         spec = self.task.spec
         if spec.bench.generator is not None:
             return worlds.fingerprint(spec.bench.generator)
         if spec.bench.reader is not None:
             return describe_source(spec.bench.reader)
-        return ":".join(part for part in (spec.dataset_path, spec.dataset_name) if part)
+        path = ":".join(part for part in (spec.dataset_path, spec.dataset_name) if part)
+        revision = spec.dataset_kwargs.get("revision")
+        return path if revision is None else f"{path}@{revision}"
 
     def prompt(self, document: Document) -> str:
         """Return the rendered question with its `<image>` placeholders."""
@@ -101,7 +103,8 @@ def check_documents(documents: Documents) -> str:
 
     Returns:
         Hex SHA-256 over ids, prompts, choices, gold, image bytes and regions, in order: equal
-        for two runs exactly if they asked the same questions about the same pixels.
+        for two runs exactly if they asked the same questions about the same pixels. Of a file
+        whose pixels the decoding rule changes, the version of the rule counts too.
 
     Raises:
         VlmbenchError: With all problems (of the first 20 documents that have any).
@@ -159,7 +162,7 @@ def _content(documents: Documents, document: Document) -> bytes:
         documents.prompt(document),
         document.choices,
         document.gold,
-        [image.digest for image in (*document.images, *document.encoder_images)],
+        [image.shown_digest for image in (*document.images, *document.encoder_images)],
         [
             (region.image, region.kind, region.xy)
             for region in (document.reference, *document.candidates)
@@ -200,10 +203,10 @@ def _check_one(documents: Documents, document: Document, index: int, seen: dict[
 
 def _image_problems(document: Document, where: _Where) -> list[Problem]:
     problems = []
-    for image in (*document.images, *document.encoder_images):
+    for image in dict.fromkeys((*document.images, *document.encoder_images)):
         try:
             image.decode()
-        except (OSError, ValueError, SyntaxError) as error:  # PIL raises any of these
+        except (OSError, ValueError) as error:
             problems.append(
                 where.problem(
                     f"cannot decode image {image.name!r}: {error}",
@@ -229,8 +232,8 @@ def _region_problems(document: Document, where: _Where) -> list[Problem]:
                     f"{region.kind} {list(region.xy)} lies outside image {region.image} of "
                     f"{size[0]} x {size[1]} pixels",
                     field="metadata.vlmbench.regions",
-                    remedy="Regions are pixels of the undistorted image, x first, from the "
-                    "top-left corner.",
+                    remedy="Regions are pixels of the image as it is shown (upright, if its file "
+                    "has an orientation), x first, from the top-left corner.",
                 )
             )
     return problems

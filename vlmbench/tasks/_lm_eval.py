@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vlmbench.registry import shipped_yaml
 from vlmbench.spec import FREE_TEXT_METRIC, Located, TaskSpec
-from vlmbench.types import EncodedImage, VlmbenchError
+from vlmbench.types import EncodedImage, VlmbenchError, shown
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -111,7 +111,7 @@ def _row(inner: ConfigurableTask, document: Mapping[str, Any]) -> dict[str, Any]
         "lm_eval_text": inner.doc_to_text(document),
         "lm_eval_description": inner.resolve_field(document, inner.config.description) or "",
         "lm_eval_images": [
-            {"bytes": EncodedImage.from_pil(image.convert("RGB")).data, "path": None}
+            {"bytes": EncodedImage.from_pil(shown(image)).data, "path": None}
             for image in (images if isinstance(images, list) else [images])
             if image is not None
         ],

@@ -6,10 +6,12 @@ This package imports nothing of vlmbench and neither torch nor datasets.
 from vlmbench.types._document import Asked, Document, EncodedImage, Region
 from vlmbench.types._errors import ComparisonError, Problem, VlmbenchError
 from vlmbench.types._internals import GROUPS, Group, Internals
+from vlmbench.types._picture import DECODE_VERSION, shown
 from vlmbench.types._scores import ChoiceScores, Scale, why_unusable
 from vlmbench.types._stat import Stat
 
 __all__ = [
+    "DECODE_VERSION",
     "GROUPS",
     "Asked",
     "ChoiceScores",
@@ -23,5 +25,6 @@ __all__ = [
     "Scale",
     "Stat",
     "VlmbenchError",
+    "shown",
     "why_unusable",
 ]

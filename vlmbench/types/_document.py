@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from PIL import Image
 
+from vlmbench.types import _picture
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
@@ -24,20 +26,39 @@ class EncodedImage:
     name: str = ""
 
     def decode(self) -> Image.Image:
-        """Return the image as RGB; raises PIL's error if the bytes are no image."""
-        with Image.open(io.BytesIO(self.data)) as image:
-            return image.convert("RGB")
+        """Return what the file shows (see `vlmbench.types._picture`), as RGB.
+
+        Raises:
+            OSError: If the pixels are damaged.
+            ValueError: If the bytes are not an image, or do not say which value is white.
+        """
+        return _picture.decode(self.data)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in pixels, read from the header alone."""
-        with Image.open(io.BytesIO(self.data)) as image:
-            return image.size
+        """(width, height) in pixels of what `decode` returns, read without decoding it."""
+        return _picture.size(self.data)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether any reader of images shows the file as `decode` does."""
+        return _picture.is_plain(self.data)
 
     @property
     def digest(self) -> str:
         """Hex SHA-256 of the file bytes: the identity under which features are cached."""
         return hashlib.sha256(self.data).hexdigest()
+
+    def as_png(self) -> EncodedImage:
+        """Return the same picture as a file that every reader of images shows alike."""
+        return EncodedImage.from_pil(self.decode(), self.name)
+
+    @property
+    def shown_digest(self) -> str:
+        """`digest`, with the version of `decode` where it shows other pixels than are stored."""
+        if _picture.is_as_stored(self.data):
+            return self.digest
+        return f"{self.digest}-{_picture.DECODE_VERSION}"
 
     @classmethod
     def from_pil(cls, image: Image.Image, name: str = "") -> EncodedImage:
@@ -54,7 +75,8 @@ class Region:
     Attributes:
         image: Index into `Document.encoder_images` (and `Document.images`), from 0.
         kind: `point` (x, y), `box` (x0, y0, x1, y1; exclusive end), or `image` (all of it).
-        xy: Pixels of that image, x to the right and y down from the top-left; empty for `image`.
+        xy: Pixels of that image as `decode` shows it, upright, x to the right and y down from the
+            top-left; empty for `image`.
             A point names a pixel, whose centre lies half a pixel further on both axes; a box
             gives edges.
     """

@@ -9,6 +9,8 @@ import torch
 from scipy.ndimage import map_coordinates
 from scipy.stats import ortho_group
 
+from vlmbench.metrics import credit
+from vlmbench.readouts._reading import Answer, make_reading
 from vlmbench.readouts.probes import (
     Frame,
     GramHead,
@@ -60,6 +62,11 @@ def rotated(feature, matrix):
     tokens = feature.patch_tokens @ torch.as_tensor(matrix)
     cls = None if feature.cls_token is None else feature.cls_token @ torch.as_tensor(matrix)
     return ImageFeatures(patch_tokens=tokens, cls_token=cls, frame=feature.frame)
+
+
+def credits(head, doc, inputs):
+    answer = Answer(scores=head.score(doc, inputs))
+    return credit(make_reading([doc], [answer], head.scale).scores)
 
 
 # ---- keypoints
@@ -146,7 +153,8 @@ def test_gram_agrees_with_numpy():
     tokens = [noise(rng) for _ in range(3)]
     doc = document(3, whole(0), [whole(1), whole(2)])
     grams = [np.einsum("hwi,hwj->ij", t, t) / 144 for t in tokens]
-    expected = [-((g - grams[0]) ** 2).mean() for g in grams[1:]]
+    size = max((g**2).mean() for g in grams)
+    expected = [-((g - grams[0]) ** 2).mean() / size for g in grams[1:]]
     scores = GramHead().score(doc, [features(t) for t in tokens])
     np.testing.assert_allclose(scores, expected, rtol=1e-12)
 
@@ -187,6 +195,32 @@ def test_equal_images_tie_exactly_for_gram():
     inputs = [features(noise(rng)), features(same), features(same.copy())]
     scores = GramHead().score(document(3, whole(0), [whole(1), whole(2)]), inputs)
     assert scores[0] == scores[1] < 0
+
+
+@pytest.mark.parametrize("by", [1e-6, 1e-3, 1.0, 1e3, 1e6])
+def test_no_similarity_depends_on_the_unit_of_features(by):
+    """Every document is right at every scale; in an absolute step of 1e-9 small ones would tie."""
+    rng = np.random.default_rng(8)
+    mixing = rng.normal(size=(2, DIM, DIM)) / DIM
+    styles = document(3, whole(0), [whole(1), whole(2)])
+    odd = document(3, None, [whole(i) for i in range(3)])
+    places = document(2, point(44, 44), [point(44, 44, image=1), point(9, 9, image=1)])
+    for _ in range(10):
+        painted = [noise(rng) @ mixing[style] for style in (0, 0, 1)]
+        one, other = (features(by * tokens) for tokens in (painted[0], painted[2]))
+        drawn = [features(by * tokens) for tokens in painted]
+        assert list(credits(GramHead(), styles, drawn)) == [1.0]
+        turned = document(3, whole(2), [whole(0), whole(2)])
+        assert list(credits(GramHead(), turned, drawn)) == [0.0]
+        assert list(credits(KeypointHead(), places, [one, one])) == [1.0]
+        assert list(credits(OddOneOutHead(), odd, [other, one, one])) == [1.0]
+        assert list(credits(GramHead(), styles, [one, other, other])) == [0.5]
+
+
+def test_features_of_nothing_tie_for_gram():
+    nothing = [features(np.zeros((12, 12, DIM))) for _ in range(3)]
+    doc = document(3, whole(0), [whole(1), whole(2)])
+    assert GramHead().score(doc, nothing).tolist() == [0.0, 0.0]
 
 
 # ---- odd one out

@@ -81,7 +81,8 @@ def test_missing_hub_data_is_answered_by_the_command(
     with pytest.raises(VlmbenchError) as caught:
         documents(name, tmp_path)
     message = str(caught.value)
-    assert f'hf download {repository} --repo-type dataset --local-dir "{tmp_path}' in message
+    assert f"hf download {repository} --repo-type dataset " in message
+    assert f'--local-dir "{tmp_path}' in message
     assert "tasks/hidden_in_plain_sight/" in message
 
 

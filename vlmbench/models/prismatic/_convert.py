@@ -223,6 +223,7 @@ def _spec(read: Source, target: Path) -> str:
         "image:\n"
         f"  letterbox: {SIDE}\n"
         f"  fill: [{fill}]\n"
+        "  padding: even\n"
         "  several: join\n"
         "twin:\n"
         "  layer: -2\n"

@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from vlmbench.models import Letterbox
+
 Points = Float[np.ndarray, "*points 2"]
 
 
@@ -45,16 +47,14 @@ class Frame:
 
     @classmethod
     def letterbox(cls, image_size: tuple[int, int], *, side: int, patch: int) -> Frame:
-        """Return the frame of an image scaled to fit the square and centred on padding.
+        """Return the frame of an image padded to an exact square and scaled to `side`."""
+        return cls.inside_of(Letterbox(side=side), image_size, patch=patch)
 
-        The longer edge becomes `side`; the other is rounded to whole pixels, at least one, and
-        an odd pixel of padding goes to the right or the bottom.
-        """
-        scale = side / max(image_size)
-        width, height = (max(1, round(edge * scale)) for edge in image_size)
-        x0, y0 = (side - width) // 2, (side - height) // 2
-        content = (float(x0), float(y0), float(x0 + width), float(y0 + height))
-        return cls(image_size=image_size, side=side, patch=patch, content=content)
+    @classmethod
+    def inside_of(cls, letterbox: Letterbox, image_size: tuple[int, int], *, patch: int) -> Frame:
+        """Return the frame of an image on the square that a letterbox makes of it."""
+        content = letterbox.content(image_size)
+        return cls(image_size=image_size, side=letterbox.side, patch=patch, content=content)
 
     @classmethod
     def stretched(cls, image_size: tuple[int, int], *, side: int, patch: int) -> Frame:

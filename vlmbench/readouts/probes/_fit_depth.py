@@ -28,7 +28,7 @@ MILLIMETRE = 1e-3
 def depth_head(probe: DepthProbe, fitting: Fitting) -> FittedDepthHead:
     """Return the fitted head from the cache, or fit and cache it.
 
-    Heads are cached by weights, layers, data, recipe and seed.
+    Heads are cached by weights, layers, how images become squares, data, recipe and seed.
     """
     tap = fitting.tap
     device = next(tap.tower.module.parameters()).device
@@ -38,7 +38,7 @@ def depth_head(probe: DepthProbe, fitting: Fitting) -> FittedDepthHead:
     about = {
         "weights": tap.tower.weights_digest,
         "layers": tap.layers,
-        "side": tap.tower.side,
+        "pixels": tap.tower.letterbox.record(),
         "seed": fitting.seed,
         # Sums on a CPU are split over its threads, so another number gives other last bits.
         "threads": torch.get_num_threads() if device.type == "cpu" else None,

@@ -86,7 +86,9 @@ class GramHead:
     """Style: minus the mean squared error between the choice's Gram matrix and the reference's.
 
     Deviations from the source: sums are divided by the number of positions, so that images of
-    different shape compare, and patches of padding are left out.
+    different shape compare, and patches of padding are left out. A document's errors are shares of
+    the mean square of its largest Gram matrix: ties are decided in a fixed step, which must mean
+    the same for towers whose features are of different size.
     """
 
     scale: ClassVar[Scale] = "similarity"
@@ -95,15 +97,17 @@ class GramHead:
     def score(
         self, document: Document, features: Sequence[ImageFeatures]
     ) -> Float[np.ndarray, " choices"]:
-        """Return minus mean squared errors, at most 0, float64."""
+        """Return minus mean squared errors, in [-4, 0] without a unit, float64."""
         check_regions(GramProbe.needs, document, features)
         assert document.reference is not None
-        wanted = gram_matrix(consumed_patches(features[document.reference.image]))
-        errors = [
-            (gram_matrix(consumed_patches(features[region.image])) - wanted).square().mean().item()
-            for region in document.candidates
-        ]
-        return -np.asarray(errors, dtype=np.float64)
+        regions = (document.reference, *document.candidates)
+        grams = torch.stack(
+            [gram_matrix(consumed_patches(features[region.image])) for region in regions]
+        )
+        size = grams.square().mean(dim=(1, 2)).max().clamp(min=torch.finfo(grams.dtype).tiny)
+        errors = (grams[1:] - grams[0]).square().mean(dim=(1, 2)) / size
+        scores: NDArray[np.float64] = -errors.numpy()
+        return scores
 
     def record(self) -> dict[str, Any]:
         """Return nothing: it is not fitted."""

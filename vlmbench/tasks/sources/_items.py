@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from vlmbench.types import EncodedImage
 
 Point = tuple[float, float]
 """(x, y) in pixels of the undistorted picture, top-left origin."""
@@ -66,15 +69,25 @@ class Layout:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """Return the picture at `path` as RGB."""
-    with Image.open(path) as picture:
-        return picture.convert("RGB")
+    """Return what the picture at `path` shows, as RGB."""
+    with _file(path) as image:
+        return image.decode()
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Return (width, height) in pixels, read from the header alone."""
-    with Image.open(path) as picture:
-        return picture.size
+    """Return (width, height) of the picture at `path` in pixels, without decoding it."""
+    with _file(path) as image:
+        return image.size
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[EncodedImage]:
+    """Give the file at `path`, and name it in the error if it is damaged."""
+    image = EncodedImage(path.read_bytes())
+    try:
+        yield image
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def inside(point: Point, size: tuple[int, int], *, slack: float = 0.0) -> bool:

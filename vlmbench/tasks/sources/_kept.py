@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmbench.spec import Reader
+from vlmbench.types import DECODE_VERSION
 
 if TYPE_CHECKING:
     from datasets import Dataset, Features
@@ -26,13 +28,13 @@ _LIBRARIES = ("h5py", "numpy", "pillow", "scikit-image", "scipy")
 def source_digest(reader: Reader, root: Path) -> str:
     """Return 16 hex digits that stand for a source's files, how they are read, and by what.
 
-    Files count by name, size and time of change, so that a data set of many gigabytes need not
-    be read to tell whether it is the one that was read before.
+    Files count by name and content: a file that is replaced may bring an old time along.
     """
     said = {
         "reader": reader.model_dump(mode="json"),
         "files": _files(root),
         "source": _package_digest(),
+        "decode": DECODE_VERSION,
         "libraries": {name: metadata.version(name) for name in _LIBRARIES},
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
@@ -43,10 +45,19 @@ def _files(root: Path) -> str:
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            stat = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118 - 100,000 files
-            place = os.path.relpath(folder, root)
-            digest.update(f"{place}/{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+            path = Path(folder, name)
+            stat = path.stat()
+            content = _content(path, (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+            digest.update(f"{path.relative_to(root)} {content}\n".encode())
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=200_000)
+def _content(path: Path, state: tuple[int, ...]) -> str:
+    """Return the hex SHA-256 of a file, which is read again only in another state."""
+    del state  # it is part of the cache's key
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=1)
@@ -76,7 +87,8 @@ def kept(path: Path, features: Features, rows: Callable[[], Iterator[dict[str, A
             Path(half).replace(path)
         finally:
             Path(half).unlink(missing_ok=True)
-    return Dataset.from_parquet(str(path), cache_dir=str(path.parent / "cache"))
+    pattern = glob.escape(str(path))  # it is taken for one
+    return Dataset.from_parquet(pattern, cache_dir=str(path.parent / "cache"))
 
 
 def _write(path: Path, features: Features, rows: Iterator[dict[str, Any]]) -> None:

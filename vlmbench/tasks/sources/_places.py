@@ -34,11 +34,17 @@ def hub_copy(dataset_path: str) -> Path | None:
     return folder if dataset_path.count("/") == 1 and folder.is_dir() else None
 
 
-def hub_remedy(dataset_path: str) -> str:
+def copy_revisions(folder: Path) -> set[str]:
+    """Return of which revisions `hf download` noted a copy's files to be; empty without notes."""
+    notes = (folder / ".cache" / "huggingface" / "download").rglob("*.metadata")
+    return {note.read_text(encoding="utf-8").partition("\n")[0] for note in notes}
+
+
+def hub_remedy(dataset_path: str, revision: str | None = None) -> str:
     """Return the command that downloads a hub data set to where it is looked for."""
-    return (
-        f'hf download {dataset_path} --repo-type dataset --local-dir "{data_home() / dataset_path}"'
-    )
+    pinned = "" if revision is None else f" --revision {revision}"
+    place = data_home() / dataset_path
+    return f'hf download {dataset_path} --repo-type dataset{pinned} --local-dir "{place}"'
 
 
 def require(path: Path, what: str, remedy: str) -> Path:
