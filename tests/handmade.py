@@ -36,7 +36,9 @@ def task_record(ability: str = "seeing", **changes: Any) -> TaskRecord:
 
 
 def model_record(**changes: Any) -> ModelRecord:
-    about = dict.fromkeys(ModelRecord.model_fields) | {"recorded": False, "digest": "d"}
+    about = dict.fromkeys(ModelRecord.model_fields) | {
+        "recorded": False, "digest": "d", "unused_weights": (),
+    }  # fmt: skip
     return ModelRecord(**about | changes)
 
 

@@ -38,7 +38,7 @@ def load_model(
     """
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoModelForMultimodalLM
 
-    options = {"revision": spec.revision, "trust_remote_code": False}
+    options: dict[str, Any] = {"revision": spec.revision, "trust_remote_code": False}
     config = AutoConfig.from_pretrained(source, **options)
     if config.is_encoder_decoder or config.get_text_config().is_encoder_decoder:
         message = (

@@ -78,7 +78,7 @@ def _given(model: Any, tower: nn.Module, batch: Any) -> list[Tensor]:
             model(**batch)
         if not reached:
             return []
-        total = sum(value.float().sum() for value in reached)
+        total = torch.stack([value.float().sum() for value in reached]).sum()
         depends = torch.autograd.grad(total, [value for value, _ in kept], allow_unused=True)
     return [copy for (_, copy), slope in zip(kept, depends, strict=True) if slope is not None]
 

@@ -27,15 +27,14 @@ class PromptedReadout:
 
     def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Reading:
         """Ask the model every question; see `read_prompted`."""
-        backend = opened.model.backend
         reading = read_prompted(
             asked,
             cell.task.spec,
-            backend,
+            opened.model.backend,
             batch_size=batch_size(cell, opened),
             progress=opened.progress,
         )
-        return replace(reading, weights={"model": backend.weights_digest})
+        return opened.model.reading(reading)
 
 
 def batch_size(cell: Cell, opened: Opened) -> int | None:
