@@ -29,6 +29,7 @@ dataset_kwargs: {data_files: {val: val.parquet}}
 metadata:
   vlmbench:
     points: {kind: markers, file: my_points.jsonl}
+    source: {documents: null}
 """
 
 
