@@ -90,3 +90,30 @@ def test_failures_are_told_below(run_folder, rows_with_failures):
     text = " ".join(drawn(rows_with_failures("tiny-a", "depth", 9)).split())
     assert "tiny-a on depth (own, encoder): 9 of 120 documents failed and are left out" in text
     assert "failed" not in drawn(run_folder().rows)
+
+
+def test_written_answers_are_shown_with_and_without_what_is_unread(run_folder):
+    folder = run_folder(models=("tiny-a", "tiny-b"), tasks=("depth", "naming"))
+    folder.answer_in_writing("tiny-a", "depth", unread=60)
+    text = drawn(folder.rows)
+    (head,) = [line for line in text.splitlines() if "Encoder" in line]
+    assert head.split()[-5:] == ["Abst.", "VQA", "ans.", "Gap", "ans."]
+    lines = [line.split() for line in text.splitlines()]
+    written, likelihoods = [cells for cells in lines if cells[:1] == ["depth"]]
+    found = {row.key[2:]: row.value for row in folder.rows if row.key[:2] == ("tiny-a", "depth")}
+    expected = (
+        found["own", "prompted", "abstention"],
+        found["own", "prompted", "accuracy_answered"],
+        found["own", "encoder-prompted", "gap_answered"],
+    )
+    assert [float(cell) for cell in written[-3:]] == pytest.approx(expected, abs=5e-4)
+    assert likelihoods[-2:] == ["–", "–"]
+    assert max(map(len, text.splitlines())) <= 100
+    words = " ".join(text.split())
+    assert "tiny-a on depth: the gap is +.4" in words
+    assert "among the 60 of 120 documents that were answered. The two disagree" in words
+    assert "tiny-b on depth: the gap" not in words
+
+
+def test_without_written_answers_nothing_speaks_of_them(run_folder):
+    assert "ans." not in drawn(run_folder().rows)
