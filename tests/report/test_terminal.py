@@ -90,3 +90,12 @@ def test_failures_are_told_below(run_folder, rows_with_failures):
     text = " ".join(drawn(rows_with_failures("tiny-a", "depth", 9)).split())
     assert "tiny-a on depth (own, encoder): 9 of 120 documents failed and are left out" in text
     assert "failed" not in drawn(run_folder().rows)
+
+
+@pytest.mark.parametrize(("mass", "low", "warned"), [(0.9, 0.7, False), (0.03, 0.01, True)])
+def test_choices_that_a_model_would_not_write_are_told(run_folder, mass, low, warned):
+    folder = run_folder(tasks=("depth",))
+    folder.unlikely("tiny-a", "depth", mass, low)
+    text = " ".join(drawn(folder.rows).split())
+    note = "tiny-a on depth (own, prompted): the choices together have a probability of only .030"
+    assert (note in text) == warned
