@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from home import keyed
 
-from vlmbench.metrics import dump_rows, summarise, summarise_recorded
-from vlmbench.types import ChoiceScores, Scale
+from vlmbench.metrics import StatRow, dump_rows, summarise, summarise_recorded
+from vlmbench.types import ChoiceScores, Scale, Stat
 
 CHOICES = {"depth": 2, "matching": 4, "naming": 4}
 
@@ -106,6 +106,17 @@ class RunFolder:
         encoder = {("own", "encoder"): voting(task, 0.9, seed=seed)}
         self.rows += summarise(keyed(asked | encoder), model=model, task=task, seed=0)
         self.manifest["tasks"][task]["answers"] = "declared-1"
+
+    def unlikely(self, model: str, task: str, mass: float, low: float) -> None:
+        """Add how probable a model finds all choices together."""
+        values = {"choice_mass": mass, "choice_mass_p05": low}
+        self.rows += [
+            StatRow.of(
+                Stat(value=value, n=120),
+                model=model, task=task, condition="own", readout="prompted", metric=metric,
+            )
+            for metric, value in values.items()
+        ]  # fmt: skip
 
     def write(self) -> Path:
         self.path.mkdir(parents=True, exist_ok=True)

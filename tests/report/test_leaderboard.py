@@ -213,6 +213,15 @@ def test_failed_documents_are_marked_and_told(tmp_path, run_folder, rows_with_fa
     assert "tiny-a on Depth (own, encoder): 7 of 120 documents failed." in text
 
 
+@pytest.mark.parametrize(("mass", "low", "warned"), [(0.9, 0.7, False), (0.03, 0.01, True)])
+def test_choices_that_a_model_would_not_write_are_told(tmp_path, run_folder, mass, low, warned):
+    folder = run_folder(tasks=("depth",))
+    folder.unlikely("tiny-a", "depth", mass, low)
+    text = page(tmp_path, folder)
+    told = "tiny-a on Depth (own, prompted): **the choices together have a probability of only .030"
+    assert (told in text) == warned
+
+
 def test_a_trial_run_says_so(tmp_path, run_folder):
     folder = run_folder()
     assert "a trial" not in page(tmp_path, folder)

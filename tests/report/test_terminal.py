@@ -117,3 +117,12 @@ def test_written_answers_are_shown_with_and_without_what_is_unread(run_folder):
 
 def test_without_written_answers_nothing_speaks_of_them(run_folder):
     assert "ans." not in drawn(run_folder().rows)
+
+
+@pytest.mark.parametrize(("mass", "low", "warned"), [(0.9, 0.7, False), (0.03, 0.01, True)])
+def test_choices_that_a_model_would_not_write_are_told(run_folder, mass, low, warned):
+    folder = run_folder(tasks=("depth",))
+    folder.unlikely("tiny-a", "depth", mass, low)
+    text = " ".join(drawn(folder.rows).split())
+    note = "tiny-a on depth (own, prompted): the choices together have a probability of only .030"
+    assert (note in text) == warned

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 from rich.text import Text
 
+from vlmbench.cli._answers import show_answers
 from vlmbench.cli._folders import data_folder
 from vlmbench.cli._printing import display, say
 from vlmbench.registry import (
@@ -32,10 +33,13 @@ def show(
     """Print the resolved spec of a task, model, study or group, or what a checkpoint gives."""
     found = catalogue(include_paths)
     found.check()
-    for registry in (found.models, found.studies, found.groups):
+    if name in found.models:
+        _print_spec(found.models[name])
+        show_answers(found.models[name])
+        return
+    for registry in (found.studies, found.groups):
         if name in registry:
-            located = registry[name]
-            _print_spec(located)
+            _print_spec(registry[name])
             return
     if name not in found.tasks and is_checkpoint(name):
         _show_derived(name)
@@ -48,7 +52,8 @@ def show(
 def _show_derived(source: str) -> None:
     """Print every value derived from a checkpoint's files beside where it came from."""
     rows: list[Row] = []
-    for fact in derive(source).facts:
+    derived = derive(source)
+    for fact in derived.facts:
         value = "not found" if fact.value is None else str(fact.value)
         style = "" if fact.in_yaml else "dim"
         rows.append([Text(cell, style=style) for cell in (fact.key, value, fact.origin)])
@@ -58,6 +63,7 @@ def _show_derived(source: str) -> None:
         Column(head="from", wraps=True),
     )
     display(Layout(columns=columns, rows=rows))
+    show_answers(derived.model)
     say(f"Write it out: vlmbench init model {source}")
 
 
