@@ -7,11 +7,13 @@ from typing import Any, TypeVar
 
 import torch
 
+from vlmbench.types import DocumentError
+
 ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")
 
-# What libraries raise for an input that a model cannot take.
-_BAD_INPUT = (RuntimeError, ValueError, IndexError, KeyError, TypeError)
+# What is raised for an input that a model cannot take, here and by libraries.
+_BAD_INPUT = (DocumentError, RuntimeError, ValueError, IndexError, KeyError, TypeError)
 
 
 def in_batches(

@@ -15,7 +15,7 @@ from vlmbench.models._thoughts import Thoughts, has_marks, left_open, split_thou
 from vlmbench.registry import Family, family_of
 from vlmbench.spec import GenerationKwargs, ModelSpec, Prompting
 from vlmbench.spec import render as fill_template
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.types import DocumentError, Problem, VlmbenchError
 
 _NO_TOKENS = "the choice {!r} has no tokens, so it has no likelihood"
 
@@ -74,7 +74,12 @@ class PromptText:
     # -- prompts --------------------------------------------------------------------------
 
     def render(self, prompt: Prompt) -> str:
-        """Return the text the processor is given: chat template or wrapper applied."""
+        """Return the text the processor is given: chat template or wrapper applied.
+
+        Raises:
+            DocumentError: If the question itself writes what the model reads as an image.
+        """
+        self._refuse_image_tokens(prompt)
         if self.chat.template is not None:
             within = self._image_token in self._placeholder
             marker = self._image_token if within else self._placeholder
@@ -84,6 +89,18 @@ class PromptText:
         if self.spec.prompt.wrapper is not None:
             text = fill_template(self.spec.prompt.wrapper, {"prompt": text})
         return text.replace(IMAGE_PLACEHOLDER, self._placeholder)
+
+    def _refuse_image_tokens(self, prompt: Prompt) -> None:
+        asked = prompt.system + prompt.user
+        tokens = {self._image_token, self._placeholder} - {IMAGE_PLACEHOLDER}
+        written = next((token for token in sorted(tokens) if token in asked), None)
+        if written is not None:
+            message = f"the question contains {written!r}, which the model reads as an image"
+            raise DocumentError(message)
+        places = asked.count(IMAGE_PLACEHOLDER)
+        if places != len(prompt.images):
+            message = f"the question has {places} places for {len(prompt.images)} images"
+            raise DocumentError(message)
 
     def tail(self, text: str) -> str:
         """Return what stands after a rendered prompt's last image, as the processor ends it."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from vlmbench.models._backend import Inside, Prompt, Reply
 from vlmbench.models._checkpoint import checkpoint_path, load_model, weights_digest
 from vlmbench.models._continuations import can_continue, from_cache, run_whole
-from vlmbench.models._greedy import GREEDY, finish_of, greedy_config
+from vlmbench.models._greedy import GREEDY, finish_of, greedy_config, refuse_overflow
 from vlmbench.models._inputs import Inputs
 from vlmbench.models._inspect import look_inside
 from vlmbench.models._processor import load_processor
@@ -162,7 +162,7 @@ class HfBackend:
         answers = [self.text.answers(self.render(prompt), row) for prompt, row in pairs]
         texts, tokens = [text for text, _ in answers], [row for _, row in answers]
         longest = max(len(ids) for row in tokens for ids in row)
-        batch = self.inputs.encode(texts, prompts, side="right")
+        batch = self.inputs.encode(texts, prompts, side="right", room=longest)
         last, cache = self._last(batch, use_cache=longest > 1)
         if self.text.thoughts.openings.intersection(last.argmax(dim=1).tolist()):
             raise self.text.refuse_thoughts()
@@ -199,16 +199,21 @@ class HfBackend:
         most = kwargs.max_gen_toks + (self.spec.prompt.thinking or 0)
         tokenizer = self.processor.tokenizer
         texts = [self.render(prompt) for prompt in prompts]
-        batch = self.inputs.encode(texts, prompts, side="left")
+        batch = self.inputs.encode(texts, prompts, side="left", room=1)
+        room = [min(most, left) for left in self.inputs.room_behind(batch)]
         output = self.model.generate(
             **batch,
-            max_new_tokens=most,
+            max_new_tokens=max(room),
+            logits_processor=[refuse_overflow],
             pad_token_id=tokenizer.pad_token_id,
             stop_strings=list(until) or None,
             tokenizer=tokenizer if until else None,
         )
         written = output[:, batch["input_ids"].shape[1] :].tolist()
-        return [self._reply(ids, stops_of(kwargs), most=most) for ids in written]
+        return [
+            self._reply(ids[:most], stops_of(kwargs), most=most)
+            for ids, most in zip(written, room, strict=True)
+        ]
 
     def _reply(self, ids: list[int], until: Sequence[str], *, most: int) -> Reply:
         """Return what a model said by its tokens, thoughts apart."""

@@ -9,14 +9,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmbench.registry import Family, family_of
+from vlmbench.registry import Family, context_length, family_of
 from vlmbench.spec import Located, ModelSpec
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-# Where configs keep their language model's part, innermost first; the file itself comes last.
-_LANGUAGE = ("text_config", "llm_config", "language_config")
 
 
 @dataclass(frozen=True)
@@ -44,12 +41,7 @@ class Checkpoint:
     @property
     def context(self) -> int | None:
         """Most tokens of a prompt, or None where the config does not say."""
-        parts = [self.config.get(name) for name in _LANGUAGE]
-        for part in (*parts, self.config):
-            length = part.get("max_position_embeddings") if isinstance(part, Mapping) else None
-            if isinstance(length, int):
-                return length
-        return None
+        return context_length(self.config)
 
     @property
     def family(self) -> Family:

@@ -16,7 +16,7 @@ from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_r
 from vlmbench.readouts._reads import Opened
 from vlmbench.readouts._replies import read_replies
 from vlmbench.spec import GenerationKwargs, ModelSpec, TaskSpec, doc_description
-from vlmbench.types import Asked, Problem, VlmbenchError
+from vlmbench.types import Asked, DocumentError, Problem, VlmbenchError
 
 # Large enough to keep a GPU busy, small enough for a laptop; halved when memory runs out.
 AUTO_BATCH = 16
@@ -144,9 +144,15 @@ def answer_all(
         size=batch_size,
         first=first,
         order=lambda item: (-len(item.prompt.images), -len(item.prompt.user)),
-        failed=lambda _, error: Answer(scores=None, error=f"{type(error).__name__}: {error}"),
+        failed=lambda _, error: Answer(scores=None, error=_why(error)),
         progress=progress,
     )
+
+
+def _why(error: Exception) -> str:
+    """Return why a document failed; errors of libraries are often words without their kind."""
+    told = isinstance(error, DocumentError)
+    return str(error) if told else f"{type(error).__name__}: {error}"
 
 
 def build_prompt(asked: Asked, task: TaskSpec, model: ModelSpec) -> Prompt:

@@ -2,6 +2,7 @@
 
 from vlmbench.registry._catalogue import Catalogue, catalogue
 from vlmbench.registry._checkpoint_files import is_checkpoint
+from vlmbench.registry._context import context_length
 from vlmbench.registry._derive import Derived, Fact, derive, derived_yaml
 from vlmbench.registry._families import FAMILIES, Family, Layer, family_of
 from vlmbench.registry._lm_eval import LM_EVAL_PREFIX, lm_eval_tasks, shipped_yaml
@@ -21,6 +22,7 @@ __all__ = [
     "Registry",
     "backends",
     "catalogue",
+    "context_length",
     "derive",
     "derived_yaml",
     "family_of",

@@ -48,5 +48,9 @@ class VlmbenchError(Exception):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class DocumentError(VlmbenchError):
+    """One document cannot be asked of a model; it has failed, and the others can be asked."""
+
+
 class ComparisonError(VlmbenchError):
     """Two sets of scores do not cover the same documents in the same order."""
