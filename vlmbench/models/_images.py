@@ -14,7 +14,6 @@ from PIL import Image
 from vlmbench.spec import ImagePolicy, Padding
 from vlmbench.types import Region
 
-
 Box = tuple[float, float, float, float]
 """Edges left, top, right, bottom, in pixels."""
 _BICUBIC = Image.Resampling.BICUBIC

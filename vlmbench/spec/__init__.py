@@ -3,6 +3,7 @@
 from vlmbench.spec._base import Spec
 from vlmbench.spec._cheap_rules import CHEAP_RULES, LooksAt, RuleName, rule_obstacle
 from vlmbench.spec._conditions import Condition
+from vlmbench.spec._encoder import Encoder
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._image_changes import (
     GREY,
@@ -38,9 +39,9 @@ from vlmbench.spec._load import (
 from vlmbench.spec._markers import MARKERS, DrawnAlready, DrawnHere, InText, Markers
 from vlmbench.spec._model import (
     ImagePolicy,
-    Padding,
     ModelSpec,
     Needs,
+    Padding,
     Prices,
     Prompting,
     RecordedScores,
@@ -58,18 +59,14 @@ from vlmbench.spec._probes import (
     Probe,
     ProbeSpec,
 )
+from vlmbench.spec._readout import Opens, Readout, Role, Subject
 from vlmbench.spec._readouts import (
     READOUTS,
     AnyReadout,
-    Encoder,
     Internals,
-    Opens,
     Prompted,
-    Readout,
     Recorded,
-    Role,
     Rule,
-    Subject,
     foreign_readouts,
     only_readout,
 )
@@ -153,7 +150,6 @@ __all__ = [
     "Hints",
     "ImageChange",
     "ImagePolicy",
-    "Padding",
     "InText",
     "Internals",
     "KeypointProbe",
@@ -173,6 +169,7 @@ __all__ = [
     "OddOneOutProbe",
     "Opens",
     "OwnImages",
+    "Padding",
     "Perturbation",
     "PixelChange",
     "PlainText",

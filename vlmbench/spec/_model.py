@@ -10,7 +10,6 @@ from vlmbench.spec._base import Spec
 from vlmbench.spec._cheap_rules import RuleName
 from vlmbench.spec._task import Tags
 
-
 Padding = Literal["square", "even"]
 """Whether images are padded to exact squares, or equally on both sides."""
 

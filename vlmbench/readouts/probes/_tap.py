@@ -66,4 +66,3 @@ class FeatureTap:
             )
             for index, frame in enumerate(frames)
         ]
-
