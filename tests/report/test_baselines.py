@@ -174,7 +174,7 @@ def test_encoders_are_ranked_on_the_mean_where_all_have_it(tmp_path):
     rows = ranked([0.9, 0.6, 0.5], [0.1, 0.2, 0.3])
     means = [
         row(f"m{i}", "art", "encoder-mean", "accuracy_corrected", value, 0.01)
-        for i, value in enumerate([0.1, 0.6, 0.5])
+        for i, value in enumerate([0.1, 0.6, 0.56])
     ]
     (table,), text = section(page(tmp_path, rows + means), "Rank of the encoders")
     assert [line[0] for line in table[2:]] == ["m1", "m2", "m0"]
