@@ -104,7 +104,15 @@ def test_without_a_template_the_prompt_is_bare(tmp_path):
     assert derive(str(write(tmp_path, config))).model.spec.prompt.chat_template == "none"
 
 
-@pytest.mark.parametrize("kind", ["mllama", "granite4_vision"])
+@pytest.mark.parametrize(
+    ("kind", "said"), [("llava", "one token a patch"), ("glm46v", "not known")]
+)
+def test_merging_is_claimed_only_of_families_that_were_looked_at(tmp_path, kind, said):
+    derived = derive(str(write(tmp_path, {"model_type": kind, "vision_config": CLIP})))
+    assert [fact.value for fact in derived.facts if fact.key == "merging"] == [said]
+
+
+@pytest.mark.parametrize("kind", ["mllama", "granite4_vision", "lfm2_vl"])
 def test_where_the_encoder_readout_does_not_apply_there_is_no_twin(tmp_path, kind):
     derived = derive(str(write(tmp_path, {"model_type": kind, "vision_config": SIGLIP})))
     assert derived.model.spec.twin is None

@@ -28,15 +28,7 @@ def voting(task: str, accuracy: float, *, seed: int, n: int = 120) -> ChoiceScor
     right = np.random.default_rng(seed).random(n) < accuracy
     scores = np.zeros((n, choices))
     scores[np.arange(n), np.where(right, gold, (gold + 1) % choices)] = 1.0
-    return ChoiceScores(
-        doc_ids=tuple(f"{task}-{i}" for i in range(n)),
-        gold=gold,
-        n_choices=np.full(n, choices),
-        scores=scores,
-        scale="vote",
-        abstained=np.zeros(n, bool),
-        failed=np.zeros(n, bool),
-    )
+    return handmade.scored(scores, gold, scale="vote", ids=task + "-{}")
 
 
 def measured_rows(model: str, task: str, *, failed: int = 0):

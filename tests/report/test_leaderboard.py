@@ -175,6 +175,18 @@ def test_recorded_numbers_stand_in_a_table_of_their_own(tmp_path, run_folder):
         assert "**Not measured here.**" in text
 
 
+def test_the_table_of_tasks_says_how_places_are_shown(tmp_path, run_folder):
+    folder = run_folder()
+    folder.manifest["tasks"]["depth"]["places"] = "draw"
+    folder.manifest["tasks"]["matching"]["places"] = "text"
+    head, _, *lines = table_with(page(tmp_path, folder), "Task", "Spec")
+    column = head.index("Points and boxes")
+    shown = {line[0].strip("`"): line[column] for line in lines}
+    assert shown == {
+        "depth": "drawn by vlmbench", "matching": "coordinates in the prompt", "naming": "–"
+    }  # fmt: skip
+
+
 def test_a_twin_that_saw_markers_or_is_another_is_marked(tmp_path, run_folder):
     folder = run_folder()
     clean = table_with(page(tmp_path, folder), "Majority")

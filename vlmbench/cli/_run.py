@@ -116,7 +116,7 @@ def run(
     rows = ran.rows
     aliases = {task.spec.task: task.spec.task_alias or task.spec.task for task in plan.tasks}
     if any(row.readout != RULE for row in rows):
-        display(report.terminal(rows, aliases=aliases))
+        display(report.terminal(rows, aliases=aliases, failed=ran.manifest.failed))
     for further in (report.readings_terminal, report.rules_terminal):
         table = further(rows, aliases=aliases)
         if table is not None:

@@ -12,6 +12,7 @@ from vlmbench.metrics._accuracy import (
     failures,
     majority,
 )
+from vlmbench.metrics._answered import accuracy_answered, gap_answered, has_unread
 from vlmbench.metrics._calibration import expected_calibration_error, probabilities
 from vlmbench.metrics._credit import TIE_TOLERANCE, answers, credit, kept, permute_choices
 from vlmbench.metrics._distributions import (
@@ -50,6 +51,7 @@ __all__ = [
     "StatRow",
     "abstention",
     "accuracy",
+    "accuracy_answered",
     "answer_distribution",
     "answers",
     "brief",
@@ -61,7 +63,9 @@ __all__ = [
     "expected_calibration_error",
     "failures",
     "gap",
+    "gap_answered",
     "gap_corrected",
+    "has_unread",
     "kept",
     "load_rows",
     "majority",

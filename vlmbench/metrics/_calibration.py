@@ -19,8 +19,7 @@ def probabilities(scores: ChoiceScores) -> NDArray[np.float64]:
         where the document was abstained on.
 
     Raises:
-        VlmbenchError: If the scale is `similarity` or `vote`, if probabilities do not sum to 1,
-            or if no choice of an answered document has a finite log-likelihood.
+        VlmbenchError: If the scale is `similarity` or `vote`, or if probabilities do not sum to 1.
     """
     if scores.scale not in ("logprob", "probability"):
         raise VlmbenchError(
@@ -36,7 +35,6 @@ def probabilities(scores: ChoiceScores) -> NDArray[np.float64]:
     values = np.where(scores.abstained[:, None], 0.0, scores.scores)
     if scores.scale == "logprob":
         top = values.max(axis=1, keepdims=True)
-        _refuse(scores, ~np.isfinite(top[:, 0]), "no choice has a finite log-likelihood")
         weights = np.where(open_choices, np.exp(values - top), 0.0)
     else:
         weights = np.where(open_choices, values, 0.0)

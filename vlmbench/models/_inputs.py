@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 from jaxtyping import Bool
+from PIL import Image
 from torch import Tensor
 
-from vlmbench.models._backend import Prompt
+from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt
+from vlmbench.models._images import prepare
 from vlmbench.models._text import PromptText
 from vlmbench.types import VlmbenchError
 
@@ -52,6 +55,13 @@ class Inputs:
         )
         batch.pop("labels", None)  # PaliGemma's processor prepares for training
         return batch.to(self.model.device, self.model.dtype)
+
+    def trial(self, side: int) -> Any:
+        """Return a question about a square of noise, encoded: what any model must take."""
+        noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        images = prepare([Image.fromarray(noise)], self.text.spec.image)
+        prompt = Prompt(user=f"{IMAGE_PLACEHOLDER}A or B?", images=tuple(images))
+        return self.encode([self.text.render(prompt)], [prompt], side="right")
 
     def image_positions(self, batch: Any) -> Bool[Tensor, "prompts tokens"]:
         """Tell which tokens of an encoded batch are replaced by projected image tokens.

@@ -21,7 +21,9 @@ def load_processor(source: str, revision: str | None) -> Any:
     from transformers.utils import is_torchvision_available
 
     try:
-        processor = AutoProcessor.from_pretrained(source, revision=revision)
+        processor = AutoProcessor.from_pretrained(
+            source, revision=revision, trust_remote_code=False
+        )
         if not (hasattr(processor, "tokenizer") and hasattr(processor, "image_processor")):
             kind = type(processor).__name__
             raise ValueError(f"{kind} is not a processor of images and text")
@@ -48,7 +50,9 @@ def _without_videos(source: str, revision: str | None) -> Any:
     kind = _filmless(getattr(transformers, _class_name(source, revision)))
     settings, _ = kind.get_processor_dict(source, revision=revision)
     arguments = [
-        parts[name].from_pretrained(source, revision=revision) if name in parts else kind.stand_in()
+        parts[name].from_pretrained(source, revision=revision, trust_remote_code=False)
+        if name in parts
+        else kind.stand_in()
         for name in kind.get_attributes()
     ]
     return kind.from_args_and_dict(arguments, settings)
@@ -82,7 +86,7 @@ def _class_name(source: str, revision: str | None) -> str:
     settings, _ = ProcessorMixin.get_processor_dict(source, revision=revision)
     named = settings.get("processor_class")
     if named is None:
-        config = AutoConfig.from_pretrained(source, revision=revision)
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
         named = PROCESSOR_MAPPING_NAMES.get(config.model_type)
     if named is None:
         raise ValueError("no file says which processor class it needs")

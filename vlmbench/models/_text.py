@@ -47,6 +47,7 @@ class PromptText:
         self._placeholder = family.placeholder or self._image_token
         self.chat = Chat(processor, spec.prompt, self._placeholder)
         self.thoughts = Thoughts(processor.tokenizer)
+        self.writes_images = token is not None or bool(family.placeholder)
 
     # -- prompts --------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -19,7 +19,8 @@ from PIL import Image
 from torch import Tensor
 
 from vlmbench.models._blocks import blocks_of, image_tower, tower_states
-from vlmbench.models._checkpoint import checkpoint_path, weights_digest
+from vlmbench.models._checkpoint import checkpoint_path, load_weights, weights_digest
+from vlmbench.models._consumed import mismatch
 from vlmbench.models._images import Letterbox, letterbox_of
 from vlmbench.models._pixels import packed_order, unpack, whole_squares
 from vlmbench.models.hf import HfBackend
@@ -28,6 +29,9 @@ from vlmbench.types import Problem, VlmbenchError
 
 # The class token follows the patches in these towers; in all others it comes first.
 _CLASS_TOKEN_LAST = frozenset({"llama4_vision_model"})
+# Parts of an encoder that sum its patches up. Nothing here is read of them, and many checkpoints
+# leave them out.
+_POOLING = ("pooler.", "head.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,9 +101,16 @@ class Tower:
 
     @classmethod
     def inside(cls, backend: HfBackend, twin: Twin) -> Tower:
-        """Return the tower inside a VLM: the very weights that feed its projector."""
+        """Return the tower inside a VLM: the very weights that feed its projector.
+
+        Raises:
+            VlmbenchError: If no tower is known, or what the twin reads of it is not what the
+                language model is given.
+        """
         module = image_tower(backend.model)
-        return cls(module, backend.processor.image_processor, twin, backend.spec.image)
+        tower = cls(module, backend.processor.image_processor, twin, backend.spec.image)
+        tower._refuse_unconsumed(backend)
+        return tower
 
     @classmethod
     def load(
@@ -117,15 +128,18 @@ class Tower:
         from transformers import AutoImageProcessor, AutoModel
 
         source = checkpoint_path(twin.checkpoint, folder)
+        options = {"revision": twin.revision, "trust_remote_code": False}
         try:
-            module = AutoModel.from_pretrained(source, revision=twin.revision)
-            processor = AutoImageProcessor.from_pretrained(source, revision=twin.revision)
-        except (OSError, ValueError, ImportError) as error:
+            processor = AutoImageProcessor.from_pretrained(source, **options)
+            whole, _ = load_weights(AutoModel, source, unread=_POOLING, **options)
+        except VlmbenchError:
+            raise
+        except Exception as error:  # whatever a family may raise
             raise VlmbenchError(
                 Problem(field="twin.checkpoint", message=f"cannot load {source!r}: {error}")
             ) from error
         # Two-tower checkpoints (CLIP, SigLIP) keep their vision part under this name.
-        module = getattr(module, "vision_model", module)
+        module = getattr(whole, "vision_model", whole)
         return cls(module.to(device).eval(), processor, twin, policy)
 
     def randomised(self, seed: int) -> Tower:
@@ -178,12 +192,20 @@ class Tower:
                     remedy="Write `pooled: mean`.",
                 )
             )
-        # Class and register tokens come first in nearly every tower; patches follow.
-        last = self.module.config.model_type in _CLASS_TOKEN_LAST
-        patches = stacked[:, :, : rows * rows] if last else stacked[:, :, extra:]
-        patches = patches.reshape(*stacked.shape[:2], rows, rows, -1)
-        cls_token = stacked[:, -1, -1 if last else 0] if self.twin.pooled == "cls" else None
+        patches = self._patches(stacked).reshape(*stacked.shape[:2], rows, rows, -1)
+        cls_token = stacked[:, -1, self._class_place] if self.twin.pooled == "cls" else None
         return TowerStates(patch_tokens=patches, cls_token=cls_token)
+
+    @property
+    def _class_place(self) -> Literal[0, -1]:
+        """Where the class token stands, if there is one, and registers beside it."""
+        return -1 if self.module.config.model_type in _CLASS_TOKEN_LAST else 0
+
+    def _patches(self, state: Tensor) -> Tensor:
+        """Return the tokens that stand for patches, of (..., tokens, dim)."""
+        extra = max(0, state.shape[-2] - (self.side // self.patch) ** 2)
+        kept = state.shape[-2] - extra
+        return state[..., :kept, :] if self._class_place else state[..., extra:, :]
 
     def _run(self, squares: Sequence[Image.Image], layers: Sequence[int]) -> list[Tensor]:
         """Return (images, tokens, width) a layer, tokens row by row."""
@@ -191,13 +213,41 @@ class Tower:
         batch = whole_squares(self.image_processor, squares, packed=self._packed)
         pixels = batch.pop("pixel_values").to(parameter.device, parameter.dtype)
         batch = {name: value.to(parameter.device) for name, value in batch.items()}
-        normed = self.twin.layer == "final_norm"
-        found = tower_states(self.module, self.blocks, pixels, batch, layers, normed=normed)
-        states = [unpack(state, len(squares)) for state in found]
+        runs: list[list[Tensor]] = []
+        with tower_states(self.module, layers, runs.append, normed=self._normed):
+            self.module(pixels, **batch)
+        states = [unpack(state, len(squares)) for state in runs[0]]
         if self._packed:
             order = packed_order(self.module, batch["grid_thw"])
             states = [state[:, order] for state in states]
         return states
+
+    @property
+    def _normed(self) -> bool:
+        """Whether the deepest state is the one after the final norm."""
+        return self.twin.layer == "final_norm"
+
+    def _refuse_unconsumed(self, backend: HfBackend) -> None:
+        """Refuse to read what the language model is not given."""
+        layers = self._several or (self.consumed,)
+        try:
+            batch = backend.inputs.trial(self.side)
+            reason = mismatch(
+                backend.model, self.module, batch, layers, self._patches, normed=self._normed
+            )
+            _ = self.width  # it must take a square alone, too
+        except Exception as error:  # whatever a family may raise
+            reason = f"its tower cannot be asked: {type(error).__name__}: {error}"
+        if reason:
+            raise VlmbenchError(
+                Problem(
+                    field="twin",
+                    message=f"model {backend.spec.model!r} (model_type "
+                    f"{backend.model.config.model_type!r}): the twin is refused: {reason}",
+                    remedy="Write the hidden state that is consumed under `twin.layer`, name a "
+                    "standalone encoder with `twin.checkpoint`, or leave `twin` out.",
+                )
+            )
 
     def _index(self, layer: int) -> int:
         """Return a hidden state's number counted from 0."""

@@ -66,7 +66,8 @@ class VllmBackend:
         del device
         source = checkpoint_path(spec.checkpoint, folder)
         try:
-            model_type = AutoConfig.from_pretrained(source, revision=spec.revision).model_type
+            options = {"revision": spec.revision, "trust_remote_code": False}
+            model_type = AutoConfig.from_pretrained(source, **options).model_type
             family = family_of(model_type)
             text = PromptText(load_processor(source, spec.revision), spec, family)
             if family.appended or family.prefix_lm:
@@ -76,7 +77,7 @@ class VllmBackend:
                 raise VlmbenchError(Problem(field="backend", message=message, remedy="Use `hf`."))
             engine = LLM(
                 model=source,
-                revision=spec.revision,
+                **options,
                 dtype=str(dtype).removeprefix("torch."),
                 seed=0,
                 limit_mm_per_prompt={"image": MOST_IMAGES},

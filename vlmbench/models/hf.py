@@ -21,6 +21,7 @@ from vlmbench.models._inputs import Inputs
 from vlmbench.models._inspect import look_inside
 from vlmbench.models._processor import load_processor
 from vlmbench.models._text import PromptText, cut, stops_of
+from vlmbench.models._trial import try_out
 from vlmbench.registry import family_of
 from vlmbench.spec import GenerationKwargs, ModelSpec
 from vlmbench.types import Problem, Region, VlmbenchError
@@ -39,14 +40,18 @@ class HfBackend:
         text: Renders and tokenises its prompts.
         inputs: Encodes them.
         weights_digest: SHA-256 over names, shapes and bytes of all parameters and buffers.
+        unused_weights: Names of weights in the checkpoint that the model has no place for.
     """
 
-    def __init__(self, model: Any, processor: Any, spec: ModelSpec) -> None:
+    def __init__(
+        self, model: Any, processor: Any, spec: ModelSpec, unused_weights: tuple[str, ...] = ()
+    ) -> None:
         self.model = model
         self.processor = processor
         self.spec = spec
         self.weights_digest = weights_digest(model)
         model.generation_config, self._set_aside = greedy_config(model.generation_config)
+        self.unused_weights = unused_weights
         self.family = family_of(model.config.model_type)
         self.text = PromptText(processor, spec, self.family)
         self.inputs = Inputs(model, self.text)
@@ -66,7 +71,8 @@ class HfBackend:
             dtype: Number format of the weights; quantised ones keep theirs.
 
         Raises:
-            VlmbenchError: If there is no such checkpoint, or it is not an image-text-to-text model.
+            VlmbenchError: If there is no such checkpoint, it lacks weights, or it is not a model
+                that can be asked about images.
         """
         from transformers.utils import logging
 
@@ -74,8 +80,10 @@ class HfBackend:
         source = checkpoint_path(spec.checkpoint, folder)
         try:
             processor = load_processor(source, spec.revision)
-            model = load_model(source, spec, device, dtype)
-        except (OSError, ValueError, ImportError) as error:
+            model, unused = load_model(source, spec, device, dtype)
+        except VlmbenchError:
+            raise
+        except Exception as error:  # whatever a family may raise
             raise VlmbenchError(
                 Problem(
                     field="checkpoint",
@@ -84,7 +92,9 @@ class HfBackend:
                     "downloaded or can be.",
                 )
             ) from error
-        return cls(model.eval(), processor, spec)
+        backend = cls(model.eval(), processor, spec, unused)
+        try_out(backend.inputs)
+        return backend
 
     def render(self, prompt: Prompt) -> str:
         """Return the text the processor is given: chat template or wrapper applied."""

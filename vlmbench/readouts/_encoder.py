@@ -38,10 +38,8 @@ class EncoderReadout:
             cache=opened.cache,
             progress=opened.progress,
         )
-        weights = {"encoder": tower.weights_digest}
-        if twin.checkpoint is None:
-            weights["model"] = opened.model.backend.weights_digest
-        return replace(reading, weights=weights)
+        reading = replace(reading, weights={"encoder": tower.weights_digest})
+        return reading if twin.checkpoint is not None else opened.model.reading(reading)
 
 
 def read_encoder(

@@ -29,15 +29,14 @@ class InternalsReadout:
 
     def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Reading:
         """Ask the model every question and keep what it held inside; see `read_internals`."""
-        backend = opened.model.backend
         reading = read_internals(
             asked,
             cell.task.spec,
-            backend,
+            opened.model.backend,
             batch_size=batch_size(cell, opened),
             progress=opened.progress,
         )
-        return replace(reading, weights={"model": backend.weights_digest})
+        return opened.model.reading(reading)
 
 
 def read_internals(
@@ -75,8 +74,12 @@ def read_internals(
         first=FIRST_BATCH if longest < LONG else 1, progress=progress,
     )  # fmt: skip
     documents = [one.document for one in asked]
-    reading = make_reading(documents, answers, "logprob", notes=_notes(documents, answers))
-    return replace(reading, internals=_stacked(documents, answers))
+    reading = make_reading(documents, answers, "logprob")
+    return replace(
+        reading,
+        notes=_notes(documents, reading.answers),
+        internals=_stacked(documents, reading.answers),
+    )
 
 
 def regions_of(document: Document, policy: ImagePolicy) -> list[Region]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -40,6 +40,15 @@ class LoadedModel:
         if isinstance(loaded, Remote) and self._answers is not None:
             loaded.keep(self._answers)
         return loaded
+
+    def reading(self, reading: Reading) -> Reading:
+        """Return a reading of the model itself with what is known of its weights."""
+        unused = getattr(self.backend, "unused_weights", ())
+        return replace(
+            reading,
+            weights=reading.weights | {"model": self.backend.weights_digest},
+            notes=reading.notes | ({"unused_weights": list(unused)} if unused else {}),
+        )
 
     @cached_property
     def tower(self) -> Tower:

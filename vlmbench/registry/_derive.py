@@ -126,7 +126,7 @@ def _twin(
         _note("class token", ("dropped" if with_class and strategy != "full" else "kept")
               if with_class else "none", "config.json: vision_feature_select_strategy"
               if strategy else "the family's code"),
-        _note("merging", family.merging, "the family's code"),
+        _merging(family),
         Fact(key="twin.relation", value="identical", origin="the tower inside the checkpoint"),
     ]  # fmt: skip
 
@@ -187,6 +187,12 @@ def _grid(config: Mapping[str, Any], vision: Mapping[str, Any]) -> Fact:
     if value and merge:
         value += f", {merge} x {merge} of them a token"
     return _note("grid", value, "config.json: vision_config.patch_size, spatial_merge_size")
+
+
+def _merging(family: Family) -> Fact:
+    if family.merging:
+        return _note("merging", family.merging, "the family's code")
+    return _note("merging", "not known", "the family is not listed, and no file says it")
 
 
 def _memory(files: CheckpointFiles) -> Fact:

@@ -26,7 +26,8 @@ class Family:
             `vision_feature_layer`.
         last_is_normed: `vision_feature_layer: -1` means the state after the final norm.
         why: Which lines of transformers `layer` was read from.
-        merging: What stands between the tower's tokens and those the language model reads.
+        merging: What stands between the tower's tokens and those the language model reads; empty
+            where nobody has looked.
         placeholder: How an image is written in a prompt without chat template; empty for
             `processor.image_token`.
         tower: Path of the tower from the model where `get_encoder` does not find it.
@@ -47,7 +48,7 @@ class Family:
     layer: Layer = "final_norm"
     last_is_normed: bool = False
     why: str = "get_image_features takes last_hidden_state"
-    merging: str = "one token a patch"
+    merging: str = ""
     placeholder: str = ""
     tower: str = ""
     appended: str = ""
@@ -60,6 +61,7 @@ class Family:
     packages: tuple[str, ...] = ()
 
 
+_ONE_TO_ONE = "one token a patch"
 _FEATURE_LAYER = "get_image_features takes hidden_states[vision_feature_layer]"
 _MERGER = "the merger takes the last block's output and norms it itself"
 _QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
@@ -74,6 +76,7 @@ FAMILIES: tuple[Family, ...] = (
         model_types=("llava", "vipllava"),
         layer=-2,
         why=_FEATURE_LAYER,
+        merging=_ONE_TO_ONE,
     ),
     Family(
         name="LLaVA-NeXT, Granite Vision 3",
@@ -128,6 +131,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="PaliGemma",
         model_types=("paligemma",),
+        merging=_ONE_TO_ONE,
         appended="\n",
         prefix_lm=True,
         text_only=False,
@@ -190,6 +194,13 @@ FAMILIES: tuple[Family, ...] = (
         model_types=("llama4",),
         why="the vision adapter takes what layernorm_post gives, without the class token",
         merging=_SHUFFLE,
+        packages=_TORCHVISION,
+    ),
+    Family(
+        name="LFM2-VL",
+        model_types=("lfm2_vl",),
+        encoder="its tower takes patches with their number of rows and columns, and no square of "
+        "pixels",
         packages=_TORCHVISION,
     ),
     Family(

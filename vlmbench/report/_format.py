@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tabulate import tabulate
 
 from vlmbench.metrics import StatRow, rate
+from vlmbench.store import FailedCell
 
 _MARKDOWN = re.compile(r"([\\|<>*`\[\]])")
 
@@ -25,6 +26,18 @@ def significant(gap: StatRow | None, p: StatRow | None) -> bool:
         and (gap.low > 0.0 or gap.high < 0.0)
         and rate(gap.value) != ".000"
     )
+
+
+def reasons(failed: Iterable[FailedCell], row: StatRow) -> str:
+    """Return why documents of a cell failed, as the end of a sentence; empty if that is unknown."""
+    place = (row.model, row.task, row.condition, row.readout)
+    told = [
+        f"{reason} ({count})"
+        for cell in failed
+        if (cell.model, cell.task, cell.condition, cell.readout) == place
+        for reason, count in cell.reasons.items()
+    ]
+    return f": {'; '.join(dict.fromkeys(told))}" if told else ""
 
 
 def escape(text: str) -> str:

@@ -17,7 +17,7 @@ from vlmbench.report._baselines import (
     rules,
 )
 from vlmbench.report._board import Board, assemble
-from vlmbench.report._format import escape, markdown_table
+from vlmbench.report._format import escape, markdown_table, reasons
 from vlmbench.report._ranks import rank, rank_notes, rank_table
 from vlmbench.report._readings import readings_table
 from vlmbench.report._tables import (
@@ -220,11 +220,20 @@ def _notes(board: Board) -> Iterator[str]:
     if limits:
         shown = ", ".join(map(str, limits))
         yield f"> Only the first documents of each task were run (`--limit {shown}`): a trial."
+    for name, record in board.models.items():
+        unused = record.unused_weights
+        if unused:
+            few = f", among them {unused[0]}" if len(unused) > 1 else f", {unused[0]}"
+            yield (
+                f"> {model_name(board, name)}: its checkpoint holds {len(unused)} weights that the "
+                f"model has no place for{escape(few)}. The run's manifest names them."
+            )
+    failed = [cell for manifest in board.manifests for cell in manifest.failed]
     for row in failures(board):
         yield (
             f"> {FAILED} {model_name(board, row.model)} on {task_name(board, row.task)} "
             f"({escape(row.condition)}, {escape(row.readout)}): "
-            f"{round(row.value)} of {row.n} documents failed."
+            f"{round(row.value)} of {row.n} documents failed{escape(reasons(failed, row))}."
         )
     for mean, low in small_masses(board.rows.values()):
         yield (

@@ -18,9 +18,10 @@ from vlmbench.metrics import (
     rate,
     small_masses,
 )
-from vlmbench.report._format import significant
+from vlmbench.report._format import reasons, significant
 from vlmbench.report._layout import Column, Layout, Row
 from vlmbench.report._readings import is_encoders
+from vlmbench.store import FailedCell
 
 _Rows = Mapping[tuple[str, str, str], StatRow]  # by (condition, readout, metric)
 
@@ -45,12 +46,18 @@ _RULES = (
 )
 
 
-def terminal(rows: Sequence[StatRow], *, aliases: Mapping[str, str] | None = None) -> Group:
+def terminal(
+    rows: Sequence[StatRow],
+    *,
+    aliases: Mapping[str, str] | None = None,
+    failed: Sequence[FailedCell] = (),
+) -> Group:
     """Return a table with a line per task and a part per model, in the order of `rows`.
 
     Args:
         rows: Rows of a run.
         aliases: Names to show instead of a model's or task's own.
+        failed: Why documents of its cells failed.
     """
     names = aliases or {}
     lines: list[Row] = []
@@ -59,7 +66,7 @@ def terminal(rows: Sequence[StatRow], *, aliases: Mapping[str, str] | None = Non
         lines.append([Text(names.get(model, model), style="bold")])
         for task in dict.fromkeys(row.task for row in mine):
             lines.append(_line(names.get(task, task), [r for r in mine if r.task == task]))
-    notes = [Text(note, style="italic") for note in _notes(rows, names)]
+    notes = [Text(note, style="italic") for note in _notes(rows, names, failed)]
     return Group(Layout(columns=_MEASURED, rows=lines), *notes)
 
 
@@ -129,13 +136,15 @@ def _value(row: StatRow | None) -> str:
     return MISSING if row is None else rate(row.value)
 
 
-def _notes(rows: Sequence[StatRow], names: Mapping[str, str]) -> Iterator[str]:
+def _notes(
+    rows: Sequence[StatRow], names: Mapping[str, str], failed: Sequence[FailedCell]
+) -> Iterator[str]:
     for row in rows:
         if row.metric == "failed" and row.value > 0:
             yield (
                 f"{names.get(row.model, row.model)} on {names.get(row.task, row.task)} "
                 f"({row.condition}, {row.readout}): {row.value:.0f} of {row.n} documents failed "
-                "and are left out"
+                f"and are left out{reasons(failed, row)}"
             )
     for mean, low in small_masses(rows):
         yield (

@@ -46,6 +46,7 @@ def execute(plan: Plan, settings: Settings, reporter: Reporter) -> Run:
         models={
             model.spec.model: one.record for model, one in zip(feasible.models, ran, strict=True)
         },
+        failed=[cell for model in ran for cell in model.failed],
     )
     return folder.finish(manifest, rows, lm_eval_results(feasible, rows, manifest))
 

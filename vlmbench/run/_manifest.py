@@ -11,7 +11,14 @@ from vlmbench.metrics import StatRow
 from vlmbench.plan import Plan
 from vlmbench.run._settings import CheckedTask
 from vlmbench.spec import reading_digest
-from vlmbench.store import Manifest, ModelRecord, SkippedCell, TaskRecord, installed_versions
+from vlmbench.store import (
+    FailedCell,
+    Manifest,
+    ModelRecord,
+    SkippedCell,
+    TaskRecord,
+    installed_versions,
+)
 
 
 def task_record(plan: Plan, task: CheckedTask) -> TaskRecord:
@@ -50,6 +57,7 @@ def make_manifest(
     claimed_for: str,
     tasks: Mapping[str, TaskRecord],
     models: Mapping[str, ModelRecord],
+    failed: Sequence[FailedCell],
 ) -> Manifest:
     """Return the manifest of a finished run.
 
@@ -58,6 +66,7 @@ def make_manifest(
         claimed_for: Digest of the plan before its documents left cells out.
         tasks: Its tasks by name.
         models: Its models by name.
+        failed: Its cells in which documents failed.
     """
     return Manifest(
         plan=claimed_for,
@@ -81,6 +90,7 @@ def make_manifest(
             )
             for skipped in plan.skipped
         ),
+        failed=tuple(failed),
     )
 
 

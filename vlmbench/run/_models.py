@@ -20,7 +20,7 @@ from vlmbench.plan import Plan
 from vlmbench.run._model_run import ModelRun
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Located, ModelSpec
-from vlmbench.store import ModelRecord
+from vlmbench.store import FailedCell, ModelRecord
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -31,10 +31,12 @@ class Ran:
     Attributes:
         rows: Statistics of all its tasks.
         record: What the manifest says about it.
+        failed: Its cells in which documents failed.
     """
 
     rows: list[StatRow]
     record: ModelRecord
+    failed: list[FailedCell]
 
 
 def run_models(
@@ -94,7 +96,7 @@ def _run(
     reporter: Reporter,
 ) -> Ran:
     run = ModelRun(model, plan, settings, tasks, reporter)
-    return Ran(rows=run.rows(), record=run.record())
+    return Ran(rows=run.rows(), record=run.record(), failed=run.failed)
 
 
 # A bar's name (process, number), and its label and total or how many more units are done.

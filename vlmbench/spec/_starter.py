@@ -60,7 +60,11 @@ metadata:
     #   reference: {kind: point, image: 0, column: reference_xy}
     #   choices: {kind: point, image: 0, column: choices_xy}
     # probe: {kind: keypoint}
-    # The same images without drawn markers, if there are such:
+    # The model must see these points too. `{}` draws them on its images, a red ring and a label
+    # each (REF, and the choices), and the encoder gets the images without them. `drawn`: they are
+    # in the images already. `text`: the prompt gives their coordinates.
+    # markers: {}
+    # For `markers: drawn`, the same images without them, if there are such:
     # encoder_images: [unmarked_image]
     source:
       title: Where the data comes from

@@ -130,6 +130,8 @@ class ModelRecord(Said):
     """SHA-256 of the weights; none for recorded numbers."""
     encoder_weights: str | None
     """SHA-256 of the weights that the encoder readout read."""
+    unused_weights: tuple[str, ...] = ()
+    """Names of weights in the checkpoint that the model has no place for."""
     twin: str | None
     layer: int | tuple[int, ...] | str | None
     """Layer of the twin that is read."""
@@ -153,6 +155,18 @@ class SkippedCell(Said):
     reason: str
 
 
+class FailedCell(Said):
+    """A cell in which some documents failed, and why."""
+
+    model: str
+    task: str
+    condition: str
+    """The condition's label."""
+    readout: str
+    reasons: dict[str, int]
+    """How many documents failed for each of the commonest reasons, and for others."""
+
+
 class Manifest(Said):
     """What a finished run says about itself."""
 
@@ -171,6 +185,7 @@ class Manifest(Said):
     cells: tuple[str, ...]
     """Names of the cells that have a record; others in the folder are no part of the run."""
     skipped: tuple[SkippedCell, ...]
+    failed: tuple[FailedCell, ...] = ()
 
 
 def parse_manifest(text: str, *, file: str) -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from vlmbench.store._manifest import FORMAT, Said, Versions, unknown_format
 from vlmbench.types import ChoiceScores, Internals, Problem, Scale, VlmbenchError
 
 _KEY = b"vlmbench"
+_MOST_REASONS = 3
 
 # A hub id with its revision, or name, size and time of every file of a local checkpoint.
 _Files = tuple[str, str | None] | tuple[tuple[str, int, int], ...]
@@ -175,6 +177,17 @@ class Record:
             abstained=np.array(table["abstained"], dtype=bool),
             failed=np.array(table["failed"], dtype=bool),
         )
+
+    def failures(self) -> dict[str, int]:
+        """Return how many documents failed for each reason, the commonest first.
+
+        Reasons beyond the third, which may be another for every document, stand together.
+        """
+        told = pq.read_table(self.path, columns=["error"])["error"].to_pylist()
+        counts = Counter(filter(None, told)).most_common()
+        found = dict(counts[:_MOST_REASONS])
+        others = sum(count for _, count in counts[_MOST_REASONS:])
+        return found | {"other reasons": others} if others else found
 
     def internals(self) -> Internals | None:
         """Return what the language model held inside; None if the readout did not look there."""

@@ -7,7 +7,7 @@ from vlmbench.types._document import Asked, Document, EncodedImage, Region
 from vlmbench.types._errors import ComparisonError, Problem, VlmbenchError
 from vlmbench.types._internals import GROUPS, Group, Internals
 from vlmbench.types._picture import DECODE_VERSION, shown
-from vlmbench.types._scores import ChoiceScores, Scale
+from vlmbench.types._scores import ChoiceScores, Scale, why_unusable
 from vlmbench.types._stat import Stat
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "Stat",
     "VlmbenchError",
     "shown",
+    "why_unusable",
 ]

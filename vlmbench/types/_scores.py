@@ -11,6 +11,19 @@ from numpy.typing import NDArray
 Scale = Literal["logprob", "similarity", "probability", "vote", "credit"]
 
 
+def why_unusable(scores: NDArray[np.float64]) -> str:
+    """Return why one document's scores name no choice; empty if they do.
+
+    A model whose numbers overflow (float16) says nothing, which is not a wrong answer; and scores
+    that are all minus infinity are no tie.
+    """
+    if np.isnan(scores).any() or np.isposinf(scores).any():
+        return "the model's numbers overflowed: its scores are NaN or infinite"
+    if np.isneginf(scores).all():
+        return "every choice has a score of minus infinity"
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChoiceScores:
     """One score per document and choice; larger means more likely to be the answer.
@@ -52,9 +65,10 @@ class ChoiceScores:
         if (self.gold < 0).any() or (self.gold >= self.n_choices).any():
             raise ValueError("gold lies outside a document's choices")
         used = ~self.unused()
-        answered = (~self.abstained & ~self.failed)[:, None] & used
-        if np.isnan(self.scores[answered]).any():
-            raise ValueError("scores hold NaN where an answer was given")
+        answered = ~self.abstained & ~self.failed
+        nowhere = np.isneginf(self.scores).all(axis=1)
+        if not (self.scores[answered[:, None] & used] < np.inf).all() or nowhere[answered].any():
+            raise ValueError("scores hold NaN, inf or only -inf where an answer was given")
         if not np.isneginf(self.scores[~used]).all():
             raise ValueError("scores past n_choices must be -inf")
 

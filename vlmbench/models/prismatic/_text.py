@@ -60,7 +60,7 @@ def load_tokenizer(place: str, max_length: int) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
         raise VlmbenchError(
             Problem(

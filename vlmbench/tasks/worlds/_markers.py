@@ -46,7 +46,8 @@ def draw_markers(
         side="above",
         tile=_tag,
     )
-    return draw(rgb, np.asarray(points, float).reshape(-1, 2).tolist(), labels, style)
+    places = [(x, y) for x, y in np.asarray(points, float).reshape(-1, 2).tolist()]
+    return draw(rgb, places, labels, style)
 
 
 def _tag(label: str) -> NDArray[np.uint8]:
