@@ -7,12 +7,13 @@ import io
 import pytest
 from rich.console import Console
 
-from vlmbench.report import terminal
+from vlmbench.metrics import StatRow
+from vlmbench.report import readings_terminal, terminal
 
 
-def drawn(rows, *, width=100, **names):
+def drawn(rows, *, width=100, draw=terminal, **names):
     console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(terminal(rows, **names))
+    console.print(draw(rows, **names))
     return console.file.getvalue()
 
 
@@ -126,3 +127,21 @@ def test_choices_that_a_model_would_not_write_are_told(run_folder, mass, low, wa
     text = " ".join(drawn(folder.rows).split())
     note = "tiny-a on depth (own, prompted): the choices together have a probability of only .030"
     assert (note in text) == warned
+
+
+def test_an_encoder_read_in_another_way_is_no_answer_of_the_model():
+    """Without a prompted reading the column of answers stays empty."""
+    rows = [
+        StatRow(
+            model="m", task="odd", condition="own", readout=readout, metric="accuracy",
+            value=value, low=value - 0.1, high=value + 0.1, n=50, coverage=1.0,
+        )
+        for readout, value in (("encoder", 0.8), ("encoder-mean", 0.4))
+    ]  # fmt: skip
+    (line,) = (line for line in drawn(rows).splitlines() if "odd" in line)
+    assert ".800" in line
+    assert ".400" not in line
+    ways = drawn(rows, draw=readings_terminal)
+    assert ".800" in ways
+    assert ".400" in ways
+    assert readings_terminal(rows[:1]) is None

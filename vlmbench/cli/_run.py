@@ -117,9 +117,10 @@ def run(
     aliases = {task.spec.task: task.spec.task_alias or task.spec.task for task in plan.tasks}
     if any(row.readout != RULE for row in rows):
         display(report.terminal(rows, aliases=aliases, failed=ran.manifest.failed))
-    rules = report.rules_terminal(rows, aliases=aliases)
-    if rules is not None:
-        display(rules)
+    for further in (report.readings_terminal, report.rules_terminal):
+        table = further(rows, aliases=aliases)
+        if table is not None:
+            display(table)
     for reason in dict.fromkeys(skipped.reason for skipped in ran.manifest.skipped):
         display(f"left out: {reason}", style="dim")
     say(f"Run written to {folder}")

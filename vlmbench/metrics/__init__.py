@@ -31,12 +31,13 @@ from vlmbench.metrics._mass import (
 )
 from vlmbench.metrics._numbers import MISSING, brief, number, p_value, rate, signed, sized, told
 from vlmbench.metrics._paired import McNemar, gap, gap_corrected, mcnemar
-from vlmbench.metrics._readouts import ENCODER, GAP, INTERNALS, PROMPTED, RULE
+from vlmbench.metrics._readouts import ENCODER, ENCODER_MEAN, GAP, INTERNALS, PROMPTED, RULE
 from vlmbench.metrics._rows import StatRow, dump_rows, load_rows
 from vlmbench.metrics._summary import METRICS_VERSION, summarise, summarise_recorded
 
 __all__ = [
     "ENCODER",
+    "ENCODER_MEAN",
     "GAP",
     "INTERNALS",
     "METRICS_VERSION",

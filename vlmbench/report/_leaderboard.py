@@ -20,6 +20,7 @@ from vlmbench.report._baselines import (
 from vlmbench.report._board import Board, assemble
 from vlmbench.report._format import escape, markdown_table, reasons
 from vlmbench.report._ranks import rank, rank_notes, rank_table
+from vlmbench.report._readings import readings_table
 from vlmbench.report._tables import (
     FAILED,
     MARKED,
@@ -89,6 +90,7 @@ def page(board: Board, recorded: Sequence[ModelSpec] = ()) -> str:
         "## How to read this",
         _GUIDE,
         *_section("Chance-corrected", _CORRECTED, corrected_table(board), board),
+        *_readings(board),
         *_section("Without the image", _CONTROL, control_table(board), board),
         *_section("How answers are distributed", _VARIATION, variation_table(board), board),
         "## How it was made",
@@ -158,6 +160,13 @@ _CONTROL = (
     "question, the order of the choices, or where the markers lie."
 )
 
+_READINGS = (
+    "Probes without a fit leave choices open, and an encoder that is ahead by only one of them is "
+    "hardly ahead. `encoder` is what all other tables hold; `mean` sums an image up by the mean of "
+    "its patches, `middle` and `last` read another layer, `nearest` takes a point's own patch "
+    "instead of one interpolated, `marked` sees the drawn markers."
+)
+
 _VARIATION = (
     "Total variation distance, half the sum of |p - q| over letters and abstention: 0 for the same "
     "answers in the same proportions, 1 for none in common. Noise alone pushes it above 0, so only "
@@ -206,6 +215,12 @@ def _baselines(board: Board) -> Iterator[str]:
         yield from ("## What needs no trained encoder", _BASELINES, baseline_table(board))
     if rules(board):
         yield from (_RULES, rule_table(board))
+
+
+def _readings(board: Board) -> Iterator[str]:
+    table = readings_table(board)
+    if table:
+        yield from ("## The encoder read in other ways", _READINGS, table)
 
 
 def _ranks(board: Board) -> Iterator[str]:

@@ -21,11 +21,10 @@ from vlmbench.metrics import (
 from vlmbench.report._answered import is_written, told, turned
 from vlmbench.report._format import reasons, significant
 from vlmbench.report._layout import Column, Layout, Row
+from vlmbench.report._readings import is_encoders
 from vlmbench.store import FailedCell
 
 _Rows = Mapping[tuple[str, str, str], StatRow]  # by (condition, readout, metric)
-
-_COLUMNS = (PROMPTED, ENCODER)
 
 # What a gap can be read without is left out first where the width is small.
 _MEASURED = (
@@ -140,7 +139,7 @@ def _answered_elsewhere(found: _Rows) -> StatRow | None:
         (
             row
             for (condition, readout, metric), row in found.items()
-            if (condition, metric) == ("own", "accuracy") and readout not in _COLUMNS
+            if (condition, metric) == ("own", "accuracy") and not is_encoders(readout)
         ),
         None,
     )
