@@ -68,7 +68,9 @@ class PromptText:
         from transformers import AutoConfig
 
         source = checkpoint_path(spec.checkpoint, folder)
-        model_type = AutoConfig.from_pretrained(source, revision=spec.revision).model_type
+        model_type = AutoConfig.from_pretrained(
+            source, revision=spec.revision, trust_remote_code=False
+        ).model_type
         return cls(load_processor(source, spec.revision), spec, family_of(model_type))
 
     # -- prompts --------------------------------------------------------------------------

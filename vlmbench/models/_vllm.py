@@ -71,7 +71,8 @@ class VllmBackend:
                 raise VlmbenchError(Problem(field="backend", message=message, remedy="Use `hf`."))
             engine = LLM(
                 model=source,
-                **options,
+                revision=spec.revision,
+                trust_remote_code=False,
                 dtype=str(dtype).removeprefix("torch."),
                 seed=0,
                 limit_mm_per_prompt={"image": MOST_IMAGES},

@@ -201,7 +201,7 @@ def _reading(board: Board) -> Iterator[str]:
     written = {row.task for row in board.rows.values() if is_written(row)}
     if not written:
         return
-    says = {rule().name: rule.says for rule in ANSWER_RULES}
+    says = {rule(kind=rule.kind_of()).name: rule.says for rule in ANSWER_RULES}
     lines = []
     for task in board.tasks:
         if task in written:
