@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -27,6 +28,11 @@ from PIL import Image
 
 if TYPE_CHECKING:
     from vlmbench.models import HfBackend
+
+
+def pytest_collection_finish() -> None:
+    # Millions of objects of imported packages stay: no collection of garbage need look at them.
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

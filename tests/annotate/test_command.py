@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from datasets import Dataset, Features, Value
 from datasets import Image as ImageFeature
+from home import vlmbench
 from PIL import Image
 from rendered import Pen, draw
 
-from vlmbench.cli import main
 from vlmbench.registry import catalogue
 from vlmbench.tasks import load_documents
 
@@ -50,8 +49,6 @@ def row(number: int, spots: dict[str, tuple[int, int]]) -> dict[str, object]:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A task in BLINK's schema, whose second document of two lacks a marker."""
     monkeypatch.setenv("VLMBENCH_DATA", str(tmp_path / "home"))
-    monkeypatch.setenv("VLMBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "datasets"))
     text, image = Value("string"), ImageFeature()
     features = Features(
         {"idx": text, "prompt": text, "answer": text, "image_1": image, "image_2": image}
@@ -69,17 +66,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["vlmbench", "annotate", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    return int(stopped.value.code or 0)
-
-
-def test_the_file_is_where_the_task_reads_it(folder, monkeypatch, capsys) -> None:
-    include = ("--include-path", folder / "task")
-    assert call(monkeypatch, "my_points", *include, "--review", folder / "review") == 3
-    printed = capsys.readouterr().out
+def test_the_file_is_where_the_task_reads_it(folder) -> None:
+    printed = vlmbench(
+        "annotate", "my_points", "--include-path", folder / "task", "--review", folder / "review",
+        status=3,
+    ).out  # fmt: skip
     assert "left out val_1: image 1 has no marker D" in printed
     assert "5 markers of 1 of 2 documents" in printed
     assert [page.name for page in (folder / "review").iterdir()] == ["review-001.png"]
@@ -96,17 +87,16 @@ def test_the_file_is_where_the_task_reads_it(folder, monkeypatch, capsys) -> Non
     assert lacking.candidates == ()
 
 
-def test_whole_documents_end_with_0_and_a_stale_file_is_replaced(folder, monkeypatch) -> None:
+def test_whole_documents_end_with_0_and_a_stale_file_is_replaced(folder) -> None:
     output = folder / "home" / "annotations" / "my_points.jsonl"
     output.parent.mkdir(parents=True)
     stale = {"doc_id": "other", "image": 0, "label": "A", "x": 1, "y": 1, "confidence": 1.0}
     output.write_text(json.dumps(stale))
-    assert call(monkeypatch, "my_points", "-i", folder / "task", "--limit", 1) == 0
+    vlmbench("annotate", "my_points", "-i", folder / "task", "--limit", 1)
     assert len(output.read_text().splitlines()) == 5
 
 
-def test_what_has_no_points_is_refused(folder, monkeypatch, capsys) -> None:
-    assert call(monkeypatch, "blink_art_style") == 1
-    assert "does not ask about points" in capsys.readouterr().err
-    assert call(monkeypatch, "blink_*") == 1
-    assert "one task at a time" in capsys.readouterr().err
+def test_what_has_no_points_is_refused(folder) -> None:
+    said = vlmbench("annotate", "blink_art_style", status=1)
+    assert "does not ask about points" in said.err
+    assert "one task at a time" in vlmbench("annotate", "blink_*", status=1).err

@@ -5,59 +5,37 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from home import Home, vlmbench
 from rich.console import Console
 
-from vlmbench.cli import main
 from vlmbench.cli._organisms import criteria
 from vlmbench.organisms._gate_rows import at_chance, at_least, share
 
 MODELS = ("a-model-whose-name-is-longer-than-names-of-models-are-2.2B", "short")
 CHECKPOINT = "HuggingFaceTB/SmolVLM2-256M-Video-Instruct-of-many-words"
 TASKS = ("functional_correspondence_of_points_generate_blind_and_more", "brief")
-TASK = """\
-task: {name}
-tag: [several-tags, of-a-task, that-wrap]
-dataset_path: json
-dataset_kwargs: {{data_files: {{test: d.jsonl}}}}
-test_split: test
-output_type: multiple_choice
-doc_to_text: "<image>{{{{ question }}}}"
-doc_to_image: [image]
-doc_to_choice: [A, B]
-doc_to_target: gold
-"""
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("home")
+    home = Home(tmp_path_factory.mktemp("home"))
     for name in TASKS:
-        (folder / f"{name}.yaml").write_text(TASK.format(name=name))
+        home.task(name, [], tag=["several-tags", "of-a-task", "that-wrap"])
     for name in MODELS:
-        (folder / f"{name}.yaml").write_text(
-            f"model: {name}\ntag: long\ncheckpoint: {CHECKPOINT}\n"
-            "twin: {layer: -2, relation: identical}\n"
-        )
-    (folder / "long.yaml").write_text(f"group: a-group\ntask: [{', '.join(TASKS)}]\n")
-    return folder
+        home.model(name, CHECKPOINT, tag="long", twin={"layer": -2, "relation": "identical"})
+    home.write("long.yaml", {"group": "a-group", "task": list(TASKS)})
+    return home.folder
 
 
 @pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], home: Path):
+def call(monkeypatch: pytest.MonkeyPatch, home: Path) -> Callable[..., str]:
     def run(width: int, *arguments: object) -> str:
         monkeypatch.setenv("COLUMNS", str(width))
-        monkeypatch.setattr(
-            sys, "argv", ["vlmbench", *map(str, arguments), "--include-path", str(home)]
-        )
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        said = capsys.readouterr()
-        assert stopped.value.code == 0, said.err
-        return said.out
+        return vlmbench(*arguments, "--include-path", home).out
 
     return run
 

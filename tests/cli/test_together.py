@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from home import program
+from home import vlmbench as run
 
 import vlmbench
-from vlmbench.cli import main
 from vlmbench.cli._together import together
 from vlmbench.types import Problem, VlmbenchError
 
 
-@pytest.fixture
-def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def run(*arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["vlmbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        assert stopped.value.code == 1
-        return capsys.readouterr().err
-
-    return run
+def refused(*arguments: object) -> str:
+    return run(*arguments, status=1).err
 
 
 @pytest.mark.parametrize("command", ["run", "plan"])
-def test_unknown_names_of_every_kind(refused, command):
+def test_unknown_names_of_every_kind(command):
     said = refused(
         command, "-m", "tiny-clop,tiny-clip", "-t", "deptj", "--study", "gpa",
         "--conditions", "own",
@@ -37,7 +26,7 @@ def test_unknown_names_of_every_kind(refused, command):
     assert said.endswith("3 errors\n")
 
 
-def test_conditions_and_the_batch_size_too(refused):
+def test_conditions_and_the_batch_size_too():
     said = refused(
         "run", "-m", "tiny-clop", "-t", "depth", "--conditions", "onw,blakn", "--batch-size", "0"
     )
@@ -48,7 +37,7 @@ def test_conditions_and_the_batch_size_too(refused):
     assert said.endswith("4 errors\n")
 
 
-def test_bad_files_of_both_kinds(refused, tmp_path):
+def test_bad_files_of_both_kinds(tmp_path):
     (tmp_path / "model.yaml").write_text("model: two\ncheckpoint: x\ndtype: float7\n")
     (tmp_path / "task.yaml").write_text("task: one\ndoc_to_texd: '<image>'\n")
     paths = ("-m", tmp_path / "model.yaml", "-t", tmp_path / "task.yaml")
@@ -80,8 +69,6 @@ def test_an_error_of_ours_is_not_swallowed():
         together(fails("a"), lambda: 1 // 0)
 
 
-def test_python_m(tmp_path: Path):
-    done = subprocess.run(
-        [sys.executable, "-m", "vlmbench", "--version"], capture_output=True, text=True, check=True
-    )
-    assert done.stdout == f"vlmbench {vlmbench.__version__}\n"
+def test_python_m():
+    said = program("python", "-m", "vlmbench", "--version")
+    assert said == f"vlmbench {vlmbench.__version__}\n"

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlmbench.models import Prompt
+from vlmbench.models import Prompt, Reply
 from vlmbench.spec import GenerationKwargs, ModelSpec
 
 USER_TASK = """\
@@ -150,10 +150,10 @@ class ScriptedBackend:
             for p, row in zip(prompts, choices, strict=True)
         ]
 
-    def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[str]:
+    def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[Reply]:
         self.asked += prompts
         self.kwargs.append(kwargs)
-        return [self.say(prompt.user) for prompt in prompts]
+        return [Reply(text=self.say(prompt.user)) for prompt in prompts]
 
 
 @pytest.fixture(scope="session")

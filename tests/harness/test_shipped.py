@@ -10,7 +10,7 @@ import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from home import asked, stats_of, vlmbench
+from home import asked, stats_of, texts_read, vlmbench
 from lm_eval import simple_evaluate
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
@@ -18,7 +18,7 @@ from lm_eval.tasks._yaml_loader import load_yaml
 
 from vlmbench.harness import VlmbenchLM
 from vlmbench.metrics import credit
-from vlmbench.readouts import extract, read_prompted
+from vlmbench.readouts import read_prompted
 from vlmbench.registry import catalogue, shipped_yaml
 from vlmbench.registry._lm_eval import _reasons
 from vlmbench.spec import Condition
@@ -110,7 +110,7 @@ def test_a_guess_leaves_no_trace(write_mmmu, rows, tmp_path):
     held = [documents[3]]
     random.seed(7)
     expected = random.Random(7).random()
-    assert [extract(task.spec, held, ["??"]) for _ in range(12)] == [[None]] * 12
+    assert [texts_read(task.spec, held, ["??"]) for _ in range(12)] == [[None]] * 12
     assert random.random() == expected
 
 
@@ -253,7 +253,7 @@ def test_a_credit_that_is_none_is_refused(write_mmmu, rows, tmp_path, monkeypatc
     wrong = lambda self, row, answer: {"acc": (1, 2)}
     monkeypatch.setattr(ConfigurableTask, "process_results", wrong)
     with pytest.raises(VlmbenchError, match="no credit in"):
-        extract(task.spec, [documents[0]], ["A"])
+        texts_read(task.spec, [documents[0]], ["A"])
 
 
 def test_data_of_another_layout_is_refused(write_mmmu, rows, tmp_path):

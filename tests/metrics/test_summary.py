@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from home import keyed
 
-from vlmbench.metrics import chance, dump_rows, majority, summarise, summarise_recorded
+from vlmbench.metrics import dump_rows, summarise, summarise_recorded
 from vlmbench.types import ComparisonError
 
 SINGLE = ["accuracy", "accuracy_corrected", "abstention", "chance", "majority", "failed"]
@@ -52,17 +52,18 @@ def test_every_row_is_there_in_an_order_that_depends_on_names_only(cells):
 
 def test_the_numbers_are_the_known_ones(cells, readouts):
     rows = rows_of(cells)
-    level = chance(readouts.oracle())
+    level = np.mean(1 / readouts.n_choices)
+    most = np.bincount(readouts.gold).max() / len(readouts)
     assert rows["own", "encoder", "accuracy"].value == 1.0
-    assert rows["blank", "encoder", "accuracy"].value == level
+    assert rows["blank", "encoder", "accuracy"].value == pytest.approx(level)
     assert rows["blank", "encoder", "accuracy_corrected"].value == 0.0
     vqa = rows["own", "prompted", "accuracy"].value
     assert vqa == pytest.approx(0.7, abs=0.1)
     assert rows["own", "encoder-prompted", "gap"].value == pytest.approx(1 - vqa)
     assert rows["own", "encoder-prompted", "mcnemar_p"].value < 1e-6
     assert math.isnan(rows["own", "encoder-prompted", "mcnemar_p"].low)
-    assert rows["own", "prompted", "chance"].value == level
-    assert rows["own", "prompted", "majority"].value == majority(readouts.oracle())
+    assert rows["own", "prompted", "chance"].value == pytest.approx(level)
+    assert rows["own", "prompted", "majority"].value == pytest.approx(most)
     blind = rows["blank", "prompted", "accuracy"].value
     assert rows["blank|truth", "prompted", "tv"].value == pytest.approx(1 - blind)
 

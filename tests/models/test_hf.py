@@ -69,7 +69,7 @@ def test_texts_that_conditions_repeat_are_tokenised_once(backend, pictures, monk
     asked = [Prompt(user="<image> red?", images=(picture,)) for picture in pictures[:2]]
     for prompt in asked:
         text = fresh.render(prompt)
-        added = [fresh.text.continuation_tokens(text, choice) for choice in (" A", " blue")]
+        _, added = fresh.text.answers(text, [" A", " blue"])
     assert len(seen) == len(set(seen)) == 3  # the prompt, and with each choice
     assert [backend.processor.tokenizer.decode(ids).strip() for ids in added] == ["A", "blue"]
 
@@ -77,23 +77,23 @@ def test_texts_that_conditions_repeat_are_tokenised_once(backend, pictures, monk
 def test_generation_equals_transformers_generate(backend, pictures):
     kwargs = GenerationKwargs(until=(), max_gen_toks=6)
     got = backend.generate(prompts(pictures), kwargs)
-    for prompt, answer in zip(prompts(pictures), got, strict=True):
+    for prompt, reply in zip(prompts(pictures), got, strict=True):
         inputs = backend.processor(
             text=backend.render(prompt), images=list(prompt.images), return_tensors="pt"
         )
         output = backend.model.generate(**inputs, max_new_tokens=6, do_sample=False, pad_token_id=0)
         tail = output[0, inputs["input_ids"].shape[1] :]
         expected = backend.processor.tokenizer.decode(tail, skip_special_tokens=True)
-        assert answer == expected
+        assert reply.text == expected
 
 
 def test_generation_stops_at_a_stop_string(backend, pictures):
-    free = backend.generate(prompts(pictures)[:1], GenerationKwargs(max_gen_toks=8))[0]
-    stop = free[2:4]
-    cut = backend.generate(prompts(pictures)[:1], GenerationKwargs(until=(stop,), max_gen_toks=8))[
-        0
-    ]
-    assert cut == free.split(stop)[0]
+    first = prompts(pictures)[:1]
+    (free,) = backend.generate(first, GenerationKwargs(until=(), max_gen_toks=8))
+    stop = free.text[2:4]
+    (cut,) = backend.generate(first, GenerationKwargs(until=("", stop), max_gen_toks=8))
+    assert cut.text == free.text.split(stop)[0]
+    assert (free.finish, cut.finish) == ("length", "stop")
 
 
 def test_chat_template_puts_images_where_the_prompt_says(backend, pictures):
@@ -101,10 +101,10 @@ def test_chat_template_puts_images_where_the_prompt_says(backend, pictures):
     assert text == "USER: <image> or <image>: red? ASSISTANT:"
 
 
-def test_delimiter_follows_lm_eval(backend):
-    assert backend.continuation("A", " ") == "A"  # nothing under a chat template
+def test_what_stands_before_an_answer_is_the_templates_or_the_tasks(backend):
+    assert backend.continuation("A", "\n") == " A"  # its template writes "ASSISTANT: A"
     plain = ModelSpec(model="r", checkpoint="unused", prompt=Prompting(chat_template="none"))
-    assert HfBackend(backend.model, backend.processor, plain).continuation("A", " ") == " A"
+    assert HfBackend(backend.model, backend.processor, plain).continuation("A", "\n") == "\nA"
 
 
 def test_wrapper_replaces_the_chat_template(backend, pictures):

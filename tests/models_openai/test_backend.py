@@ -247,6 +247,53 @@ def test_likelihoods_need_every_choice_as_a_token_of_its_own(scripted, completio
     assert replies[2].logprobs is None
 
 
+@pytest.mark.parametrize(
+    ("text", "first", "counts"),
+    [
+        ("(A)", {"(": -1e-4, "B": -9.1, "A": -9.6}, False),  # the letters come second
+        ("A", {"A": -0.3, "B": -1.6, "(": -3.0}, True),
+        ("The", {"The": -0.8, "A": -1.1, "B": -1.2}, True),  # together likelier than not
+        ("The", {"The": -0.4, "A": -2.0, "B": -2.1}, False),
+        ("B", {"B": -2.0, "A": -2.1, "the": -2.2}, True),
+    ],
+)
+def test_letters_beside_another_first_token_are_no_answer(
+    scripted, completion, text, first, counts
+) -> None:
+    with scripted(lambda *_: (200, completion(text, **first), {})) as url:
+        (reply,) = make(url).answer(prompts(1), KWARGS, [["A", "B"]])
+    assert (reply.logprobs is not None) == counts
+    assert reply.text == text
+
+
+def test_thoughts_of_a_server_come_off_before_its_answer_is_cut(scripted, completion) -> None:
+    said = ["<think>A?\nNo.</think>\nB\nSurely", "<think>A?\nOr B", "no thought\nB"]
+
+    def play(number, body, headers):
+        return 200, completion(said[int(question(body)[-1])]), {}
+
+    with scripted(play) as url:
+        replies = make(url).answer(prompts(3), KWARGS)
+    assert [reply.text for reply in replies] == ["B", "", "no thought"]
+    assert replies[0].thoughts == "<think>A?\nNo.</think>"
+    assert replies[1].thoughts == said[1]
+
+
+def test_a_journal_from_before_the_first_token_was_kept_is_read(tmp_path, scripted, completion):
+    journal = tmp_path / "answers.jsonl"
+    with scripted(lambda *_: (200, completion("A", A=-0.1, B=-3.0), {})) as url:
+        first = make(url)
+        first.keep(journal)
+        first.answer(prompts(1), KWARGS, [["A", "B"]])
+        line = json.loads(journal.read_text())
+        del line["answer"]["sampled"]
+        journal.write_text(json.dumps(line) + "\n")
+        again = make(url)
+        again.keep(journal)
+        (reply,) = again.answer(prompts(1), KWARGS, [["A", "B"]])
+    np.testing.assert_array_equal(reply.logprobs, [-0.1, -3.0])
+
+
 def test_a_server_that_refuses_logprobs_is_asked_without(scripted, completion) -> None:
     wanted = []
 

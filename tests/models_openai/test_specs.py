@@ -60,6 +60,8 @@ def test_backend_and_server_belong_together(tmp_path: Path) -> None:
         load(tmp_path, GOOD, backend="hf")
     with pytest.raises(VlmbenchError, match="its own chat template"):
         load(tmp_path, GOOD, prompt={"chat_template": "none"})
+    with pytest.raises(VlmbenchError, match="its own switch"):
+        load(tmp_path, GOOD, prompt={"thinking": 512})
 
 
 def test_shipped_hosted_models_name_a_variable_and_a_budget_and_have_no_twin() -> None:

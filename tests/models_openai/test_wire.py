@@ -12,13 +12,13 @@ from email.utils import format_datetime
 import numpy as np
 import pytest
 from awkward import awkward, png_parts
+from home import asked
 from PIL import Image
 
 from vlmbench.models import Prompt, Reply
 from vlmbench.models.openai._client import retry_after
 from vlmbench.models.openai._wire import Request, parse
 from vlmbench.readouts import read_replies
-from vlmbench.readouts._replies import vote
 from vlmbench.spec import TaskSpec
 from vlmbench.types import Document, EncodedImage, VlmbenchError
 
@@ -105,29 +105,6 @@ def document(*choices: str) -> Document:
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("B", 1), (" (B)\n", 1), ("B.", 1), ("(B) the cup", 1), ("B: the cup", 1), ("B) cup", 1),
-        ("The answer is (C).", 2), ("(B) and not (A)", None), ("b", None),
-        ("A red cup", None), ("I think B", None), ("(A) or (B)?", None), ("A. or (B)", None),
-        ("either (B) or (A)", None),
-        ("", None), ("E", None), ("(E)", None), ("Because", None),
-    ],
-)  # fmt: skip
-def test_a_letter_is_read_only_where_it_is_named(text: str, named: int | None) -> None:
-    found = vote(document("A", "B", "C", "D"), text)
-    assert (None if found is None else int(found.argmax())) == named
-
-
-def test_words_are_read_only_whole() -> None:
-    choices = document("red cup", "red")
-    assert vote(choices, "red cup.").tolist() == [1.0, 0.0]
-    assert vote(choices, " red ").tolist() == [0.0, 1.0]
-    assert vote(choices, "a red cup") is None
-    assert vote(document("(A)", "(B)"), "B").tolist() == [0.0, 1.0]
-
-
 TASK = TaskSpec(
     task="t",
     dataset_path="json",
@@ -143,7 +120,7 @@ TASK = TaskSpec(
 
 def both(*replies: Reply):
     documents = [document("A", "B"), replace(document("A", "B"), doc_id="e")]
-    return read_replies(documents, ["", ""], replies, TASK)
+    return read_replies(asked(documents, ["", ""]), ["", ""], replies, TASK)
 
 
 def test_scales_do_not_mix_within_a_cell() -> None:

@@ -136,8 +136,11 @@ class Fake:
         return [np.eye(4)[self._gold(prompt)] for prompt in prompts]
 
     def generate(self, prompts, kwargs):
+        from vlmbench.models import Reply
+
         assert kwargs.max_gen_toks == 1
-        return [self.first or f" {LETTERS[self._gold(prompt)]}" for prompt in prompts]
+        said = [self.first or f" {LETTERS[self._gold(prompt)]}" for prompt in prompts]
+        return [Reply(text=text) for text in said]
 
     def render(self, prompt) -> str:
         return prompt.user

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import grimp
-from importlinter import Contract, ContractCheck, fields, output
+from importlinter import Contract, ContractCheck, output
 
 
 class PrivateImports(Contract):
@@ -13,11 +13,9 @@ class PrivateImports(Contract):
 
     type_name = "private_imports"
 
-    ignore_imports = fields.SetField(subfield=fields.StringField(), required=False)
-
     def check(self, graph: grimp.ImportGraph, verbose: bool) -> ContractCheck:
         """Look for imports that reach into another package's private modules."""
-        found = sorted(set(reaching_in(graph)) - set(self.ignore_imports or ()))
+        found = sorted(reaching_in(graph))
         return ContractCheck(kept=not found, metadata={"found": found})
 
     def render_broken_contract(self, check: ContractCheck) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -55,6 +53,8 @@ BACKEND = '''
 
 import numpy as np
 
+from vlmbench.models import Reply
+
 
 class Stubborn:
     def __init__(self, spec):
@@ -75,7 +75,7 @@ class Stubborn:
         return [-np.arange(1.0, len(row) + 1) for row in choices]
 
     def generate(self, prompts, kwargs):
-        return ["A"] * len(prompts)
+        return [Reply(text="A")] * len(prompts)
 '''
 ENTRY_POINTS = """\
 [vlmbench.readouts]
@@ -105,10 +105,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, text in (files | {f"{info}/RECORD": record}).items():
             archive.writestr(name, text)
     target = folder / "site"
-    subprocess.run(
-        [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install",
-         "--no-index", "--no-deps", "--target", target, wheel],
-        check=True,
+    program(
+        "python", "-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-index",
+        "--no-deps", "--target", target, wheel,
     )  # fmt: skip
     return target
 

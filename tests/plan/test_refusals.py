@@ -43,10 +43,17 @@ CONFIG = {
 
 
 def plan(
-    folder: Path, cells: str, *, config: object = None, model: str = "", hints: str = ""
+    folder: Path,
+    cells: str,
+    *,
+    config: object = None,
+    transform: object = None,
+    model: str = "",
+    hints: str = "",
 ) -> Plan:
     (folder / "checkpoint").mkdir(exist_ok=True)
     (folder / "checkpoint" / "config.json").write_text(json.dumps(config or CONFIG))
+    (folder / "checkpoint" / "preprocessor_config.json").write_text(json.dumps(transform))
     files = {
         "points.yaml": TASK.format(name="points", more=POINTS, **ONE),
         "whole.yaml": TASK.format(name="whole", more=WHOLE, **THREE),
@@ -106,6 +113,55 @@ def test_what_an_encoder_cannot_answer_under(tmp_path, condition, refused, words
     found = reasons(made, condition, "encoder")
     assert set(found) == refused | {"bare"}  # which has no probe
     assert all(words in found[name] for name in refused)
+
+
+COORDINATES = POINTS.replace("markers: drawn", "markers: text")
+PAIR = {"text": "<image>" * 2, "images": "[a, b]"}
+
+
+def told(
+    folder: Path, condition: str, *, shown: dict[str, str] = ONE, **keys: object
+) -> dict[str, str]:
+    """Return why a task that gives coordinates is not asked, by readout."""
+    (folder / "told.yaml").write_text(TASK.format(name="told", more=COORDINATES, **shown))
+    rows = (f"readout: {name}, condition: {condition}" for name in ("prompted", "encoder"))
+    made = plan(folder, cells(*rows), **keys)
+    task, count = load_file(folder / "told.yaml"), lambda _: 50
+    made = make_plan(list(made.models), [task], load_file(folder / "study.yaml"), count=count)
+    return {skipped.readout.label: skipped.reason for skipped in made.skipped}
+
+
+@pytest.mark.parametrize("condition", ["own", "blur-0.5", "blank", "swapped", "evidence"])
+def test_coordinates_in_a_prompt_hold_where_places_stay_or_nothing_is_left(tmp_path, condition):
+    assert "prompted" not in told(tmp_path, condition)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"condition": "crop-0.5"}, "'crop-0.5' the coordinates in the prompts of task 'told'"),
+        ({"model": "image: {letterbox: 96}\n"}, "padded to a square (`image.letterbox`)"),
+        ({"model": "image: {several: join}\n", "shown": PAIR}, "joined into one"),
+        ({"transform": {"do_center_crop": True}}, "the processor of model 'm' cuts their edges"),
+    ],
+)
+def test_coordinates_that_would_name_other_pixels_are_refused(tmp_path, keys, words):
+    found = told(tmp_path, keys.pop("condition", "own"), **keys)
+    assert words in found["prompted"]
+    assert "encoder" not in found or "crop-0.5" in found["encoder"]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [{"model": "image: {several: join}\n"}, {"transform": {"do_center_crop": False}}],
+)
+def test_coordinates_are_asked_of_models_that_see_the_image_whole(tmp_path, keys):
+    assert told(tmp_path, "own", **keys) == {}
+
+
+def test_markers_follow_the_pixels_wherever_these_go(tmp_path):
+    rows = cells("readout: prompted, condition: crop-0.5")
+    assert not plan(tmp_path, rows, model="image: {letterbox: 96}\n").skipped
 
 
 def test_a_family_that_needs_an_image_is_not_asked_without(tmp_path):

@@ -221,26 +221,28 @@ def test_one_name_for_task_group_and_tag_is_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "where", "says"),
+    ("text", "where", "says", "remedy"),
     [
-        ("group: g\ntask: [depth, dpth]\n", "2:15: task.1", "no task, group or tag `dpth`"),
-        ("group: g\ntask:\n  - depth\n  - g\n", "4:5: task.1", "holds itself"),
-        ("model: m\ncheckpoint: x\nbackend: hff\n", "3:10: backend", "no backend `hff`"),
+        ("group: g\ntask: [depth, dpth]\n", "2:15: task.1", "no task, group or tag `dpth`",
+         "Did you mean `depth`"),
+        ("group: g\ntask:\n  - depth\n  - g\n", "4:5: task.1", "holds itself", ""),
+        ("model: m\ncheckpoint: x\nbackend: hff\n", "3:10: backend", "no backend `hff`",
+         "Did you mean `hf`"),
         ("model: h\nrecorded:\n  - {task: dpth, column: h}\n",
-         "3:12: recorded.0.task", "no task `dpth`"),
+         "3:12: recorded.0.task", "no task `dpth`", "Did you mean `depth`"),
         ("study: s\ncells:\n  - readout: promptd\n", "3:14: cells.0.readout",
-         "no readout `promptd`"),
+         "no readout `promptd`", "Did you mean `prompted`"),
     ],
 )  # fmt: skip
 def test_names_that_nothing_answers_to_are_problems(
-    folder: Path, text: str, where: str, says: str
+    folder: Path, text: str, where: str, says: str, remedy: str
 ) -> None:
     add_task(folder, "depth")
     path = add(folder, "x", text)
-    (problem,) = messages(catalogue([folder]))
-    assert problem.startswith(f"{path}:{where}: ")
-    assert says in problem
-    assert catalogue([folder]).problems[0].remedy or "itself" in says
+    (problem,) = catalogue([folder]).problems
+    assert str(problem).startswith(f"{path}:{where}: ")
+    assert says in problem.message
+    assert problem.remedy.partition("?")[0] == remedy
 
 
 def test_groups_within_each_other_are_found(folder: Path) -> None:

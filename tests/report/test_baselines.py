@@ -7,9 +7,9 @@ import re
 
 import handmade
 import pytest
+from home import vlmbench
 from scipy.stats import kendalltau
 
-from vlmbench.cli import main
 from vlmbench.metrics import StatRow
 from vlmbench.registry import catalogue
 from vlmbench.report import leaderboard
@@ -203,11 +203,7 @@ def test_models_without_published_numbers_are_refused_together(tmp_path):
     assert not (tmp_path / "board").exists()
 
 
-def test_the_command_takes_recorded_models_by_tag(tmp_path, monkeypatch):
+def test_the_command_takes_recorded_models_by_tag(tmp_path):
     folder = write(tmp_path / "run", BASELINES, rules=("low", "order"))
-    arguments = ["leaderboard", str(folder), "-o", str(tmp_path / "out"), "--recorded", "fu2025"]
-    monkeypatch.setattr("sys.argv", ["vlmbench", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == 0
+    vlmbench("leaderboard", folder, "-o", tmp_path / "out", "--recorded", "fu2025")
     assert "## Recorded elsewhere" in (tmp_path / "out" / "README.md").read_text()

@@ -100,9 +100,8 @@ def test_names_are_whole_and_lines_fit_at_any_width(width, rows):
     assert all(len(line) <= width or line in {row[0] for row in rows} for line in lines)
     words = [word for line in lines for word in line.split()]
     assert all(row[0] in words for row in rows)
-    if not any("Not shown" in line for line in lines):
-        for _, *cells in rows:
-            assert all(word in words for cell in cells for word in cell.split())
+    missing = {word for _, *cells in rows for cell in cells for word in cell.split()} - {*words}
+    assert any("Not shown" in line for line in lines) or not missing
 
 
 def test_a_table_without_rows_has_its_heads():

@@ -3,85 +3,53 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from home import Home, noise, vlmbench
 
-from vlmbench.cli import main
 from vlmbench.store import Record, RunFolder
 
-TASK = """\
-task: mine
-dataset_path: json
-dataset_kwargs: {data_files: {test: data/mine.jsonl}}
-test_split: test
-output_type: multiple_choice
-doc_to_text: "First image: <image>\\n(A) red\\n(B) blue\\n(C) no\\nAnswer with the letter:"
-doc_to_image: [image]
-doc_to_choice: [A, B, C]
-doc_to_target: answer
-metadata:
-  vlmbench:
-    ability: naming
-    id_column: id
-    regions: {choices: {kind: point, column: points}, missing: skip}
-    markers: drawn
-"""
-STUDY = """\
-study: few
-cells:
-  - {readout: prompted}
-  - {readout: prompted, condition: blank}
-  - {readout: prompted, condition: none}
-  - {readout: prompted, condition: swapped, documents: 4}
-  - {readout: prompted, condition: mask-0}
-  - {readout: prompted, condition: own+single, documents: 3}
-  - {readout: prompted, condition: own+hint-wrong-strong}
-  - {readout: prompted, condition: evidence}
-  - {readout: prompted, condition: evidence-random}
-"""
+TASK = {
+    "doc_to_text": "First image: <image>\n(A) red\n(B) blue\n(C) no\nAnswer with the letter:",
+    "doc_to_choice": ["A", "B", "C"],
+    "bench": {
+        "id_column": "id",
+        "regions": {"choices": {"kind": "point", "column": "points"}, "missing": "skip"},
+        "markers": "drawn",
+    },
+}
+CELLS = (
+    {}, {"condition": "blank"}, {"condition": "none"}, {"condition": "swapped", "documents": 4},
+    {"condition": "mask-0"}, {"condition": "own+single", "documents": 3},
+    {"condition": "own+hint-wrong-strong"}, {"condition": "evidence"},
+    {"condition": "evidence-random"},
+)  # fmt: skip
+
+
+def rows(home: Home, *seeds: int) -> list[dict[str, object]]:
+    """Documents of images of noise; of the second no places are known."""
+    return [
+        {"id": f"d{index}", "image": home.image(f"{seed}.png", noise(seed)), "answer": index % 3,
+         "points": None if index == 1 else [[4, 4], [20, 8], [9, 25]]}
+        for index, seed in enumerate(seeds)
+    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, llava_folder: Path) -> Path:
-    folder = tmp_path_factory.mktemp("home")
-    (folder / "data").mkdir()
-    rng = np.random.default_rng(1)
-    rows = []
-    for index in range(6):
-        picture = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-        Image.fromarray(picture).save(folder / "data" / f"{index}.png")
-        points = None if index == 1 else [[4, 4], [20, 8], [9, 25]]
-        rows.append(
-            {"id": f"d{index}", "image": f"{index}.png", "points": points, "answer": index % 3}
-        )
-    (folder / "data" / "mine.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    (folder / "mine.yaml").write_text(TASK)
-    (folder / "few.yaml").write_text(STUDY)
-    (folder / "random.yaml").write_text(f"model: random\ncheckpoint: {llava_folder}\n")
-    return folder
-
-
-def call(*arguments: object) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["vlmbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-    assert stopped.value.code == 0
+def home(tmp_path_factory: pytest.TempPathFactory, llava_folder: Path) -> Home:
+    home = Home(tmp_path_factory.mktemp("home"))
+    home.task("mine", rows(home, *range(6)), **TASK)
+    home.study("few", *({"readout": "prompted", **cell} for cell in CELLS))
+    home.model("random", llava_folder)
+    return home
 
 
 @pytest.fixture(scope="module")
-def output(home: Path) -> Path:
-    folder = home / "run"
-    call(
-        "run", "--models", "random", "--tasks", "mine", "--study", "few", "--include-path", home,
-        "--output", folder, "--device", "cpu",
-    )  # fmt: skip
-    return folder
+def output(home: Home) -> Path:
+    return home.run("random", "mine", "--study", "few")
 
 
 def record(output: Path, label: str) -> Record:
@@ -140,32 +108,23 @@ def test_capped_cells_give_rows_of_their_own_only(output):
     }  # fmt: skip
 
 
-def test_conditions_on_the_command_line_replace_the_prompted_ones(home, capsys):
-    call(
-        "plan", "--models", "random", "--tasks", "mine", "--study", "few", "--include-path", home,
-        "--conditions", "own, blur-0.5,none", "--json",
+def test_conditions_on_the_command_line_replace_the_prompted_ones(home):
+    said = vlmbench(
+        "plan", "--models", "random", "--tasks", "mine", "--study", "few", "--json",
+        "--include-path", home.folder, "--conditions", "own, blur-0.5,none",
     )  # fmt: skip
-    rows = json.loads(capsys.readouterr().out)
-    assert [row["condition"] for row in rows] == ["own", "blur-0.5", "none"]
+    assert [row["condition"] for row in json.loads(said.out)] == ["own", "blur-0.5", "none"]
 
 
-def test_what_the_documents_do_not_allow_is_left_out_and_the_rest_runs(home, capsys):
-    same = home / "same"
-    (same / "data").mkdir(parents=True)
-    rows = [json.loads(line) for line in (home / "data" / "mine.jsonl").read_text().split("\n")]
-    (same / "data" / "mine.jsonl").write_text(
-        "\n".join(json.dumps(row | {"image": "0.png", "id": f"s{i}"}) for i, row in enumerate(rows))
-    )
-    (same / "data" / "0.png").write_bytes((home / "data" / "0.png").read_bytes())
-    (same / "same.yaml").write_text(TASK.replace("task: mine", "task: same"))
-    arguments = [
-        "run", "--models", "random", "--tasks", "same", "--include-path", home, "--include-path",
-        same, "--conditions", "own,swapped", "--output", home / "again", "--device", "cpu",
-    ]  # fmt: skip
-    call(*arguments)
-    assert "cannot be swapped" in capsys.readouterr().out.replace("\n", " ")
-    call(*arguments)  # the folder still holds the run of this plan
-    manifest = json.loads((home / "again" / "manifest.json").read_text())
+def test_what_the_documents_do_not_allow_is_left_out_and_the_rest_runs(home):
+    home.task("same", rows(home, *[0] * 6), **TASK)
+    command = (
+        "run", "--models", "random", "--tasks", "same", "--include-path", home.folder,
+        "--conditions", "own,swapped", "--output", home.folder / "again", "--device", "cpu",
+    )  # fmt: skip
+    assert "cannot be swapped" in vlmbench(*command).words
+    vlmbench(*command)  # the folder still holds the run of this plan
+    manifest = json.loads((home.folder / "again" / "manifest.json").read_text())
     assert [s["condition"] for s in manifest["skipped"] if s["readout"] == "prompted"] == [
         "swapped"
     ]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import corners
 import pytest
+from home import vlmbench
 from theory import MODELS, expected
 
-from vlmbench.cli import main
 from vlmbench.diagnostics import TESTS, certainty, sensitivity
 from vlmbench.models import Tower
 from vlmbench.registry import _plugins
@@ -37,14 +36,6 @@ HOLDS = {
     "channel": (True,) * 7,
     "starved": (True, True, True, True, True, True, False),
 }
-
-
-def call(*arguments: object) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["vlmbench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-    assert stopped.value.code == 0
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,7 +63,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(home: Path, output: Path, models: str, tasks: str, *more: object) -> None:
-    call(
+    vlmbench(
         "run", "--models", models, "--tasks", tasks, "--study", "diagnose", "--include-path", home,
         "--output", output, "--device", "cpu", *more,
     )  # fmt: skip
@@ -82,7 +73,6 @@ def run(home: Path, output: Path, models: str, tasks: str, *more: object) -> Non
 def output(home: Path) -> Path:
     folder = home.parent / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VLMBENCH_CACHE", str(home.parent / "cache"))
         patch.setattr("vlmbench.cli._run.explain_all", lambda run, models: None)  # below, once
         run(home, folder, ",".join(MODELS), "corners")
     return folder
@@ -151,17 +141,16 @@ def test_explaining_and_running_again_load_nothing_and_change_no_byte(home, outp
     def loads(*arguments, **options):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setenv("VLMBENCH_CACHE", str(home.parent / "cache"))
     monkeypatch.setattr(corners.Mute, "load", loads)
     monkeypatch.setattr(Tower, "load", loads)
     before = contents(output)
     cards = home.parent / "cards"
-    call("explain", output, "--model", "starved", "--output", cards)
+    vlmbench("explain", output, "--model", "starved", "--output", cards)
     first = contents(cards)
     assert {"starved.md", "starved/outcomes.json"} <= set(first)
     said = json.loads(first["starved/outcomes.json"])["tasks"]["corners"]["verdict"]["name"]
     assert said == NAMES["starved"]
-    call("explain", output, "--model", "starved", "--output", cards)
+    vlmbench("explain", output, "--model", "starved", "--output", cards)
     assert contents(cards) == first
     assert contents(output) == before
     monkeypatch.setattr("vlmbench.cli._run.explain_all", lambda run, models: None)
@@ -191,21 +180,17 @@ def test_what_cannot_be_is_left_out_with_its_reason_and_the_rest_runs(home, monk
     assert could == {test.name: test.name not in ("consistency", "budget") for test in TESTS}
 
 
-@pytest.mark.parametrize(("model", "longest"), [("oracle", 2048), ("mute", 512)])
-def test_filler_longer_than_the_context_is_left_out(home, capsys, model, longest):
+@pytest.mark.parametrize(("model", "longest", "fit"), [("oracle", 2048, 2), ("mute", 512, 1)])
+def test_filler_longer_than_the_context_is_left_out(home, model, longest, fit):
     labels = [f"own+filler-{tokens}-before" for tokens in (256, 1024, 4096)]
-    call(
-        "plan", "--models", model, "--tasks", "corners", "--study", "diagnose",
-        "--include-path", home, "--conditions", ",".join(labels), "--json",
-    )  # fmt: skip
-    rows = json.loads(capsys.readouterr().out)
-    prompted = [row["condition"] for row in rows if row["readout"] == "prompted"]
-    assert prompted == labels[: 2 if longest == 2048 else 1]
-    call(
+    command = (
         "plan", "--models", model, "--tasks", "corners", "--study", "diagnose",
         "--include-path", home, "--conditions", ",".join(labels),
     )  # fmt: skip
-    assert f"takes {longest}" in " ".join(capsys.readouterr().out.split())
+    rows = json.loads(vlmbench(*command, "--json").out)
+    prompted = [row["condition"] for row in rows if row["readout"] == "prompted"]
+    assert prompted == labels[:fit]
+    assert f"takes {longest}" in vlmbench(*command).words
 
 
 def test_the_study_as_planned_leaves_out_the_longest_filler_only(output):

@@ -3,75 +3,35 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from home import Home, noise
 
-from vlmbench.cli import main
 from vlmbench.store import RunFolder
 
-TASK = """\
-task: mine
-dataset_path: json
-dataset_kwargs: {data_files: {test: data/mine.jsonl}}
-test_split: test
-output_type: multiple_choice
-doc_to_text: "<image>\\nWhich point is meant?\\n(A) {{ words[0] }}\\n(B) {{ words[1] }}\\nAnswer:"
-doc_to_image: [picture]
-doc_to_choice: [A, B]
-doc_to_target: answer
-metadata:
-  version: 1.0
-  vlmbench:
-    ability: pointing
-    id_column: id
-    regions:
-      choices: {kind: point, image: 0, column: points}
-    markers: drawn
-"""
-STUDY = """\
-study: within
-cells:
-  - {readout: prompted}
-  - {readout: internals}
-  - {readout: internals, condition: blank, documents: 3}
-"""
+TEXT = "<image>\nWhich point is meant?\n(A) {{ words[0] }}\n(B) {{ words[1] }}\nAnswer:"
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    (tmp_path / "data").mkdir()
-    rng = np.random.default_rng(1)
-    lines = []
-    for index in range(4):
-        pixels = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "data" / f"{index}.png")
-        lines.append(
-            {
-                "id": f"doc{index}", "picture": f"{index}.png", "answer": index % 2,
-                "words": ["red", "blue"], "points": [[4, 4], [91, 91]],
-            }
-        )  # fmt: skip
-    (tmp_path / "data" / "mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    (tmp_path / "mine.yaml").write_text(TASK)
-    (tmp_path / "within.yaml").write_text(STUDY)
-    return tmp_path
-
-
-def test_internals_are_recorded_and_stay_out_of_the_statistics(monkeypatch, home):
-    monkeypatch.setenv("VLMBENCH_CACHE", str(home / "cache"))
-    output = home / "out"
-    arguments = [
-        "run", "--models", "tiny-clip", "--tasks", "mine", "--study", "within",
-        "--include-path", home, "--output", output, "--device", "cpu",
+def home(tmp_path: Path) -> Home:
+    home = Home(tmp_path)
+    rows = [
+        {"id": f"doc{index}", "image": home.image(f"{index}.png", noise(index, (96, 96))),
+         "answer": index % 2, "words": ["red", "blue"], "points": [[4, 4], [91, 91]]}
+        for index in range(4)
     ]  # fmt: skip
-    monkeypatch.setattr(sys, "argv", ["vlmbench", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stopped:
-        main()
-    assert stopped.value.code == 0
+    regions = {"choices": {"kind": "point", "image": 0, "column": "points"}}
+    bench = {"ability": "pointing", "id_column": "id", "regions": regions, "markers": "drawn"}
+    home.task("mine", rows, doc_to_text=TEXT, bench=bench)
+    capped = {"readout": "internals", "condition": "blank", "documents": 3}
+    home.study("within", {"readout": "prompted"}, {"readout": "internals"}, capped)
+    return home
+
+
+def test_internals_are_recorded_and_stay_out_of_the_statistics(home):
+    output = home.run("tiny-clip", "mine", "--study", "within")
     rows = json.loads((output / "stats.json").read_text())
     assert {row["readout"] for row in rows} == {"prompted"}
     own, prompted, blank = (

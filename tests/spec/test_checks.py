@@ -32,10 +32,11 @@ def task(**changes: Any) -> dict[str, Any]:
     }
     bench = values["metadata"]["vlmbench"]
     for key, value in changes.items():
-        inside = {"regions", "probe", "generator", "encoder_images", "markers"}
+        inside = {"regions", "probe", "generator", "encoder_images", "markers", "points"}
         target = bench if key in inside else values
         target[key] = value
-    kinds = {region["kind"] for region in bench.get("regions", {}).values()}
+    regions = bench.get("regions", {})
+    kinds = {regions[name]["kind"] for name in ("reference", "choices") if name in regions}
     if kinds & {"point", "box"} and "markers" not in changes:
         bench["markers"] = "drawn"
     return {key: value for key, value in values.items() if value is not None}
@@ -68,6 +69,11 @@ SOUND = [
     task(regions={"choices": PLACES}, probe={"kind": "depth", "depth_column": "d"}),
     task(regions={"choices": {"kind": "box", "column": "b"}},
          probe={"kind": "depth", "depth_column": "d"}),
+    task(regions={"choices": PLACES}, markers={}),
+    task(regions={"choices": PLACES}, markers={"shape": "disc", "colour": [0, 90, 255]}),
+    task(regions={"choices": PLACES}, markers="text"),
+    task(regions={"choices": PLACES, "missing": "skip"}, markers="drawn",
+         encoder_images=["d", "e", "f"], points={"kind": "markers", "file": "p.jsonl"}),
     task(regions={"choices": IMAGES}, probe={"kind": "odd_one_out"}),
     task(regions={"reference": {"kind": "image", "images": [0]},
                   "choices": {"kind": "image", "images": [1, 2]}},
@@ -94,6 +100,7 @@ def test_sound_specs_pass(tmp_path: Path, values: dict[str, Any]) -> None:
 
 
 R = "metadata.vlmbench.regions"
+M = "metadata.vlmbench.markers"
 UNSOUND = [
     (task(dataset_path=None), "dataset_path", "no data"),
     (task(test_split=None, validation_split=None), "test_split", "no split"),
@@ -150,6 +157,16 @@ UNSOUND = [
     (task(probe={"kind": "linear", "label_column": "l", "choices_column": "c"},
           generator={"world": "w", "train": 5}),
      "metadata.vlmbench.generator.validation", "needs documents"),
+    (task(regions={"choices": PLACES}, markers=None), M, "nothing says how the model is shown"),
+    (task(regions={"reference": POINTS, "choices": IMAGES}, markers=None), M, "points or boxes"),
+    (task(markers={}), M, "no points or boxes that could be shown"),
+    (task(regions={"choices": IMAGES}, markers="drawn"), M, "no points or boxes"),
+    (task(regions={"choices": PLACES, "missing": "skip"}, markers={}), f"{R}.missing", "draw`"),
+    (task(regions={"choices": PLACES, "missing": "skip"}, markers="text"), f"{R}.missing", "text`"),
+    (task(regions={"choices": PLACES}, markers={}, encoder_images=["d", "e", "f"]),
+     "metadata.vlmbench.encoder_images", "carry no markers"),
+    (task(regions={"choices": PLACES}, markers={}, points={"kind": "markers", "file": "p.jsonl"}),
+     M, "joined to images that carry markers"),
     (model(checkpoint=None), "checkpoint", "has no checkpoint"),
     (model(recorded=[{"task": "t", "column": "h"}]), "checkpoint", "`checkpoint` does not apply"),
     (model(rule="text"), "checkpoint", "a model with `rule` has no weights"),

@@ -8,11 +8,13 @@ import pytest
 
 from vlmbench.spec import (
     IMAGE_CHANGES,
+    MARKERS,
     PROBES,
     READOUTS,
     TEXT_CHANGES,
     Condition,
     ImageChange,
+    Markers,
     OwnImages,
     ProbeSpec,
     Readout,
@@ -25,6 +27,7 @@ SETS: list[tuple[type[Variant], tuple[type[Variant], ...]]] = [
     (TextChange, TEXT_CHANGES),
     (ProbeSpec, PROBES),
     (Readout, READOUTS),
+    (Markers, MARKERS),
 ]
 MEMBERS = [(base, variant) for base, variants in SETS for variant in variants]
 
@@ -53,6 +56,7 @@ def test_every_member_states_every_fact(base: type[Variant], variant: type[Varia
         (ProbeSpec, {"implementation", "fitted", "needs", "depths"}),
         (Readout, {"implementation", "packages", "scores_documents", "answers", "is_direct",
                    "has_rows"}),
+        (Markers, {"in_images", "in_data", "says"}),
     ],
 )  # fmt: skip
 def test_the_facts_are_these(base: type[Variant], facts: set[str]) -> None:
@@ -75,6 +79,14 @@ def test_kinds_differ_and_are_the_defaults(
     kinds = [variant.kind_of() for variant in variants]
     assert len(set(kinds)) == len(kinds)
     assert all(kind.replace("_", "").isalpha() for kind in kinds)
+
+
+@pytest.mark.parametrize("label", [name for change in IMAGE_CHANGES for name in change.samples])
+def test_the_kind_is_written_where_defaults_are_left_out(label: str) -> None:
+    image = Condition.parse(label).image
+    written = image.model_dump(exclude_defaults=True)
+    assert written["kind"] == image.kind
+    assert Condition.model_validate({"image": written}).image == image
 
 
 @pytest.mark.parametrize("change", IMAGE_CHANGES)

@@ -122,6 +122,10 @@ def _point_regions(task: Located[TaskSpec]) -> tuple[PointColumn | None, PointCo
                 "Annotate a task whose regions are of kind point.",
             )
         )
+    markers = task.spec.bench.markers
+    if markers is not None and not markers.in_data:
+        message = "the images in the data carry no markers, and the data has the coordinates"
+        raise VlmbenchError(task.problem("metadata.vlmbench.markers", message))
     return regions.reference, regions.choices
 
 

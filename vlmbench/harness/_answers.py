@@ -58,7 +58,9 @@ def _listed(
     rows = []
     for reply in backend.answer(prompts, GenerationKwargs(), continuations):
         if reply.logprobs is None:
-            message = reply.error or "it does not list the likelihood of every choice"
+            message = reply.error or (
+                "it does not list the likelihood of every choice, or would rather write another"
+            )
             raise VlmbenchError(
                 Problem(
                     message=f"server of {backend.spec.model!r}: {message}",
@@ -78,7 +80,7 @@ def texts(
         VlmbenchError: If a server left a prompt unanswered: lm-eval has no missing answers.
     """
     if not isinstance(backend, Remote):
-        return backend.generate(prompts, kwargs)
+        return [reply.text for reply in backend.generate(prompts, kwargs)]
     replies = backend.answer(prompts, kwargs)
     errors = [reply.error for reply in replies if reply.error]
     if errors:

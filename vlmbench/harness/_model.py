@@ -88,7 +88,7 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
             return True
         plain = Prompt(user="?", images=())
         return (
-            self.backend.spec.prompt.chat_template == "auto"
+            self.backend.spec.prompt.chat_template != "none"
             and self.backend.render(plain) != plain.user
         )
 

@@ -22,6 +22,12 @@ from vlmbench.metrics._distributions import (
     tv_to_truth,
 )
 from vlmbench.metrics._intervals import mean_stat, wilson
+from vlmbench.metrics._mass import (
+    SMALL_LOW_MASS,
+    SMALL_MASS,
+    choice_mass,
+    small_masses,
+)
 from vlmbench.metrics._numbers import MISSING, brief, number, p_value, rate, signed, sized, told
 from vlmbench.metrics._paired import McNemar, gap, gap_corrected, mcnemar
 from vlmbench.metrics._readouts import ENCODER, GAP, INTERNALS, PROMPTED, RULE
@@ -36,6 +42,8 @@ __all__ = [
     "MISSING",
     "PROMPTED",
     "RULE",
+    "SMALL_LOW_MASS",
+    "SMALL_MASS",
     "TIE_TOLERANCE",
     "McNemar",
     "StatRow",
@@ -45,6 +53,7 @@ __all__ = [
     "answers",
     "brief",
     "chance",
+    "choice_mass",
     "corrected",
     "credit",
     "dump_rows",
@@ -64,6 +73,7 @@ __all__ = [
     "rate",
     "signed",
     "sized",
+    "small_masses",
     "summarise",
     "summarise_recorded",
     "told",

@@ -18,6 +18,7 @@ from vlmbench.metrics._distributions import (
     tv_between,
     tv_to_truth,
 )
+from vlmbench.metrics._mass import choice_mass
 from vlmbench.metrics._paired import gap, gap_corrected, mcnemar, mismatches
 from vlmbench.metrics._rows import StatRow
 from vlmbench.spec import Condition, Encoder, Prompted, Readout
@@ -45,7 +46,8 @@ def summarise(
     """Return all rows of one model on one task, in an order that depends on names only.
 
     Each cell gives accuracy, accuracy_corrected, abstention, chance, majority and failed (a
-    count); a cell in which every document failed gives only `failed`. Free text (scale `credit`)
+    count); a cell in which every document failed gives only `failed`. Likelihoods of a prompted
+    model give choice_mass and choice_mass_p05. Free text (scale `credit`)
     has no choices, hence neither chance and what builds on it nor majority nor tv. Own images
     read by encoder and prompt give gap, gap_corrected and mcnemar_p. Prompted readings give tv:
     own against blank, and each against the truth.
@@ -156,6 +158,9 @@ def _single(cell: Cell, scores: ChoiceScores) -> _Numbers:
         if guessable:
             yield *where, "chance", Stat(value=level, n=stat.n)
             yield *where, "majority", Stat(value=majority(scores), n=stat.n)
+        if scores.scale == "logprob" and cell[1] == Prompted():
+            for metric, mass in choice_mass(scores).items():
+                yield *where, metric, mass
     yield *where, "failed", Stat(value=float(failures(scores)), n=len(scores))
 
 

@@ -8,6 +8,7 @@ from vlmbench.models._backend import (
     Prompt,
     Remote,
     Reply,
+    TakesNotes,
 )
 from vlmbench.models._batches import in_batches
 from vlmbench.models._checkpoint import checkpoint_path, weights_digest
@@ -25,6 +26,7 @@ __all__ = [
     "Prompt",
     "Remote",
     "Reply",
+    "TakesNotes",
     "Tower",
     "TowerStates",
     "checkpoint_path",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,8 +67,21 @@ class Backend(Model, Protocol):
     ) -> list[NDArray[np.float64]]:
         """Return, per prompt, the summed log-likelihood in nats of each continuation."""
 
-    def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[str]:
+    def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[Reply]:
         """Return, per prompt, the greedily decoded answer up to the first stop string."""
+
+
+@runtime_checkable
+class TakesNotes(Protocol):
+    """Says what of its prompting and decoding can move a number."""
+
+    def notes(self, text: str, continuations: Sequence[str]) -> dict[str, Any]:
+        """Return it for the record.
+
+        Args:
+            text: One of the rendered prompts.
+            continuations: What follows it where choices are scored; none where text is written.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,13 +130,16 @@ class Inspects(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reply:
-    """What a server said to one prompt.
+    """What a model wrote after one prompt.
 
     Attributes:
-        text: Its answer up to the first stop string.
+        text: Its answer up to the first stop string, without thoughts; empty if it was cut off
+            inside them.
+        thoughts: What it thought before that, with the marks around it; empty if it did not.
         logprobs: (n continuations,) float64, log-likelihood in nats of each continuation as the
-            answer's first token; None unless the server listed every one of them.
-        finish: Why the answer ended (`stop`, `length`, ...), as far as the server says.
+            answer's first token; None unless a server listed every one of them, and the answer
+            starts with one or is as likely to as not.
+        finish: Why the answer ended (`stop`, `length`, ...), as far as a server says.
         error: Why there is no answer; empty if there is one.
         prompt_tokens: Tokens billed for the question; None where the server does not say.
         completion_tokens: Tokens billed for the answer; None where the server does not say.
@@ -131,6 +147,7 @@ class Reply:
     """
 
     text: str = ""
+    thoughts: str = ""
     finish: str = ""
     logprobs: NDArray[np.float64] | None = None
     error: str = ""

@@ -6,24 +6,27 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
-from jinja2 import TemplateError
-
-from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt, pieces
+from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt
+from vlmbench.models._chat import Chat
+from vlmbench.models._thoughts import Thoughts, has_marks, left_open, split_thoughts
 from vlmbench.registry import Family
 from vlmbench.spec import GenerationKwargs, ModelSpec, Prompting
 from vlmbench.spec import render as fill_template
 from vlmbench.types import Problem, VlmbenchError
 
+_NO_TOKENS = "the choice {!r} has no tokens, so it has no likelihood"
 
-def continuation_of(choice: str, delimiter: str, prompting: Prompting, *, chats: bool) -> str:
+
+def continuation_of(choice: str, before: str, prompting: Prompting) -> str:
     """Return what stands after the rendered prompt when `choice` is the answer.
 
-    Where the model's YAML has no delimiter of its own, lm-eval's rule holds (api/task.py,
-    construct_requests): nothing under a chat template, else the task's `target_delimiter`.
+    Args:
+        choice: The choice.
+        before: What the model is known to write between prompt and answer, or the task's
+            `target_delimiter`; the delimiter of the model's YAML overrides it.
+        prompting: How the model is prompted.
     """
-    if prompting.answer_delimiter is not None:
-        return prompting.answer_delimiter + choice
-    return choice if chats else delimiter + choice
+    return (before if prompting.answer_delimiter is None else prompting.answer_delimiter) + choice
 
 
 class PromptText:
@@ -42,86 +45,166 @@ class PromptText:
         token = getattr(processor, "image_token", None)
         self._image_token = IMAGE_PLACEHOLDER if token is None else str(token)
         self._placeholder = family.placeholder or self._image_token
+        self.chat = Chat(processor, spec.prompt, self._placeholder)
+        self.thoughts = Thoughts(processor.tokenizer)
 
     # -- prompts --------------------------------------------------------------------------
 
-    @property
-    def chats(self) -> bool:
-        """Whether prompts go through a chat template."""
-        own = getattr(self.processor, "chat_template", None)
-        has_template = own is not None or self.processor.tokenizer.chat_template is not None
-        return self.spec.prompt.chat_template == "auto" and has_template
-
     def render(self, prompt: Prompt) -> str:
         """Return the text the processor is given: chat template or wrapper applied."""
-        if self.chats:
-            return self._render_chat(prompt)
+        if self.chat.template is not None:
+            within = self._image_token in self._placeholder
+            marker = self._image_token if within else self._placeholder
+            n_images = len(prompt.images)
+            return self.chat.prompt(prompt.system, prompt.user, marker=marker, n_images=n_images)
         text = prompt.system + prompt.user
         if self.spec.prompt.wrapper is not None:
             text = fill_template(self.spec.prompt.wrapper, {"prompt": text})
         return text.replace(IMAGE_PLACEHOLDER, self._placeholder)
 
-    def _render_chat(self, prompt: Prompt) -> str:
-        """Return the prompt under the chat template, with every image where it belongs.
-
-        Templates take a message as a list of texts and images, or (older ones, such as
-        Phi-4-multimodal's) as one string that has the image tokens in it already.
-        """
-        system = [] if not prompt.system else [_message("system", prompt.system)]
-        strings = [{"role": "system", "content": prompt.system}] if prompt.system else []
-        written = prompt.user.replace(IMAGE_PLACEHOLDER, self._placeholder)
-        conversations = (
-            [*system, _message("user", prompt.user)],
-            [*strings, {"role": "user", "content": written}],
-        )
-        own = getattr(self.processor, "chat_template", None)
-        template = self.processor.tokenizer.chat_template if own is None else None
-        within = self._image_token in self._placeholder
-        marker = self._image_token if within else self._placeholder
-        for messages in conversations:
-            try:
-                text: str = self.processor.apply_chat_template(
-                    messages, chat_template=template, add_generation_prompt=True, tokenize=False
-                )
-            except (TypeError, TemplateError):
-                continue
-            if text.count(marker) == len(prompt.images):
-                return text
-        raise VlmbenchError(
-            Problem(
-                field="prompt.chat_template",
-                message=f"model {self.spec.model!r}: its chat template does not write "
-                f"{len(prompt.images)} images as {marker!r}",
-                remedy="Write `chat_template: none` and give a `wrapper`.",
-            )
-        )
-
     def tail(self, text: str) -> str:
         """Return what stands after a rendered prompt's last image, as the processor ends it."""
         return text.rpartition(self._image_token)[2] + self.family.appended
 
+    # -- thoughts -------------------------------------------------------------------------
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model thinks before it answers."""
+        asked = self.spec.prompt.thinking is not None
+        return asked or self._opens_thoughts or has_marks(self._before or "")
+
+    @cached_property
+    def _opens_thoughts(self) -> bool:
+        """Whether prompts end inside thoughts, though these are switched off if they can be."""
+        if self.chat.template is None:
+            return left_open(self.spec.prompt.wrapper or "")
+        return self.chat.opens_thoughts
+
+    def refuse_thoughts(self) -> VlmbenchError:
+        """Return why choices of a model that thinks first have no likelihoods."""
+        return VlmbenchError(
+            Problem(
+                field="prompt.thinking",
+                message=f"model {self.spec.model!r} thinks before it answers, so the likelihood "
+                "of a choice in place of its thoughts says nothing",
+                remedy="Give it room and read what it writes: `prompt: {thinking: 2048}`.",
+            )
+        )
+
+    def split(self, ids: Sequence[int]) -> tuple[str, str]:
+        """Return the thoughts among the tokens of an answer, and what is said after them."""
+        return split_thoughts(self.thoughts.decode(ids), opened=self._opens_thoughts)
+
     # -- answers --------------------------------------------------------------------------
 
+    @cached_property
+    def _before(self) -> str | None:
+        """What the model writes between prompt and answer; None where nothing tells.
+
+        The chat template tells, or the processor that ends prompts itself.
+        """
+        if self.chat.template is not None:
+            return self.chat.before_answer
+        return "" if self.family.appended else None
+
     def continuation(self, choice: str, delimiter: str) -> str:
-        """Return what stands after the rendered prompt when `choice` is the answer."""
-        return continuation_of(choice, delimiter, self.spec.prompt, chats=self.chats)
+        """Return what stands after the rendered prompt when `choice` is the answer.
+
+        Args:
+            choice: The choice.
+            delimiter: The task's `target_delimiter`, for a model without a chat template.
+        """
+        before = delimiter if self._before is None else self._before
+        return continuation_of(choice, before, self.spec.prompt)
 
     def without_delimiter(self, continuation: str) -> str:
         """Return the choice in a continuation, without the model's own delimiter."""
-        return continuation.removeprefix(self.spec.prompt.answer_delimiter or "")
+        return continuation.removeprefix(continuation_of("", self._before or "", self.spec.prompt))
 
-    def continuation_tokens(self, text: str, continuation: str) -> list[int]:
-        """Return the tokens that `continuation` adds to `text`, tokenised together as in lm-eval.
+    def answers(self, text: str, continuations: Sequence[str]) -> tuple[str, list[list[int]]]:
+        """Return the prompt before which answers stand, and the tokens of each answer.
+
+        An answer's tokens are those that it adds to the prompt, tokenised together with it. Where
+        white space at the end of the prompt becomes part of a token of an answer, it is moved from
+        the prompt to all answers, as in lm-eval (api/model.py, `_encode_pair`). Departures from
+        it: white space that stays a token by itself stays with the prompt, which adds the same
+        number to the likelihood of every answer; and an answer of which a token still begins in
+        the prompt is tokenised by itself, instead of losing its beginning.
+
+        Args:
+            text: A rendered prompt.
+            continuations: What follows it.
+
+        Returns:
+            The prompt, perhaps without the white space at its end; and token ids, a list an answer.
 
         Raises:
-            VlmbenchError: If there are none.
+            VlmbenchError: If an answer has no tokens, or the model thinks first.
         """
-        tail = self.tail(text)  # image tokens never merge with text
-        ids = self._tokens(tail + continuation)[len(self._tokens(tail)) :]
-        if not ids:
-            message = f"the choice {continuation!r} has no tokens, so it has no likelihood"
-            raise VlmbenchError(message)
+        if self.thinks:
+            raise self.refuse_thoughts()
+        if "" in continuations:
+            raise VlmbenchError(_NO_TOKENS.format(""))
+        bare = text if self.family.appended else text.rstrip()
+        rows: list[list[int] | None] = []
+        for context in dict.fromkeys((text, bare)):
+            head, moved = self._head(context), text[len(context) :]
+            rows = [self._added(head, moved + continuation) for continuation in continuations]
+            if None not in rows:
+                break
+        pairs = zip(continuations, rows, strict=True)
+        return context, [ids or self._alone(moved + continuation) for continuation, ids in pairs]
+
+    def _head(self, context: str) -> str:
+        """Return the end of a prompt, from its last image token, which merges with no text."""
+        shown = self._image_token if self._image_token in context else ""
+        return shown + self.tail(context)
+
+    def _added(self, head: str, continuation: str) -> list[int] | None:
+        """Return the tokens that a text adds to what stands before it.
+
+        Returns:
+            The tokens; None where there are none, or one of them begins before the text.
+        """
+        before, whole = self._tokens(head), self._tokens(head + continuation)
+        return whole[len(before) :] or None if whole[: len(before)] == before else None
+
+    def _alone(self, continuation: str) -> list[int]:
+        """Return the tokens of an answer that merges with what stands before it.
+
+        They are taken from behind a line break, or else a letter: some tokenizers put a space
+        before what begins a text.
+        """
+        found = (self._added(before, continuation) for before in ("\n", "x", ""))
+        ids = next(filter(None, found), None)
+        if ids is None:
+            raise VlmbenchError(_NO_TOKENS.format(continuation))
         return ids
+
+    def notes(self, text: str, continuations: Sequence[str]) -> dict[str, Any]:
+        """Return what decides which tokens are scored and read, for the record.
+
+        Args:
+            text: A rendered prompt.
+            continuations: What follows it; none where nothing is scored.
+
+        Returns:
+            `answer_tokens`, by continuation, where there are any; `chat_template`, as the spec
+            names it; `thinking`: most tokens of thoughts, `first` for a model that thinks unasked,
+            or `off`; and `template_switches` that were set for that.
+        """
+        prompting, chats = self.spec.prompt, self.chat.template is not None
+        noted: dict[str, Any] = {
+            "chat_template": prompting.chat_template if chats else "none",
+            "thinking": prompting.thinking or ("first" if self.thinks else "off"),
+            "template_switches": self.chat.switches,
+        }
+        if continuations:
+            _, rows = self.answers(text, continuations)
+            spelled = map(self.processor.tokenizer.convert_ids_to_tokens, rows)
+            noted["answer_tokens"] = dict(zip(continuations, map(list, spelled), strict=True))
+        return noted
 
     # -- tokens ---------------------------------------------------------------------------
 
@@ -148,20 +231,12 @@ class PromptText:
 
 def stops_of(kwargs: GenerationKwargs) -> tuple[str, ...]:
     """Return the strings at which an answer ends."""
-    return (kwargs.until,) if isinstance(kwargs.until, str) else kwargs.until
+    until = (kwargs.until,) if isinstance(kwargs.until, str) else kwargs.until
+    return tuple(filter(None, until))
 
 
 def cut(text: str, stops: Sequence[str]) -> str:
     """Return what stands before the first stop string, as lm-eval cuts answers."""
     for stop in stops:
-        text = text.split(stop, maxsplit=1)[0] if stop else text
+        text = text.split(stop, maxsplit=1)[0]
     return text
-
-
-def _message(role: str, text: str) -> dict[str, Any]:
-    """Return a chat message with its text cut at every `<image>`, as lm-eval's hf_vlms does."""
-    content = [
-        {"type": "image"} if piece is None else {"type": "text", "text": piece}
-        for piece in pieces(text)
-    ]
-    return {"role": role, "content": content}

@@ -15,16 +15,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vlmbench.models._backend import Prompt
+from vlmbench.models._backend import Prompt, Reply
 from vlmbench.models._checkpoint import checkpoint_path, stand_in_digest
 from vlmbench.models._processor import load_processor
-from vlmbench.models._text import PromptText, stops_of
+from vlmbench.models._text import PromptText, cut, stops_of
 from vlmbench.registry import family_of
 from vlmbench.spec import GenerationKwargs, ModelSpec
 from vlmbench.types import Problem, VlmbenchError
 
 # vLLM reserves memory for as many images a prompt; documents with more are failed.
 MOST_IMAGES = 8
+# What a checkpoint's generation config could bend greedy decoding by.
+_NEUTRAL = {
+    "repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0, "min_tokens": 0,
+}  # fmt: skip
 
 
 class VllmBackend:
@@ -102,28 +106,50 @@ class VllmBackend:
 
         requests, answers = [], []
         for prompt, row in zip(prompts, choices, strict=True):
-            text = self.render(prompt)
-            for choice in row:
-                answers.append(self._text.continuation_tokens(text, choice))
-                tokens = self._text.prompt_tokens(text) + answers[-1]
-                requests.append(_request(tokens, prompt))
+            text, found = self._text.answers(self.render(prompt), row)
+            start = self._text.prompt_tokens(text)
+            requests += [_request(start + ids, prompt) for ids in found]
+            answers += found
         parameters = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=1)
         outputs = self._engine.generate(requests, parameters, use_tqdm=False)
+        if any(
+            _likeliest(out, ids) in self._text.thoughts.openings
+            for out, ids in zip(outputs, answers, strict=True)
+        ):
+            raise self._text.refuse_thoughts()
         sums = iter([_summed(out, ids) for out, ids in zip(outputs, answers, strict=True)])
         return [np.array([next(sums) for _ in row]) for row in choices]
 
-    def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[str]:
-        """Return, per prompt, the greedily decoded answer up to the first stop string."""
+    def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[Reply]:
+        """Return, per prompt, the greedily decoded answer up to the first stop string.
+
+        A model that thinks writes on through stop strings, as with the `hf` backend.
+        """
         from vllm import SamplingParams
 
+        until = stops_of(kwargs)
         parameters = SamplingParams(
-            temperature=0.0, max_tokens=kwargs.max_gen_toks, stop=list(stops_of(kwargs))
+            temperature=0.0,
+            max_tokens=kwargs.max_gen_toks + (self.spec.prompt.thinking or 0),
+            stop=[] if self._text.thinks else list(until),
+            **_NEUTRAL,
         )
         requests = [
             _request(self._text.prompt_tokens(self.render(prompt)), prompt) for prompt in prompts
         ]
         outputs = self._engine.generate(requests, parameters, use_tqdm=False)
-        return [str(output.outputs[0].text) for output in outputs]
+        return [self._reply(output.outputs[0], until) for output in outputs]
+
+    def notes(self, text: str, continuations: Sequence[str]) -> dict[str, Any]:
+        """Return what of its prompting and decoding can move a number; see `TakesNotes`."""
+        noted = self._text.notes(text, continuations)
+        return noted if continuations else noted | {"decoding": {"temperature": 0.0, **_NEUTRAL}}
+
+    def _reply(self, written: Any, until: Sequence[str]) -> Reply:
+        thoughts, text = self._text.split(written.token_ids)
+        return Reply(
+            text=cut(text, until), thoughts=thoughts, finish=str(written.finish_reason or "")
+        )
 
 
 def _request(tokens: list[int], prompt: Prompt) -> dict[str, Any]:
@@ -131,6 +157,12 @@ def _request(tokens: list[int], prompt: Prompt) -> dict[str, Any]:
     if prompt.images:
         request["multi_modal_data"] = {"image": list(prompt.images)}
     return request
+
+
+def _likeliest(output: Any, answer: list[int]) -> int:
+    """Return the token that greedy decoding would write in place of an answer's first."""
+    listed = output.prompt_logprobs[-len(answer)]
+    return int(max(listed, key=lambda token: listed[token].logprob))
 
 
 def _summed(output: Any, answer: list[int]) -> float:

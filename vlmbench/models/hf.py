@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vlmbench.models._backend import Inside, Prompt
+from vlmbench.models._backend import Inside, Prompt, Reply
 from vlmbench.models._checkpoint import checkpoint_path, load_model, weights_digest
 from vlmbench.models._continuations import can_continue, from_cache, run_whole
+from vlmbench.models._greedy import GREEDY, finish_of, greedy_config
 from vlmbench.models._inputs import Inputs
 from vlmbench.models._inspect import look_inside
 from vlmbench.models._processor import load_processor
@@ -45,6 +46,7 @@ class HfBackend:
         self.processor = processor
         self.spec = spec
         self.weights_digest = weights_digest(model)
+        model.generation_config, self._set_aside = greedy_config(model.generation_config)
         self.family = family_of(model.config.model_type)
         self.text = PromptText(processor, spec, self.family)
         self.inputs = Inputs(model, self.text)
@@ -129,21 +131,31 @@ class HfBackend:
         return look_inside(self.inputs, self.choice_logprobs, prompts, choices, regions)
 
     @torch.inference_mode()
-    def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[str]:
-        """Return greedily decoded answers, cut at the first stop string as lm-eval cuts them."""
+    def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[Reply]:
+        """Return greedily decoded answers, cut at the first stop string as lm-eval cuts them.
+
+        A model that thinks writes on through stop strings, which hold for what it says after its
+        thoughts, up to `prompt.thinking` tokens more.
+        """
         return self.inputs.by_likeness(partial(self._answers, kwargs), prompts)
+
+    def notes(self, text: str, continuations: Sequence[str]) -> dict[str, Any]:
+        """Return what of its prompting and decoding can move a number; see `TakesNotes`."""
+        noted = self.text.notes(text, continuations)
+        decoding = {"decoding": GREEDY, "generation_config_set_aside": self._set_aside}
+        return noted if continuations else noted | decoding
 
     def _logprobs(
         self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
     ) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
-        texts = [self.render(prompt) for prompt in prompts]
-        tokens = [
-            [self.text.continuation_tokens(text, choice) for choice in row]
-            for text, row in zip(texts, choices, strict=True)
-        ]
+        pairs = zip(prompts, choices, strict=True)
+        answers = [self.text.answers(self.render(prompt), row) for prompt, row in pairs]
+        texts, tokens = [text for text, _ in answers], [row for _, row in answers]
         longest = max(len(ids) for row in tokens for ids in row)
         batch = self.inputs.encode(texts, prompts, side="right")
         last, cache = self._last(batch, use_cache=longest > 1)
+        if self.text.thoughts.openings.intersection(last.argmax(dim=1).tolist()):
+            raise self.text.refuse_thoughts()
         continuable = longest > 1 and can_continue(cache, batch)
         results = []
         for index, row in enumerate(tokens):
@@ -172,19 +184,29 @@ class HfBackend:
         rows = torch.arange(len(ends), device=ends.device)
         return output.logits[rows, ends].float().log_softmax(dim=-1), output.past_key_values
 
-    def _answers(self, kwargs: GenerationKwargs, prompts: Sequence[Prompt]) -> list[str]:
-        until = stops_of(kwargs)
+    def _answers(self, kwargs: GenerationKwargs, prompts: Sequence[Prompt]) -> list[Reply]:
+        until = () if self.text.thinks else stops_of(kwargs)
+        most = kwargs.max_gen_toks + (self.spec.prompt.thinking or 0)
         tokenizer = self.processor.tokenizer
-        stops = (*until, tokenizer.decode([tokenizer.eos_token_id], skip_special_tokens=False))
         texts = [self.render(prompt) for prompt in prompts]
         batch = self.inputs.encode(texts, prompts, side="left")
         output = self.model.generate(
             **batch,
-            max_new_tokens=kwargs.max_gen_toks,
-            do_sample=False,
+            max_new_tokens=most,
             pad_token_id=tokenizer.pad_token_id,
             stop_strings=list(until) or None,
             tokenizer=tokenizer if until else None,
         )
-        written = output[:, batch["input_ids"].shape[1] :]
-        return [cut(tokenizer.decode(ids, skip_special_tokens=True), stops) for ids in written]
+        written = output[:, batch["input_ids"].shape[1] :].tolist()
+        return [self._reply(ids, stops_of(kwargs), most=most) for ids in written]
+
+    def _reply(self, ids: list[int], until: Sequence[str], *, most: int) -> Reply:
+        """Return what a model said by its tokens, thoughts apart."""
+        tokenizer = self.processor.tokenizer
+        end = tokenizer.decode([tokenizer.eos_token_id], skip_special_tokens=False)
+        thoughts, said = self.text.split(ids)
+        text = cut(said, until)
+        finish = finish_of(ids, self.model.generation_config.eos_token_id, most=most)
+        return Reply(
+            text=cut(text, [end]), thoughts=thoughts, finish="stop" if text != said else finish
+        )

@@ -202,7 +202,8 @@ def _begins_with_letter(held: Held, backend: Backend) -> list[bool]:
     def run(batch: Sequence[Asked]) -> list[bool]:
         prompts = [build_prompt(asked, held.task, backend.spec) for asked in batch]
         first = backend.generate(prompts, GenerationKwargs(max_gen_toks=1))
-        return [t.strip() in a.document.choices for t, a in zip(first, batch, strict=True)]
+        pairs = zip(first, batch, strict=True)
+        return [reply.text.strip() in asked.document.choices for reply, asked in pairs]
 
     return in_batches(held.asked, run, size=BATCH)
 

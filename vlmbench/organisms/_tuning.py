@@ -118,15 +118,19 @@ def _loss(backend: HfBackend, asked: Sequence[Asked], task: TaskSpec) -> Tensor:
     """Return the mean cross-entropy of the right choice's first token among the choices'."""
     text = backend.text
     prompts = [build_prompt(one, task, backend.spec) for one in asked]
-    rendered = [text.render(prompt) for prompt in prompts]
+    following = [
+        [text.continuation(c, task.target_delimiter) for c in one.document.choices] for one in asked
+    ]
+    pairs = zip(prompts, following, strict=True)
+    answers = [text.answers(text.render(prompt), choices) for prompt, choices in pairs]
+    rendered = [context for context, _ in answers]
     batch = backend.inputs.encode(rendered, prompts, side="right")
     ends = batch["attention_mask"].sum(dim=1) - 1
     with torch.autocast(backend.model.device.type, torch.bfloat16):
         logits = backend.model(**batch, use_cache=False).logits
     rows = []
     for i, one in enumerate(asked):
-        choices = [text.continuation(c, task.target_delimiter) for c in one.document.choices]
-        first = [text.continuation_tokens(rendered[i], choice)[0] for choice in choices]
+        first = [ids[0] for ids in answers[i][1]]
         target = torch.tensor(one.document.gold)
         rows.append(functional.cross_entropy(logits[i, ends[i], first].float(), target))
     return torch.stack(rows).mean()

@@ -121,8 +121,17 @@ def cell_key(cell: Cell, plan: Plan) -> str:
             cell.hints.model_dump() if cell.condition.text.changes_prompt else None,
             plan.limit,
             plan.seed,
+            cell.task.spec.answer_rule.name if _reads_text(cell) else None,
         ]
     )
+
+
+def _reads_text(cell: Cell) -> bool:
+    """Tell whether answers may be read from generated text."""
+    generates = cell.task.spec.output_type == "generate_until"
+    model = cell.model.spec
+    writes = generates or model.server is not None or model.prompt.thinking is not None
+    return cell.readout.answers and writes
 
 
 def _digest(value: object) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from PIL import Image
 
-from vlmbench.models import Backend, Prompt, Remote, Reply, in_batches, prepare
+from vlmbench.metrics import choice_mass
+from vlmbench.models import Backend, Prompt, Remote, Reply, TakesNotes, in_batches, prepare
 from vlmbench.plan import Cell
-from vlmbench.readouts._extract import extract, text_scale
+from vlmbench.readouts._answers import notes_on, read_texts, text_scale
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
 from vlmbench.readouts._replies import read_replies
 from vlmbench.spec import GenerationKwargs, ModelSpec, TaskSpec, doc_description
-from vlmbench.types import Asked
+from vlmbench.types import Asked, Problem, VlmbenchError
 
 # Large enough to keep a GPU busy, small enough for a laptop; halved when memory runs out.
 AUTO_BATCH = 16
@@ -64,10 +66,12 @@ def read_prompted(
     """Ask a model every question.
 
     `output_type: multiple_choice` reads the summed log-likelihood of every choice (scale
-    `logprob`); `generate_until` reads generated text (scale `vote`), abstaining where no
-    choice can be read from it. Documents are run longest question first, so that batches hold
-    prompts of like length and memory runs out at once if it does; the order of the result is
-    that of `asked`. A server is asked as `vlmbench.readouts.read_replies` says.
+    `logprob`); `generate_until` reads generated text by the task's `answer_rule` (scale `vote`),
+    abstaining where that reads nothing, and so does any task asked of a model that is given room to
+    think. `Reading.notes` says which tokens were scored, how text was decoded and read, and how
+    probable the model finds all choices together. Documents are run longest question first, so that
+    batches hold prompts of like length and memory runs out at once if it does; the order of the
+    result is that of `asked`. A server is asked as `vlmbench.readouts.read_replies` says.
 
     Args:
         asked: Documents, conditions already applied, with their questions.
@@ -81,12 +85,37 @@ def read_prompted(
         The reading. A document that the model cannot take is failed, with the reason.
     """
     if isinstance(backend, Remote):
-        return _ask(asked, task, backend, progress)
-    generates = task.output_type == "generate_until"
-    run = _generate if generates else _choose
+        reading = _ask(asked, task, backend, progress)
+    else:
+        reading = _run(asked, task, backend, batch_size, progress)
+    if reading.scores.scale != "logprob" or reading.scores.failed.all():
+        return reading
+    mass = {metric: stat.value for metric, stat in choice_mass(reading.scores).items()}
+    return replace(reading, notes=reading.notes | mass)
+
+
+def _run(
+    asked: Sequence[Asked],
+    task: TaskSpec,
+    backend: Backend,
+    batch_size: int | None,
+    progress: Progress,
+) -> Reading:
+    writes = task.output_type == "generate_until" or backend.spec.prompt.thinking is not None
+    run = _write if writes else _choose
     answers = answer_all(asked, task, backend, run, batch_size=batch_size, progress=progress)
+    notes: dict[str, Any] = {}
+    ran = next((index for index, answer in enumerate(answers) if not answer.error), None)
+    if ran is not None and isinstance(backend, TakesNotes):
+        following = [] if writes else continuations(asked[ran : ran + 1], task, backend)[0]
+        notes = backend.notes(answers[ran].prompt, following)
+    if writes and notes.get("thinking", "off") != "off":
+        _refuse_endless_thought(answers, backend.spec)
     documents = [one.document for one in asked]
-    return make_reading(documents, answers, text_scale(task) if generates else "logprob")
+    if not writes:
+        return make_reading(documents, answers, "logprob", notes=notes)
+    notes |= notes_on(task, answers)
+    return make_reading(documents, answers, text_scale(task), notes=notes)
 
 
 def answer_all(
@@ -138,6 +167,17 @@ def place_images(
     return Prompt(user=question, images=tuple(prepared), system=system)
 
 
+def _refuse_endless_thought(answers: Sequence[Answer], model: ModelSpec) -> None:
+    """Refuse what would look like a model that abstains on everything."""
+    ran = [answer for answer in answers if not answer.error]
+    if any(answer.scores is not None or answer.finish != "length" for answer in ran):
+        return
+    message = f"all {len(ran)} answers of model {model.model!r} were cut off in its thoughts"
+    now = model.prompt.thinking or 0
+    remedy = f"Leave it more room: `prompt: {{thinking: {max(2048, 2 * now)}}}`."
+    raise VlmbenchError(Problem(field="prompt.thinking", message=message, remedy=remedy))
+
+
 def continuations(
     asked: Sequence[Asked], task: TaskSpec, backend: Backend | Remote
 ) -> list[list[str]]:
@@ -161,7 +201,7 @@ def _ask(asked: Sequence[Asked], task: TaskSpec, backend: Remote, progress: Prog
         replies += backend.answer(prompts, kwargs, choices)
         sent += [backend.render(prompt) for prompt in prompts]
         progress(len(batch))
-    return read_replies([one.document for one in asked], sent, replies, task)
+    return read_replies(asked, sent, replies, task)
 
 
 def _choose(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
@@ -175,11 +215,16 @@ def _choose(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Ans
     ]
 
 
-def _generate(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
+def _write(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
     prompts = [item.prompt for item in items]
-    responses = backend.generate(prompts, task.generation_kwargs or GenerationKwargs())
-    votes = extract(task, [item.asked.document for item in items], responses)
+    replies = backend.generate(prompts, task.generation_kwargs or GenerationKwargs())
+    votes = read_texts(task, [item.asked for item in items], replies)
     return [
-        Answer(scores=vote, prompt=backend.render(prompt), response=response)
-        for vote, prompt, response in zip(votes, prompts, responses, strict=True)
+        Answer(
+            scores=scores,
+            prompt=backend.render(prompt),
+            response=reply.thoughts + reply.text,
+            finish=reply.finish,
+        )
+        for scores, prompt, reply in zip(votes, prompts, replies, strict=True)
     ]

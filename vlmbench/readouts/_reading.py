@@ -28,7 +28,8 @@ class Answer:
     Attributes:
         scores: (n choices,) float64, or None if the document was abstained on or failed.
         prompt: The exact text a model was given; empty for encoder readouts.
-        response: The text it wrote; empty unless it generated.
+        response: The text it wrote, thoughts included; empty unless it generated.
+        finish: Why that ended (`stop`, `length`, ...); empty where nothing says so.
         error: Why the document failed; empty if it did not.
         inside: What the language model held meanwhile; None unless it was listened to.
     """
@@ -36,6 +37,7 @@ class Answer:
     scores: NDArray[np.float64] | None
     prompt: str = ""
     response: str = ""
+    finish: str = ""
     error: str = ""
     inside: Inside | None = None
 
@@ -48,8 +50,9 @@ class Reading:
         scores: Scores in document order.
         answers: One per document, in the same order.
         fitted: Record of a fitted probe (recipe, validation metrics); empty if none was.
-        notes: What a server left open: how its answers were read, and what they cost; or how the
-            inside of a model was read.
+        notes: How the answers came about: the tokens that were scored, how text was decoded and
+            read (`read_by` names the rule; `unread` and `cut_off` count documents); what a server
+            left open and cost; or how the inside of a model was read.
         internals: What the language model held, in document order; None unless it was listened to.
         weights: Digests of the weights that were read, by part: `model`, `encoder`.
     """

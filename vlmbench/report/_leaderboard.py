@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vlmbench.metrics import MISSING, dump_rows, rate
+from vlmbench.metrics import MISSING, SMALL_LOW_MASS, SMALL_MASS, dump_rows, rate, small_masses
 from vlmbench.report._baselines import (
     baseline_table,
     check_published,
@@ -111,6 +111,9 @@ against both, and a VQA accuracy no better than blind does not come from the ima
 ever guessed for the model. Choices that tie share the credit.
 - Intervals, in brackets, are 95%: Wilson's for accuracies, a paired bootstrap over documents for \
 gaps. They say how much the number would move with other questions of the same kind.
+- **Probability of the choices**: a model scored by likelihoods should answer with one of them. \
+A note stands above where it gives all of them together less than {rate(SMALL_MASS)} on average, \
+or less than {rate(SMALL_LOW_MASS)} to one question in twenty.
 - {MARKED} the encoder saw the images with the question's markers drawn into them. {UNLIKE} the \
 encoder's weights are not exactly those inside the model. {FAILED} some documents could not be \
 run; they are left out."""
@@ -207,6 +210,13 @@ def _notes(board: Board) -> Iterator[str]:
             f"> {FAILED} {model_name(board, row.model)} on {task_name(board, row.task)} "
             f"({escape(row.condition)}, {escape(row.readout)}): "
             f"{round(row.value)} of {row.n} documents failed."
+        )
+    for mean, low in small_masses(board.rows.values()):
+        yield (
+            f"> {model_name(board, mean.model)} on {task_name(board, mean.task)} "
+            f"({escape(mean.condition)}, {escape(mean.readout)}): **the choices together have a "
+            f"probability of only {rate(mean.value)}** on average, {rate(low.value)} at the 5th "
+            "percentile. Their likelihoods rank answers that the model would often not write."
         )
 
 

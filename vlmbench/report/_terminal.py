@@ -7,7 +7,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from rich.console import Group
 from rich.text import Text
 
-from vlmbench.metrics import ENCODER, MISSING, PROMPTED, RULE, StatRow, number, p_value, rate
+from vlmbench.metrics import (
+    ENCODER,
+    MISSING,
+    PROMPTED,
+    RULE,
+    StatRow,
+    number,
+    p_value,
+    rate,
+    small_masses,
+)
 from vlmbench.report._format import significant
 from vlmbench.report._layout import Column, Layout, Row
 
@@ -120,7 +130,7 @@ def _value(row: StatRow | None) -> str:
     return MISSING if row is None else rate(row.value)
 
 
-def _notes(rows: Iterable[StatRow], names: Mapping[str, str]) -> Iterator[str]:
+def _notes(rows: Sequence[StatRow], names: Mapping[str, str]) -> Iterator[str]:
     for row in rows:
         if row.metric == "failed" and row.value > 0:
             yield (
@@ -128,3 +138,11 @@ def _notes(rows: Iterable[StatRow], names: Mapping[str, str]) -> Iterator[str]:
                 f"({row.condition}, {row.readout}): {row.value:.0f} of {row.n} documents failed "
                 "and are left out"
             )
+    for mean, low in small_masses(rows):
+        yield (
+            f"{names.get(mean.model, mean.model)} on {names.get(mean.task, mean.task)} "
+            f"({mean.condition}, {mean.readout}): the choices together have a probability of only "
+            f"{rate(mean.value)} on average ({rate(low.value)} at the 5th percentile), so their "
+            "likelihoods rank answers that the model would often not write. Look at its answer "
+            "tokens with `vlmbench show`, or ask it in writing (`output_type: generate_until`)"
+        )

@@ -89,8 +89,9 @@ class ModelRun:
                     seed=self.plan.seed,
                     partial=partial,
                 )
-        self.loaded = None  # free its memory before the next model is loaded
-        gc.collect()
+        if self.loaded is not None:  # free its memory before the next model is loaded
+            self.loaded = None
+            gc.collect()
         return rows
 
     def record(self) -> ModelRecord:
@@ -199,6 +200,7 @@ def _exchanges(asked: Sequence[Asked], reading: Reading) -> list[Exchange]:
             hint_target=one.hint_target,
             prompt=answer.prompt,
             response=answer.response,
+            finish=answer.finish,
             error=answer.error,
         )
         for one, answer in zip(asked, reading.answers, strict=True)

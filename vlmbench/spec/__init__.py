@@ -1,5 +1,6 @@
 """Specs: what task, model and study YAML may say, checked by pydantic."""
 
+from vlmbench.spec._answers import ANSWER_RULES, AnswerRule, Blink, Declared, Filters, OwnScoring
 from vlmbench.spec._base import Spec
 from vlmbench.spec._cheap_rules import CHEAP_RULES, LooksAt, RuleName, rule_obstacle
 from vlmbench.spec._conditions import Condition
@@ -119,6 +120,7 @@ from vlmbench.spec._variants import Variant
 from vlmbench.spec._yaml import YamlDocument, read_yaml
 
 __all__ = [
+    "ANSWER_RULES",
     "CHEAP_RULES",
     "FREE_TEXT_METRIC",
     "GREY",
@@ -127,14 +129,17 @@ __all__ = [
     "PROBES",
     "READOUTS",
     "TEXT_CHANGES",
+    "AnswerRule",
     "AnyReadout",
     "AnySpec",
     "BlankImage",
+    "Blink",
     "Blur",
     "BoxColumn",
     "ColourShift",
     "Condition",
     "Crop",
+    "Declared",
     "DepthProbe",
     "DrawnAlready",
     "DrawnHere",
@@ -143,6 +148,7 @@ __all__ = [
     "Filler",
     "FilterPipeline",
     "FilterStep",
+    "Filters",
     "GenerationKwargs",
     "Generator",
     "GramProbe",
@@ -171,6 +177,7 @@ __all__ = [
     "OddOneOutProbe",
     "Opens",
     "OwnImages",
+    "OwnScoring",
     "Perturbation",
     "PixelChange",
     "PlainText",

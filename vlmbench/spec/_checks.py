@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from urllib.parse import urlsplit
 
+from vlmbench.spec._answers import OwnScoring
 from vlmbench.spec._hints import HINT_NAMES, Hints
 from vlmbench.spec._model import ModelSpec, RecordedScores
 from vlmbench.spec._nearest import did_you_mean
@@ -45,6 +46,7 @@ def check_task(spec: TaskSpec) -> Iterator[Flaw]:
         _task_templates(spec),
         _source(spec),
         _answers(spec),
+        _answer_rule(spec),
         _images(spec),
         _regions(spec),
         _points(spec),
@@ -146,6 +148,18 @@ def _answers(spec: TaskSpec) -> Iterator[Flaw]:
     if isinstance(spec.doc_to_target, int) and not 0 <= spec.doc_to_target < len(choices):
         message = f"{spec.doc_to_target} is no index into {len(choices)} choices"
         yield Flaw(("doc_to_target",), message, "Indices start at 0.")
+
+
+def _answer_rule(spec: TaskSpec) -> Iterator[Flaw]:
+    given, keys = spec.bench.answer, (*BENCH, "answer")
+    if given is None or isinstance(given, OwnScoring) == spec.is_free_text:
+        return
+    if spec.is_free_text:
+        message = f"`{given.kind}` reads a choice, and free text has none"
+        yield Flaw(keys, message, "Leave it out, or give `doc_to_choice`.")
+    else:
+        message = f"`{given.kind}` credits free text, and this task has choices"
+        yield Flaw(keys, message, "Write `declared`, `blink` or `filters`.")
 
 
 def _images(spec: TaskSpec) -> Iterator[Flaw]:
@@ -308,9 +322,13 @@ def _server(spec: ModelSpec) -> Iterator[Flaw]:
         remedy = "Add `server: {base_url: ..., api_key_env: ...}`."
         yield Flaw(("server",), "`backend: openai` needs the server that is asked", remedy)
         return
-    if spec.prompt.chat_template == "none":
+    if spec.prompt.chat_template != "auto":
         message = "the server puts prompts into its own chat template"
         yield Flaw(("prompt", "chat_template"), message, "Leave it out.")
+    if spec.prompt.thinking is not None:
+        message = "a server has its own switch for thoughts"
+        remedy = "Say it in `server.body`, with room in `max_completion_tokens`."
+        yield Flaw(("prompt", "thinking"), message, remedy)
     yield from _address(server.base_url)
     if server.api_key_env is not None and not _VARIABLE.fullmatch(server.api_key_env):
         message = "is no name of an environment variable"

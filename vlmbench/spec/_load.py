@@ -190,7 +190,8 @@ def reading_digest(task: TaskSpec) -> str:
     }  # fmt: skip
     bench = task.bench.model_dump(mode="json", include={"probe", "hints", "lm_eval"})
     condition = task.bench.condition.label
-    return _digest([task.model_dump(mode="json", include=top), bench, condition])
+    rule = [task.answer_rule.name] if task.output_type == "generate_until" else []
+    return _digest([task.model_dump(mode="json", include=top), bench, condition, *rule])
 
 
 def _digest(values: object) -> str:

@@ -14,15 +14,20 @@ from vlmbench.spec._task import Tags
 class Prompting(Spec):
     """How a question becomes the text a model reads."""
 
-    chat_template: Literal["auto", "none"] = "auto"
+    chat_template: str = "auto"
     """`auto`: the processor's chat template where it has one. `none`: the bare prompt, inside
-    `wrapper` if given."""
+    `wrapper` if given. Else the name of one of several that the processor has."""
     wrapper: str | None = None
     """Jinja with `{{ prompt }}` (for base models, or as their authors wrote it); needs
     `chat_template: none`."""
     answer_delimiter: str | None = None
-    """Put between prompt and choice. Absent: lm-eval's rule, which is nothing under a chat
-    template and the task's `target_delimiter` otherwise."""
+    """Put between prompt and choice. Absent: what the chat template writes there in a turn of the
+    assistant, and without a template the task's `target_delimiter`."""
+    thinking: int | None = Field(default=None, ge=1)
+    """Most tokens of thoughts before an answer. Given: thoughts are switched on where the chat
+    template has a switch, every task is answered in writing, and its answers are read from what
+    follows the thoughts. Absent: they are switched off, and a model that thinks all the same is not
+    scored by likelihoods."""
 
 
 class ImagePolicy(Spec):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictInt, model_validator
 
+from vlmbench.spec._answers import AnswerRule, AnyAnswerRule, Declared, Filters, OwnScoring
 from vlmbench.spec._base import Spec
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._hints import Hints
@@ -184,6 +185,10 @@ class VlmbenchTask(Spec):
     another); `drawn`: the images carry them already; `text`: the prompt gives coordinates."""
     probe: Probe | None = None
     """How the encoder is asked directly. Where absent the task has no encoder readout."""
+    answer: AnyAnswerRule | None = None
+    """How a choice is read from generated text: `declared` (docs/answers.md), `blink`, or
+    `filters` (lm-eval's `filter_list`, then an exact match). Where absent `filters` if the task
+    has a `filter_list`, else `declared`."""
     condition: Condition = Condition()
     """What is changed before anything sees a document (a blind variant blanks its images)."""
     hints: Hints | None = None
@@ -278,7 +283,8 @@ class TaskSpec(Spec):
     doc_to_decontamination_query: str | None = Field(default=None, exclude=True)
     """Without effect, as `should_decontaminate`."""
     output_type: OutputType = _OUTPUT_TYPE
-    """`multiple_choice`: likelihood of each choice. `generate_until`: text, then `filter_list`."""
+    """`multiple_choice`: likelihood of each choice. `generate_until`: text, read by
+    `metadata.vlmbench.answer`."""
     description: str = ""
     """Jinja put before every prompt."""
     doc_to_text: str
@@ -337,6 +343,13 @@ class TaskSpec(Spec):
     def is_free_text(self) -> bool:
         """Whether answers are text that lm-eval's own code credits, not one of some choices."""
         return self.doc_to_choice is None
+
+    @property
+    def answer_rule(self) -> AnswerRule:
+        """How generated text is read."""
+        if self.is_free_text:
+            return OwnScoring()
+        return self.bench.answer or (Filters() if self.filter_list else Declared())
 
     @property
     def ability(self) -> str:

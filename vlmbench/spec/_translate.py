@@ -245,6 +245,8 @@ def _spec_at(model: type[Spec], keys: Keys, data: Any) -> type[Spec] | None:
         field = spec.model_fields.get(key) if spec else None
         classes = _spec_classes(field.annotation) if field else []
         chosen = [spec for spec in classes if len(classes) == 1 or _matches(spec, data)]
+        if isinstance(data, dict) and not any(name in data for name in _DISCRIMINATORS):
+            chosen = classes  # a union whose first class may leave its tag out
         spec = chosen[0] if chosen else None
     return spec
 

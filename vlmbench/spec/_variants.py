@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from vlmbench.spec._base import Spec
 
 
@@ -22,6 +24,11 @@ class Variant(Spec):
     """Values of the options for which the label is the kind alone."""
 
     kind: str
+
+    @model_serializer(mode="wrap")
+    def _with_kind(self, keys: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Keep the kind where defaults are left out: without it nobody knows which member it is."""
+        return {"kind": self.kind, **keys(self)}
 
     @property
     def label(self) -> str:

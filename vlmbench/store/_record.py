@@ -78,7 +78,8 @@ class Exchange:
         marked: Markers are drawn into the images that the encoder sees.
         hint_target: The choice that the prompt's hint asserts; -1 if there is no hint.
         prompt: The exact text that a model was given; empty for readouts without one.
-        response: The text it wrote; empty unless it generated.
+        response: The text it wrote, thoughts included; empty unless it generated.
+        finish: Why that ended (`stop`, `length`, ...); empty where nothing says so.
         error: Why the document failed; empty if it did not.
     """
 
@@ -87,6 +88,7 @@ class Exchange:
     hint_target: int
     prompt: str = ""
     response: str = ""
+    finish: str = ""
     error: str = ""
 
 
@@ -204,6 +206,7 @@ def _exchange_columns(exchanges: Sequence[Exchange]) -> dict[str, Any]:
         "choices": [list(exchange.choices) for exchange in exchanges],
         "prompt": [exchange.prompt for exchange in exchanges],
         "response": [exchange.response for exchange in exchanges],
+        "finish": [exchange.finish for exchange in exchanges],
         "error": [exchange.error for exchange in exchanges],
         "marked": [exchange.marked for exchange in exchanges],
         "hint_target": [exchange.hint_target for exchange in exchanges],

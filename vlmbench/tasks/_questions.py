@@ -108,20 +108,32 @@ def without_images(text: str) -> str:
 def shown_choice(text: str, choices: Sequence[str], target: int) -> dict[str, str]:
     """Return a choice as the prompt lists it: its `letter`, the `text` beside it, and both.
 
-    Read are lists such as `(A) two cups` or `A. two cups`, one choice a line or all on one,
-    if every choice stands in them exactly once; else `text` is empty.
+    `text` is empty where the prompt does not list the choices; see `listed_choices`.
     """
-    letter = choices[target]
+    letter, listed = choices[target], listed_choices(text, choices)
+    mark, beside = listed[target] if listed else (letter, "")
+    return {"letter": letter, "text": beside, "choice": f"{mark} {beside}".strip()}
+
+
+def listed_choices(text: str, choices: Sequence[str]) -> list[tuple[str, str]]:
+    """Return, per choice, the mark with which a prompt lists it, and the text beside that.
+
+    Read is a list such as `(A) two cups` or `A. two cups`, one choice a line or all on one, that
+    holds every choice once. Empty if the first marks in the prompt are no such list.
+    """
     names = [choice.strip("().: ") for choice in choices]
     marks = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    found = list(re.finditer(rf"(?<!\w)\(?({marks})[).:][ \t]+", text))
-    listed = {match[1]: match for match in found}
-    if not all(names) or len(found) != len(choices) or set(listed) != set(names):
-        return {"letter": letter, "text": "", "choice": letter}
-    match = listed[names[target]]
-    ends = [other.start() for other in found if other.start() > match.start()]
-    beside = text[match.end() : min(ends, default=len(text))].partition("\n")[0].strip()
-    return {"letter": letter, "text": beside, "choice": f"{match[0].strip()} {beside}".strip()}
+    found = list(re.finditer(rf"(?<!\w)\(?({marks})[).:][ \t]+", text))[: len(choices) + 1]
+    listed = {match[1]: match for match in found[: len(choices)]}
+    if not all(names) or set(listed) != set(names):
+        return []
+    shown = []
+    for name in names:
+        match = listed[name]
+        ends = [other.start() for other in found if other.start() > match.start()]
+        beside = text[match.end() : min(ends, default=len(text))].partition("\n")[0].strip()
+        shown.append((match[0].strip(), beside))
+    return shown
 
 
 def _before_last_line(text: str, extra: str) -> str:

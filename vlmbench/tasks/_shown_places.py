@@ -12,7 +12,7 @@ from vlmbench.types import Document, EncodedImage, Problem, Region, VlmbenchErro
 REFERENCE = "REF"
 """Label of the place that a question starts from."""
 
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _BRACKET = re.compile(r"[()\[\]{}<>]")
 
 

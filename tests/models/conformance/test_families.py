@@ -143,12 +143,12 @@ def test_every_image_counts_and_a_blank_one_is_taken(backend, shots):
 def test_generation_equals_transformers_generate(backend, shots):
     prompts = asked(backend, shots)
     got = backend.generate(prompts, GenerationKwargs(until=(), max_gen_toks=5))
-    for prompt, answer in zip(prompts, got, strict=True):
+    for prompt, reply in zip(prompts, got, strict=True):
         inputs = inputs_of(backend, prompt)
         output = backend.model.generate(**inputs, max_new_tokens=5, do_sample=False, pad_token_id=0)
         tail = output[0, inputs["input_ids"].shape[1] :]
         text = backend.processor.tokenizer.decode(tail, skip_special_tokens=True)
-        assert answer == text.split("</s>")[0]
+        assert reply.text == text.split("</s>")[0]
 
 
 @over(HERE, NEEDS_AN_IMAGE)

@@ -21,6 +21,10 @@ class SamplingParams:
     stop: str | list[str] | None = None
     logprobs: int | None = None
     prompt_logprobs: int | None = None
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    min_tokens: int = 0
 
 
 @dataclass
@@ -34,6 +38,8 @@ class Logprob:
 class CompletionOutput:
     index: int
     text: str
+    token_ids: list[int]
+    finish_reason: str | None
 
 
 @dataclass
@@ -75,7 +81,10 @@ class LLM:
         output = self.model.generate(
             **inputs, max_new_tokens=parameters.max_tokens, do_sample=False, pad_token_id=0
         )
-        text = self.processor.tokenizer.decode(output[0, len(ids) :], skip_special_tokens=True)
+        written = output[0, len(ids) :].tolist()
+        text = self.processor.tokenizer.decode(written, skip_special_tokens=True)
+        reason = "length" if len(written) == parameters.max_tokens else "stop"
         for stop in parameters.stop or ():
+            reason = "stop" if stop in text else reason
             text = text.split(stop)[0]
-        return RequestOutput(ids, likelihoods, [CompletionOutput(0, text)])
+        return RequestOutput(ids, likelihoods, [CompletionOutput(0, text, written, reason)])

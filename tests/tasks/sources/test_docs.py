@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,11 @@ def test_commands_are_those_of_the_errors(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(hub) == 4
     for name, revision in hub:
         assert hub_remedy(name, revision) in TEXT
-    for layout in LAYOUTS.values():
-        first = layout.remedy.split("\n")[0].format(home="$VLMBENCH_DATA", root="?")
-        assert first in TEXT or layout.folder in first or "nyu_depth_v2" in layout.folder
+    for layout in (layout for name, layout in LAYOUTS.items() if name != "nyuv2"):
+        root = f"$VLMBENCH_DATA/{layout.folder}"
+        first, *_ = layout.remedy.format(home="$VLMBENCH_DATA", root=root).split("\n")
+        assert first in TEXT
+    # Of NYUv2 the page names the files, and leaves the addresses to the error.
+    files = re.findall(r"wget \S+/(\S+)", LAYOUTS["nyuv2"].remedy)
+    assert len(files) == 2
+    assert all(f"`{file}`" in TEXT for file in files)

@@ -17,6 +17,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from vlmbench.metrics import accuracy
 from vlmbench.tasks.worlds import (
     CHEAP_RULES,
     WORLDS,
@@ -29,6 +30,7 @@ from vlmbench.tasks.worlds import (
     render,
 )
 from vlmbench.tasks.worlds._rows import drawn_row
+from vlmbench.types import ChoiceScores
 
 COUNT = 300
 POINTED = [name for name, world in WORLDS.items() if "points" in world.columns]
@@ -57,16 +59,21 @@ def rows(world: str) -> list[dict[str, Any]]:
     return [drawn_row(spec, seed=0, split="test", index=i, count=COUNT) for i in range(COUNT)]
 
 
-def credit(scores: Any, gold: int) -> float:
-    best = scores == scores.max()
-    return float(best[gold] / best.sum())
+def accuracy_of(scores: Any, gold: Any) -> float:
+    """Return the accuracy of (documents, choices) scores, where ties share the credit."""
+    n, k = np.shape(scores)
+    none = np.zeros(n, bool)
+    return accuracy(
+        ChoiceScores(
+            doc_ids=tuple(map(str, range(n))), gold=np.asarray(gold), n_choices=np.full(n, k),
+            scores=np.asarray(scores, float), scale="similarity", abstained=none, failed=none,
+        )
+    ).value  # fmt: skip
 
 
 def rule_accuracy(world: str, rule: str) -> float | None:
-    scored = [(CHEAP_RULES[rule](row), row["gold"]) for row in rows(world)]
-    if scored[0][0] is None:
-        return None
-    return float(np.mean([credit(scores, gold) for scores, gold in scored]))
+    scored = [CHEAP_RULES[rule](row) for row in rows(world)]
+    return None if scored[0] is None else accuracy_of(scored, [row["gold"] for row in rows(world)])
 
 
 def chance_interval(world: str) -> tuple[float, float]:
@@ -119,9 +126,7 @@ def choice_accuracy(features: Any, gold: Any, model: Any) -> float:
         found[~train] = model.predict_proba(flat[~train].reshape(-1, width))[:, 1].reshape(
             -1, right.shape[1]
         )
-    return float(
-        np.mean([credit(scores, index) for scores, index in zip(found, gold, strict=True)])
-    )
+    return accuracy_of(found, gold)
 
 
 @pytest.mark.parametrize("world", WORLDS)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vlmbench.models._backend import Prompt, Reply
 from vlmbench.models._checkpoint import stand_in_digest
 from vlmbench.models._text import continuation_of, cut, stops_of
+from vlmbench.models._thoughts import split_thoughts
 from vlmbench.models.openai._client import Client, GaveUp, Refused, key_from_environment
 from vlmbench.models.openai._journal import Journal, account
 from vlmbench.models.openai._ledger import BudgetSpent, Ledger
@@ -23,6 +24,9 @@ from vlmbench.types import Problem, VlmbenchError
 
 # Requests handed over for each that can be under way: the slowest then holds up few others.
 BATCHES_AHEAD = 4
+# Choices that together are likelier than not are what a model answers with, even where its very
+# likeliest first token is none of them.
+LEAST_MASS = 0.5
 
 
 class OpenAIBackend:
@@ -78,7 +82,8 @@ class OpenAIBackend:
 
     def continuation(self, choice: str, delimiter: str) -> str:
         """Return what the answer starts with when `choice` is it; every server chats."""
-        return continuation_of(choice, delimiter, self.spec.prompt, chats=True)
+        del delimiter
+        return continuation_of(choice, "", self.spec.prompt)
 
     def answer(
         self,
@@ -193,7 +198,12 @@ class OpenAIBackend:
             found = parse(raw)
             usd = self._ledger.cost(found, reserved)
             listed = {client.redact(token): value for token, value in found.first.items()}
-            completion = replace(found, text=client.redact(found.text), first=listed)
+            completion = replace(
+                found,
+                text=client.redact(found.text),
+                first=listed,
+                sampled=client.redact(found.sampled),
+            )
             self._journal.answered(key, completion, usd)
             self._ever_answered = True
         finally:
@@ -222,8 +232,10 @@ def _reply(
     wanted: Sequence[str] | None,
     usd: float | None,
 ) -> Reply:
+    thoughts, text = split_thoughts(completion.text)
     return Reply(
-        text=cut(completion.text, stops_of(kwargs)),
+        text=cut(text, stops_of(kwargs)),
+        thoughts=thoughts,
         finish=completion.finish,
         logprobs=None if wanted is None else _listed(completion, wanted),
         prompt_tokens=completion.prompt_tokens,
@@ -236,8 +248,12 @@ def _listed(completion: Completion, wanted: Sequence[str]) -> NDArray[np.float64
     """Return the likelihoods of answers of one token each, if all of them are listed.
 
     Only a token whose text is the whole continuation counts. What begins one, or is missing
-    from the list, has no known likelihood, and none is made up for it.
+    from the list, has no known likelihood, and none is made up for it. Nor do likelihoods count
+    where the answer begins with something else ("(" of "(A)") and is unlikely to begin with one
+    of them: they then rank what the model would not write.
     """
     if any(continuation not in completion.first for continuation in wanted):
         return None
-    return np.array([completion.first[continuation] for continuation in wanted])
+    found = np.array([completion.first[continuation] for continuation in wanted])
+    likely = completion.sampled in wanted or np.exp(found).sum() >= LEAST_MASS
+    return found if likely else None

@@ -12,7 +12,7 @@ import base64
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,6 +112,7 @@ class Completion:
         finish: Why it ended (`stop`, `length`, ...).
         first: Text -> log-likelihood in nats of what the first token could have been; empty
             where the server lists nothing.
+        sampled: Text of what the first token is; empty likewise.
         prompt_tokens: Tokens billed for the question; None where the server does not say.
         completion_tokens: Tokens billed for the answer; None where the server does not say.
     """
@@ -119,6 +120,7 @@ class Completion:
     text: str
     finish: str = ""
     first: Mapping[str, float] = field(default_factory=dict)
+    sampled: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
@@ -134,10 +136,12 @@ def parse(raw: bytes) -> Completion:
         choice = data["choices"][0]
         message = choice["message"]
         usage = data.get("usage") or {}
+        tokens = (choice.get("logprobs") or {}).get("content") or []
         return Completion(
             text=_text(message.get("content")),
             finish=str(choice.get("finish_reason") or ""),
-            first=_first(choice.get("logprobs")),
+            first=_first(tokens),
+            sampled=str(tokens[0]["token"]) if tokens else "",
             prompt_tokens=_count(usage.get("prompt_tokens")),
             completion_tokens=_count(usage.get("completion_tokens")),
         )
@@ -153,13 +157,10 @@ def _text(content: Any) -> str:
     return "".join(part["text"] for part in content if part.get("type") == "text")
 
 
-def _first(logprobs: Any) -> dict[str, float]:
+def _first(tokens: Sequence[Any]) -> dict[str, float]:
     """Return the alternatives of the first token; of equal texts the likeliest counts."""
-    tokens = (logprobs or {}).get("content") or []
-    if not tokens:
-        return {}
     found: dict[str, float] = {}
-    for entry in (tokens[0], *(tokens[0].get("top_logprobs") or ())):
+    for entry in (e for first in tokens[:1] for e in (first, *(first.get("top_logprobs") or ()))):
         value = float(entry["logprob"])
         if UNSAID < value <= 0:
             found[entry["token"]] = max(value, found.get(entry["token"], value))

@@ -1,0 +1,60 @@
+"""Greedy decoding that nothing in a checkpoint bends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# The likeliest token at every step, whatever has been written so far.
+GREEDY: dict[str, Any] = {
+    "do_sample": False,
+    "num_beams": 1,
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "min_length": 0,
+}
+# Which tokens start, fill and end a text is no matter of choice.
+_TOKENS = ("bos_token_id", "eos_token_id", "pad_token_id")
+# What says nothing about which token is written, in whole and by how it begins.
+_SILENT = {*_TOKENS, "transformers_version", "use_cache", "cache_implementation", "max_length"}
+_SILENT_TOO = ("_", "output_")
+
+
+def greedy_config(own: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a generation config under which a model writes the likeliest token, and no other.
+
+    `generate` takes from the model's own config what a call leaves open, so a checkpoint can
+    penalise repetition, suppress tokens or force others without being asked to. Of that config
+    only the special tokens are kept.
+
+    Args:
+        own: The model's generation config.
+
+    Returns:
+        The config to put in its place; and what was set aside, by name, where it differs from
+        plain greedy decoding.
+    """
+    from transformers import GenerationConfig
+
+    plain = GenerationConfig(**{name: getattr(own, name) for name in _TOKENS}, **GREEDY)
+    aside = {
+        name: value
+        for name, value in own.to_diff_dict().items()
+        if name not in _SILENT
+        and not name.startswith(_SILENT_TOO)
+        and value not in (None, False, GREEDY.get(name))
+    }
+    return plain, aside
+
+
+def finish_of(ids: list[int], ends: Any, *, most: int) -> str:
+    """Return why an answer ended: `stop`, or `length` where it might have gone on.
+
+    Args:
+        ids: Its tokens.
+        ends: Token or tokens that end a text; None if none does.
+        most: Most tokens that it could have.
+    """
+    ending = {ends} if isinstance(ends, int) else set(ends or ())
+    return "stop" if len(ids) < most or ending.intersection(ids) else "length"
