@@ -96,7 +96,7 @@ def test_corrupt_image(tmp_path):
 @pytest.mark.parametrize("name", REFUSED)
 def test_an_image_that_shows_nothing_certain_is_named(tmp_path, name):
     path = write(tmp_path, [row(0), row(1, image=name)])
-    (tmp_path / name).write_bytes(REFUSED[name]())
+    (tmp_path / "data" / name).write_bytes(REFUSED[name]())
     (message,) = problems(path)
     assert "document 'd1'" in message
     assert f"cannot decode image '{name}'" in message
@@ -104,32 +104,26 @@ def test_an_image_that_shows_nothing_certain_is_named(tmp_path, name):
 
 def test_regions_are_pixels_of_the_upright_image(tmp_path):
     """Stored on its side, the image is 24 wide and 40 high; shown it is 40 wide and 24 high."""
-    (tmp_path / "b.jpeg").write_bytes(phone(6).data)
-    upright = [[0, 0, 4, 4], [30, 4, 40, 24]]
-    check(write(tmp_path, [row(0, image="b.jpeg", boxes=upright)]))
-    stored = [[0, 0, 4, 4], [4, 30, 24, 40]]
+    upright, stored = ([[0, 0, 4, 4], box] for box in ([30, 4, 40, 24], [4, 30, 24, 40]))
+    path = write(tmp_path, [row(0, image="b.jpeg", boxes=upright)])
+    (tmp_path / "data" / "b.jpeg").write_bytes(phone(6).data)
+    check(path)
     (message,) = problems(write(tmp_path, [row(0, image="b.jpeg", boxes=stored)]))
     assert "lies outside image 0 of 40 x 24 pixels" in message
     assert "upright" in message
 
 
-WHOLE = """\
-task: alike
-dataset_path: json
-dataset_kwargs: {data_files: {test: mine.jsonl}}
-test_split: test
-output_type: multiple_choice
-doc_to_text: "<image><image><image>Which is like the first?"
-doc_to_image: [first, second, third]
-doc_to_choice: [A, B]
-doc_to_target: answer
-metadata:
-  vlmbench:
-    id_column: id
-    regions:
-      reference: {kind: image, images: [0]}
-      choices: {kind: image, images: [1, 2]}
-"""
+ALIKE = {
+    "doc_to_text": "<image><image><image>Which is like the first?",
+    "doc_to_image": ["first", "second", "third"],
+    "bench": {
+        "id_column": "id",
+        "regions": {
+            "reference": {"kind": "image", "images": [0]},
+            "choices": {"kind": "image", "images": [1, 2]},
+        },
+    },
+}
 
 
 def strokes(density: float, seed: int) -> Image.Image:
@@ -150,14 +144,16 @@ def depths(level: float, seed: int) -> Image.Image:
 @pytest.mark.parametrize("rule", ["colour_histogram", "thumbnail"])
 def test_a_rule_tells_drawings_and_deep_greys_apart(tmp_path, draw, rule):
     """Read as stored, all strokes are black on black and all greys white: every choice ties."""
-    rows = []
+    home, rows = Home(tmp_path), []
     for index in range(10):
-        answer, name = index % 2, f"{index}_{{}}.png"
-        for place, level in zip("abc", [(0.25, 0.6)[answer], 0.25, 0.6], strict=True):
-            draw(level, 3 * index + ord(place)).save(tmp_path / name.format(place))
-        shown = dict(zip(("first", "second", "third"), map(name.format, "abc"), strict=True))
+        answer = index % 2
+        levels = zip(("first", "second", "third"), ((0.25, 0.6)[answer], 0.25, 0.6), strict=True)
+        shown = {
+            name: home.image(f"{name}{index}.png", draw(level, 3 * index + ord(name[0])))
+            for name, level in levels
+        }
         rows.append({"id": f"d{index}", "answer": answer, **shown})
-    documents = load_documents(load_file(write(tmp_path, rows, WHOLE)), "reported", tmp_path)
+    documents = load_documents(load_file(home.task("alike", rows, **ALIKE)), "reported", tmp_path)
     scores = np.array([rule_scores(rule, document) for document in documents])
     assert (scores[:, 0] != scores[:, 1]).all()
     assert scores.argmax(axis=1).tolist() == [document.gold for document in documents]
