@@ -177,7 +177,7 @@ def test_a_hub_id_is_read_from_the_cache_and_pinned(hub):
 
 def test_an_absent_hub_id_gives_the_command(hub):
     with pytest.raises(VlmbenchError, match=r"hf download Qwen/Qwen2\.5-VL-7B-Instruct"):
-        catalogue().select_models("Qwen/Qwen2.5-VL-7B-Instruct")
+        catalogue().select_models("Qwen/Qwen2.5-VL-7B-Instruct", derived=True)
 
 
 def test_what_is_no_checkpoint(tmp_path):
