@@ -118,22 +118,20 @@ def shown_choice(text: str, choices: Sequence[str], target: int) -> dict[str, st
 def listed_choices(text: str, choices: Sequence[str]) -> list[tuple[str, str]]:
     """Return, per choice, the mark with which a prompt lists it, and the text beside that.
 
-    Read is a list such as `(A) two cups` or `A. two cups`, one choice a line or all on one, that
-    holds every choice once. Empty if the first marks in the prompt are no such list.
+    Read are lists such as `(A) two cups` or `A. two cups`, one choice a line or all on one. A hint
+    may repeat a choice as it is listed. Empty if a choice is not listed, or in two ways.
     """
     names = [choice.strip("().: ") for choice in choices]
     marks = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    found = list(re.finditer(rf"(?<!\w)\(?({marks})[).:][ \t]+", text))[: len(choices) + 1]
-    listed = {match[1]: match for match in found[: len(choices)]}
-    if not all(names) or set(listed) != set(names):
-        return []
-    shown = []
-    for name in names:
-        match = listed[name]
-        ends = [other.start() for other in found if other.start() > match.start()]
-        beside = text[match.end() : min(ends, default=len(text))].partition("\n")[0].strip()
-        shown.append((match[0].strip(), beside))
-    return shown
+    found = list(re.finditer(rf"(?<!\w)\(?({marks})[).:][ \t]+", text))
+    ends = [match.start() for match in found[1:]] + [len(text)]
+    listed: dict[str, tuple[str, str]] = {}
+    for match, end in zip(found, ends, strict=False):
+        beside = text[match.end() : end].partition("\n")[0].strip()
+        first = listed.setdefault(match[1], (match[0].strip(), beside))[1]
+        if not re.match(rf"{re.escape(first)}(?:$|[.,;:!?])", beside):
+            return []
+    return [listed[name] for name in names] if all(names) and set(listed) == set(names) else []
 
 
 def _before_last_line(text: str, extra: str) -> str:
