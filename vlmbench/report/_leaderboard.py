@@ -245,12 +245,12 @@ def _notes(board: Board) -> Iterator[str]:
         shown = ", ".join(map(str, limits))
         yield f"> Only the first documents of each task were run (`--limit {shown}`): a trial."
     for name, record in board.models.items():
-        unused = record.unused_weights
-        if unused:
-            few = f", among them {unused[0]}" if len(unused) > 1 else f", {unused[0]}"
+        if record.unused_weights:
+            first, *others = record.unused_weights
+            more = f" and {len(others)} more, which the manifest names" if others else ""
             yield (
-                f"> {model_name(board, name)}: its checkpoint holds {len(unused)} weights that the "
-                f"model has no place for{escape(few)}. The run's manifest names them."
+                f"> {model_name(board, name)}: the model has no place for weights of its "
+                f"checkpoint: {escape(first)}{more}."
             )
     failed = [cell for manifest in board.manifests for cell in manifest.failed]
     for row in failures(board):
