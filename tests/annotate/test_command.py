@@ -28,6 +28,7 @@ dataset_kwargs: {data_files: {val: val.parquet}}
 metadata:
   vlmbench:
     points: {kind: markers, file: my_points.jsonl}
+    source: {documents: null}
 """
 
 

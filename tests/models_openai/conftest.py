@@ -37,7 +37,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="session")
 def words_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random LLaVA whose whole vocabulary is seventeen words, and which begins answers with letters."""
+    """A random LLaVA of seventeen words, which begins its answers with letters."""
     import torch
     from transformers import LlavaForConditionalGeneration
 

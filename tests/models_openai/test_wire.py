@@ -11,6 +11,7 @@ from email.utils import format_datetime
 
 import numpy as np
 import pytest
+from awkward import awkward, png_parts
 from home import asked
 from PIL import Image
 
@@ -38,6 +39,17 @@ def test_images_stand_where_they_are_named_and_keep_every_pixel() -> None:
         assert head == "data:image/png;base64"
         shown = Image.open(io.BytesIO(base64.b64decode(data)))
         assert shown.tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize("name", ["turned_6.jpeg", "rgba.png", "deep.png", "broken_profile.jpeg"])
+def test_a_server_is_sent_what_a_file_shows_and_nothing_else(name: str) -> None:
+    """Upright pixels with the file's orientation beside them would be turned once more."""
+    image = EncodedImage(awkward(name).data)
+    prompt = Prompt(user="<image>", images=(image.decode(),))
+    (message,) = json.loads(Request(prompt=prompt, settings={}).body())["messages"]
+    data = base64.b64decode(message["content"][0]["image_url"]["url"].partition(",")[2])
+    assert {part for part, _ in png_parts(data)} == {b"IHDR", b"IDAT", b"IEND"}
+    assert EncodedImage(data).decode().tobytes() == image.decode().tobytes()
 
 
 def test_a_prompt_with_too_few_images_is_refused() -> None:

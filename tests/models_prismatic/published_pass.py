@@ -42,7 +42,7 @@ def squared(image: Image.Image, kind: str) -> Image.Image:
         (224, int(224 * height / width)) if width <= height else (int(224 * width / height), 224)
     )
     scaled = Image.fromarray(canvas).resize((new_w, new_h), Image.Resampling.BICUBIC)
-    x, y = int(round((new_w - 224) / 2.0)), int(round((new_h - 224) / 2.0))
+    x, y = round((new_w - 224) / 2.0), round((new_h - 224) / 2.0)
     return Image.fromarray(np.asarray(scaled)[y : y + 224, x : x + 224])
 
 

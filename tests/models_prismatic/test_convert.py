@@ -232,6 +232,21 @@ def test_pixels_of_the_encoder_are_those_of_the_model(converted: Converted) -> N
     )
 
 
+@pytest.mark.parametrize("converted", ["clip-vit-l"], indirect=True)
+def test_letters_are_scored_on_the_tokens_that_the_published_evaluation_reads(
+    converted: Converted, picture: Image.Image
+) -> None:
+    """Its own scores `▁A` and `▁B` after "ASSISTANT:"; without the space they are other tokens."""
+    backend = converted.backend
+    letters = backend.processor.tokenizer.convert_tokens_to_ids(["▁A", "▁B"])
+    wanted = reference(converted, picture)[-1].log_softmax(-1)[letters].numpy()
+    prompt = Prompt(user=f"<image>\n{QUESTION}", images=(picture,))
+    following = [backend.continuation(choice, "\n") for choice in "AB"]
+    found, bare = (backend.choice_logprobs([prompt], [row])[0] for row in (following, ["A", "B"]))
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    assert np.abs(bare - wanted).max() > 0.1
+
+
 # -- tokens -----------------------------------------------------------------------------------
 
 

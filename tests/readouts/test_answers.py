@@ -155,4 +155,4 @@ def test_every_rule_can_be_imported_and_says_what_it_reads() -> None:
         "declared-1", "blink-1", "filters-1", "lm_eval-1",
     }  # fmt: skip
     for rule in ANSWER_RULES:
-        assert rule.reads
+        assert rule.says

@@ -315,7 +315,7 @@ def test_a_checkout_finds_its_own_tasks_and_studies() -> None:
     assert shelf.problems == ()
     gap = shelf.studies["gap"].spec
     assert [(cell.readout.label, cell.condition.label) for cell in gap.cells] == [
-        ("prompted", "own"), ("prompted", "blank"), ("encoder", "own"),
+        ("prompted", "own"), ("prompted", "blank"), ("encoder", "own"), ("encoder-mean", "own"),
     ]  # fmt: skip
     assert all(cell.condition.label == "blank" for cell in shelf.studies["controls"].spec.cells)
 

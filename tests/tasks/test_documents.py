@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from awkward import REFUSED, phone
 from home import Home, task_keys
 from PIL import Image
 
 from vlmbench.spec import Condition, load_file
-from vlmbench.tasks import apply_conditions, check_documents, load_documents
+from vlmbench.tasks import apply_conditions, check_documents, load_documents, rule_scores
 from vlmbench.types import VlmbenchError
 
 BENCH = {
@@ -72,6 +74,8 @@ def test_good_documents_pass(tmp_path):
         ({"boxes": [[0, 0, 4], [1, 1, 2]]}, ["d1", "coordinates", "boxes"]),
         ({"question": "<image>?"}, ["d1", "2 <image> for 1 images", "doc_to_text"]),
         ({"choices": ["A", "A"]}, ["d1", "doc_to_choice", "twice"]),
+        ({"id": None}, ["row 1 has no 'id'", "id_column"]),
+        ({"question": None}, ["d1", "doc_to_text", "would print None"]),
     ],
 )
 def test_every_fault_names_document_field_and_file(tmp_path, changes, words):
@@ -87,6 +91,72 @@ def test_corrupt_image(tmp_path):
     (data / "broken.png").write_bytes((data / "a.png").read_bytes()[:40])
     messages = problems(path)
     assert any("d1" in m and "broken.png" in m and "decode" in m for m in messages)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_an_image_that_shows_nothing_certain_is_named(tmp_path, name):
+    path = write(tmp_path, [row(0), row(1, image=name)])
+    (tmp_path / "data" / name).write_bytes(REFUSED[name]())
+    (message,) = problems(path)
+    assert "document 'd1'" in message
+    assert f"cannot decode image '{name}'" in message
+
+
+def test_regions_are_pixels_of_the_upright_image(tmp_path):
+    """Stored on its side, the image is 24 wide and 40 high; shown it is 40 wide and 24 high."""
+    upright, stored = ([[0, 0, 4, 4], box] for box in ([30, 4, 40, 24], [4, 30, 24, 40]))
+    path = write(tmp_path, [row(0, image="b.jpeg", boxes=upright)])
+    (tmp_path / "data" / "b.jpeg").write_bytes(phone(6).data)
+    check(path)
+    (message,) = problems(write(tmp_path, [row(0, image="b.jpeg", boxes=stored)]))
+    assert "lies outside image 0 of 40 x 24 pixels" in message
+    assert "upright" in message
+
+
+ALIKE = {
+    "doc_to_text": "<image><image><image>Which is like the first?",
+    "doc_to_image": ["first", "second", "third"],
+    "bench": {
+        "id_column": "id",
+        "regions": {
+            "reference": {"kind": "image", "images": [0]},
+            "choices": {"kind": "image", "images": [1, 2]},
+        },
+    },
+}
+
+
+def strokes(density: float, seed: int) -> Image.Image:
+    """Return black strokes on a transparent ground that is black underneath."""
+    drawn = np.random.default_rng(seed).random((32, 32)) < density
+    pixels = np.zeros((32, 32, 4), np.uint8)
+    pixels[drawn] = (0, 0, 0, 255)
+    return Image.fromarray(pixels)
+
+
+def depths(level: float, seed: int) -> Image.Image:
+    """Return 16-bit greys, all above 255."""
+    noise = np.random.default_rng(seed).normal(0, 400, (32, 32))
+    return Image.fromarray((level * 65535 + noise).clip(256, 65535).astype(np.uint16))
+
+
+@pytest.mark.parametrize("draw", [strokes, depths])
+@pytest.mark.parametrize("rule", ["colour_histogram", "thumbnail"])
+def test_a_rule_tells_drawings_and_deep_greys_apart(tmp_path, draw, rule):
+    """Read as stored, all strokes are black on black and all greys white: every choice ties."""
+    home, rows = Home(tmp_path), []
+    for index in range(10):
+        answer = index % 2
+        levels = zip(("first", "second", "third"), ((0.25, 0.6)[answer], 0.25, 0.6), strict=True)
+        shown = {
+            name: home.image(f"{name}{index}.png", draw(level, 3 * index + ord(name[0])))
+            for name, level in levels
+        }
+        rows.append({"id": f"d{index}", "answer": answer, **shown})
+    documents = load_documents(load_file(home.task("alike", rows, **ALIKE)), "reported", tmp_path)
+    scores = np.array([rule_scores(rule, document) for document in documents])
+    assert (scores[:, 0] != scores[:, 1]).all()
+    assert scores.argmax(axis=1).tolist() == [document.gold for document in documents]
 
 
 def test_all_faults_come_at_once_and_repeats_are_counted(tmp_path):

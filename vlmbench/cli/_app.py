@@ -15,6 +15,7 @@ from vlmbench.cli._options import (
     BatchSize,
     Conditions,
     Data,
+    Derive,
     Device,
     Dtype,
     Include,
@@ -85,6 +86,7 @@ def run(
     batch_size: BatchSize = "auto",
     seed: Seed = 0,
     *,
+    derive: Derive = False,
     include_path: Include,
     data_root: Data = None,
     workers: Annotated[
@@ -95,7 +97,9 @@ def run(
     from vlmbench.cli import _run
 
     _run.run(
-        _run.Request(models, tasks, study, limit, seed, include_path, data_root, conditions),
+        _run.Request(
+            models, tasks, study, limit, seed, include_path, data_root, conditions, derive
+        ),
         output=output,
         device=device,
         dtype=dtype,
@@ -114,6 +118,7 @@ def plan(
     output: Output = None,
     seed: Seed = 0,
     *,
+    derive: Derive = False,
     include_path: Include,
     data_root: Data = None,
     json: Json = False,
@@ -121,7 +126,9 @@ def plan(
     """Show what would run, at what cost, and what is already there; loads no model."""
     from vlmbench.cli import _run
 
-    request = _run.Request(models, tasks, study, limit, seed, include_path, data_root, conditions)
+    request = _run.Request(
+        models, tasks, study, limit, seed, include_path, data_root, conditions, derive
+    )
     _run.plan(request, output=output, as_json=json)
 
 
@@ -144,16 +151,18 @@ def show(
     index: Annotated[int, typer.Option(min=0, help="Which document of a task to show.")] = 0,
     output: Annotated[Path, typer.Option(help="Where a task's images are written.")] = Path(),
     *,
+    derive: Derive = False,
     include_path: Include,
     data_root: Data = None,
 ) -> None:
     """Show a resolved spec; for a task also one rendered prompt, with its images as PNG.
 
-    For a hub id or a folder with a checkpoint: every derived value, and where it came from.
+    For a model also which pixels it and its encoder are given. For a hub id or a folder with a
+    checkpoint that no model's YAML names: every derived value, and where it came from.
     """
     from vlmbench.cli import _catalogue
 
-    _catalogue.show(name, index, output, include_path, data_root)
+    _catalogue.show(name, index, output, include_path, data_root, derive=derive)
 
 
 @app.command()

@@ -23,6 +23,14 @@ Tasks = Annotated[
         help="Names, globs, groups, tags, YAML paths or lm_eval:NAME, comma-separated.",
     ),
 ]
+Derive = Annotated[
+    bool,
+    typer.Option(
+        "--derive",
+        help="Describe hub ids and folders by their own files, also where a model's YAML names "
+        "them.",
+    ),
+]
 Study = Annotated[str, typer.Option(help="Which conditions and readouts.")]
 Conditions = Annotated[
     str | None,

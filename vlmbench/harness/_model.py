@@ -41,7 +41,7 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
     it a model that chats is still asked through its template (anything else would measure a
     prompt it was never trained on): the whole context is then the user's message, a task's
     description included, and white space before a choice is taken for the task's
-    `target_delimiter`, which a chat leaves out.
+    `target_delimiter`, in whose place a chat has what its template writes before an answer.
 
     Requests with one context and the same images share one forward pass.
 

@@ -12,6 +12,7 @@ from vlmbench.metrics._accuracy import (
     failures,
     majority,
 )
+from vlmbench.metrics._answered import accuracy_answered, gap_answered, has_unread
 from vlmbench.metrics._calibration import expected_calibration_error, probabilities
 from vlmbench.metrics._credit import TIE_TOLERANCE, answers, credit, kept, permute_choices
 from vlmbench.metrics._distributions import (
@@ -30,12 +31,13 @@ from vlmbench.metrics._mass import (
 )
 from vlmbench.metrics._numbers import MISSING, brief, number, p_value, rate, signed, sized, told
 from vlmbench.metrics._paired import McNemar, gap, gap_corrected, mcnemar
-from vlmbench.metrics._readouts import ENCODER, GAP, INTERNALS, PROMPTED, RULE
+from vlmbench.metrics._readouts import ENCODER, ENCODER_MEAN, GAP, INTERNALS, PROMPTED, RULE
 from vlmbench.metrics._rows import StatRow, dump_rows, load_rows
 from vlmbench.metrics._summary import METRICS_VERSION, summarise, summarise_recorded
 
 __all__ = [
     "ENCODER",
+    "ENCODER_MEAN",
     "GAP",
     "INTERNALS",
     "METRICS_VERSION",
@@ -49,6 +51,7 @@ __all__ = [
     "StatRow",
     "abstention",
     "accuracy",
+    "accuracy_answered",
     "answer_distribution",
     "answers",
     "brief",
@@ -60,7 +63,9 @@ __all__ = [
     "expected_calibration_error",
     "failures",
     "gap",
+    "gap_answered",
     "gap_corrected",
+    "has_unread",
     "kept",
     "load_rows",
     "majority",

@@ -8,6 +8,7 @@ from vlmbench.spec import Encoder, Internals, Prompted, Rule
 
 PROMPTED: Final = Prompted.kind_of()
 ENCODER: Final = Encoder.kind_of()
+ENCODER_MEAN: Final = Encoder(pooling="mean").label
 INTERNALS: Final = Internals.kind_of()
 RULE: Final = Rule.kind_of()
 

@@ -14,12 +14,13 @@ from vlmbench.metrics._accuracy import (
     failures,
     majority,
 )
+from vlmbench.metrics._answered import accuracy_answered, gap_answered, has_unread, p_stat
 from vlmbench.metrics._distributions import (
     tv_between,
     tv_to_truth,
 )
 from vlmbench.metrics._mass import choice_mass
-from vlmbench.metrics._paired import gap, gap_corrected, mcnemar, mismatches
+from vlmbench.metrics._paired import gap, gap_corrected, mismatches
 from vlmbench.metrics._rows import StatRow
 from vlmbench.spec import Condition, Encoder, Prompted, Readout
 from vlmbench.types import ChoiceScores, ComparisonError, Stat
@@ -49,8 +50,10 @@ def summarise(
     count); a cell in which every document failed gives only `failed`. Likelihoods of a prompted
     model give choice_mass and choice_mass_p05. Free text (scale `credit`)
     has no choices, hence neither chance and what builds on it nor majority nor tv. Own images
-    read by encoder and prompt give gap, gap_corrected and mcnemar_p. Prompted readings give tv:
-    own against blank, and each against the truth.
+    read by encoder and prompt give gap, gap_corrected and mcnemar_p. Where answers were read from
+    text, or some could not be read, accuracy_answered, gap_answered and mcnemar_p_answered leave
+    out what was not answered. Prompted readings give tv: own against blank, and each against the
+    truth.
 
     Args:
         cells: Scores by condition and readout.
@@ -155,6 +158,8 @@ def _single(cell: Cell, scores: ChoiceScores) -> _Numbers:
         if guessable:
             yield *where, "accuracy_corrected", corrected(stat, level)
         yield *where, "abstention", abstention(scores)
+        if has_unread(scores):
+            yield *where, "accuracy_answered", accuracy_answered(scores)
         if guessable:
             yield *where, "chance", Stat(value=level, n=stat.n)
             yield *where, "majority", Stat(value=majority(scores), n=stat.n)
@@ -182,13 +187,13 @@ def _gaps(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:
         if prompted is None or not _comparable(direct, prompted):
             continue
         where = (_OWN.label, f"{readout.label}-{Prompted.kind_of()}")
-        stat = gap(direct, prompted, seed=seed)
-        yield *where, "gap", stat
+        yield *where, "gap", gap(direct, prompted, seed=seed)
         yield *where, "gap_corrected", gap_corrected(direct, prompted, seed=seed)
-        test = mcnemar(direct, prompted)
-        # With a tie on every document there is no table: no p-value is not a p-value of 1.
-        p = Stat(value=test.p, n=test.tested) if test.tested else Stat(value=math.nan, n=stat.n)
-        yield *where, "mcnemar_p", p
+        yield *where, "mcnemar_p", p_stat(direct, prompted)
+        if has_unread(direct) or has_unread(prompted):
+            found, p = gap_answered(direct, prompted, seed=seed)
+            yield *where, "gap_answered", found
+            yield *where, "mcnemar_p_answered", p
 
 
 def _variations(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:

@@ -14,6 +14,7 @@ from vlmbench.models._batches import in_batches
 from vlmbench.models._checkpoint import checkpoint_path, weights_digest
 from vlmbench.models._images import Letterbox, join, place, prepare
 from vlmbench.models._load import load_backend, resolve_device
+from vlmbench.models._text import PromptText
 from vlmbench.models._tower import Tower, TowerStates
 from vlmbench.models.hf import HfBackend
 
@@ -25,6 +26,7 @@ __all__ = [
     "Inspects",
     "Letterbox",
     "Prompt",
+    "PromptText",
     "Remote",
     "Reply",
     "TakesNotes",

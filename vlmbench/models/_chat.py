@@ -85,7 +85,7 @@ class Chat:
             VlmbenchError: If the template refuses the question, with its own words, or does not
                 write every image.
         """
-        refusals = []
+        refusals: list[Exception] = []
         for shape in _SHAPES:
             try:
                 text = self._write(self._turns(shape, system, user), ask=True)

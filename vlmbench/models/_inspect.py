@@ -213,7 +213,7 @@ def _groups_of(
     whole = _sees_whole(text.processor.image_processor, batch, prompts)
     found, seen = [], 0
     for index, prompt in enumerate(prompts):
-        shown, _ = text.answers(text.render(prompt), choices[index])
+        before, _ = text.answers(text.render(prompt), choices[index])
         length = int(lengths[index])
         is_image = images[index, :length]
         packed = None if grids is None else grids[seen : seen + len(prompt.images)].tolist()
@@ -223,7 +223,7 @@ def _groups_of(
         listed = listed_tokens(
             text.processor.tokenizer,
             ids[index, :length].tolist(),
-            text.tail(shown),
+            text.tail(before),
             [text.without_delimiter(choice) for choice in choices[index]],
         )
         cells = region_cells(regions[index], prompt.images, laid or []) if known else None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt
 from vlmbench.models._chat import Chat
+from vlmbench.models._checkpoint import checkpoint_path
+from vlmbench.models._processor import load_processor
 from vlmbench.models._thoughts import Thoughts, has_marks, left_open, split_thoughts
-from vlmbench.registry import Family
+from vlmbench.registry import Family, family_of
 from vlmbench.spec import GenerationKwargs, ModelSpec, Prompting
 from vlmbench.spec import render as fill_template
 from vlmbench.types import DocumentError, Problem, VlmbenchError
@@ -48,6 +51,27 @@ class PromptText:
         self.chat = Chat(processor, spec.prompt, self._placeholder)
         self.thoughts = Thoughts(processor.tokenizer)
         self.writes_images = token is not None or bool(family.placeholder)
+
+    @classmethod
+    def load(cls, spec: ModelSpec, folder: Path | None) -> PromptText:
+        """Load what a checkpoint's prompts take: its processor, and no weights.
+
+        Args:
+            spec: Which model.
+            folder: Folder of its YAML, at which a relative `checkpoint` starts.
+
+        Raises:
+            VlmbenchError: If it has no processor of images and text.
+            OSError: If there is no such checkpoint.
+            ValueError: If transformers does not know its family.
+        """
+        from transformers import AutoConfig
+
+        source = checkpoint_path(spec.checkpoint, folder)
+        model_type = AutoConfig.from_pretrained(
+            source, revision=spec.revision, trust_remote_code=False
+        ).model_type
+        return cls(load_processor(source, spec.revision), spec, family_of(model_type))
 
     # -- prompts --------------------------------------------------------------------------
 

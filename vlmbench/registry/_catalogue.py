@@ -71,15 +71,26 @@ class Catalogue:
         bundles = {**self.tags, **self.members}
         return select(selector, self.tasks, bundles, self._tasks_in, lm_eval_tasks)
 
-    def select_models(self, selector: str) -> list[Located[ModelSpec]]:
+    def select_models(self, selector: str, *, derived: bool = False) -> list[Located[ModelSpec]]:
         """Return the models that a comma-separated list means, in its order, each once.
 
         A term is a model, a tag, a glob, a path to a YAML file, a folder with a checkpoint, or
-        a hub id; a spec for the last two is derived from their own config files.
+        a hub id. The last two mean the model whose YAML names that checkpoint; where none does,
+        or if `derived`, a spec is derived from their own config files.
         """
         self.check()
         load = partial(self._one_in, registry=self.models, kind=ModelSpec)
-        return select(selector, self.models, self.model_tags, load, _derived)
+        checkpoint = _derived if derived else self._of_checkpoint
+        return select(selector, self.models, self.model_tags, load, checkpoint)
+
+    def _of_checkpoint(self, term: str) -> Named[ModelSpec]:
+        """Return the model whose YAML names a checkpoint, or else what its files describe."""
+        named = [(name, model) for name, model in self.models.items() if loads(model, term)]
+        if len(named) > 1:
+            names = ", ".join(f"`{name}`" for name, _ in named)
+            message = f"{term} is the checkpoint of several models: {names}"
+            raise VlmbenchError(Problem(message=message, remedy="Name one, or add --derive."))
+        return named or _derived(term)
 
     def select_studies(self, selector: str) -> list[Located[StudySpec]]:
         """Return the studies that a comma-separated list of names, tags, globs, paths means."""
@@ -155,6 +166,17 @@ def catalogue(include_paths: Sequence[Path] = ()) -> Catalogue:
         paths=tuple(paths),
         problems=tuple(problems),
     )
+
+
+def loads(model: Located[ModelSpec], term: str) -> bool:
+    """Tell whether a model's YAML names, as what it loads, a hub id or folder that was given."""
+    checkpoint = model.spec.checkpoint
+    if checkpoint is None or not model.spec.has_weights or model.spec.server is not None:
+        return False
+    given, own = Path(term).expanduser(), model.folder / Path(checkpoint).expanduser()
+    if given.is_dir() or own.is_dir():
+        return given.resolve() == own.resolve()
+    return term == checkpoint
 
 
 def _derived(term: str) -> Named[ModelSpec]:

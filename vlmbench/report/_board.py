@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from vlmbench.metrics import StatRow
+from vlmbench.report._answered import is_written
 from vlmbench.store import Manifest, ModelRecord, Run, TaskRecord
 from vlmbench.types import ComparisonError, Problem, VlmbenchError
 
 _COMPARED = {
     "tasks": {
         "reading": "how the task's answers are read",
+        "answers": "the rule by which text is read",
         "version": "the task's version",
         "documents": "the documents or their order",
         "n": "the number of documents",
@@ -127,8 +129,7 @@ def _record_problems(a: Run, b: Run) -> Iterator[Problem]:
         for name in sorted(left.keys() & right.keys()):
             for field, meaning in fields.items():
                 values = (getattr(left[name], field), getattr(right[name], field))
-                # Runs from before it was recorded are held to the task's version alone.
-                if values[0] == values[1] or (field == "reading" and None in values):
+                if values[0] == values[1] or not _is_compared(field, name, values, (a, b)):
                     continue
                 shown = [value[:12] if isinstance(value, str) else value for value in values]
                 yield Problem(
@@ -141,6 +142,14 @@ def _record_problems(a: Run, b: Run) -> Iterator[Problem]:
                         "separate leaderboards"
                     ),
                 )
+
+
+def _is_compared(field: str, name: str, values: tuple[object, object], runs: Sequence[Run]) -> bool:
+    """Tell whether runs must agree on a field; None is what runs have from before its time."""
+    if field not in ("reading", "answers"):
+        return True
+    read = [any(row.task == name and is_written(row) for row in run.rows) for run in runs]
+    return None not in values and (field == "reading" or all(read))
 
 
 def _row_problems(a: Run, b: Run) -> Iterator[Problem]:

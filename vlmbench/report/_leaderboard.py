@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vlmbench.metrics import MISSING, SMALL_LOW_MASS, SMALL_MASS, dump_rows, rate, small_masses
+from vlmbench.report._answered import UNREAD, is_written, told, turned
 from vlmbench.report._baselines import (
     baseline_table,
     check_published,
@@ -19,6 +20,7 @@ from vlmbench.report._baselines import (
 from vlmbench.report._board import Board, assemble
 from vlmbench.report._format import escape, markdown_table, reasons
 from vlmbench.report._ranks import rank, rank_notes, rank_table
+from vlmbench.report._readings import readings_table
 from vlmbench.report._tables import (
     FAILED,
     MARKED,
@@ -35,7 +37,7 @@ from vlmbench.report._tables import (
     task_name,
     variation_table,
 )
-from vlmbench.spec import MARKERS, ModelSpec
+from vlmbench.spec import ANSWER_RULES, MARKERS, ModelSpec
 from vlmbench.store import Manifest, RunFolder, write_atomically
 
 
@@ -81,12 +83,14 @@ def page(board: Board, recorded: Sequence[ModelSpec] = ()) -> str:
         "**Gap** = encoder - VQA, on the same questions.",
         *_results(board),
         *_notes(board),
+        *_reading(board),
         *_baselines(board),
         *_ranks(board),
         *_recorded(board, recorded),
         "## How to read this",
         _GUIDE,
         *_section("Chance-corrected", _CORRECTED, corrected_table(board), board),
+        *_readings(board),
         *_section("Without the image", _CONTROL, control_table(board), board),
         *_section("How answers are distributed", _VARIATION, variation_table(board), board),
         "## How it was made",
@@ -107,8 +111,9 @@ by a small head fitted on separate training data. No language model takes part.
 interval excludes 0 and McNemar's exact test gives p < .05.
 - **Chance**: a uniform guess. **Majority**: the best constant letter. A number is worth reading \
 against both, and a VQA accuracy no better than blind does not come from the image.
-- **Abstained**: share of questions without a readable answer. These count as wrong; nothing is \
-ever guessed for the model. Choices that tie share the credit.
+- **Abstained**: share of questions without a readable answer. These count as wrong, except in \
+columns called **answered**, which leave them out; nothing is ever guessed for the model. Choices \
+that tie share the credit.
 - Intervals, in brackets, are 95%: Wilson's for accuracies, a paired bootstrap over documents for \
 gaps. They say how much the number would move with other questions of the same kind.
 - **Probability of the choices**: a model scored by likelihoods should answer with one of them. \
@@ -117,6 +122,13 @@ or less than {rate(SMALL_LOW_MASS)} to one question in twenty.
 - {MARKED} the encoder saw the images with the question's markers drawn into them. {UNLIKE} the \
 encoder's weights are not exactly those inside the model. {FAILED} some documents could not be \
 run; they are left out."""
+
+_READING = (
+    "Where a model wrote, its answer was read by the rule named here. What that does not read "
+    "counts as wrong in **VQA** and **Gap**, and is left out where it says **answered**; two gaps "
+    f"in one cell are these two. {UNREAD} marks a gap for which they disagree in sign or in being "
+    "bold: it says as much about how the model writes as about what it sees."
+)
 
 _BASELINES = (
     "How far one comes by cheap rules (where a point lies, raw pixels, colours, the order and "
@@ -148,6 +160,13 @@ _CONTROL = (
     "question, the order of the choices, or where the markers lie."
 )
 
+_READINGS = (
+    "Probes without a fit leave choices open, and an encoder that is ahead by only one of them is "
+    "hardly ahead. `encoder` is what all other tables hold; `mean` sums an image up by the mean of "
+    "its patches, `middle` and `last` read another layer, `nearest` takes a point's own patch "
+    "instead of one interpolated, `marked` sees the drawn markers."
+)
+
 _VARIATION = (
     "Total variation distance, half the sum of |p - q| over letters and abstention: 0 for the same "
     "answers in the same proportions, 1 for none in common. Noise alone pushes it above 0, so only "
@@ -177,11 +196,31 @@ def _results(board: Board) -> Iterator[str]:
         yield results_of_task(board, task)
 
 
+def _reading(board: Board) -> Iterator[str]:
+    """Yield by which rule the tasks were read that some model answered in writing."""
+    written = {row.task for row in board.rows.values() if is_written(row)}
+    if not written:
+        return
+    says = {rule(kind=rule.kind_of()).name: rule.says for rule in ANSWER_RULES}
+    lines = []
+    for task in board.tasks:
+        if task in written:
+            name = board.tasks[task].answers or "not recorded"
+            lines.append(f"- {task_name(board, task)}: {says.get(name, 'another rule')} (`{name}`)")
+    yield from ("## How answers were read", _READING, "\n".join(lines))
+
+
 def _baselines(board: Board) -> Iterator[str]:
     if has_baselines(board):
         yield from ("## What needs no trained encoder", _BASELINES, baseline_table(board))
     if rules(board):
         yield from (_RULES, rule_table(board))
+
+
+def _readings(board: Board) -> Iterator[str]:
+    table = readings_table(board)
+    if table:
+        yield from ("## The encoder read in other ways", _READINGS, table)
 
 
 def _ranks(board: Board) -> Iterator[str]:
@@ -219,6 +258,11 @@ def _notes(board: Board) -> Iterator[str]:
             f"> {FAILED} {model_name(board, row.model)} on {task_name(board, row.task)} "
             f"({escape(row.condition)}, {escape(row.readout)}): "
             f"{round(row.value)} of {row.n} documents failed{escape(reasons(failed, row))}."
+        )
+    for gap, answered in turned(board.rows.values()):
+        yield (
+            f"> {UNREAD} {model_name(board, gap.model)} on {task_name(board, gap.task)}: "
+            f"{told(gap, answered)}. **The two disagree.**"
         )
     for mean, low in small_masses(board.rows.values()):
         yield (

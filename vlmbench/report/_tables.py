@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from vlmbench.metrics import ENCODER, GAP, MISSING, PROMPTED, StatRow, number, p_value, rate
+from vlmbench.report._answered import UNREAD, is_written, turned
 from vlmbench.report._board import Board
 from vlmbench.report._format import escape, markdown_table, significant
 
@@ -17,6 +18,7 @@ FAILED = "§"
 """On any accuracy: some documents failed and are left out."""
 
 _ANSWERS = ["Blind", "VQA", "Encoder", "Gap", "p", "Abstained"]
+_ANSWERED = ["VQA, answered", "Gap, answered"]
 
 
 def measured(board: Board) -> list[str]:
@@ -37,37 +39,42 @@ def task_name(board: Board, task: str) -> str:
 
 
 def gap_matrix(board: Board) -> str:
-    """Return the gaps of every measured model on every task."""
+    """Return the gaps of every measured model on every task, with and without unread answers."""
     lines = []
     for model in measured(board):
         gaps = []
         for task in board.tasks:
-            gap = board.get(model, task, "gap", readout=GAP)
-            p = board.get(model, task, "mcnemar_p", readout=GAP)
-            gaps.append(number(gap, sign=True, bold=significant(gap, p), interval=False))
+            both = [_gap(board, model, task, interval=False)]
+            if board.get(model, task, "gap_answered", readout=GAP) is not None:
+                both.append(_gap(board, model, task, "_answered", interval=False))
+            gaps.append(" / ".join(both))
         lines.append([model_name(board, model), *gaps])
     return markdown_table(["Model", *(task_name(board, task) for task in board.tasks)], lines)
 
 
 def results_of_model(board: Board, model: str) -> str:
     """Return one model's results, a line per task that it was asked."""
+    written = any(is_written(row) for task in board.tasks for row in board.of(model, task))
     lines = []
     for task, record in board.tasks.items():
         if not board.of(model, task):
             continue
         known = [str(record.n), rate(record.chance), rate(majority(board, task))]
-        lines.append([task_name(board, task), *known, *_measured_line(board, model, task)])
-    return markdown_table(["Task", "n", "Chance", "Majority", *_ANSWERS], lines)
+        shown = _measured_line(board, model, task, written=written)
+        lines.append([task_name(board, task), *known, *shown])
+    head = ["Task", "n", "Chance", "Majority", *_ANSWERS, *(_ANSWERED if written else ())]
+    return markdown_table(head, lines)
 
 
 def results_of_task(board: Board, task: str) -> str:
     """Return the results on one task, a line per measured model."""
+    models = [model for model in measured(board) if board.of(model, task)]
+    written = any(is_written(row) for model in models for row in board.of(model, task))
     lines = [
-        [model_name(board, model), *_measured_line(board, model, task)]
-        for model in measured(board)
-        if board.of(model, task)
+        [model_name(board, model), *_measured_line(board, model, task, written=written)]
+        for model in models
     ]
-    return markdown_table(["Model", *_ANSWERS], lines)
+    return markdown_table(["Model", *_ANSWERS, *(_ANSWERED if written else ())], lines)
 
 
 def corrected_table(board: Board) -> str:
@@ -87,18 +94,23 @@ def corrected_table(board: Board) -> str:
 
 def control_table(board: Board) -> str:
     """Return what every readout keeps when the image is blank, a line per task and model."""
-    lines = [
-        [
-            *_heading(board, model, task),
-            rate(board.tasks[task].chance),
-            number(_accuracy(board, model, task, "blank", PROMPTED)),
-            number(_accuracy(board, model, task, "blank", ENCODER)),
-            number(_accuracy(board, model, task, "blank", PROMPTED, "abstention"), interval=False),
-        ]
-        for model, task in _pairs(board)
-    ]
+    written = any(is_written(row) and row.condition == "blank" for row in board.rows.values())
+    lines = []
+    for model, task in _pairs(board):
+        answered = number(_accuracy(board, model, task, "blank", PROMPTED, "accuracy_answered"))
+        abstained = _accuracy(board, model, task, "blank", PROMPTED, "abstention")
+        lines.append(
+            [
+                *_heading(board, model, task),
+                rate(board.tasks[task].chance),
+                number(_accuracy(board, model, task, "blank", PROMPTED)),
+                number(_accuracy(board, model, task, "blank", ENCODER)),
+                number(abstained, interval=False),
+                *([answered] if written else ()),
+            ]
+        )
     head = ["Chance", "Blind", "Blind encoder", "Abstained when blind"]
-    return _long_table(board, head, lines)
+    return _long_table(board, [*head, *(["Blind, answered"] if written else ())], lines)
 
 
 def variation_table(board: Board) -> str:
@@ -151,23 +163,36 @@ def _accuracy(
     return board.get(model, task, metric, readout=readout, condition=condition)
 
 
-def _measured_line(board: Board, model: str, task: str) -> list[str]:
-    def cell(condition: str, readout: str, mark: str = "") -> str:
+def _gap(board: Board, model: str, task: str, without: str = "", *, interval: bool = True) -> str:
+    """Write a gap; that of the documents that were answered where `without` is `_answered`."""
+    gap = board.get(model, task, f"gap{without}", readout=GAP)
+    p = board.get(model, task, f"mcnemar_p{without}", readout=GAP)
+    mark = UNREAD if any(row.readout == GAP for row, _ in turned(board.of(model, task))) else ""
+    return number(gap, sign=True, bold=significant(gap, p), mark=mark, interval=interval)
+
+
+def _measured_line(board: Board, model: str, task: str, *, written: bool) -> list[str]:
+    def cell(condition: str, readout: str, mark: str = "", metric: str = "accuracy") -> str:
         failed = board.get(model, task, "failed", readout=readout, condition=condition)
         mark += FAILED if failed is not None and failed.value > 0 else ""
-        return number(_accuracy(board, model, task, condition, readout), mark=mark)
+        return number(_accuracy(board, model, task, condition, readout, metric), mark=mark)
 
-    gap = board.get(model, task, "gap", readout=GAP)
     p = board.get(model, task, "mcnemar_p", readout=GAP)
     abstained = _accuracy(board, model, task, "own", PROMPTED, "abstention")
     marks = (MARKED if board.tasks[task].marked else "") + (
         UNLIKE if board.models[model].relation in ("finetuned", "lineage") else ""
     )
-    return [
+    line = [
         cell("blank", PROMPTED),
         cell("own", PROMPTED),
         cell("own", ENCODER, marks),
-        number(gap, sign=True, bold=significant(gap, p)),
+        _gap(board, model, task),
         MISSING if p is None else p_value(p.value),
         number(abstained, interval=False),
     ]
+    if written:
+        line += [
+            cell("own", PROMPTED, metric="accuracy_answered"),
+            _gap(board, model, task, "_answered"),
+        ]
+    return line

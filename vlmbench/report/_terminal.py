@@ -18,13 +18,13 @@ from vlmbench.metrics import (
     rate,
     small_masses,
 )
+from vlmbench.report._answered import is_written, told, turned
 from vlmbench.report._format import reasons, significant
 from vlmbench.report._layout import Column, Layout, Row
+from vlmbench.report._readings import is_encoders
 from vlmbench.store import FailedCell
 
 _Rows = Mapping[tuple[str, str, str], StatRow]  # by (condition, readout, metric)
-
-_COLUMNS = (PROMPTED, ENCODER)
 
 # What a gap can be read without is left out first where the width is small.
 _MEASURED = (
@@ -39,6 +39,14 @@ _MEASURED = (
     Column(head="Abst.", right=True, spare=4),
 )
 _GAP = 6  # the place of the gap among them
+# Where answers were read from text, how many were not, and what the numbers are without these, are
+# read before chance and p.
+_WRITTEN = (
+    *_MEASURED[:-1],
+    Column(head="Abst.", right=True),
+    Column(head="VQA ans.", right=True),
+    Column(head="Gap ans.", right=True),
+)
 _RULES = (
     Column(head="Cheap rule"),
     Column(head="n", right=True, spare=1),
@@ -61,14 +69,16 @@ def terminal(
         failed: Why documents of its cells failed.
     """
     names = aliases or {}
+    columns = _WRITTEN if any(map(is_written, rows)) else _MEASURED
     lines: list[Row] = []
     for model in dict.fromkeys(row.model for row in rows if row.readout != RULE):
         mine = [row for row in rows if row.model == model]
         lines.append([Text(names.get(model, model), style="bold")])
         for task in dict.fromkeys(row.task for row in mine):
-            lines.append(_line(names.get(task, task), [r for r in mine if r.task == task]))
+            line = _line(names.get(task, task), [r for r in mine if r.task == task])
+            lines.append(line[: len(columns)])
     notes = [Text(note, style="italic") for note in _notes(rows, names, failed)]
-    return Group(Layout(columns=_MEASURED, rows=lines), *notes)
+    return Group(Layout(columns=columns, rows=lines), *notes)
 
 
 def rules_terminal(
@@ -116,6 +126,8 @@ def _line(name: str, rows: Iterable[StatRow]) -> list[Text]:
         number(gap, sign=True),
         MISSING if p is None else p_value(p.value),
         _value(found.get(("own", PROMPTED, "abstention"))),
+        _value(found.get(("own", PROMPTED, "accuracy_answered"))),
+        number(found.get(("own", "encoder-prompted", "gap_answered")), sign=True, interval=False),
     ]
     style = "bold" if significant(gap, p) else ""
     return [Text(cell, style=style if place == _GAP else "") for place, cell in enumerate(cells)]
@@ -127,7 +139,7 @@ def _answered_elsewhere(found: _Rows) -> StatRow | None:
         (
             row
             for (condition, readout, metric), row in found.items()
-            if (condition, metric) == ("own", "accuracy") and readout not in _COLUMNS
+            if (condition, metric) == ("own", "accuracy") and not is_encoders(readout)
         ),
         None,
     )
@@ -147,6 +159,11 @@ def _notes(
                 f"({row.condition}, {row.readout}): {row.value:.0f} of {row.n} documents failed "
                 f"and are left out{reasons(failed, row)}"
             )
+    for gap, answered in turned(rows):
+        yield (
+            f"{names.get(gap.model, gap.model)} on {names.get(gap.task, gap.task)}: "
+            f"{told(gap, answered)}. The two disagree, so look at what the model wrote"
+        )
     for mean, low in small_masses(rows):
         yield (
             f"{names.get(mean.model, mean.model)} on {names.get(mean.task, mean.task)} "

@@ -38,6 +38,7 @@ def task_record(plan: Plan, task: CheckedTask) -> TaskRecord:
         limit=plan.limit,
         chance=_chance(task),
         marked=any(document.marked for document in task.held),
+        answers=spec.answer_rule.name,
         places=None if spec.bench.markers is None else spec.bench.markers.kind,
         version=spec.metadata.version,
         source=None if source is None else source.title,

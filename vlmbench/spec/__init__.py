@@ -4,6 +4,7 @@ from vlmbench.spec._answers import ANSWER_RULES, AnswerRule, Blink, Declared, Fi
 from vlmbench.spec._base import Spec
 from vlmbench.spec._cheap_rules import CHEAP_RULES, LooksAt, RuleName, rule_obstacle
 from vlmbench.spec._conditions import Condition
+from vlmbench.spec._encoder import Encoder
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._image_changes import (
     GREY,
@@ -59,18 +60,14 @@ from vlmbench.spec._probes import (
     Probe,
     ProbeSpec,
 )
+from vlmbench.spec._readout import Opens, Readout, Role, Subject
 from vlmbench.spec._readouts import (
     READOUTS,
     AnyReadout,
-    Encoder,
     Internals,
-    Opens,
     Prompted,
-    Readout,
     Recorded,
-    Role,
     Rule,
-    Subject,
     foreign_readouts,
     only_readout,
 )

@@ -21,7 +21,7 @@ class AnswerRule(Variant):
     and returns a vote or credit per document, or None."""
     edition: ClassVar[int]
     """Raised when the rule reads some text otherwise than before."""
-    reads: ClassVar[str]
+    says: ClassVar[str]
     """What it reads, in words, for people who look at its numbers."""
 
     @property
@@ -35,7 +35,7 @@ class Declared(AnswerRule):
 
     implementation = "vlmbench.readouts:by_declaration"
     edition = 1
-    reads = "the choice that the reply declares (docs/answers.md)"
+    says = "the choice that the reply declares (docs/answers.md)"
     kind: Literal["declared"] = "declared"
 
 
@@ -44,7 +44,7 @@ class Blink(AnswerRule):
 
     implementation = "vlmbench.readouts:by_blink"
     edition = 1
-    reads = (
+    says = (
         "BLINK's rule: a reply that is the letter alone, else the one letter in brackets in the "
         "whole reply, or in its last paragraph"
     )
@@ -56,7 +56,7 @@ class Filters(AnswerRule):
 
     implementation = "vlmbench.readouts:by_filters"
     edition = 1
-    reads = "lm-eval's filters of the task, then its exact match with one choice"
+    says = "lm-eval's filters of the task, then its exact match with one choice"
     kind: Literal["filters"] = "filters"
 
 
@@ -65,7 +65,7 @@ class OwnScoring(AnswerRule):
 
     implementation = "vlmbench.readouts:by_lm_eval"
     edition = 1
-    reads = "free text, credited by lm-eval's own code"
+    says = "free text, credited by lm-eval's own code"
     kind: Literal["lm_eval"] = "lm_eval"
 
 

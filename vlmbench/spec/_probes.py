@@ -28,6 +28,10 @@ class ProbeSpec(Variant):
     """Which hidden states it reads, as shares of the way to the one that the VLM consumes,
     ascending; the last is 1."""
 
+    varies: ClassVar[frozenset[str]]
+    """Options of the encoder readout that change what it reads. A fitted probe has none: its head
+    belongs to the usual ones."""
+
     @property
     def fit_task(self) -> str | None:
         """Name of the task whose splits it is fitted on; None for its own."""
@@ -63,6 +67,7 @@ class KeypointProbe(ProbeSpec):
     fitted = False
     needs = RegionNeeds(reference=("point",), candidates=("point",))
     depths = (1.0,)
+    varies = frozenset({"layer", "sampling", "sees"})
     kind: Literal["keypoint"] = "keypoint"
 
 
@@ -78,6 +83,7 @@ class DepthProbe(ProbeSpec):
     fitted = True
     needs = RegionNeeds(candidates=("point", "box"))
     depths = (0.25, 0.5, 0.75, 1.0)
+    varies = frozenset()
     kind: Literal["depth"] = "depth"
     depth_column: str
     """Column of the training and validation splits with the depth map of image 0: a 16-bit
@@ -106,6 +112,7 @@ class GramProbe(ProbeSpec):
     fitted = False
     needs = RegionNeeds(reference=("image",), candidates=("image",))
     depths = (1.0,)
+    varies = frozenset({"layer"})
     kind: Literal["gram"] = "gram"
 
 
@@ -116,6 +123,7 @@ class OddOneOutProbe(ProbeSpec):
     fitted = False
     needs = RegionNeeds(candidates=("image",), min_candidates=3)
     depths = (1.0,)
+    varies = frozenset({"layer", "pooling"})
     kind: Literal["odd_one_out"] = "odd_one_out"
 
 
@@ -126,6 +134,7 @@ class LinearProbe(ProbeSpec):
     fitted = True
     needs = RegionNeeds()
     depths = (1.0,)
+    varies = frozenset()
     kind: Literal["linear"] = "linear"
     label_column: str
     """Column with the class name of the document; each choice's class stands in

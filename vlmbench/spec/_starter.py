@@ -99,6 +99,8 @@ prompt:
   # auto: the processor's chat template where it has one. none: the bare prompt, or `wrapper`.
   chat_template: auto
   # wrapper: "USER: {{ prompt }} ASSISTANT:"
+  # For a model that thinks before it answers: room for its thoughts, in tokens.
+  # thinking: 2048
 
 image:
   # native: one `<image>` each. join: side by side, for models that take only one image.

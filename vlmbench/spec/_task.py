@@ -27,7 +27,7 @@ _MAX_GEN_TOKS = 256
 
 
 class PointColumn(Spec):
-    """Points (x, y) in pixels, read from a data column."""
+    """Points (x, y) in pixels of the upright image, read from a data column."""
 
     kind: Literal["point"]
     image: int = Field(default=0, ge=0)
@@ -37,7 +37,7 @@ class PointColumn(Spec):
 
 
 class BoxColumn(Spec):
-    """Boxes (x0, y0, x1, y1) in pixels, read from a data column."""
+    """Boxes (x0, y0, x1, y1) in pixels of the upright image, read from a data column."""
 
     kind: Literal["box"]
     image: int = Field(default=0, ge=0)

@@ -44,7 +44,7 @@ def regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:
 
 def _printed(value: Any) -> Any:
     """Return what a template prints."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+    if value is None or _is_no_number(value):
         raise TemplateRuntimeError(
             f"it would print {value} where the data holds no value; `{{{{ x or '' }}}}` prints "
             "nothing there"
@@ -225,9 +225,17 @@ def doc_answers(spec: TaskSpec, row: Row) -> Any:
         return source
     value = row[source] if source in row else _render(source, row, "doc_to_target")
     listed = value if isinstance(value, list) else [value]
-    if not listed or not all(isinstance(one, str | int | float) and one != "" for one in listed):
+    if not listed or not all(_is_answer(one) for one in listed):
         raise _error("doc_to_target", f"the right answer is {value!r}, which is not text")
     return value
+
+
+def _is_answer(value: Any) -> bool:
+    return isinstance(value, str | int | float) and value != "" and not _is_no_number(value)
+
+
+def _is_no_number(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _is_index(text: str) -> bool:

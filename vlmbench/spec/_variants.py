@@ -38,6 +38,14 @@ class Variant(Spec):
         return "-".join([self.kind, *(str(value).removesuffix(".0") for value in said)])
 
     @classmethod
+    def options_from(cls, words: str) -> dict[str, str] | None:
+        """Return the options that a label spells out after the kind; None if they do not fit."""
+        values = words.split("-", max(len(cls.options) - 1, 0)) if words else []
+        if len(values) not in (0, len(cls.options)):
+            return None
+        return dict(zip(cls.options, values, strict=False))
+
+    @classmethod
     def kind_of(cls) -> str:
         """Return the kind of this class, without an instance."""
         return str(cls.model_fields["kind"].default)
@@ -55,7 +63,7 @@ def spelled_out(value: Any, variants: Iterable[type[Variant]]) -> Any:
     for variant in variants:
         if variant.kind_of() != kind:
             continue
-        values = rest.split("-", max(len(variant.options) - 1, 0)) if rest else []
-        if len(values) in (0, len(variant.options)):
-            return {"kind": kind, **dict(zip(variant.options, values, strict=False))}
+        options = variant.options_from(rest)
+        if options is not None:
+            return {"kind": kind, **options}
     return {"kind": value}

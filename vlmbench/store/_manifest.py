@@ -92,6 +92,9 @@ class TaskRecord(Said):
     places: Literal["draw", "drawn", "text"] | None = None
     """How the model was shown points and boxes (`metadata.vlmbench.markers`); none where the task
     is about none, and in runs from before it was recorded."""
+    answers: str | None = None
+    """The rule by which text is read, and its edition: `declared-1`; none in runs from before it
+    was recorded."""
     ability: str
     alias: str | None
     version: float | str

@@ -185,7 +185,10 @@ def _check_one(documents: Documents, document: Document, index: int, seen: dict[
                 remedy="Ids must be unique within a split.",
             )
         )
-    asked = documents.prompt(document).count(IMAGE_PLACEHOLDER)
+    try:
+        asked = documents.prompt(document).count(IMAGE_PLACEHOLDER)
+    except VlmbenchError as error:
+        raise where.placed(error) from error
     if asked != len(document.images):
         problems.append(
             where.problem(
@@ -263,6 +266,13 @@ class _Where:
     def problem(self, message: str, *, field: str, remedy: str = "") -> Problem:
         return self.task.problem(field, f"document {self.doc_id!r}: {message}", remedy)
 
+    def placed(self, error: VlmbenchError) -> VlmbenchError:
+        """Return an error that names the document in each of its problems."""
+        return VlmbenchError(
+            self.problem(problem.message, field=problem.field or "task", remedy=problem.remedy)
+            for problem in error.problems
+        )
+
 
 def make_document(
     task: Located[TaskSpec], role: Role, row: Mapping[str, Any], index: int
@@ -276,6 +286,9 @@ def make_document(
     bench, markers = spec.bench, spec.bench.markers
     doc_id = str(row[bench.id_column]) if bench.id_column else f"{split_name(spec, role)}-{index}"
     where = _Where(task, doc_id)
+    if bench.id_column and row[bench.id_column] is None:
+        message = f"row {index} has no {bench.id_column!r}"
+        raise VlmbenchError(task.problem("metadata.vlmbench.id_column", message, "Fill it in."))
     folder = image_folder(task, role)
     images = _images(row, spec.doc_to_image, folder, where)
     columns = bench.encoder_images
@@ -308,12 +321,7 @@ def make_document(
             row=plain,
         )
     except VlmbenchError as error:
-        raise VlmbenchError(
-            [
-                where.problem(problem.message, field=problem.field or "task", remedy=problem.remedy)
-                for problem in error.problems
-            ]
-        ) from error
+        raise where.placed(error) from error
     except ValueError as error:
         raise VlmbenchError(where.problem(str(error), field="metadata.vlmbench")) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,9 +170,7 @@ def _outline(image: Pixels, place: Place, style: Style) -> None:
         view[...] = np.rint(kept * view + (1.0 - kept) * np.array(colour))
 
 
-def _distance(
-    x: NDArray[np.float64], y: NDArray[np.float64], place: Place, style: Style
-) -> NDArray[np.float64]:
+def _distance(x: NDArray[Any], y: NDArray[Any], place: Place, style: Style) -> NDArray[Any]:
     """Return how far positions, of any shapes that broadcast, are from the line about a place."""
     if len(place) == 2 and style.shape != "square":
         beyond = np.hypot(x - place[0], y - place[1]) - style.radius

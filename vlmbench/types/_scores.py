@@ -66,7 +66,7 @@ class ChoiceScores:
             raise ValueError("gold lies outside a document's choices")
         used = ~self.unused()
         answered = ~self.abstained & ~self.failed
-        nowhere = np.isneginf(self.scores).all(axis=1)
+        nowhere: NDArray[np.bool_] = (self.scores == -np.inf).all(axis=1)
         if not (self.scores[answered[:, None] & used] < np.inf).all() or nowhere[answered].any():
             raise ValueError("scores hold NaN, inf or only -inf where an answer was given")
         if not np.isneginf(self.scores[~used]).all():

@@ -64,7 +64,7 @@ def rotated(feature, matrix):
     return ImageFeatures(patch_tokens=tokens, cls_token=cls, frame=feature.frame)
 
 
-def credits(head, doc, inputs):
+def earned(head, doc, inputs):
     answer = Answer(scores=head.score(doc, inputs))
     return credit(make_reading([doc], [answer], head.scale).scores)
 
@@ -92,6 +92,13 @@ def test_sampling_is_sensitive_to_half_a_pixel():
     # Pixels 3 and 4 straddle the centre (4.0) of the first patch; pixel 4 is half a pixel past.
     found = sample_at_points(tokens, np.array([[3.0, 50.0], [4.0, 50.0], [12.0, 50.0]]), SQUARE)
     np.testing.assert_allclose(found[:, 0], [0.0, 0.5 / 8, 8.5 / 8])
+
+
+def test_the_nearest_patch_is_the_one_a_point_lies_in():
+    tokens = torch.arange(12.0).expand(12, 12)[..., None]
+    xy = np.array([[0.0, 50.0], [7.0, 50.0], [8.0, 50.0], [95.0, 50.0]])
+    found = sample_at_points(tokens, xy, SQUARE, sampling="nearest")
+    assert found[:, 0].tolist() == [0.0, 0.0, 1.0, 11.0]
 
 
 @pytest.mark.parametrize("winner", range(4))
@@ -209,12 +216,12 @@ def test_no_similarity_depends_on_the_unit_of_features(by):
         painted = [noise(rng) @ mixing[style] for style in (0, 0, 1)]
         one, other = (features(by * tokens) for tokens in (painted[0], painted[2]))
         drawn = [features(by * tokens) for tokens in painted]
-        assert list(credits(GramHead(), styles, drawn)) == [1.0]
+        assert list(earned(GramHead(), styles, drawn)) == [1.0]
         turned = document(3, whole(2), [whole(0), whole(2)])
-        assert list(credits(GramHead(), turned, drawn)) == [0.0]
-        assert list(credits(KeypointHead(), places, [one, one])) == [1.0]
-        assert list(credits(OddOneOutHead(), odd, [other, one, one])) == [1.0]
-        assert list(credits(GramHead(), styles, [one, other, other])) == [0.5]
+        assert list(earned(GramHead(), turned, drawn)) == [0.0]
+        assert list(earned(KeypointHead(), places, [one, one])) == [1.0]
+        assert list(earned(OddOneOutHead(), odd, [other, one, one])) == [1.0]
+        assert list(earned(GramHead(), styles, [one, other, other])) == [0.5]
 
 
 def test_features_of_nothing_tie_for_gram():
@@ -259,6 +266,16 @@ def test_odd_one_out_without_cls_uses_the_mean():
     inputs.insert(1, features(odd + 0.1 * noise(rng)))
     scores = OddOneOutHead().score(document(4, None, [whole(i) for i in range(4)]), inputs)
     assert scores.argmax() == 1
+
+
+def test_the_mean_is_asked_for_where_there_is_a_class_token():
+    """Class tokens point at image 0 and patches at image 2, so the two ways disagree."""
+    cls = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    patches = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    inputs = [features(np.tile(p, (12, 12, 1)), cls=c) for p, c in zip(patches, cls, strict=True)]
+    doc = document(3, None, [whole(i) for i in range(3)])
+    assert OddOneOutHead().score(doc, inputs).argmax() == 0
+    assert OddOneOutHead(pooling="mean").score(doc, inputs).argmax() == 2
 
 
 # ---- regions

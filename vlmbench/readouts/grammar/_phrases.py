@@ -64,8 +64,8 @@ I_CHOOSE = _pattern(
 OPENING = _pattern(
     r"(?P<so>(?:so|therefore|thus|hence|well|okay|ok|sure|yes|finally|overall|in conclusion|"
     r"in summary|in short|i'd say|in my (?:opinion|view)|it's|it is|it would be|it must be|"
-    r"it should be|that would be|clearly|definitely|probably|most likely|likely|(?:based on|given|from|"
-    rf"looking at|considering)(?:(?!{MENTION})[^,.\n])*,)[\s,:!]*)*{_FILL}"
+    r"it should be|that would be|clearly|definitely|probably|most likely|likely|"
+    rf"(?:based on|given|from|looking at|considering)(?:(?!{MENTION})[^,.\n])*,)[\s,:!]*)*{_FILL}"
 )
 """What may open a sentence that is an answer: nothing, `Option`, or a conclusion `So, it is`."""
 DOUBT = _pattern(

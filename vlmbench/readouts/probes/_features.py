@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -145,12 +146,14 @@ def consumed_patches(features: ImageFeatures) -> Float[Tensor, "n dim"]:
 
 
 @torch.no_grad()
-def pooled(features: ImageFeatures) -> Float[Tensor, " dim"]:
+def pooled(
+    features: ImageFeatures, pooling: Literal["twin", "mean"] = "twin"
+) -> Float[Tensor, " dim"]:
     """Return one vector for the image, (dim,) float64 on the CPU.
 
-    The CLS token where there is one, else the mean of the consumed layer's patch tokens over
-    the patches that are not padding.
+    The CLS token where there is one and the mean is not asked for, else the mean of the consumed
+    layer's patch tokens over the patches that are not padding.
     """
-    if features.cls_token is not None:
+    if features.cls_token is not None and pooling == "twin":
         return features.cls_token.detach().cpu().double()
     return consumed_patches(features).mean(dim=0)

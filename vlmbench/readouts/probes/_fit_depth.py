@@ -62,7 +62,7 @@ _DepthMap = tuple[EncodedImage, NDArray[np.float32]]
 def _digest(split: Sequence[_DepthMap]) -> str:
     digest = hashlib.sha256()
     for image, depth in split:
-        digest.update(image.digest.encode())
+        digest.update(image.shown_digest.encode())
         digest.update(depth.tobytes())
     return digest.hexdigest()
 

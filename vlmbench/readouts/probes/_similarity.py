@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -39,9 +39,14 @@ def _cosines(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeypointHead:
-    """Correspondence: cosine similarity of each choice's token to the reference point's."""
+    """Correspondence: cosine similarity of each choice's token to the reference point's.
+
+    Attributes:
+        sampling: As `spec.Encoder.sampling`.
+    """
 
     scale: ClassVar[Scale] = "similarity"
+    sampling: Literal["bilinear", "nearest"] = "bilinear"
 
     @torch.no_grad()
     def score(
@@ -57,6 +62,7 @@ class KeypointHead:
                     features[region.image].patch_tokens[-1],
                     np.asarray([region.xy], dtype=np.float64),
                     features[region.image].frame,
+                    sampling=self.sampling,
                 )
                 for region in regions
             ]
@@ -71,8 +77,8 @@ class KeypointHead:
 
 def keypoint_head(probe: KeypointProbe, fitting: Fitting) -> KeypointHead:
     """Return what scores documents; nothing is fitted."""
-    del probe, fitting
-    return KeypointHead()
+    del probe
+    return KeypointHead(sampling=fitting.how.sampling)
 
 
 @torch.no_grad()
@@ -122,9 +128,14 @@ def gram_head(probe: GramProbe, fitting: Fitting) -> GramHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OddOneOutHead:
-    """The odd one out: minus the mean cosine similarity of an image to the other choices."""
+    """The odd one out: minus the mean cosine similarity of an image to the other choices.
+
+    Attributes:
+        pooling: As `spec.Encoder.pooling`.
+    """
 
     scale: ClassVar[Scale] = "similarity"
+    pooling: Literal["twin", "mean"] = "twin"
 
     @torch.no_grad()
     def score(
@@ -132,7 +143,9 @@ class OddOneOutHead:
     ) -> Float[np.ndarray, " choices"]:
         """Return minus mean similarities in [-1, 1] of pooled features, float64."""
         check_regions(OddOneOutProbe.needs, document, features)
-        vectors = torch.stack([pooled(features[region.image]) for region in document.candidates])
+        vectors = torch.stack(
+            [pooled(features[region.image], self.pooling) for region in document.candidates]
+        )
         steps = _cosines(vectors, vectors)
         # Sums of whole numbers below 2**53 are exact, so the order of the images cannot matter.
         to_others = steps.sum(axis=1) - np.diag(steps)
@@ -146,5 +159,5 @@ class OddOneOutHead:
 
 def odd_one_out_head(probe: OddOneOutProbe, fitting: Fitting) -> OddOneOutHead:
     """Return what scores documents; nothing is fitted."""
-    del probe, fitting
-    return OddOneOutHead()
+    del probe
+    return OddOneOutHead(pooling=fitting.how.pooling)
