@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from transformers import (
 )
 
 from vlmbench.models import HfBackend, Tower, resolve_device
+from vlmbench.models._checkpoint import remedy_for
+from vlmbench.models.prismatic._text import load_tokenizer
 from vlmbench.spec import ModelSpec, Twin
 from vlmbench.store import RunFolder
 from vlmbench.types import VlmbenchError
@@ -110,6 +113,29 @@ def test_weights_without_a_place_are_named_in_manifest_and_page(llava_folder, tm
     vlmbench("leaderboard", run, "--output", tmp_path / "page")
     page = (tmp_path / "page" / "README.md").read_text()
     assert "no place for weights of its checkpoint: model.ocr_head.weight." in page
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("`tiktoken` is required to read a `tiktoken` file.", "vlmbench-gap[sentencepiece]"),
+        ("LlamaConverter requires the protobuf library", "vlmbench-gap[sentencepiece]"),
+        ("Please pass the argument `trust_remote_code=True`", "never runs code"),
+        ("requires the torchvision library", "vlmbench-gap[vision]"),
+        ("no file named config.json", "fetch it"),
+    ],
+)
+def test_the_remedy_is_that_of_vlmbench(said, remedy):
+    assert remedy in remedy_for(ValueError(said), "fetch it")
+
+
+def test_a_tokenizer_that_is_only_a_model_file_names_what_reads_it(tmp_path):
+    assert find_spec("sentencepiece") is None, "this test is about an environment without it"
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "LlamaTokenizer"}')
+    (tmp_path / "tokenizer.model").write_bytes(b"\n\x0e\n\x05<unk>\x15\x00\x00\x00\x00")
+    with pytest.raises(VlmbenchError, match=r"vlmbench-gap\[sentencepiece\]"):
+        load_tokenizer(str(tmp_path), 2048)
 
 
 # -- standalone encoders ------------------------------------------------------------------

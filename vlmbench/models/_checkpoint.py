@@ -14,6 +14,15 @@ from torch import Tensor, nn
 from vlmbench.spec import ModelSpec
 from vlmbench.types import Problem, VlmbenchError
 
+# What errors of transformers speak of, and what to do then; its own advice is often another.
+_REMEDIES = {
+    ("trust_remote_code",): "vlmbench never runs code out of a checkpoint. Serve the model and ask "
+    "the server (`backend: openai`), or take a checkpoint in transformers' own format.",
+    # It turns to tiktoken where it cannot read a `tokenizer.model`.
+    ("sentencepiece", "protobuf", "tiktoken"): "The tokenizer is only a `tokenizer.model`, which "
+    'needs two packages: pip install "vlmbench-gap[sentencepiece]"',
+    ("torchvision", "timm", "num2words"): 'pip install "vlmbench-gap[vision]"',
+}
 # Names of weights that a message gives.
 _MOST_NAMES = 5
 
@@ -99,6 +108,20 @@ def load_weights(
     if missing or wrong:
         raise VlmbenchError(_unfilled(source, missing, wrong, unused))
     return model, unused
+
+
+def remedy_for(error: Exception, otherwise: str = "") -> str:
+    """Return what to do about an error that transformers raised while it loaded something.
+
+    Args:
+        error: The error.
+        otherwise: What to do where it tells nothing.
+    """
+    said = str(error).lower()
+    for words, remedy in _REMEDIES.items():
+        if any(word in said for word in words):
+            return remedy
+    return otherwise
 
 
 def _unfilled(

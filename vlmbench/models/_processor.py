@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vlmbench.models._checkpoint import remedy_for
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -94,9 +95,5 @@ def _class_name(source: str, revision: str | None) -> str:
 
 
 def _cannot(source: str, error: Exception) -> Problem:
-    missing = any(name in str(error).lower() for name in ("torchvision", "timm", "num2words"))
-    return Problem(
-        field="checkpoint",
-        message=f"cannot load the processor of {source!r}: {error}",
-        remedy='pip install "vlmbench-gap[vision]"' if missing else "",
-    )
+    message = f"cannot load the processor of {source!r}: {error}"
+    return Problem(field="checkpoint", message=message, remedy=remedy_for(error))

@@ -19,7 +19,12 @@ from PIL import Image
 from torch import Tensor
 
 from vlmbench.models._blocks import blocks_of, image_tower, tower_states
-from vlmbench.models._checkpoint import checkpoint_path, load_weights, weights_digest
+from vlmbench.models._checkpoint import (
+    checkpoint_path,
+    load_weights,
+    remedy_for,
+    weights_digest,
+)
 from vlmbench.models._consumed import mismatch
 from vlmbench.models._images import Letterbox, letterbox_of
 from vlmbench.models._pixels import packed_order, unpack, whole_squares
@@ -136,7 +141,11 @@ class Tower:
             raise
         except Exception as error:  # whatever a family may raise
             raise VlmbenchError(
-                Problem(field="twin.checkpoint", message=f"cannot load {source!r}: {error}")
+                Problem(
+                    field="twin.checkpoint",
+                    message=f"cannot load {source!r}: {error}",
+                    remedy=remedy_for(error),
+                )
             ) from error
         # Two-tower checkpoints (CLIP, SigLIP) keep their vision part under this name.
         module = getattr(whole, "vision_model", whole)

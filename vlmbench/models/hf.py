@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vlmbench.models._backend import Inside, Prompt, Reply
-from vlmbench.models._checkpoint import checkpoint_path, load_model, weights_digest
+from vlmbench.models._checkpoint import (
+    checkpoint_path,
+    load_model,
+    remedy_for,
+    weights_digest,
+)
 from vlmbench.models._continuations import can_continue, from_cache, run_whole
 from vlmbench.models._greedy import GREEDY, finish_of, greedy_config, refuse_overflow
 from vlmbench.models._inputs import Inputs
@@ -88,8 +93,11 @@ class HfBackend:
                 Problem(
                     field="checkpoint",
                     message=f"model {spec.model!r}: cannot load {source!r}: {error}",
-                    remedy="Give a folder that save_pretrained wrote, or a hub id that is "
-                    "downloaded or can be.",
+                    remedy=remedy_for(
+                        error,
+                        "Give a folder that save_pretrained wrote, or a hub id that is "
+                        "downloaded or can be.",
+                    ),
                 )
             ) from error
         backend = cls(model.eval(), processor, spec, unused)

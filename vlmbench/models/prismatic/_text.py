@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vlmbench.models._checkpoint import remedy_for
 from vlmbench.types import Problem, VlmbenchError
 
 IMAGE, PAD = "<image>", "<PAD>"
@@ -66,8 +67,11 @@ def load_tokenizer(place: str, max_length: int) -> Any:
             Problem(
                 field="--llm-tokenizer",
                 message=f"cannot load a tokenizer from {place!r}: {error}",
-                remedy="hf download lmsys/vicuna-7b-v1.5 --include 'tokenizer*' '*.json' "
-                "--local-dir vicuna, then add `--llm-tokenizer vicuna`",
+                remedy=remedy_for(
+                    error,
+                    "hf download lmsys/vicuna-7b-v1.5 --include 'tokenizer*' '*.json' "
+                    "--local-dir vicuna, then add `--llm-tokenizer vicuna`",
+                ),
             )
         ) from error
     tokenizer.model_max_length = max_length
