@@ -7,7 +7,7 @@ import torch
 from home import Home, asked, document, noise, task_keys
 from PIL import Image
 
-from vlmbench.models import TowerStates
+from vlmbench.models import Letterbox, TowerStates
 from vlmbench.organisms import as_json
 from vlmbench.organisms._gate_abilities import ability_row, lora_row, more_documents
 from vlmbench.organisms._gate_rows import Held
@@ -27,7 +27,7 @@ class Eye:
     """An encoder that sees one thing, which of two its first pixel is; untrained, not even that."""
 
     n_layers = consumed = 2
-    side, patch = 16, 8
+    letterbox, patch = Letterbox(side=16), 8
 
     def __init__(self, *, seeing: bool = True) -> None:
         self.seeing = seeing
