@@ -106,12 +106,17 @@ def test_white_space_within_a_reply_changes_nothing() -> None:
         assert KINDS[kind].read(wider) == named, reply
 
 
-def test_courtesies_change_nothing_and_a_preamble_turns_no_answer_into_another() -> None:
+def test_courtesies_change_nothing_where_the_end_is_read_too() -> None:
+    whole = [one for one in REPLIES if not KINDS[one[0]].cut]
+    assert whole
+    for kind, named, reply in whole:
+        assert KINDS[kind].read(f"{reply}\n\nI hope this helps!") == named, reply
+
+
+def test_a_preamble_turns_no_answer_into_another() -> None:
     for kind, named, reply in REPLIES:
-        asked = KINDS[kind]
-        if not asked.cut:
-            assert asked.read(f"{reply}\n\nI hope this helps!") == named, reply
-        assert asked.read(f"Looking at the picture.\n\n{reply}") in (named, "-"), reply
+        read = KINDS[kind].read(f"Looking at the picture.\n\n{reply}")
+        assert read in (named, "-"), reply
 
 
 def test_what_names_no_choice_never_votes() -> None:
