@@ -137,7 +137,8 @@ def test_what_is_left_out_is_told_once_for_each_reason(call):
     out = " ".join(call(80, "plan", "-m", "short", "-t", "a-group,depth").split())
     for task in TASKS:
         reason = f"task {task!r} has no probe (key `metadata.vlmbench.probe`)"
-        assert out.count(f"left out: short {task} (encoder: own): {reason}") == 1
+        assert out.count(f"left out: 2 cells (encoder: own; encoder-mean: own): {reason}") == 1
     out = " ".join(call(80, "plan", "-m", "gpt-4o,gpt-4.1", "-t", "worlds").split())
-    assert out.count("left out: 6 cells (encoder: own): model 'gpt-4o' names no twin") == 1
+    told = "left out: 12 cells (encoder: own; encoder-mean: own): model 'gpt-4o' names no twin"
+    assert out.count(told) == 1
     assert out.count("left out") == 2

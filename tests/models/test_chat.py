@@ -34,9 +34,10 @@ def folder(tmp_path: Path) -> Path:
 
 def loaded(folder: Path, templates: str | dict[str, str], **prompting: object) -> HfBackend:
     spec = ModelSpec(model="m", checkpoint=str(folder), prompt=Prompting.model_validate(prompting))
-    backend = HfBackend.load(spec, None, torch.device("cpu"), torch.float32)
+    plain = ModelSpec(model="m", checkpoint=str(folder))
+    backend = HfBackend.load(plain, None, torch.device("cpu"), torch.float32)
     backend.processor.chat_template = templates
-    return backend
+    return HfBackend(backend.model, backend.processor, spec)  # which reads the template afresh
 
 
 def test_a_refused_system_role_is_said_in_the_templates_own_words(folder):

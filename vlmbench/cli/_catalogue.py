@@ -62,7 +62,7 @@ def _show_model(model: Located[ModelSpec]) -> None:
     _print_spec(model)
     show_answers(model)
     for side, what in pixels_of(model).items():
-        say(f"# pixels of the {side}: {what}", style="dim")
+        display(f"# pixels of the {side}: {what}", style="dim")
 
 
 def _show_derived(source: str) -> None:
@@ -81,7 +81,7 @@ def _show_derived(source: str) -> None:
     display(Layout(columns=columns, rows=rows))
     show_answers(derived.model)
     for side, what in pixels_of(derived.model).items():
-        say(f"pixels of the {side}: {what}")
+        display(f"pixels of the {side}: {what}")
     say(f"Write it out: vlmbench init model {source}")
 
 

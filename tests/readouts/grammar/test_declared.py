@@ -150,3 +150,9 @@ def test_a_long_reply_is_read_in_no_time() -> None:
     started = time.perf_counter()
     assert KINDS["letters"].read(f"{reply}. The answer is B.") == "B"
     assert time.perf_counter() - started < 5
+
+
+def test_a_question_of_common_words_alone_is_read_all_the_same():
+    """Nothing in it tells one question from another, so there is nothing that could be an echo."""
+    question = "What is it?\n(A) star\n(B) ring\nAnswer with the letter:"
+    assert declared("B", ["A", "B"], question=question) == 1

@@ -68,7 +68,8 @@ class Question:
         self._asked = [told for _, asks in _ASKS.findall(text) if (told := _telling(asks))]
         wholes = (set(_telling(whole)) - named for whole in _QUESTION.findall(text))
         # `What colour is the cup?` is answered without its first word, and `Which` is no word.
-        firsts = {_telling(whole)[0] for whole in _QUESTION.findall(text) if _ASKS.search(whole)}
+        asking = (_telling(whole) for whole in _QUESTION.findall(text) if _ASKS.search(whole))
+        firsts = {words[0] for words in asking if words}
         self._wholes = [whole - firsts for whole in wholes if whole - firsts]
 
     def is_echoed(self, left: str, right: str, words: str | None) -> bool:
