@@ -35,7 +35,9 @@ def test_init_writes_what_validates_and_never_overwrites(tmp_path, kind):
     vlmbench("init", kind, "mine", "--output", tmp_path)
     vlmbench("validate", tmp_path / "mine.yaml")
     before = (tmp_path / "mine.yaml").read_bytes()
-    assert "the file exists" in vlmbench("init", kind, "mine", "--output", tmp_path, status=1).err
+    assert ("this file already exists") in vlmbench(
+        "init", kind, "mine", "--output", tmp_path, status=1
+    ).err
     assert (tmp_path / "mine.yaml").read_bytes() == before
 
 
@@ -64,7 +66,7 @@ def test_an_empty_plan_says_why(tmp_path):
         "run", "-m", "bare", "-t", "depth", "--study", "only", "-i", tmp_path,
         "-o", tmp_path / "r", status=1,
     )  # fmt: skip
-    assert "names no twin" in said.err
+    assert "has no twin" in said.err
     assert not (tmp_path / "r").exists()
 
 

@@ -74,7 +74,7 @@ def test_the_width_there_is_is_used(call, width, left_out):
     out = call(width, "ls", "models")
     assert (CHECKPOINT in out) == (width >= 160)
     *_, last = out.splitlines()
-    assert last.partition("Not shown for lack of width: ")[2] == left_out
+    assert last.partition("Not shown, because there is no room: ")[2] == left_out
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])
@@ -111,7 +111,7 @@ def test_a_plan_ends_with_its_totals(call):
 def test_what_only_the_data_can_tell_is_said(call):
     *_, totals, why = call(100, "plan", "-m", "short", "-t", "depth,brief").splitlines()
     assert totals == "5 cells, 900 + ? documents, 1,500 + ? forward passes"
-    assert why == "?: only the data, which a plan does not open, can tell"
+    assert why == "?: unknown until the data is opened, which a plan does not do"
 
 
 def test_a_long_plan_has_a_line_for_each_model_and_task(call):
@@ -139,6 +139,6 @@ def test_what_is_left_out_is_told_once_for_each_reason(call):
         reason = f"task {task!r} has no probe (key `metadata.vlmbench.probe`)"
         assert out.count(f"left out: 2 cells (encoder: own; encoder-mean: own): {reason}") == 1
     out = " ".join(call(80, "plan", "-m", "gpt-4o,gpt-4.1", "-t", "worlds").split())
-    told = "left out: 12 cells (encoder: own; encoder-mean: own): model 'gpt-4o' names no twin"
+    told = "left out: 12 cells (encoder: own; encoder-mean: own): model 'gpt-4o' has no twin"
     assert out.count(told) == 1
     assert out.count("left out") == 2

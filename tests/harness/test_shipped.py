@@ -178,7 +178,7 @@ def test_every_task_with_images_is_taken_or_refused_with_a_reason():
         ("lm_eval:mmmu_val_arts", "Did you mean `mmmu_val_art`"),
         ("lm_eval:arc_easy", "text-only tasks run with `vlmbench lm-eval`"),
         ("lm_eval:chartqa:anls", "no metric `anls`, only exact_match"),
-        ("lm_eval:", "ships no task ``"),
+        ("lm_eval:", "does not ship a task ``"),
     ],
 )
 def test_wrong_names_are_refused_at_plan_time(term, said):
@@ -189,7 +189,7 @@ def test_wrong_names_are_refused_at_plan_time(term, said):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"doc_to_image": None}, "asks about no image"),
+        ({"doc_to_image": None}, "it has no images"),
         ({"output_type": "loglikelihood_rolling"}, "neither multiple_choice nor"),
         ({"doc_to_audio": "sound"}, "doc_to_audio"),
         ({"repeats": 4}, "repeats"),
@@ -252,7 +252,7 @@ def test_a_credit_that_is_none_is_refused(write_mmmu, rows, tmp_path, monkeypatc
     task, documents = opened(ART, tmp_path)
     wrong = lambda self, row, answer: {"acc": (1, 2)}
     monkeypatch.setattr(ConfigurableTask, "process_results", wrong)
-    with pytest.raises(VlmbenchError, match="no credit in"):
+    with pytest.raises(VlmbenchError, match="not a credit in"):
         texts_read(task.spec, [documents[0]], ["A"])
 
 

@@ -164,7 +164,7 @@ def test_cells_of_other_documents_are_refused_by_name(cells):
 def test_permuted_choices_are_refused_rather_than_compared(cells):
     scores = cells["own", "encoder"]
     cells["own", "encoder"] = replace(scores, gold=(scores.gold + 1) % scores.n_choices)
-    with pytest.raises(ComparisonError, match="undo choice permutations"):
+    with pytest.raises(ComparisonError, match="Undo choice permutations"):
         summarise(keyed(cells), model="fake", task="suite", seed=0)
 
 

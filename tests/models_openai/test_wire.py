@@ -141,7 +141,7 @@ def test_scales_do_not_mix_within_a_cell() -> None:
 
 def test_thinking_without_a_word_is_no_abstention() -> None:
     cut = Reply(text="", finish="length")
-    with pytest.raises(VlmbenchError, match="before a word was said"):
+    with pytest.raises(VlmbenchError, match="before saying anything"):
         both(cut, cut)
     refused = both(cut, Reply(text="", finish="content_filter"))
     assert refused.scores.abstained.all()

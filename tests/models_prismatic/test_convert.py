@@ -329,7 +329,7 @@ def test_a_wrong_shape_is_named(tmp_path: Path, files: Files) -> None:
     files.model["projector"]["projector.2.bias"] = torch.zeros(3)
     files.store()
     said = problems(lambda: convert_files(files, tmp_path / "converted"))
-    assert "projector.projector.2.bias gives (3,)" in said
+    assert "projector.projector.2.bias has the shape (3,)" in said
 
 
 def test_an_embedding_of_another_tokenizer_is_refused(tmp_path: Path, files: Files) -> None:
@@ -356,7 +356,7 @@ def test_pickled_objects_are_refused_unrun(
     torch.save({"model": files.model, "extra": Bomb()}, path)
     said = problems(lambda: convert_files(files, tmp_path / "converted"))
     assert str(path) in said
-    assert "holds Python objects" in said
+    assert "contains Python objects" in said
     assert not (tmp_path / "exploded").exists()
 
 

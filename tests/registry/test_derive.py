@@ -105,7 +105,7 @@ def test_without_a_template_the_prompt_is_bare(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("llava", "one token a patch"), ("glm46v", "not known")]
+    ("kind", "said"), [("llava", "one token per patch"), ("glm46v", "not known")]
 )
 def test_merging_is_claimed_only_of_families_that_were_looked_at(tmp_path, kind, said):
     derived = derive(str(write(tmp_path, {"model_type": kind, "vision_config": CLIP})))

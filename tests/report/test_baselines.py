@@ -228,7 +228,7 @@ def test_models_without_published_numbers_are_refused_together(tmp_path):
     people, model = caught.value.problems
     assert "are in the data" in people.message
     assert "vlmbench run --models human" in people.remedy
-    assert "'tiny-clip' is run, not recorded" in model.message
+    assert "'tiny-clip' does not hold recorded numbers" in model.message
     assert not (tmp_path / "board").exists()
 
 

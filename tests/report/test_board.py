@@ -110,7 +110,7 @@ def test_one_model_with_two_different_numbers_is_refused(run_folder):
     (problem,) = caught.value.problems
     assert problem.field == "tiny-a/depth/own/prompted/accuracy"
     assert "different numbers (value)" in problem.message
-    assert problem.remedy == "give only one of the two runs"
+    assert problem.remedy == "Give only one of the two runs."
 
 
 def test_metrics_of_two_versions_are_refused(run_folder):
@@ -136,7 +136,7 @@ def test_every_disagreement_is_told_at_once(run_folder):
 
 
 def test_no_runs_are_no_leaderboard(run_folder):
-    with pytest.raises(VlmbenchError, match="no runs given"):
+    with pytest.raises(VlmbenchError, match="no runs were given"):
         assemble([])
     folder = run_folder()
     folder.rows.clear()

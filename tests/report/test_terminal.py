@@ -56,7 +56,7 @@ def test_names_are_whole_at_any_width(run_folder, width):
     assert words.count(model) == 1
     assert words.count(task) == 2
     assert text.count("[+.") == 6
-    assert ("Not shown for lack of width: Abst." in text) == (width == 80)
+    assert ("Not shown, because there is no room: Abst." in text) == (width == 80)
 
 
 def test_what_a_gap_can_be_read_without_goes_first(run_folder):

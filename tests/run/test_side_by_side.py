@@ -99,6 +99,6 @@ def test_problems_in_another_process_arrive_whole(home, tmp_path):
 
 
 def test_a_process_that_is_killed_is_told_of(home, tmp_path):
-    with pytest.raises(VlmbenchError, match="ended from outside") as raised:
+    with pytest.raises(VlmbenchError, match="killed from outside") as raised:
         run(home, tmp_path, "rule-first-choice,rule-longest-choice", 2, Killing())
     assert "--workers" in raised.value.problems[0].remedy

@@ -1,4 +1,4 @@
-"""`vlmbench show`, `validate` and `init`: looking at what there is, and starting anew."""
+"""`vlmbench show`, `validate` and `init`: looking at what there is, and starting something new."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _show_model(model: Located[ModelSpec]) -> None:
 
 
 def _show_derived(source: str) -> None:
-    """Print every value derived from a checkpoint's files beside where it came from."""
+    """Print every value derived from a checkpoint's files, and where it came from."""
     rows: list[Row] = []
     derived = derive(source)
     for fact in derived.facts:
@@ -82,7 +82,7 @@ def _show_derived(source: str) -> None:
     show_answers(derived.model)
     for side, what in pixels_of(derived.model).items():
         display(f"pixels of the {side}: {what}")
-    say(f"Write it out: vlmbench init model {source}")
+    say(f"Write this to a file: vlmbench init model {source}")
 
 
 def _print_spec(located: Located[Any]) -> None:
@@ -111,7 +111,8 @@ def _show_document(
     if index >= len(documents):
         raise VlmbenchError(
             Problem(
-                field="--index", message=f"{task.spec.task} has {len(documents)} documents from 0"
+                field="--index",
+                message=f"{task.spec.task} has {len(documents)} documents, counted from 0",
             )
         )
     condition = task.spec.bench.condition
@@ -161,13 +162,15 @@ def validate(paths: Sequence[Path], include_paths: Sequence[Path]) -> None:
 
 
 def init(what: str, name: str, folder: Path) -> None:
-    """Write a starter YAML, or a checkpoint's derived one; no file is ever overwritten."""
+    """Write a starter YAML, or one derived from a checkpoint; never overwrite a file."""
     derived = what == "model" and is_checkpoint(name)
     stem = derive(name).model.spec.model if derived else name
     path = folder / f"{stem.replace('/', '--')}.yaml"
     if path.exists():
         raise VlmbenchError(
-            Problem(file=str(path), message="the file exists", remedy="Choose another name.")
+            Problem(
+                file=str(path), message="this file already exists", remedy="Choose another name."
+            )
         )
     folder.mkdir(parents=True, exist_ok=True)
     kind: Literal["task", "model"] = "task" if what == "task" else "model"

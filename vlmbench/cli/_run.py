@@ -74,7 +74,10 @@ class Request:
         if len(studies) != 1:
             names = ", ".join(study.spec.study for study in studies)
             raise VlmbenchError(
-                Problem(field="--study", message=f"one study at a time, {self.study!r} is {names}")
+                Problem(
+                    field="--study",
+                    message=f"give one study at a time; {self.study!r} selects {names}",
+                )
             )
         return studies[0]
 
@@ -88,7 +91,7 @@ def checkpoint_of(term: str, model: Located[ModelSpec]) -> str:
 
 
 def _under(study: Located[StudySpec], labels: str | None) -> Located[StudySpec]:
-    """Return a study whose prompted cells are those of the given conditions instead."""
+    """Return the study with the given conditions in place of its prompted cells."""
     if labels is None:
         return study
     conditions: dict[Condition, None] = {}
@@ -107,7 +110,7 @@ def _under(study: Located[StudySpec], labels: str | None) -> Located[StudySpec]:
 
 
 def _count(task: Located[TaskSpec]) -> int | None:
-    """Return how many documents a task has, where its YAML says so."""
+    """Return how many documents a task has, if its YAML says so."""
     generator = task.spec.bench.generator
     return None if generator is None else generator.test
 
@@ -165,7 +168,7 @@ def _batch_size(given: str) -> int | None:
         Problem(
             field="--batch-size",
             message=f"{given!r} is not a valid batch size",
-            remedy="Give auto or a whole number from 1.",
+            remedy="Give auto or a whole number of at least 1.",
         )
     )
 

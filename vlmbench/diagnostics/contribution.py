@@ -56,13 +56,13 @@ def outcome(
     """Return what the image adds to the text, in bits, against no image and a blank one.
 
     *Entropy reduction* is the mean of H(Y | text) - H(Y | text, image), the entropies of the
-    model's distributions over choices. It can be positive on wrong answers, so *usable
-    information* stands beside it: the mean of log2 p(gold | image, text) - log2 p(gold | text),
-    predictive V-information (Xu et al. 2020, https://arxiv.org/abs/2002.10689), pointwise as in
-    Ethayarajh et al. 2022 (https://arxiv.org/abs/2110.08420), with the model as it stands as the
-    whole family. The text's own usable information is taken over a uniform guess. Both divided by
-    the mean numbers of tokens give bits per image token and per text token; their quotient, the
-    exchange rate, is given where the text's bits and the image's lie above 0.
+    model's distributions over choices. It can be positive on wrong answers, so *usable information*
+    is given as well: the mean of log2 p(gold | image, text) - log2 p(gold | text), predictive
+    V-information (Xu et al. 2020, https://arxiv.org/abs/2002.10689), pointwise as in Ethayarajh et
+    al. 2022 (https://arxiv.org/abs/2110.08420), with the model as it is as the whole family.
+    The text's own usable information is taken over a uniform guess. Both divided by the mean
+    numbers of tokens give bits per image token and per text token; their quotient, the exchange
+    rate, is given where the text's bits and the image's lie above 0.
 
     The test holds if both intervals lie above `LEAST_FLOOR` bits, and fails if one lies at or
     below it.
@@ -96,9 +96,9 @@ def outcome(
         ]
     reduction, usable = deciding[0]
     reason = (
-        f"Against {WITHOUT[next(iter(pairs))]} the image lowers the entropy of the answer by "
-        f"{told(reduction)} bits and adds {told(usable)} bits about the right one, on {usable.n} "
-        "documents."
+        f"Compared with {WITHOUT[next(iter(pairs))]}, the image lowers the entropy of the answer "
+        f"by {told(reduction)} bits and adds {told(usable)} bits about the right one, on "
+        f"{usable.n} documents."
     )
     holds = every(exceeds(reduction, LEAST_FLOOR), exceeds(usable, LEAST_FLOOR))
     return Outcome(test=TEST, holds=holds, reason=reason, measurements=tuple(found))

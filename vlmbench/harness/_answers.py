@@ -80,7 +80,7 @@ def _listed(
             )
             raise VlmbenchError(
                 Problem(
-                    message=f"server of {backend.spec.model!r}: {message}",
+                    message=f"the server of {backend.spec.model!r}: {message}",
                     remedy="Ask it with a `generate_until` task.",
                 )
             )
@@ -101,6 +101,9 @@ def texts(
     replies = backend.answer(prompts, kwargs)
     errors = [reply.error for reply in replies if reply.error]
     if errors:
-        message = f"server of {backend.spec.model!r}: {len(errors)} unanswered: {errors[0]}"
+        message = (
+            f"the server of {backend.spec.model!r} left {len(errors)} prompts unanswered: "
+            f"{errors[0]}"
+        )
         raise VlmbenchError(message)
     return [reply.text for reply in replies]

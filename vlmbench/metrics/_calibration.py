@@ -15,8 +15,8 @@ def probabilities(scores: ChoiceScores) -> NDArray[np.float64]:
     """Return a probability per choice: softmax of log-likelihoods, or probabilities as they are.
 
     Returns:
-        (documents that did not fail, max choices) float64; 0 past `n_choices`, and rows of NaN
-        where the document was abstained on.
+        (documents that did not fail, max choices) float64; 0 past `n_choices`, and rows of NaN for
+        documents that were abstained on.
 
     Raises:
         VlmbenchError: If the scale is `similarity` or `vote`, or if probabilities do not sum to 1.
@@ -25,8 +25,8 @@ def probabilities(scores: ChoiceScores) -> NDArray[np.float64]:
         raise VlmbenchError(
             Problem(
                 field="scale",
-                message=f"scores on the scale {scores.scale!r} have no probabilities",
-                remedy="calibration is defined for 'logprob' and 'probability' only",
+                message=f"scores on the scale {scores.scale!r} are not probabilities",
+                remedy="Calibration is defined only for 'logprob' and 'probability'.",
             )
         )
     scores = kept(scores)

@@ -36,7 +36,7 @@ def mismatches(a: ChoiceScores, b: ChoiceScores, *, names: tuple[str, str]) -> l
                         f"documents, first on {a.doc_ids[first]!r}: {left[first]} against "
                         f"{right[first]}"
                     ),
-                    remedy="undo choice permutations, and read both from the same task",
+                    remedy="Undo choice permutations, and read both from the same task.",
                 )
             )
     return problems
@@ -64,8 +64,8 @@ def gap(encoder: ChoiceScores, prompted: ChoiceScores, *, seed: int, draws: int 
     """Return mean credit of the encoder minus that of the prompted model, on the same documents.
 
     The interval is the 95% percentile bootstrap over documents, resampled as pairs. It has no
-    width where every document has the same difference, so read it beside `mcnemar`. `coverage`
-    is the share of documents that both answered.
+    width where every document has the same difference, so read it together with `mcnemar`.
+    `coverage` is the share of documents that both answered.
 
     Raises:
         ComparisonError: If the two do not cover identical documents in identical order.
@@ -94,7 +94,7 @@ def gap_corrected(
         ComparisonError: If the two do not cover identical documents in identical order.
     """
     stat = gap(encoder, prompted, seed=seed, draws=draws)
-    # corrected() subtracts chance once; in a difference it stands on both sides.
+    # corrected() subtracts chance once; in a difference it is on both sides.
     level = chance(aligned(encoder, prompted)[0])
     return corrected(stat.shifted(level), level)
 
@@ -163,5 +163,5 @@ def _id_mismatch(
             f"position {first}, {seen[0]} against {seen[1]}; {len(left)} against {len(right)} "
             f"documents, {only_left} only in {names[0]}, {only_right} only in {names[1]}"
         ),
-        remedy="read both from the same task, split and limit",
+        remedy="Read both from the same task, split and limit.",
     )

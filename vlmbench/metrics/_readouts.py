@@ -13,4 +13,4 @@ INTERNALS: Final = Internals.kind_of()
 RULE: Final = Rule.kind_of()
 
 GAP: Final = f"{ENCODER}-{PROMPTED}"
-"""What stands for a readout where one is subtracted from the other."""
+"""The readout that is named when one is subtracted from the other."""

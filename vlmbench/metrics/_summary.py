@@ -26,7 +26,7 @@ from vlmbench.spec import Condition, Encoder, Prompted, Readout
 from vlmbench.types import ChoiceScores, ComparisonError, Stat
 
 METRICS_VERSION = 1
-"""Raised when a metric's meaning changes; numbers of different versions share no table."""
+"""Raised when a metric's meaning changes; numbers of different versions never share a table."""
 
 Cell = tuple[Condition, Readout]
 
@@ -49,19 +49,19 @@ def summarise(
     Each cell gives accuracy, accuracy_corrected, abstention, chance, majority and failed (a
     count); a cell in which every document failed gives only `failed`. Likelihoods of a prompted
     model give choice_mass and choice_mass_p05. Free text (scale `credit`)
-    has no choices, hence neither chance and what builds on it nor majority nor tv. Own images
-    read by encoder and prompt give gap, gap_corrected and mcnemar_p. Where answers were read from
-    text, or some could not be read, accuracy_answered, gap_answered and mcnemar_p_answered leave
-    out what was not answered. Prompted readings give tv: own against blank, and each against the
-    truth.
+    has no choices, so there is no chance (nor anything based on it), no majority and no tv. Own
+    images read by encoder and prompt give gap, gap_corrected and mcnemar_p. Where answers were read
+    from text, or some could not be read, accuracy_answered, gap_answered and mcnemar_p_answered
+    leave out what was not answered. Prompted readings give tv: own against blank, and each against
+    the truth.
 
     Args:
         cells: Scores by condition and readout.
         model: Name of the model.
         task: Name of the task.
         seed: Seed of every resampling; each interval starts from it afresh.
-        partial: Cells that by plan cover only some of the task's documents. They give the rows
-            of their own and are compared with nothing.
+        partial: Cells that by plan cover only some of the task's documents. They get rows of their
+            own and are not compared with anything.
 
     Raises:
         ComparisonError: If two whole cells do not cover identical documents in identical order.

@@ -31,7 +31,7 @@ def in_batches(
     Args:
         items: What to run.
         run: Returns one answer per item of a batch.
-        size: Items a batch; None starts with `first` and halves whenever memory runs out.
+        size: Items per batch; None starts with `first` and halves whenever memory runs out.
         first: Items of the first batch where `size` is None.
         order: Items are run in ascending order of this key, equal ones as they stand. Longest
             first makes batches of like length, and memory runs out at once if it does.

@@ -23,7 +23,7 @@ def image_tower(model: Any) -> Any:
     """Return the vision tower of a VLM.
 
     Raises:
-        VlmbenchError: If transformers does not say which module it is.
+        VlmbenchError: If transformers does not know which module it is.
     """
     family = family_of(model.config.model_type)
     if family.tower:

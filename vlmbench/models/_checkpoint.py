@@ -195,5 +195,5 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def stand_in_digest(*about: Any) -> str:
-    """Return the hex SHA-256 of what stands for weights that cannot be seen, as JSON."""
+    """Return the hex SHA-256 of what identifies weights that cannot be seen, as JSON."""
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

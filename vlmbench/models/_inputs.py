@@ -95,7 +95,7 @@ class Inputs:
         """Tell which tokens of an encoded batch are replaced by projected image tokens.
 
         Raises:
-            VlmbenchError: If the model's config names no such token.
+            VlmbenchError: If the model's config does not name such a token.
         """
         config = self.model.config
         for place in (config, getattr(config, "vision_config", None)):
@@ -104,7 +104,9 @@ class Inputs:
                 if token is not None:
                     positions: Tensor = batch["input_ids"] == token
                     return positions
-        raise VlmbenchError(f"{config.model_type!r} replaces no token of the text by images")
+        raise VlmbenchError(
+            f"{config.model_type!r} does not replace any token of the text with images"
+        )
 
     def by_likeness(
         self,

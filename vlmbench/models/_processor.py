@@ -16,7 +16,7 @@ def load_processor(source: str, revision: str | None) -> Any:
     tokenizer and its Pillow image processor; it then refuses videos, which nothing here shows.
 
     Raises:
-        VlmbenchError: If a package is missing without which the family has no image processor.
+        VlmbenchError: If a package is missing that the family's image processor needs.
     """
     from transformers import AutoProcessor
     from transformers.utils import is_torchvision_available
@@ -64,7 +64,7 @@ def _filmless(kind: Any) -> Any:
     from transformers.video_processing_utils import VideoProcessorMixin
 
     class NoVideos(VideoProcessorMixin):  # type: ignore[misc]
-        """Stands where a processor wants a video processor."""
+        """Takes the place of a video processor."""
 
     class Filmless(kind):  # type: ignore[misc]
         """The same processor for images and text."""

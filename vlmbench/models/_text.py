@@ -20,7 +20,7 @@ from vlmbench.types import DocumentError, Problem, VlmbenchError
 
 
 def continuation_of(choice: str, before: str, prompting: Prompting) -> str:
-    """Return what stands after the rendered prompt when `choice` is the answer.
+    """Return what follows the rendered prompt when `choice` is the answer.
 
     Args:
         choice: The choice.
@@ -105,7 +105,7 @@ class PromptText:
             raise DocumentError(message)
 
     def tail(self, text: str) -> str:
-        """Return what stands after a rendered prompt's last image, as the processor ends it."""
+        """Return what follows a rendered prompt's last image, as the processor ends it."""
         return text.rpartition(self._image_token)[2] + self.family.appended
 
     # -- thoughts -------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class PromptText:
         return "" if self.family.appended else None
 
     def continuation(self, choice: str, delimiter: str) -> str:
-        """Return what stands after the rendered prompt when `choice` is the answer.
+        """Return what follows the rendered prompt when `choice` is the answer.
 
         Args:
             choice: The choice.
@@ -213,7 +213,7 @@ class PromptText:
     # -- tokens ---------------------------------------------------------------------------
 
     def prompt_tokens(self, text: str) -> list[int]:
-        """Return a rendered prompt's tokens, one image token an image."""
+        """Return a rendered prompt's tokens, with one image token per image."""
         special = self.wants_start([text])
         ids: list[int] = self.processor.tokenizer.encode(text, add_special_tokens=special)
         return ids
@@ -234,7 +234,7 @@ def stops_of(kwargs: GenerationKwargs) -> tuple[str, ...]:
 
 
 def cut(text: str, stops: Sequence[str]) -> str:
-    """Return what stands before the first stop string, as lm-eval cuts answers."""
+    """Return what comes before the first stop string, as lm-eval cuts answers."""
     for stop in stops:
         text = text.split(stop, maxsplit=1)[0]
     return text

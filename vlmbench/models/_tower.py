@@ -45,7 +45,7 @@ class TowerStates:
 
     Attributes:
         patch_tokens: Chosen layers, reshaped row by row to the patch grid.
-        cls_token: The class token of the deepest chosen layer; None where the tower has none.
+        cls_token: The class token of the deepest chosen layer; None if the tower has none.
     """
 
     patch_tokens: Float[Tensor, "images layers h w dim"]
@@ -72,7 +72,7 @@ class Tower:
         n_layers: Transformer blocks; hidden states are numbered 0 (embedding) to `n_layers`.
             Where the twin says `final_norm`, state `n_layers` is the one after that norm. A
             convolutional tower has one state, its last map, under every number.
-        consumed: Number of the state that the VLM consumes, the deepest where it takes several.
+        consumed: Number of the state that the VLM consumes, the deepest one if it takes several.
         weights_digest: SHA-256 of the tower's own weights.
     """
 
@@ -174,7 +174,7 @@ class Tower:
         """Return hidden states of square images.
 
         Where the VLM concatenates several states, the consumed one asked for alone is that
-        concatenation; asked for beside shallower ones (a depth head), it is the deepest of
+        concatenation; asked for together with shallower ones (a depth head), it is the deepest of
         them, since all must be of one width.
 
         Args:
@@ -190,8 +190,8 @@ class Tower:
         extra = stacked.shape[2] - rows * rows
         if extra < 0:
             raise VlmbenchError(
-                f"the tower returns {stacked.shape[2]} tokens an image, fewer than its "
-                f"{rows} x {rows} patches; vlmbench cannot tell where they lie"
+                f"the tower returns {stacked.shape[2]} tokens per image, fewer than its {rows} x "
+                f"{rows} patches; vlmbench cannot tell where they belong"
             )
         if extra == 0 and self.twin.pooled == "cls":
             raise VlmbenchError(
@@ -217,7 +217,7 @@ class Tower:
         return state[..., :kept, :] if self._class_place else state[..., extra:, :]
 
     def _run(self, squares: Sequence[Image.Image], layers: Sequence[int]) -> list[Tensor]:
-        """Return (images, tokens, width) a layer, tokens row by row."""
+        """Return (images, tokens, width) per layer, tokens row by row."""
         parameter = next(self.module.parameters())
         batch = whole_squares(self.image_processor, squares, packed=self._packed)
         pixels = batch.pop("pixel_values").to(parameter.device, parameter.dtype)

@@ -68,7 +68,9 @@ class VllmBackend:
                 message = (
                     f"the processor of {source!r} adds text to prompts that vLLM would not add"
                 )
-                raise VlmbenchError(Problem(field="backend", message=message, remedy="Use `hf`."))
+                raise VlmbenchError(
+                    Problem(field="backend", message=message, remedy="Use `backend: hf`.")
+                )
             engine = LLM(
                 model=source,
                 revision=spec.revision,
@@ -87,7 +89,7 @@ class VllmBackend:
         return self._text.render(prompt)
 
     def continuation(self, choice: str, delimiter: str) -> str:
-        """Return what stands after the rendered prompt when `choice` is the answer."""
+        """Return what follows the rendered prompt when `choice` is the answer."""
         return self._text.continuation(choice, delimiter)
 
     def choice_logprobs(

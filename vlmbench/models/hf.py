@@ -95,8 +95,8 @@ class HfBackend:
                     message=f"model {spec.model!r}: cannot load {source!r}: {error}",
                     remedy=remedy_for(
                         error,
-                        "Give a folder that save_pretrained wrote, or a hub id that is "
-                        "downloaded or can be.",
+                        "Give a folder written by save_pretrained, or a hub id that is or can be "
+                        "downloaded.",
                     ),
                 )
             ) from error
@@ -109,7 +109,7 @@ class HfBackend:
         return self.text.render(prompt)
 
     def continuation(self, choice: str, delimiter: str) -> str:
-        """Return what stands after the rendered prompt when `choice` is the answer."""
+        """Return what follows the rendered prompt when `choice` is the answer."""
         return self.text.continuation(choice, delimiter)
 
     def choice_logprobs(

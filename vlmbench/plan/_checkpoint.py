@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint's config and tokenizer, as far as they lie on this machine.
+    """A checkpoint's config and tokenizer, if they are on this machine.
 
     Attributes:
         config: `config.json`; empty if it is not here.
@@ -40,17 +40,17 @@ class Checkpoint:
 
     @property
     def context(self) -> int | None:
-        """Most tokens of a prompt, or None where the config does not say."""
+        """Most tokens of a prompt, or None if the config does not say."""
         return context_length(self.config)
 
     @property
     def family(self) -> Family:
-        """What is known of its family; nothing where there is no config."""
+        """What is known about its family; nothing if there is no config."""
         return family_of(str(self.config.get("model_type", "")))
 
     @property
     def image_tokens(self) -> int:
-        """Tokens that one image takes; 0 where the config does not say."""
+        """Tokens that one image takes; 0 if the config does not say."""
         length = self.config.get("image_seq_length")
         return length if isinstance(length, int) else 0
 

@@ -74,7 +74,8 @@ def read_encoder(
         progress: Called with the number of documents just done.
 
     Raises:
-        VlmbenchError: If documents lack the regions the probe needs, or nothing is there to fit.
+        VlmbenchError: If documents lack the regions that the probe needs, or there is nothing to
+            fit on.
     """
     how = how or Encoder()
     if how.sees == "marked":

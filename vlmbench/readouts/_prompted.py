@@ -76,7 +76,7 @@ def read_prompted(
         asked: Documents, conditions already applied, with their questions.
         task: Their task.
         backend: The model.
-        batch_size: Documents a forward pass; None starts at 16 and halves when memory runs out.
+        batch_size: Documents per forward pass; None starts at 16 and halves when memory runs out.
             A server has its own number of requests under way.
         progress: Called with the number of documents just done.
 
@@ -134,7 +134,7 @@ def answer_all(
         task: Their task.
         backend: The model.
         run: Reads one batch.
-        batch_size: Documents a batch; None starts at `first` and halves when memory runs out.
+        batch_size: Documents per batch; None starts at `first` and halves when memory runs out.
         first: Documents of the first batch where `batch_size` is None.
         progress: Called with the number of documents just done.
     """
@@ -173,7 +173,7 @@ def place_images(
 
 
 def _refuse_endless_thought(answers: Sequence[Answer], model: ModelSpec) -> None:
-    """Refuse what would look like a model that abstains on everything."""
+    """Refuse answers that would make the model look as if it abstained on everything."""
     ran = [answer for answer in answers if not answer.error]
     if any(answer.scores is not None or answer.finish != "length" for answer in ran):
         return
@@ -186,7 +186,7 @@ def _refuse_endless_thought(answers: Sequence[Answer], model: ModelSpec) -> None
 def continuations(
     asked: Sequence[Asked], task: TaskSpec, backend: Backend | Remote
 ) -> list[list[str]]:
-    """Return what stands after each prompt for every choice."""
+    """Return what follows each prompt for every choice."""
     return [
         [backend.continuation(choice, task.target_delimiter) for choice in one.document.choices]
         for one in asked

@@ -14,7 +14,7 @@ from vlmbench.models import Inside
 from vlmbench.types import ChoiceScores, Document, Internals, Scale, why_unusable
 
 Progress = Callable[[int], None]
-"""Told how many more documents are done."""
+"""Called with how many more documents are done."""
 
 
 def ignore(done: int) -> None:
@@ -67,7 +67,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
-    """What a readout gives that scores no documents.
+    """What a readout returns if it does not score documents.
 
     Attributes:
         rows: Finished numbers.
@@ -89,7 +89,7 @@ def make_reading(
     fitted: dict[str, Any] | None = None,
     notes: dict[str, Any] | None = None,
 ) -> Reading:
-    """Return the reading of `documents`, whose answers stand in the same order.
+    """Return the reading of `documents`, whose answers are in the same order.
 
     An answer whose scores name no choice (`vlmbench.types.why_unusable`) is a failed document.
     """

@@ -62,7 +62,8 @@ class LoadedModel:
             raise VlmbenchError(
                 self.model.problem(
                     "twin",
-                    f"backend {self.model.spec.backend!r} gives no access to the model's tower",
+                    f"backend {self.model.spec.backend!r} does not give access to the model's "
+                    "tower",
                     "Name a standalone encoder with `twin.checkpoint`.",
                 )
             )
@@ -76,7 +77,7 @@ class Opened:
     Attributes:
         model: The model, loaded when asked.
         splits: The splits that the readout asked for (`Readout.opens`), by what they are for.
-        batch_size: Documents a forward pass; None finds a size that fits.
+        batch_size: Documents per forward pass; None finds a size that fits.
         seed: Seed of everything that is fitted or drawn.
         cache: Folder of fitted heads.
         progress: Called with the number of documents just done.
@@ -106,7 +107,7 @@ class Reads(Protocol):
             VlmbenchError: If it cannot be taken of this model or these documents.
 
         Returns:
-            Scores of all documents; or finished numbers, from a readout that scores none.
+            Scores of all documents, or finished numbers if the readout does not score documents.
         """
 
 

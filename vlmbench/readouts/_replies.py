@@ -63,10 +63,10 @@ def read_replies(
 
 
 def _refuse_thought_only(answered: Sequence[Reply]) -> None:
-    """Refuse what would look like a model that abstains on everything."""
+    """Refuse answers that would make the model look as if it abstained on everything."""
     if not answered or any(reply.text.strip() or reply.finish != "length" for reply in answered):
         return
-    message = f"all {len(answered)} answers reached their limit before a word was said"
+    message = f"all {len(answered)} answers reached their length limit before saying anything"
     remedy = (
         "A reasoning model thinks first: turn that off with `body: {reasoning_effort: none}`, or "
         "leave room with `body: {max_completion_tokens: 4096}`."

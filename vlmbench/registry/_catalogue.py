@@ -38,8 +38,8 @@ class Catalogue:
         model_tags: Tag -> names of the models that carry it.
         members: Group -> names of its tasks, those of groups within it too.
         paths: Folders and files that were searched.
-        problems: Everything wrong in any file. Selecting refuses while there is any, since a
-            glob or a tag would quietly leave out what did not load.
+        problems: Everything that is wrong in any file. Nothing can be selected while there is any,
+            because a glob or a tag would quietly leave out what did not load.
     """
 
     tasks: Registry[Located[TaskSpec]]
@@ -117,12 +117,12 @@ class Catalogue:
     def _one_in(
         self, path: Path, *, registry: Registry[Located[SpecT]], kind: type[SpecT]
     ) -> Named[SpecT]:
-        """Return the spec in a file, which need not be on the search path."""
+        """Return the spec in a file, which does not have to be on the search path."""
         loaded = load_file(path)
         spec = loaded.spec
         if not isinstance(spec, kind):
-            message = f"holds no {registry.what}"
-            raise VlmbenchError(loaded.problem((), message, f"Give a {registry.what}'s YAML."))
+            message = f"does not contain a {registry.what}"
+            raise VlmbenchError(loaded.problem((), message, f"Give the YAML of a {registry.what}."))
         located = Located(spec=spec, path=path, digest=loaded.digest, document=loaded.document)
         name = str(getattr(spec, registry.what))
         problems = list(_references([loaded], self.tasks, self.backends))
@@ -180,7 +180,7 @@ def loads(model: Located[ModelSpec], term: str) -> bool:
 
 
 def _derived(term: str) -> Named[ModelSpec]:
-    """Return the model that a checkpoint's own files describe; nothing if it is none."""
+    """Return the model that a checkpoint's own files describe; nothing for anything else."""
     if not is_checkpoint(term):
         return []
     model = derive(term).model
@@ -220,7 +220,7 @@ def _references(
     tasks: Registry[Located[TaskSpec]],
     known_backends: Registry[Plugin],
 ) -> Iterator[Problem]:
-    """Yield names of backends and tasks that nothing answers to."""
+    """Yield names of backends and tasks that do not exist."""
     for located in specs:
         match located.spec:
             case ModelSpec() as model:
@@ -250,7 +250,7 @@ def _members(
             if member in tasks:
                 yield member
             elif member in (*above, name):
-                message = f"the group `{name}` holds itself, by way of `{member}`"
+                message = f"the group `{name}` contains itself, by way of `{member}`"
                 found.append(located.problem(("task", position), message))
             elif member in groups:
                 yield from resolve(member, (*above, name))

@@ -32,8 +32,8 @@ class Fact:
     """One thing that was found out about a checkpoint.
 
     Attributes:
-        key: YAML key that it becomes, dotted; or a word for what no key holds.
-        value: What was found; None where it could not be.
+        key: YAML key that it becomes, dotted; or a word for something that has no key.
+        value: What was found; None if nothing was.
         origin: File and key it was read from, or the rule that gave it.
         in_yaml: Whether `key` is a key of the YAML.
     """
@@ -170,7 +170,7 @@ def _letterbox(
         for origin, size in places.items():
             if size is not None:
                 return Fact(key="twin.letterbox", value=_one(size), origin=origin)
-        message = "not said by any file: write how many pixels a side the tower shall see"
+        message = "not in any file: write how many pixels wide the tower's square should be"
         return _note("twin.letterbox", None, message)
     step = _one(vision.get("patch_size", 16)) * int(merge or config.get("spatial_merge_size") or 1)
     size = processor_settings(files).get("size") or {}
@@ -187,7 +187,7 @@ def _grid(config: Mapping[str, Any], vision: Mapping[str, Any]) -> Fact:
     merge = vision.get("spatial_merge_size") or config.get("spatial_merge_size")
     value = None if patch is None else f"patches of {_one(patch)} pixels"
     if value and merge:
-        value += f", {merge} x {merge} of them a token"
+        value += f", {merge} x {merge} of them per token"
     return _note("grid", value, "config.json: vision_config.patch_size, spatial_merge_size")
 
 
@@ -201,10 +201,10 @@ def _memory(files: CheckpointFiles) -> Fact:
     """Return GiB for the weights and a batch: their size on disk and a quarter more."""
     index = files.json("model.safetensors.index.json") if not files.local else {}
     size = (index.get("metadata") or {}).get("total_size")
-    origin = "model.safetensors.index.json: metadata.total_size, and a quarter more"
+    origin = "model.safetensors.index.json: metadata.total_size, plus a quarter"
     if files.local:
         size = sum(path.stat().st_size for path in files.folder.glob("*.safetensors"))
-        origin = "size of the weights on disk, and a quarter more"
+        origin = "size of the weights on disk, plus a quarter"
     gigabytes = round(1.25 * size / 2**30, 1) if size else None
     return Fact(key="needs.memory_gb", value=gigabytes or None, origin=origin)
 
@@ -223,7 +223,7 @@ def _template(files: CheckpointFiles) -> Fact:
         if files.json(name).get("chat_template"):
             origin = f"{name}: chat_template"
             return Fact(key="prompt.chat_template", value="auto", origin=origin)
-    origin = "no file has a chat template: the bare prompt is given"
+    origin = "no file has a chat template: the bare prompt is used"
     return Fact(key="prompt.chat_template", value="none", origin=origin)
 
 
@@ -237,7 +237,7 @@ def _image_token(config: Mapping[str, Any]) -> Fact:
 
 def _several(family: Family) -> Fact:
     value = "native" if family.several else "join"
-    return Fact(key="image.several", value=value, origin="one placeholder an image")
+    return Fact(key="image.several", value=value, origin="one placeholder per image")
 
 
 def _uncropped(files: CheckpointFiles) -> list[Fact]:

@@ -69,7 +69,7 @@ def assemble(runs: Sequence[Run]) -> Board:
             runs and fields of every disagreement.
     """
     if not runs:
-        raise VlmbenchError("no runs given")
+        raise VlmbenchError("no runs were given")
     empty = [run.name for run in runs if not run.rows]
     if empty:
         raise VlmbenchError(
@@ -118,12 +118,12 @@ def _version_problems(a: Run, b: Run) -> Iterator[Problem]:
                 f"{a.name} has metrics of version {left.metrics} (vlmbench {left.vlmbench}), "
                 f"{b.name} of version {right.metrics} (vlmbench {right.vlmbench})"
             ),
-            remedy="repeat the older run with the newer vlmbench",
+            remedy="Repeat the older run with the newer vlmbench.",
         )
 
 
 def _record_problems(a: Run, b: Run) -> Iterator[Problem]:
-    """Yield what the manifests say differently of a task or model that both hold."""
+    """Yield what the manifests say differently about a task or model that both have."""
     for part, fields in _COMPARED.items():
         left, right = getattr(a.manifest, part), getattr(b.manifest, part)
         for name in sorted(left.keys() & right.keys()):
@@ -138,8 +138,8 @@ def _record_problems(a: Run, b: Run) -> Iterator[Problem]:
                         f"{meaning} differs: {shown[0]!r} in {a.name}, {shown[1]!r} in {b.name}"
                     ),
                     remedy=(
-                        f"repeat one of the runs with the other's {name}, or give the two runs to "
-                        "separate leaderboards"
+                        f"Repeat one of the runs with the other's {name}, or put them into "
+                        "separate leaderboards."
                     ),
                 )
 
@@ -164,5 +164,5 @@ def _row_problems(a: Run, b: Run) -> Iterator[Problem]:
                     f"two runs give different numbers ({', '.join(fields)}): "
                     f"{other['value']} in {a.name}, {row.to_json()['value']} in {b.name}"
                 ),
-                remedy="give only one of the two runs",
+                remedy="Give only one of the two runs.",
             )

@@ -46,7 +46,7 @@ def leaderboard(
 ) -> tuple[Path, ...]:
     """Write README.md, rows.json and rows.csv of finished runs into the folder `output`.
 
-    The bytes depend on what the runs hold alone: not on their order, their paths or the time.
+    The bytes depend only on what is in the runs, not on their order, their paths or the time.
 
     Args:
         runs: Run folders.
@@ -78,9 +78,9 @@ def page(board: Board, recorded: Sequence[ModelSpec] = ()) -> str:
     """Return the leaderboard as markdown, with published numbers of the models `recorded`."""
     sections = [
         "# Leaderboard",
-        "How well vision-language models answer questions about images, beside what can be read "
-        "directly from the vision encoder that the same model sees through. "
-        "**Gap** = encoder - VQA, on the same questions.",
+        "How well vision-language models answer questions about images, next to what can be read "
+        "directly from the vision encoder that the same model sees through. **Gap** = "
+        "encoder - VQA, on the same questions.",
         *_results(board),
         *_notes(board),
         *_reading(board),
@@ -97,8 +97,9 @@ def page(board: Board, recorded: Sequence[ModelSpec] = ()) -> str:
         _commands(board),
         _models(board),
         _tasks(board),
-        "Written by `vlmbench leaderboard`. The numbers stand in [rows.json](rows.json) and "
-        "[rows.csv](rows.csv), unrounded.",
+        "Written by `vlmbench leaderboard`. The unrounded numbers are in [rows.json](rows.json) "
+        "and [rows.csv](rows.csv). `docs/reading-the-leaderboard.md` in the source of "
+        "vlmbench says how to read this page.",
     ]
     return "\n\n".join(filter(None, sections)) + "\n"
 
@@ -107,10 +108,10 @@ _GUIDE = f"""\
 - **VQA**: the model is shown the images and asked. **Blind**: the same with the images blanked.
 - **Encoder**: the model's own vision encoder is read directly, by a fixed rule on its features or \
 by a small head fitted on separate training data. No language model takes part.
-- **Gap**: positive where the encoder holds what the model does not say. **Bold** where the 95% \
+- **Gap**: positive if the encoder knows what the model does not say. **Bold** if the 95% \
 interval excludes 0 and McNemar's exact test gives p < .05.
-- **Chance**: a uniform guess. **Majority**: the best constant letter. A number is worth reading \
-against both, and a VQA accuracy no better than blind does not come from the image.
+- **Chance**: a uniform guess. **Majority**: the best constant letter. Compare every \
+number with both. A VQA accuracy that is no better than blind does not come from the image.
 - **Abstained**: share of questions without a readable answer. These count as wrong, except in \
 columns called **answered**, which leave them out; nothing is ever guessed for the model. Choices \
 that tie share the credit.
@@ -131,33 +132,36 @@ _READING = (
 )
 
 _BASELINES = (
-    "How far one comes by cheap rules (where a point lies, raw pixels, colours, the order and "
-    "wording of choices) and with encoders whose weights were freshly drawn, beside the encoder "
-    "that answers best. Each is the best of several, **chosen on these very documents**, and so "
-    "optimistic. **Clear of both**: the trained encoder's interval lies wholly above the other "
-    "two; where it does not, the table says of which. That asks for more than a test of the paired "
-    "difference would."
+    "How far you get with cheap rules (where a point is, raw pixels, colours, the order and "
+    "wording of choices) and with encoders whose weights were freshly drawn, next to the "
+    "best trained encoder. Each is the best of several, **chosen on these very documents**, "
+    "and therefore optimistic. **Clear of both**: the trained encoder's interval lies "
+    "entirely above the other two; if it does not, the table says which one it overlaps. "
+    "This asks for more than a test of the paired difference would."
 )
 
-_RULES = "Every rule, where it has something to go by. It uses no features of any encoder."
+_RULES = (
+    "Every rule, on the tasks that it applies to. Rules do not use the features of any encoder."
+)
 
 _RANKS = (
-    "Do models whose encoder holds more answer better? Means of (accuracy - chance) / (1 - chance) "
-    "over the same tasks, controls left out, because a plain mean would mix tasks of different "
-    "chance. Intervals, 95%, combine those of the tasks as independent."
+    "Do models whose encoder knows more answer better? The table has means of (accuracy - "
+    "chance) / (1 - chance) over the same tasks, because a plain mean would mix tasks with "
+    "different chance levels. Controls are left out. The 95% intervals combine those of the "
+    "tasks as independent."
 )
 
 _ELSEWHERE = (
-    "**Not measured here.** Numbers that were published or reached by people, with other models, "
-    "prompts or data than those above, whatever their names share. They cannot be paired with "
-    "anything, so there is no gap and no test."
+    "**Not measured here.** These numbers were published, or reached by people, with other "
+    "models, prompts or data than those above, even where the names are alike. They cannot "
+    "be paired with anything, so there is no gap and no test."
 )
 
 _CORRECTED = "(accuracy - chance) / (1 - chance): 0 is a guess and 1 is perfect, on every task."
 
 _CONTROL = (
-    "With blank images both readouts should fall to chance. What stays above it is read from the "
-    "question, the order of the choices, or where the markers lie."
+    "With blank images, both readouts should fall to chance. Anything above chance comes from "
+    "the question, the order of the choices, or where the markers are."
 )
 
 _READINGS = (
@@ -168,10 +172,10 @@ _READINGS = (
 )
 
 _VARIATION = (
-    "Total variation distance, half the sum of |p - q| over letters and abstention: 0 for the same "
-    "answers in the same proportions, 1 for none in common. Noise alone pushes it above 0, so only "
-    "**bold** ones, whose 95% interval starts above 0, say anything. A model that looks moves "
-    "away from its blind answers."
+    "Total variation distance, half the sum of |p - q| over letters and abstention: 0 for the "
+    "same answers in the same proportions, 1 for none in common. Noise alone pushes it above "
+    "0, so only **bold** ones, whose 95% interval starts above 0, say anything. A model that "
+    "looks at its images moves away from its blind answers."
 )
 
 
@@ -234,7 +238,7 @@ def _recorded(board: Board, recorded: Sequence[ModelSpec]) -> Iterator[str]:
     table = recorded_table(board, recorded)
     if table:
         yield from ("## Recorded elsewhere", _ELSEWHERE, table)
-        # Those that stand among the runs name their source in the table of models below.
+        # Those that are among the runs name their source in the table of models below.
         sources = sorted({spec.source for spec in recorded if spec.source})
         yield from ["Sources: " + "; ".join(map(escape, sources)) + "."] if sources else []
 

@@ -1,4 +1,4 @@
-"""Encoders ranked by what is read from them, beside the models ranked by what they answer."""
+"""Encoders ranked by what is read from them, next to the models ranked by what they answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vlmbench.report._format import markdown_table
 from vlmbench.report._tables import measured, model_name, task_name
 
 LEAST = 3
-"""Models below which an order says nothing."""
+"""With fewer models than this, an order says nothing."""
 # Controls show that a model can answer at all; encoders are not ranked by them.
 _CONTROLS = frozenset({"naming", "pointing"})
 _METRIC = "accuracy_corrected"
@@ -126,7 +126,7 @@ def rank_table(board: Board, ranking: Ranking) -> str:
 
 
 def rank_notes(board: Board, ranking: Ranking) -> str:
-    """Return tau, how little it takes for it to be chance, and which neighbours are not apart."""
+    """Return tau, how easily it could be chance, and which neighbours cannot be told apart."""
     from scipy.stats import kendalltau
 
     count = len(ranking.models)
@@ -136,8 +136,8 @@ def rank_notes(board: Board, ranking: Ranking) -> str:
         f"- Over {len(ranking.tasks)} tasks that all {count} models share: "
         f"{', '.join(task_name(board, task) for task in ranking.tasks)}.",
         f"- Kendall's tau between the two orders: {signed(tau)} (1 for the same order, -1 for the "
-        f"opposite one). Of {count} models, chance alone puts a share of {brief(by_luck)} of all "
-        "pairs of orders into perfect agreement or perfect opposition.",
+        f"opposite one). Of {count} models, chance alone brings a share of {brief(by_luck)} "
+        "of all pairs of orders into perfect agreement or perfect opposition.",
     ]
     if ranking.pooled:
         names = ", ".join(task_name(board, task) for task in ranking.pooled)

@@ -154,7 +154,7 @@ def _standard_error(row: StatRow) -> float | str:
 
 
 def _accuracies(plan: Plan, rows: Sequence[StatRow]) -> list[StatRow]:
-    """Return the accuracies of answers to the tasks as they stand."""
+    """Return the accuracies of answers to the tasks as they are."""
     aside = {cell.readout.label for cell in plan.cells if not cell.readout.answers}
     own = {task.spec.task: task.spec.bench.condition.label for task in plan.tasks}
     return [

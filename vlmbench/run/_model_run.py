@@ -1,4 +1,4 @@
-"""Running all cells of one model, loading it only if something is missing."""
+"""Running all cells of one model, which is loaded only if something is missing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from vlmbench.store import (
 from vlmbench.tasks import apply_conditions, ask
 from vlmbench.types import Asked, ChoiceScores, Problem, VlmbenchError
 
-# Files beside a checkpoint that people read and no model does.
+# Files next to a checkpoint that people read and models do not.
 _PAGES = frozenset({".md", ".svg", ".png"})
 # Reasons that a message gives where all documents failed.
 _MOST_REASONS = 3
@@ -50,7 +50,7 @@ class ModelRun:
         plan: The plan it belongs to.
         settings: Device and folders.
         tasks: Checked documents by task name.
-        reporter: Shown progress.
+        reporter: Is told about progress.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class ModelRun:
         stored = record.about() if cell.readout.scores_documents else None
         if stored is not None and stored.is_current(basis):
             self._note(cell, record, stored)
-            self.reporter.start(f"{label}  there already", 0)
+            self.reporter.start(f"{label}  already there", 0)
             return record.scores()
         documents = apply_conditions(task.held, cell.condition, first=cell.first)
         advance = self.reporter.start(label, len(documents))

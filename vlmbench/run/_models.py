@@ -26,7 +26,7 @@ from vlmbench.types import Problem, VlmbenchError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What a model that has run leaves, beside its records.
+    """What a model leaves after it has run, in addition to its records.
 
     Attributes:
         rows: Statistics of all its tasks.
@@ -83,8 +83,8 @@ def _result_of(future: Future[Ran | tuple[Problem, ...]]) -> Ran | tuple[Problem
     try:
         return future.result()
     except BrokenProcessPool as error:
-        message = "a process that ran models was ended from outside"
-        remedy = "Out of memory? Lower --workers; what is finished is kept."
+        message = "a process that was running models was killed from outside"
+        remedy = "If memory ran out, lower --workers. What is finished is kept."
         raise VlmbenchError(Problem(message=message, remedy=remedy)) from error
 
 

@@ -1,4 +1,4 @@
-"""Answer rules: how generated text is read. Each class says all there is to know of it.
+"""Answer rules: how generated text is read. Each class says all there is to know about it.
 
 A further rule is a class here, its name in the union below, and the function that
 `implementation` names.

@@ -13,7 +13,7 @@ from vlmbench.spec._task import TaskSpec
 
 
 class Encoder(Readout):
-    """The model's own vision encoder is asked directly, by the task's probe.
+    """The model's own vision encoder is asked directly, with the task's probe.
 
     Its options are the choices that a probe without a fit leaves open. A label spells out those
     that are not the usual ones: `encoder`, `encoder-mean`, `encoder-last-nearest`.
@@ -65,10 +65,10 @@ class Encoder(Readout):
         del hints
         model = subject.spec
         if model.twin is None:
-            yield f"model {model.model!r} names no twin (key `twin`)"
+            yield f"model {model.model!r} has no twin (key `twin`)"
         elif model.twin.checkpoint is None and subject.keeps_tower:
             yield (
-                f"backend {model.backend!r} gives no access to the tower of model "
+                f"backend {model.backend!r} does not give access to the tower of model "
                 f"{model.model!r}; name a standalone encoder with `twin.checkpoint`"
             )
         if task.bench.probe is None:
@@ -76,11 +76,11 @@ class Encoder(Readout):
         else:
             yield from self._idle_options(task, task.bench.probe)
         if condition.text.changes_prompt:
-            yield "an encoder reads no prompt that could be changed"
+            yield "an encoder does not read the prompt, so there is nothing to change"
         if not condition.image.keeps_images:
             yield "an encoder cannot answer without an image"
         if condition.batch == "single":
-            yield "only batches of prompts can be taken apart"
+            yield "an encoder does not take prompts, so there are no batches of them to split"
         if condition.image.moves_places and has_places(task):
             yield (
                 f"under {condition.label!r} the points or boxes of task {task.task!r} would name "

@@ -21,7 +21,7 @@ Role = Literal["reported", "train", "validation"]
 
 
 class Subject(Protocol):
-    """A model, as far as its spec and its checkpoint's own files tell before it is loaded."""
+    """What a model's spec and its checkpoint's own files say about it before it is loaded."""
 
     @property
     def spec(self) -> ModelSpec:
@@ -33,7 +33,7 @@ class Subject(Protocol):
 
     @property
     def keeps_tower(self) -> bool:
-        """Whether its backend gives no access to its vision tower."""
+        """Whether its backend does not give access to its vision tower."""
 
     @property
     def needs_images(self) -> str:
@@ -48,7 +48,7 @@ class Subject(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opens:
-    """What of a task's data a readout reads beside the documents it answers.
+    """Which of a task's data a readout reads, in addition to the documents it answers.
 
     Attributes:
         regions: Whether the coordinates of at least one document must be known.
@@ -71,42 +71,43 @@ class Readout(Variant, ABC):
     packages: ClassVar[tuple[str, ...]]
     """Top-level modules that reading imports beyond the standard library."""
     scores_documents: ClassVar[bool]
-    """Whether it gives scores a document, and so a record; else it gives finished numbers."""
+    """Whether it scores documents, and so has a record; otherwise it gives finished numbers."""
     answers: ClassVar[bool]
     """Whether its scores are answers to the question as asked: lm-eval would report them."""
     is_direct: ClassVar[bool]
     """Whether it reads features directly, so that its lead over the prompted answer is a gap."""
     has_rows: ClassVar[bool]
-    """Whether its scores give rows of a table; not where they repeat another readout's."""
+    """Whether its scores become rows of a table; they do not if they repeat another readout's."""
 
     def obstacle(
         self, subject: Subject, task: TaskSpec, condition: Condition, hints: Hints
     ) -> str | None:
-        """Return why it cannot be taken of a model under a condition, or None if it can."""
+        """Return why it does not apply to a model under a condition, or None if it does."""
         return next(self.obstacles(subject, task, condition, hints), None)
 
     @abstractmethod
     def obstacles(
         self, subject: Subject, task: TaskSpec, condition: Condition, hints: Hints
     ) -> Iterator[str]:
-        """Yield every reason why it cannot be taken of a model under a condition."""
+        """Yield every reason why it does not apply to a model under a condition."""
 
     def forward_passes(self, task: TaskSpec, documents: int) -> int:
         """Return how many inputs are put through the model for this many documents.
 
-        One a document when prompted (its choices share it; generated answers cost up to
-        `max_gen_toks` more steps of one token), one an image for an encoder, fitting included.
+        One per document when prompted (its choices share it; generated answers cost up to
+        `max_gen_toks` more steps of one token), and one per image for an encoder, including those
+        that it is fitted on.
         """
         del task
         return documents
 
     def opens(self, task: TaskSpec) -> Opens:
-        """Return what of the task's data it reads beside the documents it answers."""
+        """Return which of the task's data it reads, in addition to the documents it answers."""
         del task
         return Opens()
 
     def note(self, model: ModelSpec, task: TaskSpec) -> str:
-        """Return what the plan should say about how it will be taken; usually nothing."""
+        """Return what the plan should say about how the answers are read; usually nothing."""
         del model, task
         return ""
 
@@ -117,7 +118,7 @@ def has_places(task: TaskSpec) -> bool:
 
 
 def missing_places(task: TaskSpec, condition: Condition) -> Iterator[str]:
-    """Yield that a task has no points or boxes where a condition works on them."""
+    """Yield that a task has no points or boxes if a condition needs them."""
     if not condition.image.needs_places or has_places(task):
         return
     if task.bench.regions is None:

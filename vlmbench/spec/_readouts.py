@@ -1,6 +1,6 @@
-"""Readouts: where an answer is read. Each class says all that anybody has to know of it.
+"""Readouts: where an answer is read. Each class says all there is to know about it.
 
-A further readout is a class here (or in another package, named by the entry point group
+A new readout is a class here (or in another package, named by the entry point group
 `vlmbench.readouts`) and the class that its `implementation` names, which does the reading. Nothing
 elsewhere asks which readout a value is: plan, data checks, run and statistics ask what it says.
 """
@@ -41,11 +41,11 @@ class Prompted(Readout):
     ) -> Iterator[str]:
         """Yield why the model cannot be asked."""
         if condition.weights == "random":
-            yield "random weights are drawn for encoders only"
+            yield "only encoders can be given random weights"
         if not condition.image.keeps_images and subject.needs_images:
             yield subject.needs_images
         if condition.batch == "single" and subject.spec.server is not None:
-            yield "a server makes up its batches itself"
+            yield "a server forms its batches itself"
         if condition.text.needs_choices and task.is_free_text:
             yield f"task {task.task!r} is answered in free text: there is no choice to hint at"
         yield from missing_places(task, condition)
@@ -61,13 +61,13 @@ class Prompted(Readout):
         if task.output_type == "generate_until":
             how = "reads generated text"
         elif server.logprobs == "never":
-            how = "reads choices from generated text, for want of likelihoods"
+            how = "reads choices from generated text, because there are no likelihoods"
         else:
             how = (
                 "reads likelihoods if the server lists every choice of every document, "
                 "else generated text"
             )
-        budget = "no budget" if server.budget_usd is None else f"{server.budget_usd:g} USD at most"
+        budget = "no budget" if server.budget_usd is None else f"at most {server.budget_usd:g} USD"
         return f"asks {server.base_url}, {budget}; {how}"
 
 
@@ -81,13 +81,15 @@ class Internals(Prompted):
     def obstacles(
         self, subject: Subject, task: TaskSpec, condition: Condition, hints: Hints
     ) -> Iterator[str]:
-        """Yield why the model cannot be asked, or not be listened to."""
+        """Yield why the model cannot be asked, or cannot be listened to."""
         if subject.hidden:
             yield subject.hidden
         if task.output_type == "generate_until":
-            yield "the inside of a model is read while it scores choices, not while it writes"
+            yield (
+                "the inside of a model is read while it scores choices, not while it generates text"
+            )
         if not condition.image.keeps_images:
-            yield "without images there is nothing inside the model that could be compared"
+            yield "without images there are no image states to compare"
         yield from super().obstacles(subject, task, condition, hints)
 
 
@@ -103,12 +105,12 @@ class Rule(Readout):
     def obstacles(
         self, subject: Subject, task: TaskSpec, condition: Condition, hints: Hints
     ) -> Iterator[str]:
-        """Yield why the rule has nothing to go by."""
+        """Yield why the rule does not apply."""
         del hints
         if subject.spec.rule != self.name:
             yield f"model {subject.spec.model!r} is not the rule {self.name!r}"
         if condition.weights == "random":
-            yield "random weights are drawn for encoders only"
+            yield "only encoders can be given random weights"
         if reason := rule_obstacle(self.name, task):
             yield reason
 
@@ -143,9 +145,9 @@ class Recorded(Readout):
         del condition, hints
         model = subject.spec
         if not model.recorded:
-            yield f"model {model.model!r} is run, not recorded"
+            yield f"model {model.model!r} does not hold recorded numbers"
         elif all(entry.task != task.task for entry in model.recorded):
-            yield f"{model.model!r} records nothing for this task"
+            yield f"{model.model!r} has no recorded number for this task"
 
     def forward_passes(self, task: TaskSpec, documents: int) -> int:
         """Return 0: there is no model."""
@@ -186,8 +188,8 @@ def foreign_readouts() -> tuple[type[Readout], ...]:
     """Return the readouts of other installed packages, whose modules are imported for this.
 
     Raises:
-        VlmbenchError: If an entry point cannot be imported, is not a readout, or takes a name that
-            is in use.
+        VlmbenchError: If an entry point cannot be imported, is not a readout, or uses a name that
+            is taken.
     """
     found: list[type[Readout]] = []
     problems = []
@@ -217,7 +219,7 @@ def foreign_readouts() -> tuple[type[Readout], ...]:
 
 
 def _resolve(value: Any) -> Readout:
-    """Return the readout that a short form or keys stand for."""
+    """Return the readout that a short form or keys mean."""
     if isinstance(value, Readout):
         return value
     for variants in (READOUTS, (*READOUTS, *foreign_readouts())):

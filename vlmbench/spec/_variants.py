@@ -14,8 +14,8 @@ class Variant(Spec):
     """One member of a set, told from the others by `kind`.
 
     What callers need to know of a member is declared by its set's base class as class variables
-    without a value, which every member sets for itself; a test walks all sets and fails where a
-    member says nothing.
+    without a value, which every member sets for itself. A test walks all sets and fails if a member
+    leaves one out.
     """
 
     options: ClassVar[tuple[str, ...]] = ()
@@ -52,10 +52,10 @@ class Variant(Spec):
 
 
 def spelled_out(value: Any, variants: Iterable[type[Variant]]) -> Any:
-    """Return the keys that a short form stands for; a value that is no text as it is.
+    """Return the keys that a short form means; a value that is not text is returned unchanged.
 
-    A text that is no member's short form is returned as an unknown `kind`, so that the set's own
-    validation refuses it and names the members.
+    Text that is not the short form of any member is returned as an unknown `kind`, so that the
+    set's own validation refuses it and names the members.
     """
     if not isinstance(value, str):
         return value

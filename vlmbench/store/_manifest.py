@@ -109,7 +109,7 @@ class ServerRecord(Said):
     prompt_tokens: int
     completion_tokens: int
     usd: float | None
-    """Charged for the answers; none where no prices are declared."""
+    """Charged for the answers; none if no prices are declared."""
     unanswered: int
     """Tries that timed out or broke off after the server may have run."""
     unanswered_usd: float | None
@@ -148,7 +148,7 @@ class ModelRecord(Said):
 
 
 class SkippedCell(Said):
-    """A cell that was asked for and cannot be, and why."""
+    """A cell that was asked for and cannot be run, and why."""
 
     model: str
     task: str
@@ -186,7 +186,7 @@ class Manifest(Said):
     limit: int | None
     platform: str
     cells: tuple[str, ...]
-    """Names of the cells that have a record; others in the folder are no part of the run."""
+    """Names of the cells that have a record; others in the folder are not part of the run."""
     skipped: tuple[SkippedCell, ...]
     failed: tuple[FailedCell, ...] = ()
 
@@ -214,7 +214,7 @@ def parse_manifest(text: str, *, file: str) -> Manifest:
                 Problem(
                     file=file,
                     field="complete",
-                    message="the run did not end, so its numbers may lack documents",
+                    message="the run did not finish, so documents may be missing from its numbers",
                     remedy="Start the same `vlmbench run` again.",
                 )
             )

@@ -33,7 +33,7 @@ class Basis(Said):
     """Everything that a cell's scores depend on."""
 
     key: str
-    """Hash of what the specs say of the cell; see `vlmbench.plan.cell_key`."""
+    """Hash of what the specs say about the cell; see `vlmbench.plan.cell_key`."""
     model: str
     task: str
     readout: str
@@ -64,7 +64,7 @@ class RecordAbout(Said):
     """What a readout notes about how it read; see `vlmbench.readouts.Reading`."""
 
     def is_current(self, basis: Basis) -> bool:
-        """Tell whether the record was made from just this, and lacks no server's answer.
+        """Tell whether the record was made from exactly this, and has all of a server's answers.
 
         What a server failed to answer is asked again; what it did answer is kept.
         """
@@ -73,7 +73,7 @@ class RecordAbout(Said):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """What was asked about one document, and what came back beside its scores.
+    """What was asked about one document, and what came back besides its scores.
 
     Attributes:
         choices: The answers to choose from.
@@ -194,7 +194,7 @@ class Record:
         return read_internals(self.path)
 
     def hint_targets(self) -> NDArray[np.int64]:
-        """(n,) int64: the choice that each document's hint asserts; -1 where there is none."""
+        """(n,) int64: the choice that each document's hint asserts; -1 if there is none."""
         column = pq.read_table(self.path, columns=["hint_target"])["hint_target"]
         return np.array(column.to_pylist(), dtype=np.int64)
 

@@ -1,4 +1,4 @@
-"""Data rows as Documents, all of them checked before any model loads."""
+"""Data rows as Documents, all of which are checked before any model loads."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def check_documents(documents: Documents) -> str:
 def require_regions(documents: Documents, held: Sequence[Document]) -> None:
     """Raise VlmbenchError, with how to get them, if not one document's regions are known.
 
-    That single ones are missing is no error where the task says `missing: skip`.
+    If only some are missing, that is not an error if the task says `missing: skip`.
     """
     regions = documents.task.spec.bench.regions
     if regions is None or any(document.candidates for document in held):
@@ -146,7 +146,7 @@ def require_regions(documents: Documents, held: Sequence[Document]) -> None:
     raise VlmbenchError(
         documents.task.problem(
             "metadata.vlmbench.regions",
-            f"no document of {documents.task.spec.task!r} has coordinates, so its encoder cannot "
+            f"no document of {documents.task.spec.task!r} has coordinates, so the encoder cannot "
             "be asked",
             points_remedy(documents.task),
         )
@@ -180,7 +180,7 @@ def _check_one(documents: Documents, document: Document, index: int, seen: dict[
     if first != index:
         problems.append(
             where.problem(
-                f"the id stands in rows {first} and {index}",
+                f"rows {first} and {index} have the same id",
                 field="metadata.vlmbench.id_column",
                 remedy="Ids must be unique within a split.",
             )
@@ -214,7 +214,7 @@ def _image_problems(document: Document, where: _Where) -> list[Problem]:
                 where.problem(
                     f"cannot decode image {image.name!r}: {error}",
                     field="doc_to_image",
-                    remedy="Replace the file by a valid PNG or JPEG.",
+                    remedy="Replace the file with a valid PNG or JPEG.",
                 )
             )
     return problems
@@ -280,7 +280,7 @@ def make_document(
     """Return the document of one data row.
 
     Raises:
-        VlmbenchError: If an image is missing, gold is no choice, or regions do not fit.
+        VlmbenchError: If an image is missing, gold is not a choice, or regions do not fit.
     """
     spec = task.spec
     bench, markers = spec.bench, spec.bench.markers
@@ -376,7 +376,7 @@ def _image(value: Any, column: str, folder: Path, where: _Where) -> EncodedImage
     if not file.is_file():
         raise VlmbenchError(
             where.problem(
-                f"image {path!r} is not there (looked for {file})",
+                f"image {path!r} does not exist (looked for {file})",
                 field="doc_to_image",
                 remedy="Paths in the data start at the folder of the data file.",
             )

@@ -1,8 +1,8 @@
 """What a condition does to the prompt: hints, filler, and prompts without images.
 
-A hint, and filler that comes after the question, stand on a line of their own just before the
-prompt's last line, which asks for the answer and so still ends the prompt. Where the last line
-holds an image they follow that image. Filler that comes before stands at the very start.
+A hint, and filler that comes after the question, gets a line of its own just before the prompt's
+last line, which asks for the answer and so still ends the prompt. If the last line contains an
+image, it comes after that image. Filler that comes before is put at the very start.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def ask(
         documents: The documents; their images are not looked at.
         task: Their task.
         condition: What to change about the prompt.
-        hints: The words to do it with; the task's own, else the defaults, where absent.
+        hints: The words to use; if absent, the task's own or the defaults.
 
     Raises:
         VlmbenchError: If a template fails on a document.
@@ -96,7 +96,7 @@ def filler(words: Hints, tokens: int) -> str:
 
 
 def without_images(text: str) -> str:
-    """Return a prompt without its image placeholders, their introductions and empty lines."""
+    """Return a prompt without image placeholders, what introduces them, and empty lines."""
     lines = []
     for line in text.splitlines(keepends=True):
         bare = _INTRODUCED.sub("", line)
@@ -106,7 +106,7 @@ def without_images(text: str) -> str:
 
 
 def shown_choice(text: str, choices: Sequence[str], target: int) -> dict[str, str]:
-    """Return a choice as the prompt lists it: its `letter`, the `text` beside it, and both.
+    """Return a choice as the prompt lists it: its `letter`, the `text` next to it, and both.
 
     `text` is empty where the prompt does not list the choices; see `listed_choices`.
     """

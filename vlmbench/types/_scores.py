@@ -37,7 +37,7 @@ class ChoiceScores:
             but on no scale of probability; `probability`: sums to 1 over choices;
             `vote`: 1 for the chosen one, 0 elsewhere; `credit`: free text whose correctness in
             [0, 1] is the score of gold, and there is nothing that a guess could choose from.
-        abstained: (n,) bool, no readable answer was given: worth 0, and counted apart.
+        abstained: (n,) bool, no readable answer was given: worth 0, and counted separately.
         failed: (n,) bool, the document could not be run at all: excluded and reported.
     """
 

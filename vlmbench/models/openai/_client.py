@@ -24,7 +24,7 @@ LONGEST_WAIT_S = 60.0
 # A server that asks for more patience than this is out of quota rather than busy.
 LONGEST_RETRY_AFTER_S = 600.0
 CONNECT_S = 20.0
-# Shorter keys are placeholders ("EMPTY"), which may well stand in an honest answer.
+# Shorter keys are placeholders ("EMPTY"), which may well occur in an honest answer.
 SHORTEST_SECRET = 8
 
 
@@ -42,7 +42,7 @@ class _Failure:
 
     Attributes:
         reason: In words.
-        ran: Whether the server may have run, and billed, the request all the same.
+        ran: Whether the server may have run, and billed, the request anyway.
         wait_s: Seconds the server asked to wait, if it did.
     """
 
@@ -88,7 +88,7 @@ class Client:
         Args:
             body: The request.
             seed: Seed of the random waits.
-            charge: Told of every try that the server may have run without our seeing it.
+            charge: Called for every try that the server may have run without us seeing it.
 
         Returns:
             The response's bytes.
@@ -177,7 +177,7 @@ class Client:
 
 
 def retry_after(header: str | None) -> float | None:
-    """Return the seconds that a `Retry-After` header (RFC 9110, 10.2.3) means, if it has any."""
+    """Return the seconds that a `Retry-After` header (RFC 9110, 10.2.3) asks for, if any."""
     if header is None:
         return None
     try:
@@ -204,10 +204,10 @@ def _message(raw: bytes) -> str:
 
 
 def key_from_environment(server: Server) -> str | None:
-    """Return the API key, or None for a server that wants none.
+    """Return the API key, or None for a server that does not need one.
 
     Raises:
-        VlmbenchError: If the variable is not set, or holds what no header can carry.
+        VlmbenchError: If the variable is not set, or contains what a header cannot carry.
     """
     variable = server.api_key_env
     if variable is None:

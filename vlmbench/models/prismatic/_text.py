@@ -98,9 +98,9 @@ def rows(tokenizer: Any) -> int:
 def chat_template(tokenizer: Any) -> str:
     """Return Vicuna's prompt as a chat template.
 
-    Tokenizers differ in what they make of the first word after a special token, so what stands
-    between image and prompt is the one of nothing and a space that gives the published tokens:
-    start, patches, and the prompt as if no image stood before it.
+    Tokenizers differ in what they make of the first word after a special token, so what comes
+    between image and prompt is either nothing or a space, whichever gives the published tokens:
+    start, patches, and the prompt as if there were no image before it.
 
     Raises:
         VlmbenchError: Neither does.

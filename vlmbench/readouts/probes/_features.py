@@ -22,7 +22,7 @@ class Frame:
 
     All three frames are continuous, x to the right and y down from the top-left corner: the
     centre of pixel i is at i + 0.5, and the centre of patch (row, column) at
-    (column + 0.5, row + 0.5). A square whose side is no multiple of the patch ends in a strip
+    (column + 0.5, row + 0.5). A square whose side is not a multiple of the patch ends in a strip
     that no patch covers, as in a convolution without padding.
 
     Attributes:
@@ -93,7 +93,8 @@ class Frame:
     def inside(self) -> Bool[np.ndarray, "h w"]:
         """Tell which patches have their centre in the image rather than in the padding.
 
-        An image so narrow that it holds no centre keeps the patches nearest to its middle.
+        If an image is so narrow that it contains no centre, the patches nearest to its middle are
+        kept.
         """
         rows, columns = self.grid
         x0, y0, x1, y1 = (edge / self.patch for edge in self.content)
@@ -116,8 +117,8 @@ class ImageFeatures:
     Attributes:
         patch_tokens: (layers, h, w, dim), shallow to deep; the last layer is the one the VLM
             consumes. Any float dtype, any device.
-        cls_token: (dim,) at the consumed layer; None where the tower has none, or where the
-            patch tokens' mean is to stand for the image.
+        cls_token: (dim,) at the consumed layer; None if the tower has none, or if the mean of the
+            patch tokens should represent the image.
         frame: Where the image lies on the patch grid.
     """
 

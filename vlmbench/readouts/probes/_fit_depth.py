@@ -1,4 +1,4 @@
-"""Fitting a depth head on the training and validation splits of a task, or taking it from disk."""
+"""Fitting a depth head on a task's training and validation splits, or loading it from disk."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _depth_maps(documents: Documents, column: str) -> list[_DepthMap]:
                 Problem(
                     file=str(documents.task.path),
                     field="metadata.vlmbench.probe.depth_column",
-                    message=f"document {document.doc_id!r}: {column!r} holds no depth map",
+                    message=f"document {document.doc_id!r}: {column!r} is not a depth map",
                     remedy="Give a 16-bit image in millimetres, 0 where depth is unknown.",
                 )
             )

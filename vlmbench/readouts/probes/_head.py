@@ -75,7 +75,7 @@ class Fitting:
     how: Encoder = field(default_factory=Encoder)
 
     def split(self, role: Role) -> Documents:
-        """Return a split; raises VlmbenchError if the task has none."""
+        """Return a split; raise VlmbenchError if the task does not have it."""
         if role not in self.splits:
             raise VlmbenchError(
                 Problem(

@@ -24,7 +24,7 @@ def sample_at_points(
 ) -> Float[Tensor, "points dim"]:
     """Return patch tokens at points, (points, dim) float64 on the CPU.
 
-    A token stands at its patch's centre; beyond the outermost centres the nearest token holds
+    A token belongs to its patch's centre; beyond the outermost centres the nearest token is used
     (`grid_sample` with `align_corners=False, padding_mode="border"`).
 
     Args:

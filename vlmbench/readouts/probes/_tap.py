@@ -22,7 +22,7 @@ class FeatureTap:
     Args:
         tower: The encoder.
         layers: Hidden states to return, in order; the last is the one the VLM consumes.
-        batch_size: Images a forward pass.
+        batch_size: Images per forward pass.
     """
 
     def __init__(self, tower: Tower, layers: Sequence[int], *, batch_size: int = 32) -> None:

@@ -27,7 +27,7 @@ _REF = ("##..###.###", "#.#.#...#..", "##..##..##.", "#.#.#...#..", "#.#.###.#..
 def draw_markers(
     rgb: NDArray[np.uint8], points: ArrayLike, labels: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """Return a copy of an image with a ring about each point and a tag beside it.
+    """Return a copy of an image with a ring around each point and a tag next to it.
 
     Args:
         rgb: (h, w, 3) image.
