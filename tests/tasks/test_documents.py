@@ -177,7 +177,7 @@ def test_unknown_placeholder_names_the_columns(tmp_path):
 def test_empty_split(tmp_path):
     path = write(tmp_path, [row(0)])
     (tmp_path / "data" / "mine.jsonl").write_text("")
-    with pytest.raises(VlmbenchError, match="'test' holds no documents"):
+    with pytest.raises(VlmbenchError, match="'test' has no documents"):
         check(path)
 
 

@@ -339,7 +339,7 @@ def test_depth_layers_end_at_the_consumed_one(n_layers, consumed, expected):
 
 
 def test_layer_outside_the_tower_is_refused():
-    with pytest.raises(ValueError, match="layer 5 of a tower with 5"):
+    with pytest.raises(ValueError, match="no layer 5 in a tower with 5"):
         GramProbe().layers(n_layers=4, consumed=5)
     with pytest.raises(ValueError, match="layer -6"):
         GramProbe().layers(n_layers=4, consumed=-6)
