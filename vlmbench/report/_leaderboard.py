@@ -167,8 +167,8 @@ _CONTROL = (
 _READINGS = (
     "Probes without a fit leave choices open, and an encoder that is ahead by only one of them is "
     "hardly ahead. `encoder` is what all other tables hold; `-mean` sums an image up by the mean "
-    "of its patches, `-middle` and `-last` read another layer, `-nearest` takes a point's own patch "
-    "instead of one interpolated, `-marked` sees the drawn markers."
+    "of its patches, `-middle` and `-last` read another layer, `-nearest` takes a point's own "
+    "patch instead of one interpolated, `-marked` sees the drawn markers."
 )
 
 _VARIATION = (
