@@ -9,6 +9,7 @@ from itertools import groupby
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from vlmbench.metrics import ASSUMED_DISCORDANCE, rate, smallest_gap
 from vlmbench.plan import Cell, Plan, Skipped
 from vlmbench.report import Column, Layout, Row
 
@@ -131,6 +132,13 @@ def _totals(cells: Sequence[Cell], there: Set[str] | None) -> Iterator[str]:
     yield f"{len(cells)} cells, {documents} documents, {passes} forward passes"
     if any(cell.documents is None for cell in cells):
         yield "?: only the data, which a plan does not open, can tell"
+    counts = {cell.documents for cell in cells if cell.readout.is_direct}
+    for count in sorted(count for count in counts if count is not None):
+        yield (
+            f"smallest gap that {count} documents show in four runs of five: "
+            f"{rate(smallest_gap(count))} (two-sided p < .05, if only one readout is right on "
+            f"{ASSUMED_DISCORDANCE:.0%} of them; larger where documents share images)"
+        )
     if there is not None:
         left = [cell for cell in cells if cell.name not in there]
         passes = _sum(cell.forward_passes for cell in left)

@@ -11,6 +11,7 @@ from vlmbench.metrics._accuracy import (
     accuracy,
     chance,
     corrected,
+    effective_n,
     failures,
     majority,
 )
@@ -19,12 +20,13 @@ from vlmbench.metrics._distributions import (
     tv_to_truth,
 )
 from vlmbench.metrics._mass import choice_mass
-from vlmbench.metrics._paired import gap, gap_corrected, mcnemar, mismatches
+from vlmbench.metrics._paired import flip_p, gap, gap_corrected, mcnemar, mismatches
+from vlmbench.metrics._power import gap_power
 from vlmbench.metrics._rows import StatRow
 from vlmbench.spec import Condition, Encoder, Prompted, Readout
 from vlmbench.types import ChoiceScores, ComparisonError, Stat
 
-METRICS_VERSION = 1
+METRICS_VERSION = 2
 """Raised when a metric's meaning changes; numbers of different versions share no table."""
 
 Cell = tuple[Condition, Readout]
@@ -49,8 +51,10 @@ def summarise(
     count); a cell in which every document failed gives only `failed`. Likelihoods of a prompted
     model give choice_mass and choice_mass_p05. Free text (scale `credit`)
     has no choices, hence neither chance and what builds on it nor majority nor tv. Own images
-    read by encoder and prompt give gap, gap_corrected and mcnemar_p. Prompted readings give tv:
-    own against blank, and each against the truth.
+    read by encoder and prompt give gap, gap_corrected, mcnemar_p and smallest_gap. Prompted
+    readings give tv: own against blank, and each against the truth. Where documents share
+    something, accuracies and gaps have an effective_n as well, and flip_p stands in the place of
+    mcnemar_p.
 
     Args:
         cells: Scores by condition and readout.
@@ -155,6 +159,8 @@ def _single(cell: Cell, scores: ChoiceScores) -> _Numbers:
         if guessable:
             yield *where, "accuracy_corrected", corrected(stat, level)
         yield *where, "abstention", abstention(scores)
+        if scores.clusters is not None:
+            yield *where, "effective_n", Stat(value=effective_n(scores), n=stat.n)
         if guessable:
             yield *where, "chance", Stat(value=level, n=stat.n)
             yield *where, "majority", Stat(value=majority(scores), n=stat.n)
@@ -182,9 +188,15 @@ def _gaps(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:
         if prompted is None or not _comparable(direct, prompted):
             continue
         where = (_OWN.label, f"{readout.label}-{Prompted.kind_of()}")
-        stat = gap(direct, prompted, seed=seed)
+        stat = gap(direct, prompted)
         yield *where, "gap", stat
-        yield *where, "gap_corrected", gap_corrected(direct, prompted, seed=seed)
+        yield *where, "gap_corrected", gap_corrected(direct, prompted)
+        smallest, effective = gap_power(direct, prompted)
+        yield *where, "smallest_gap", smallest
+        if direct.clusters is not None:
+            yield *where, "effective_n", Stat(value=effective, n=stat.n)
+            yield *where, "flip_p", Stat(value=flip_p(direct, prompted, seed=seed), n=stat.n)
+            continue
         test = mcnemar(direct, prompted)
         # With a tie on every document there is no table: no p-value is not a p-value of 1.
         p = Stat(value=test.p, n=test.tested) if test.tested else Stat(value=math.nan, n=stat.n)

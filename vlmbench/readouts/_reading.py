@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vlmbench.metrics import StatRow
 from vlmbench.models import Inside
-from vlmbench.types import ChoiceScores, Document, Internals, Scale
+from vlmbench.types import ChoiceScores, Document, Internals, Scale, clusters_of
 
 Progress = Callable[[int], None]
 """Told how many more documents are done."""
@@ -90,6 +90,7 @@ def make_reading(
             scores[index, : n_choices[index]] = answer.scores
     failed = np.array([bool(answer.error) for answer in answers])
     unread = np.array([answer.scores is None for answer in answers])
+    clusters = clusters_of(documents)
     return Reading(
         scores=ChoiceScores(
             doc_ids=tuple(document.doc_id for document in documents),
@@ -99,6 +100,7 @@ def make_reading(
             scale=scale,
             abstained=unread & ~failed,
             failed=failed,
+            clusters=clusters if len(set(clusters)) < len(documents) else None,
         ),
         answers=tuple(answers),
         fitted=fitted or {},

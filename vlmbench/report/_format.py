@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 from tabulate import tabulate
 
-from vlmbench.metrics import StatRow, rate
+from vlmbench.metrics import GAP, StatRow, clear_of_zero, holm, rate
 
 _MARKDOWN = re.compile(r"([\\|<>*`\[\]])")
 
 
-def significant(gap: StatRow | None, p: StatRow | None) -> bool:
-    """Return whether a gap is shown bold: its interval excludes 0 and McNemar's p is below .05.
+def gap_p(rows: Iterable[StatRow]) -> dict[tuple[str, str], float]:
+    """Return the p-value of every gap test among the rows, by model and task.
 
-    Both, because the bootstrap interval of a handful of documents can have no width at all. A gap
-    that is written as .000 is never bold.
+    McNemar's, or where documents share something that of flipped signs.
+    """
+    return {
+        (row.model, row.task): row.value
+        for row in rows
+        if row.readout == GAP and row.metric in ("mcnemar_p", "flip_p")
+        if not math.isnan(row.value)
+    }
+
+
+def adjusted_gap_p(rows: Iterable[StatRow]) -> dict[tuple[str, str], float]:
+    """Return Holm's p-value of every gap test among the rows, which are those of one page."""
+    tests = gap_p(rows)
+    return dict(zip(tests, holm(np.array(list(tests.values()))).tolist(), strict=True))
+
+
+def significant(gap: StatRow | None, adjusted: float | None) -> bool:
+    """Return whether a gap is shown bold: its interval excludes 0 and Holm's p is below .05.
+
+    A gap, or an end of its interval, that is written as .000 counts as 0.
     """
     return (
         gap is not None
-        and p is not None
-        and p.value < 0.05
-        and (gap.low > 0.0 or gap.high < 0.0)
+        and adjusted is not None
+        and adjusted < 0.05
+        and clear_of_zero(gap)
         and rate(gap.value) != ".000"
     )
 

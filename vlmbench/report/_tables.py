@@ -5,9 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from vlmbench.metrics import ENCODER, GAP, MISSING, PROMPTED, StatRow, number, p_value, rate
+import numpy as np
+
+from vlmbench.metrics import (
+    ENCODER,
+    GAP,
+    MISSING,
+    PROMPTED,
+    StatRow,
+    clear_of_zero,
+    false_discovery,
+    holm,
+    number,
+    p_value,
+    rate,
+)
 from vlmbench.report._board import Board
-from vlmbench.report._format import escape, markdown_table, significant
+from vlmbench.report._format import (
+    adjusted_gap_p,
+    escape,
+    gap_p,
+    markdown_table,
+    significant,
+)
 
 MARKED = "†"
 """On an encoder number: it saw images with the markers drawn into them."""
@@ -16,7 +36,7 @@ UNLIKE = "‡"
 FAILED = "§"
 """On any accuracy: some documents failed and are left out."""
 
-_ANSWERS = ["Blind", "VQA", "Encoder", "Gap", "p", "Abstained"]
+_ANSWERS = ["Blind", "VQA", "Encoder", "Gap", "p", "Holm's p", "Least gap", "Abstained"]
 
 
 def measured(board: Board) -> list[str]:
@@ -38,13 +58,13 @@ def task_name(board: Board, task: str) -> str:
 
 def gap_matrix(board: Board) -> str:
     """Return the gaps of every measured model on every task."""
-    lines = []
+    lines, adjusted = [], adjusted_gap_p(board.rows.values())
     for model in measured(board):
         gaps = []
         for task in board.tasks:
             gap = board.get(model, task, "gap", readout=GAP)
-            p = board.get(model, task, "mcnemar_p", readout=GAP)
-            gaps.append(number(gap, sign=True, bold=significant(gap, p), interval=False))
+            bold = significant(gap, adjusted.get((model, task)))
+            gaps.append(number(gap, sign=True, bold=bold, interval=False))
         lines.append([model_name(board, model), *gaps])
     return markdown_table(["Model", *(task_name(board, task) for task in board.tasks)], lines)
 
@@ -55,7 +75,8 @@ def results_of_model(board: Board, model: str) -> str:
     for task, record in board.tasks.items():
         if not board.of(model, task):
             continue
-        known = [str(record.n), rate(record.chance), rate(majority(board, task))]
+        count = " ".join([str(record.n), *_effective(board, model, task)])
+        known = [count, rate(record.chance), rate(majority(board, task))]
         lines.append([task_name(board, task), *known, *_measured_line(board, model, task)])
     return markdown_table(["Task", "n", "Chance", "Majority", *_ANSWERS], lines)
 
@@ -63,11 +84,29 @@ def results_of_model(board: Board, model: str) -> str:
 def results_of_task(board: Board, task: str) -> str:
     """Return the results on one task, a line per measured model."""
     lines = [
-        [model_name(board, model), *_measured_line(board, model, task)]
+        [
+            " ".join([model_name(board, model), *_effective(board, model, task)]),
+            *_measured_line(board, model, task),
+        ]
         for model in measured(board)
         if board.of(model, task)
     ]
     return markdown_table(["Model", *_ANSWERS], lines)
+
+
+def discoveries(board: Board) -> str:
+    """Return how many of the page's gap tests survive what, in a sentence; empty without one."""
+    p = np.array(list(gap_p(board.rows.values()).values()))
+    if len(p) < 2:
+        return ""
+    alone, expected, held = (
+        int((values < 0.05).sum()) for values in (p, false_discovery(p), holm(p))
+    )
+    return (
+        f"Of {len(p)} gap tests on this page, {alone} have p < .05 each by itself, {expected} at a "
+        f"false discovery rate of .05 (Benjamini and Hochberg), and {held} after Holm's "
+        "correction for all of them: those are bold."
+    )
 
 
 def corrected_table(board: Board) -> str:
@@ -108,7 +147,7 @@ def variation_table(board: Board) -> str:
         distances = []
         for condition in ("own|blank", "own|truth", "blank|truth"):
             row = board.get(model, task, "tv", readout=PROMPTED, condition=condition)
-            distances.append(number(row, bold=row is not None and row.low > 0.0))
+            distances.append(number(row, bold=row is not None and clear_of_zero(row)))
         lines.append([*_heading(board, model, task), *distances])
     head = ["VQA and blind", "VQA and truth", "Blind and truth"]
     return _long_table(board, head, lines)
@@ -125,6 +164,15 @@ def majority(board: Board, task: str) -> float:
 def failures(board: Board) -> list[StatRow]:
     """Return the cells in which documents failed."""
     return [row for row in board.rows.values() if row.metric == "failed" and row.value > 0]
+
+
+def _effective(board: Board, model: str, task: str) -> list[str]:
+    """Return the effective n of the gap, or else of the answers, where it is not n."""
+    rows = [
+        board.get(model, task, "effective_n", readout=readout)
+        for readout in (GAP, PROMPTED, ENCODER)
+    ]
+    return [f"(n_eff {row.value:.0f})" for row in rows if row is not None][:1]
 
 
 def _pairs(board: Board) -> Iterator[tuple[str, str]]:
@@ -158,7 +206,9 @@ def _measured_line(board: Board, model: str, task: str) -> list[str]:
         return number(_accuracy(board, model, task, condition, readout), mark=mark)
 
     gap = board.get(model, task, "gap", readout=GAP)
-    p = board.get(model, task, "mcnemar_p", readout=GAP)
+    p, adjusted = (
+        found(board.rows.values()).get((model, task)) for found in (gap_p, adjusted_gap_p)
+    )
     abstained = _accuracy(board, model, task, "own", PROMPTED, "abstention")
     marks = (MARKED if board.tasks[task].marked else "") + (
         UNLIKE if board.models[model].relation in ("finetuned", "lineage") else ""
@@ -167,7 +217,8 @@ def _measured_line(board: Board, model: str, task: str) -> list[str]:
         cell("blank", PROMPTED),
         cell("own", PROMPTED),
         cell("own", ENCODER, marks),
-        number(gap, sign=True, bold=significant(gap, p)),
-        MISSING if p is None else p_value(p.value),
+        number(gap, sign=True, bold=significant(gap, adjusted)),
+        *(MISSING if value is None else p_value(value) for value in (p, adjusted)),
+        number(board.get(model, task, "smallest_gap", readout=GAP)),
         number(abstained, interval=False),
     ]

@@ -12,6 +12,7 @@ from vlmbench.plan import Plan
 from vlmbench.run._settings import CheckedTask
 from vlmbench.spec import reading_digest
 from vlmbench.store import Manifest, ModelRecord, SkippedCell, TaskRecord, installed_versions
+from vlmbench.types import clusters_of
 
 
 def task_record(plan: Plan, task: CheckedTask) -> TaskRecord:
@@ -26,6 +27,8 @@ def task_record(plan: Plan, task: CheckedTask) -> TaskRecord:
         reading=reading_digest(spec),
         documents=task.digest,
         data=task.documents.source,
+        cluster_by=spec.bench.cluster_by,
+        clusters=len(set(clusters_of(task.held).tolist())),
         n=len(task.held),
         of=task.documents.total,
         limit=plan.limit,

@@ -165,6 +165,10 @@ class VlmbenchTask(Spec):
     name where absent."""
     id_column: str | None = None
     """Column with a unique document id; row numbers where absent."""
+    cluster_by: str | None = None
+    """Column that says which documents share something (an image, a scene, a condition) and so
+    tell less than as many others: intervals and tests count its values. A document where it is
+    null shares nothing. Where absent, documents are grouped by the image files that they share."""
     generator: Generator | None = None
     """Draws the data instead of loading `dataset_path`."""
     reader: Reader | None = None
