@@ -208,24 +208,28 @@ def numeric_floor(own: ChoiceScores, repeat: ChoiceScores | None) -> float | Non
 
 
 def ratio_of(
-    top: NDArray[np.float64], bottom: NDArray[np.float64], shared: Comparison, *, seed: int
+    top: NDArray[np.float64],
+    bottom: NDArray[np.float64],
+    clusters: Clusters,
+    *,
+    coverage: float,
+    seed: int,
 ) -> Stat:
-    """Return the ratio of two means over the compared documents with its bootstrap interval.
+    """Return the ratio of two means over the same documents with its bootstrap interval.
 
     Documents are resampled as pairs, or clusters of them. There is no interval where some
     resamples have nothing to divide by.
     """
-    clusters = shared.clusters
     value, n = float(top.mean() / bottom.mean()), len(top)
     sums = clusters.sums(np.stack([top, bottom], axis=1))
     equal = np.full(len(clusters), 1 / len(clusters))
     weights = np.random.default_rng(seed).multinomial(len(clusters), equal, size=DRAWS)
     top_sums, bottom_sums = np.einsum("dn,nb->bd", weights, sums)
     if (bottom_sums <= 0).any() or (len(clusters) == 1 and n > 1):
-        return Stat(value=value, n=n, coverage=shared.coverage)
+        return Stat(value=value, n=n, coverage=coverage)
     ends = np.quantile(top_sums / bottom_sums, (0.025, 0.975))
     low, high = ends if clusters.alone else value + clusters.stretch * (ends - value)
-    return Stat(value=value, low=float(low), high=float(high), n=n, coverage=shared.coverage)
+    return Stat(value=value, low=float(low), high=float(high), n=n, coverage=coverage)
 
 
 def exceeds(stat: Stat, level: float) -> bool | None:

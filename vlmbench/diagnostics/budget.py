@@ -214,7 +214,7 @@ def _lost(place: Place, influence: Floats, shared: Comparison, seed: int) -> lis
     first, last = influence[:, 0], influence[:, -1]
     if first.mean() <= 0:
         return []
-    kept = ratio_of(last, first, shared, seed=seed)
+    kept = ratio_of(last, first, shared.clusters, coverage=shared.coverage, seed=seed)
     return [LOST.measured(kept.reversed().shifted(1.0), place=place)]
 
 

@@ -86,7 +86,7 @@ def outcome(
     if not pairs:
         return TEST.could_not_run("no cell leaves the image out or blanks it")
     found: list[Measurement] = []
-    deciding: list[tuple[Stat, Stat]] = []
+    deciding: list[tuple[Stat, Stat, Stat]] = []
     for name, pair in pairs.items():
         image, text = (entropies(cell) for cell in pair.cells)
         reduction = pair.mean(text - image, seed=seed)
@@ -94,7 +94,7 @@ def outcome(
         bits = with_image - alone
         usable = pair.bounded(*_capped(bits, pair))
         uncapped = Stat(value=float(bits.mean()), n=usable.n, coverage=usable.coverage)
-        deciding.append((reduction, usable))
+        deciding.append((reduction, usable, uncapped))
         found += [
             ENTROPY_WITH.measured(pair.mean(image, seed=seed), against=name),
             ENTROPY_WITHOUT.measured(pair.mean(text, seed=seed), against=name),
@@ -103,11 +103,11 @@ def outcome(
             UNCAPPED.measured(uncapped, against=name),
             *_rates(pair, usable, tokens, name),
         ]
-    reduction, usable = deciding[0]
+    reduction, usable, uncapped = deciding[0]
     reason = (
         f"Against {WITHOUT[next(iter(pairs))]} the image lowers the entropy of the answer by "
-        f"{told(reduction)} bits and adds {told(usable)} bits about the right one, on {usable.n} "
-        "documents."
+        f"{told(reduction)} bits and adds {told(usable)} bits about the right one "
+        f"({told(uncapped)} without the cap on each document), on {usable.n} documents."
     )
     holds = every(exceeds(reduction, LEAST_FLOOR), exceeds(usable, LEAST_FLOOR))
     return Outcome(test=TEST, holds=holds, reason=reason, measurements=tuple(found))

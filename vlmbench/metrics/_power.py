@@ -32,7 +32,6 @@ def smallest_gap(n: float, discordance: float = ASSUMED_DISCORDANCE) -> float:
         n: Documents, or as many independent ones as they are worth.
         discordance: Share of documents that one of the two readouts alone gets right.
     """
-
     if n < _FEWEST:
         return math.nan
 
