@@ -91,8 +91,8 @@ def test_a_run_counts_clusters_and_keeps_them(scenes):
 
 def test_a_column_that_the_data_lacks_is_refused(scenes):
     said = vlmbench(
-        "run", "--models", "rule-first-choice", "--tasks", "scenery", "--include-path", scenes.folder,
-        "--output", scenes.folder / "none", "--device", "cpu", status=1,
+        "run", "--models", "rule-first-choice", "--tasks", "scenery", "--device", "cpu",
+        "--include-path", scenes.folder, "--output", scenes.folder / "none", status=1,
     )  # fmt: skip
     assert "the data has no column `scenery`" in said.words
     assert "cluster_by" in said.words
