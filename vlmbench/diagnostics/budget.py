@@ -135,7 +135,7 @@ def _attention(plain: Context, seed: int) -> list[Measurement]:
     mass, tokens = _inside(plain, shared)
     found = []
     for index, group in enumerate(GROUPS):
-        known: NDArray[np.bool_] = ~np.isnan(mass[:, :, index]).any(axis=1)
+        known = np.asarray(~np.isnan(mass[:, :, index]).any(axis=1), dtype=np.bool_)
         if not known.any():
             continue
         share = tokens[known, index] / tokens[known][:, WHOLE].sum(axis=1)
