@@ -16,7 +16,7 @@ demo: $(STAMP)
 	$(BIN)/vlmbench leaderboard runs/demo --output runs/demo/leaderboard
 
 test: $(STAMP)
-	$(BIN)/pytest -m "not soak" -n 2 --dist loadfile
+	$(BIN)/pytest -m "not soak" -n 2 --dist worksteal
 
 soak: $(STAMP)
 	$(BIN)/pytest -m soak

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vlmbench.metrics import StatRow
 from vlmbench.spec import Condition
@@ -19,7 +20,7 @@ from vlmbench.store import (
     TaskRecord,
     Versions,
 )
-from vlmbench.types import ChoiceScores, Internals
+from vlmbench.types import ChoiceScores, Internals, Scale
 
 VERSIONS = Versions(vlmbench="0.1.0", metrics=1, numpy="2", torch=None)
 
@@ -35,7 +36,9 @@ def task_record(ability: str = "seeing", **changes: Any) -> TaskRecord:
 
 
 def model_record(**changes: Any) -> ModelRecord:
-    about = dict.fromkeys(ModelRecord.model_fields) | {"recorded": False, "digest": "d"}
+    about = dict.fromkeys(ModelRecord.model_fields) | {
+        "recorded": False, "digest": "d", "unused_weights": (),
+    }  # fmt: skip
     return ModelRecord(**about | changes)
 
 
@@ -70,13 +73,26 @@ def exchanges(n: int, hint_targets: Sequence[int] | None = None) -> list[Exchang
     ]
 
 
+def scored(
+    scores: NDArray[Any],
+    gold: NDArray[Any] | Sequence[int],
+    *,
+    scale: Scale = "logprob",
+    ids: str = "doc-{}",
+    **more: Any,
+) -> ChoiceScores:
+    """Return (documents, choices) scores, all of them read; `more` replaces fields."""
+    n, k = np.shape(scores)
+    about: dict[str, Any] = {
+        "doc_ids": tuple(ids.format(i) for i in range(n)), "gold": np.asarray(gold, np.int64),
+        "n_choices": np.full(n, k), "scores": np.asarray(scores, float), "scale": scale,
+        "abstained": np.zeros(n, bool), "failed": np.zeros(n, bool),
+    }  # fmt: skip
+    return ChoiceScores(**about | more)
+
+
 def scores(n: int = 3) -> ChoiceScores:
-    nothing = np.zeros(n, dtype=bool)
-    return ChoiceScores(
-        doc_ids=tuple(f"d{i}" for i in range(n)), gold=np.zeros(n, dtype=np.int64),
-        n_choices=np.full(n, 2), scores=np.arange(2.0 * n).reshape(n, 2), scale="logprob",
-        abstained=nothing, failed=nothing,
-    )  # fmt: skip
+    return scored(np.arange(2.0 * n).reshape(n, 2), [0] * n, ids="d{}")
 
 
 def write(

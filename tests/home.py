@@ -115,6 +115,17 @@ def asked(documents: Sequence[Document], questions: Sequence[str]) -> list[Asked
     return [Asked(document=document, text=text) for document, text in pairs]
 
 
+def texts_read(
+    spec: TaskSpec, documents: Sequence[Document], texts: Sequence[str], question: str = ""
+) -> list[Any]:
+    """Return what a task's own rule reads from texts: scores, or None where it abstains."""
+    from vlmbench.models import Reply
+    from vlmbench.readouts import read_texts
+
+    questions = asked(documents, [question] * len(documents))
+    return list(read_texts(spec, questions, [Reply(text=text) for text in texts]))
+
+
 # -- cells ------------------------------------------------------------------------------------
 
 

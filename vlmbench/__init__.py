@@ -1,3 +1,3 @@
-"""Measure what a vision-language model loses of what its own vision encoder knows."""
+"""Measure how much of what its own vision encoder knows a vision-language model fails to use."""
 
 __version__ = "0.1.0"

@@ -28,6 +28,7 @@ dataset_kwargs: {data_files: {val: val.parquet}}
 metadata:
   vlmbench:
     points: {kind: markers, file: my_points.jsonl}
+    source: {documents: null}
 """
 
 
@@ -71,7 +72,7 @@ def test_the_file_is_where_the_task_reads_it(folder) -> None:
         status=3,
     ).out  # fmt: skip
     assert "left out val_1: image 1 has no marker D" in printed
-    assert "5 markers of 1 of 2 documents" in printed
+    assert "5 markers from 1 of 2 documents" in printed
     assert [page.name for page in (folder / "review").iterdir()] == ["review-001.png"]
     rows = (folder / "home" / "annotations" / "my_points.jsonl").read_text().splitlines()
     assert {json.loads(text)["doc_id"] for text in rows} == {"val_0"}

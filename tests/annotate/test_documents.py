@@ -60,15 +60,17 @@ def test_no_markers_is_refused() -> None:
 def test_two_of_a_letter_is_refused() -> None:
     twice = [*SPOTS[:3], ("A", SPOTS[3][1])]
     result = annotate_document(held(plain(twice)), FOUR)
-    assert "image 0 has 2 markers A" in result.refusal
+    assert "image 0 has 2 markers labelled A" in result.refusal
     assert "no marker D" in result.refusal
     surplus = [*SPOTS, ("A", (150, 160))]
-    assert annotate_document(held(plain(surplus)), FOUR).refusal == "image 0 has 2 markers A"
+    assert (
+        annotate_document(held(plain(surplus)), FOUR).refusal == "image 0 has 2 markers labelled A"
+    )
 
 
 def test_a_marker_that_the_task_does_not_have_is_refused() -> None:
     result = annotate_document(held(plain(SPOTS)), {0: ("A", "B")})
-    assert result.refusal == "image 0 has markers that the task does not: C, D"
+    assert result.refusal == "image 0 shows markers that the task does not have: C, D"
 
 
 def test_a_label_without_its_ring_is_refused() -> None:

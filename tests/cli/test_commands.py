@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from home import Home, vlmbench
+from home import ROOT, Home, vlmbench
 from PIL import Image
 
 
@@ -35,7 +35,9 @@ def test_init_writes_what_validates_and_never_overwrites(tmp_path, kind):
     vlmbench("init", kind, "mine", "--output", tmp_path)
     vlmbench("validate", tmp_path / "mine.yaml")
     before = (tmp_path / "mine.yaml").read_bytes()
-    assert "the file exists" in vlmbench("init", kind, "mine", "--output", tmp_path, status=1).err
+    assert ("this file already exists") in vlmbench(
+        "init", kind, "mine", "--output", tmp_path, status=1
+    ).err
     assert (tmp_path / "mine.yaml").read_bytes() == before
 
 
@@ -64,7 +66,7 @@ def test_an_empty_plan_says_why(tmp_path):
         "run", "-m", "bare", "-t", "depth", "--study", "only", "-i", tmp_path,
         "-o", tmp_path / "r", status=1,
     )  # fmt: skip
-    assert "names no twin" in said.err
+    assert "has no twin" in said.err
     assert not (tmp_path / "r").exists()
 
 
@@ -78,6 +80,21 @@ def test_show_renders_a_document_with_its_images(tmp_path):
     (written,) = (tmp_path / "out").glob("*.png")
     with Image.open(written) as picture:
         assert picture.size == (12, 8)
+
+
+def test_show_prints_the_tokens_that_are_scored_for_a_choice():
+    for name in ("tiny-clip", ROOT / "models" / "tiny-clip"):
+        out = vlmbench("show", name).out
+        assert r"a prompt ends in 'USER: Which?\nASSISTANT:'" in out
+        assert [line.split() for line in out.splitlines() if line.startswith("(A)")] == [
+            ["(A)", "'('", "'A'", "')'"]
+        ]
+
+
+def test_show_says_why_it_shows_no_tokens(tmp_path):
+    Home(tmp_path).model("absent", "owner/nothing-of-that-name")
+    said = vlmbench("show", "absent", "--include-path", tmp_path)
+    assert "answer tokens cannot be shown" in said.words
 
 
 def test_leaderboard_refuses_an_unfinished_run(tmp_path):

@@ -29,8 +29,8 @@ def test_a_step_is_one_line_once_it_is_done():
 
 def test_a_step_without_units_is_done_as_it_begins():
     written: list[str] = []
-    Lines(written.append).start("tiny  depth  prompted/own  there already", 0)(0)
-    assert written == ["tiny  depth  prompted/own  there already"]
+    Lines(written.append).start("tiny  depth  prompted/own  already there", 0)(0)
+    assert written == ["tiny  depth  prompted/own  already there"]
 
 
 @pytest.fixture
@@ -58,13 +58,13 @@ def test_a_log_has_a_line_per_cell_with_its_rate_and_no_bars(run):
     assert "━" not in said.out + said.err
     again = [line for line in run("log").err.splitlines() if "rule-first-choice" in line]
     assert again == [
-        f"rule-first-choice  {name}  rule/own  there already" for name in ("one", "two")
+        f"rule-first-choice  {name}  rule/own  already there" for name in ("one", "two")
     ]
 
 
 def test_a_terminal_keeps_its_bars(run, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # what makes rich take any stream for a terminal
-    for said in ("rule/own", "there already"):
+    for said in ("rule/own", "already there"):
         err = run("terminal").err
         assert "━" in err
         assert said in err

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from home import vlmbench
+from home import Home, vlmbench
 from rich.console import Console
 
 from vlmbench.cli._organisms import criteria
@@ -18,32 +18,17 @@ from vlmbench.organisms._gate_rows import at_chance, at_least, share
 MODELS = ("a-model-whose-name-is-longer-than-names-of-models-are-2.2B", "short")
 CHECKPOINT = "HuggingFaceTB/SmolVLM2-256M-Video-Instruct-of-many-words"
 TASKS = ("functional_correspondence_of_points_generate_blind_and_more", "brief")
-TASK = """\
-task: {name}
-tag: [several-tags, of-a-task, that-wrap]
-dataset_path: json
-dataset_kwargs: {{data_files: {{test: d.jsonl}}}}
-test_split: test
-output_type: multiple_choice
-doc_to_text: "<image>{{{{ question }}}}"
-doc_to_image: [image]
-doc_to_choice: [A, B]
-doc_to_target: gold
-"""
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("home")
+    home = Home(tmp_path_factory.mktemp("home"))
     for name in TASKS:
-        (folder / f"{name}.yaml").write_text(TASK.format(name=name))
+        home.task(name, [], tag=["several-tags", "of-a-task", "that-wrap"])
     for name in MODELS:
-        (folder / f"{name}.yaml").write_text(
-            f"model: {name}\ntag: long\ncheckpoint: {CHECKPOINT}\n"
-            "twin: {layer: -2, relation: identical}\n"
-        )
-    (folder / "long.yaml").write_text(f"group: a-group\ntask: [{', '.join(TASKS)}]\n")
-    return folder
+        home.model(name, CHECKPOINT, tag="long", twin={"layer": -2, "relation": "identical"})
+    home.write("long.yaml", {"group": "a-group", "task": list(TASKS)})
+    return home.folder
 
 
 @pytest.fixture
@@ -89,7 +74,7 @@ def test_the_width_there_is_is_used(call, width, left_out):
     out = call(width, "ls", "models")
     assert (CHECKPOINT in out) == (width >= 160)
     *_, last = out.splitlines()
-    assert last.partition("Not shown for lack of width: ")[2] == left_out
+    assert last.partition("Not shown, because there is no room: ")[2] == left_out
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])
@@ -126,7 +111,7 @@ def test_a_plan_ends_with_its_totals(call):
 def test_what_only_the_data_can_tell_is_said(call):
     *_, totals, why = call(100, "plan", "-m", "short", "-t", "depth,brief").splitlines()
     assert totals == "5 cells, 900 + ? documents, 1,500 + ? forward passes"
-    assert why == "?: only the data, which a plan does not open, can tell"
+    assert why == "?: unknown until the data is opened, which a plan does not do"
 
 
 def test_a_long_plan_has_a_line_for_each_model_and_task(call):
@@ -152,7 +137,8 @@ def test_what_is_left_out_is_told_once_for_each_reason(call):
     out = " ".join(call(80, "plan", "-m", "short", "-t", "a-group,depth").split())
     for task in TASKS:
         reason = f"task {task!r} has no probe (key `metadata.vlmbench.probe`)"
-        assert out.count(f"left out: short {task} (encoder: own): {reason}") == 1
+        assert out.count(f"left out: 2 cells (encoder: own; encoder-mean: own): {reason}") == 1
     out = " ".join(call(80, "plan", "-m", "gpt-4o,gpt-4.1", "-t", "worlds").split())
-    assert out.count("left out: 6 cells (encoder: own): model 'gpt-4o' names no twin") == 1
+    told = "left out: 12 cells (encoder: own; encoder-mean: own): model 'gpt-4o' has no twin"
+    assert out.count(told) == 1
     assert out.count("left out") == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import handmade
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -73,15 +74,7 @@ class FakeModel:
         if hint is not None:
             logits[np.arange(self.n), hint] += self.trust * STRENGTHS[strength]
         logits[:, 0] += self.lean
-        scores = ChoiceScores(
-            doc_ids=tuple(f"doc-{i}" for i in range(self.n)),
-            gold=self.gold,
-            n_choices=np.full(self.n, self.choices),
-            scores=logits - 20.0,
-            scale="logprob",
-            abstained=np.zeros(self.n, bool),
-            failed=np.zeros(self.n, bool),
-        )
+        scores = handmade.scored(logits - 20.0, self.gold)
         return scores if first is None else scores.take(np.arange(first))
 
     def inside(self, *, filler: int = 0, first: int | None = None, layers: int = 2) -> Internals:

@@ -24,7 +24,7 @@ def test_an_image_blind_model_fails_although_it_is_never_less_certain(fake):
     found = outcome(fake(sight=0.0, lean=1.0))
     assert found.find(certainty.AT_LEAST_AS_CERTAIN, against="none").value == 1.0
     assert found.holds is False
-    assert "no document" in found.reason
+    assert "not change any document" in found.reason
 
 
 def test_a_few_documents_that_lose_confidence_are_not_outvoted_by_those_that_stay(fake):

@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.spatial.distance import cityblock
+from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from vlmbench.diagnostics._comparison import (
@@ -96,8 +98,10 @@ def test_the_floor_is_the_largest_distance_between_repeats(fake, noisy):
     assert numeric_floor(own, own) == LEAST_FLOOR
     assert numeric_floor(own, None) is None
     repeat = noisy(own, 0.01).take(np.arange(20))
-    floor = numeric_floor(own, repeat)
-    assert floor == distances(own.take(np.arange(20)), repeat).max() > LEAST_FLOOR
+    p, q = (softmax(scores.scores, axis=1) for scores in (own.take(np.arange(20)), repeat))
+    largest = max(cityblock(one, other) / 2 for one, other in zip(p, q, strict=True))
+    assert largest > LEAST_FLOOR
+    assert numeric_floor(own, repeat) == pytest.approx(largest)
 
 
 def test_a_ratio_of_proportional_values_is_exact():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import handmade
 import numpy as np
 import pytest
 
@@ -94,15 +95,7 @@ def scores(right: np.ndarray, scale: str = "logprob") -> ChoiceScores:
     n = len(right)
     values = np.zeros((n, 2))
     values[np.arange(n), np.where(right, 0, 1)] = 1.0
-    return ChoiceScores(
-        doc_ids=tuple(map(str, range(n))),
-        gold=np.zeros(n, np.int64),
-        n_choices=np.full(n, 2),
-        scores=values,
-        scale=scale,
-        abstained=np.zeros(n, bool),
-        failed=np.zeros(n, bool),
-    )
+    return handmade.scored(values, [0] * n, scale=scale)
 
 
 def test_accuracies_are_those_of_the_readings() -> None:

@@ -116,4 +116,4 @@ def test_too_few_documents_are_inconclusive(fake) -> None:
         )
     )
     assert said.name == "inconclusive"
-    assert "reaches over" in said.reason
+    assert "reaches across" in said.reason

@@ -84,7 +84,7 @@ def test_a_text_only_task_of_lm_evals(call, tmp_path, kind):
         (("--models", "randm", "--tasks", "pick"), "there is no model `randm`"),
         (("--models", "random", "--tasks", "pick", "--log-samples"), "Add --output"),
         (("--models", "random", "--tasks", "pick,all_picks"), "named twice: pick"),
-        (("--models", "random", "--tasks", ","), "selects no task"),
+        (("--models", "random", "--tasks", ","), "does not select any task"),
         (("--models", "random", "--tasks", "pick", "--batch-size", "many"), "batch size"),
         (("--models", "table", "--tasks", "pick"), "cannot be asked"),
     ],

@@ -20,7 +20,7 @@ from vlmbench.metrics import credit
 from vlmbench.models import HfBackend, Prompt
 from vlmbench.readouts import read_prompted
 from vlmbench.registry import catalogue
-from vlmbench.spec import Condition, ModelSpec
+from vlmbench.spec import Condition, ModelSpec, Prompting
 from vlmbench.tasks import apply_conditions, ask, load_documents
 from vlmbench.types import VlmbenchError
 
@@ -124,11 +124,16 @@ def test_what_hf_multimodal_refuses_is_answered(backend):
         asked("loglikelihood", ("<image> A?", " A", {"visual": [IMAGE]}))
     )
     prompt = Prompt(user="<image> A?", images=(IMAGE,))
-    assert answer[0] == backend.choice_logprobs([prompt], [["A"]])[0][0]
+    following = backend.continuation("A", " ")
+    assert following == " A"  # its template writes the space
+    assert answer[0] == backend.choice_logprobs([prompt], [[following]])[0][0]
 
 
 def test_greedy_answers_are_known_as_such(backend):
     """Where noise writes text that its own tokens spell, that text is greedy, and nothing else."""
+    prompting = Prompting(answer_delimiter="")  # noise heeds no template
+    spec = ModelSpec(model="noise", checkpoint="unused", prompt=prompting)
+    backend = HfBackend(backend.model, backend.processor, spec)
     tokenizer = backend.processor.tokenizer
     encode = lambda text: tokenizer.encode(text, add_special_tokens=False)
     rng = np.random.default_rng(0)
@@ -200,7 +205,9 @@ def test_several_images_and_a_description(backend):
     (answer,) = lm.loglikelihood(
         asked("loglikelihood", (text, "A", {"visual": [IMAGE, None, OTHER]}))
     )
-    assert answer[0] == backend.choice_logprobs([prompt], [["A"]])[0][0]
+    following = backend.continuation("A", " ")
+    assert following == " A"  # its template writes the space
+    assert answer[0] == backend.choice_logprobs([prompt], [[following]])[0][0]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import datasets
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from home import asked, stats_of, vlmbench
+from home import asked, stats_of, texts_read, vlmbench
 from lm_eval import simple_evaluate
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks import TaskManager
@@ -18,7 +18,7 @@ from lm_eval.tasks._yaml_loader import load_yaml
 
 from vlmbench.harness import VlmbenchLM
 from vlmbench.metrics import credit
-from vlmbench.readouts import extract, read_prompted
+from vlmbench.readouts import read_prompted
 from vlmbench.registry import catalogue, shipped_yaml
 from vlmbench.registry._lm_eval import _reasons
 from vlmbench.spec import Condition
@@ -110,7 +110,7 @@ def test_a_guess_leaves_no_trace(write_mmmu, rows, tmp_path):
     held = [documents[3]]
     random.seed(7)
     expected = random.Random(7).random()
-    assert [extract(task.spec, held, ["??"]) for _ in range(12)] == [[None]] * 12
+    assert [texts_read(task.spec, held, ["??"]) for _ in range(12)] == [[None]] * 12
     assert random.random() == expected
 
 
@@ -178,7 +178,7 @@ def test_every_task_with_images_is_taken_or_refused_with_a_reason():
         ("lm_eval:mmmu_val_arts", "Did you mean `mmmu_val_art`"),
         ("lm_eval:arc_easy", "text-only tasks run with `vlmbench lm-eval`"),
         ("lm_eval:chartqa:anls", "no metric `anls`, only exact_match"),
-        ("lm_eval:", "ships no task ``"),
+        ("lm_eval:", "does not ship a task ``"),
     ],
 )
 def test_wrong_names_are_refused_at_plan_time(term, said):
@@ -189,7 +189,7 @@ def test_wrong_names_are_refused_at_plan_time(term, said):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"doc_to_image": None}, "asks about no image"),
+        ({"doc_to_image": None}, "it has no images"),
         ({"output_type": "loglikelihood_rolling"}, "neither multiple_choice nor"),
         ({"doc_to_audio": "sound"}, "doc_to_audio"),
         ({"repeats": 4}, "repeats"),
@@ -252,8 +252,8 @@ def test_a_credit_that_is_none_is_refused(write_mmmu, rows, tmp_path, monkeypatc
     task, documents = opened(ART, tmp_path)
     wrong = lambda self, row, answer: {"acc": (1, 2)}
     monkeypatch.setattr(ConfigurableTask, "process_results", wrong)
-    with pytest.raises(VlmbenchError, match="no credit in"):
-        extract(task.spec, [documents[0]], ["A"])
+    with pytest.raises(VlmbenchError, match="not a credit in"):
+        texts_read(task.spec, [documents[0]], ["A"])
 
 
 def test_data_of_another_layout_is_refused(write_mmmu, rows, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import handmade
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -22,17 +23,9 @@ class FakeReadouts:
         return len(self.gold)
 
     def scored(self, scores: NDArray[np.float64], scale: Scale = "logprob") -> ChoiceScores:
-        n, width = scores.shape
-        unused = np.arange(width)[None, :] >= self.n_choices[:, None]
-        return ChoiceScores(
-            doc_ids=tuple(f"doc-{i}" for i in range(n)),
-            gold=self.gold,
-            n_choices=self.n_choices,
-            scores=np.where(unused, -np.inf, scores),
-            scale=scale,
-            abstained=np.zeros(n, bool),
-            failed=np.zeros(n, bool),
-        )
+        unused = np.arange(scores.shape[1])[None, :] >= self.n_choices[:, None]
+        held = np.where(unused, -np.inf, scores)
+        return handmade.scored(held, self.gold, scale=scale, n_choices=self.n_choices)
 
     def voting(self, answer: NDArray[np.int64]) -> ChoiceScores:
         votes = np.zeros((len(self), int(self.n_choices.max())))

@@ -77,10 +77,12 @@ def test_scores_within_the_tolerance_tie(documents, lead, expected):
     assert credit(suite.scored(scores, "similarity")) == [expected]
 
 
-def test_impossible_choices_tie_only_among_themselves(documents):
-    # All log-likelihoods -inf: the padding past n_choices is -inf too and must take no share.
+def test_an_impossible_choice_takes_no_share(documents):
     suite = documents(40, 2, 4)
-    assert credit(suite.uniform(-np.inf)) == pytest.approx(1 / suite.n_choices)
+    scores = np.full((40, 4), -np.inf)
+    scores[:, 0] = -1.0  # one choice is possible, however many there are
+    expected = (suite.gold == 0).astype(float)
+    assert credit(suite.scored(scores, "logprob")) == pytest.approx(expected)
 
 
 def test_failed_documents_are_left_out_and_abstentions_are_not(readouts, with_failures):

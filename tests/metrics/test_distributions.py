@@ -33,7 +33,7 @@ def test_total_variation_is_half_the_city_block_distance(p, q):
 def test_total_variation_refuses_what_is_no_distribution():
     with pytest.raises(ValueError, match="different bins"):
         total_variation(np.array([1.0]), np.array([0.5, 0.5]))
-    with pytest.raises(ValueError, match="sums to 1"):
+    with pytest.raises(ValueError, match="must sum to 1"):
         total_variation(np.array([0.5, 0.6]), np.array([0.5, 0.5]))
     with pytest.raises(ValueError, match="no negative entry"):
         total_variation(np.array([1.5, -0.5]), np.array([0.5, 0.5]))

@@ -62,7 +62,7 @@ def test_every_problem_of_every_row_is_told():
     }
     assert len(caught.value.problems) == 6
     assert all(problem.file == "stats.json" for problem in caught.value.problems)
-    with pytest.raises(VlmbenchError, match="'high' is no number"):
+    with pytest.raises(VlmbenchError, match="'high' is not a number"):
         StatRow.from_json(data[0])
 
 

@@ -26,18 +26,58 @@ def rows_of(cells, **where):
 
 @pytest.fixture
 def cells(readouts):
-    return {
+    """Readings that no text was read for, every document answered."""
+    votes = {
         ("own", "encoder"): readouts.oracle(),
         ("blank", "encoder"): readouts.uniform(),
         ("blank", "prompted"): readouts.constant(0),
         ("own", "prompted"): readouts.noisy(0.7, seed=1),
     }
+    return {cell: replace(scores, scale="similarity") for cell, scores in votes.items()}
 
 
 def test_free_text_gives_nothing_that_supposes_choices(readouts):
     text = replace(readouts.voting(readouts.oracle().gold), scale="credit")
     cells = {("own", "prompted"): text, ("blank", "prompted"): text}
-    assert {metric for _, _, metric in rows_of(cells)} == {"accuracy", "abstention", "failed"}
+    assert {metric for _, _, metric in rows_of(cells)} == {
+        "accuracy", "abstention", "accuracy_answered", "failed",
+    }  # fmt: skip
+
+
+def test_text_and_unread_answers_give_rows_without_them_and_nothing_else_changes(cells):
+    before = rows_of(cells)
+    assert not [metric for _, _, metric in before if "answered" in metric]
+    asked = cells["own", "prompted"]
+    cells["own", "prompted"] = replace(asked, scale="vote")
+    read = rows_of(cells)
+    added = {key for key in read if key not in before}
+    assert added == {
+        ("own", "prompted", "accuracy_answered"),
+        ("own", "encoder-prompted", "gap_answered"),
+        ("own", "encoder-prompted", "mcnemar_p_answered"),
+    }
+    assert all(read[key].to_json() == before[key].to_json() for key in before)
+    for added_metric, metric in (("gap_answered", "gap"), ("mcnemar_p_answered", "mcnemar_p")):
+        row, other = (read["own", "encoder-prompted", name] for name in (added_metric, metric))
+        assert (row.value, row.low, row.high, row.n) == pytest.approx(
+            (other.value, other.low, other.high, other.n), nan_ok=True
+        )
+    unread = np.arange(len(asked)) == 7
+    cells["own", "prompted"] = replace(asked, abstained=unread)  # likelihoods, one of them missing
+    assert rows_of(cells).keys() == read.keys()
+
+
+def test_unread_answers_open_a_gap_that_the_answered_ones_do_not_show(cells, readouts):
+    """A model that is as good as its encoder wherever it can be read, and unread half the time."""
+    right = replace(readouts.oracle(), scale="vote", abstained=np.arange(240) % 2 == 0)
+    rows = rows_of({("own", "prompted"): right, ("own", "encoder"): cells["own", "encoder"]})
+    gap, answered = (rows["own", "encoder-prompted", name] for name in ("gap", "gap_answered"))
+    assert (gap.value, gap.n, gap.coverage) == (0.5, 240, 0.5)
+    assert (answered.value, answered.low, answered.n, answered.coverage) == (0.0, 0.0, 120, 0.5)
+    assert rows["own", "encoder-prompted", "mcnemar_p"].value < 1e-6
+    assert rows["own", "encoder-prompted", "mcnemar_p_answered"].value == 1.0
+    assert rows["own", "prompted", "accuracy"].value == 0.5
+    assert rows["own", "prompted", "accuracy_answered"].value == 1.0
 
 
 def test_every_row_is_there_in_an_order_that_depends_on_names_only(cells):
@@ -139,7 +179,7 @@ def test_cells_of_other_documents_are_refused_by_name(cells):
 def test_permuted_choices_are_refused_rather_than_compared(cells):
     scores = cells["own", "encoder"]
     cells["own", "encoder"] = replace(scores, gold=(scores.gold + 1) % scores.n_choices)
-    with pytest.raises(ComparisonError, match="undo choice permutations"):
+    with pytest.raises(ComparisonError, match="Undo choice permutations"):
         summarise(keyed(cells), model="fake", task="suite", seed=0)
 
 

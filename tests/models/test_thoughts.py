@@ -185,7 +185,8 @@ def test_choices_of_a_thinker_are_read_from_what_it_writes():
     np.testing.assert_array_equal(reading.scores.scores[0], [0.0, 1.0])
     assert [answer.finish for answer in reading.answers] == ["stop", "length"]
     assert reading.answers[0].response == "<think>A?</think>B"
-    assert reading.notes == {"thinking": 16}
+    assert reading.notes["thinking"] == 16
+    assert (reading.notes["unread"], reading.notes["cut_off"]) == (1, 1)
 
 
 def test_thoughts_without_an_end_are_no_abstention():

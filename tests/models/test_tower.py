@@ -9,12 +9,13 @@ from PIL import Image
 from transformers import (
     CLIPImageProcessor,
     CLIPVisionModel,
+    LlavaImageProcessor,
     SiglipVisionConfig,
     SiglipVisionModel,
 )
 
 from vlmbench.models import Tower
-from vlmbench.spec import Twin
+from vlmbench.spec import ImagePolicy, Twin
 from vlmbench.types import VlmbenchError
 
 TWIN = Twin(layer=-2, relation="identical")
@@ -138,3 +139,24 @@ def test_a_towers_own_size_may_leave_a_strip(pictures):
 def test_a_layer_that_is_not_there_is_refused():
     with pytest.raises(VlmbenchError, match="4 hidden states"):
         Tower(siglip(), PIXELS, Twin(layer=4, pooled="mean", relation="identical"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "processor", "fill", "resample"),
+    [
+        (ImagePolicy(letterbox=64, fill=(1, 2, 3)), PIXELS, (1, 2, 3), "bicubic"),
+        (ImagePolicy(), LlavaImageProcessor(do_pad=True, image_mean=[0.5] * 3, resample=2),
+         (127, 127, 127), "bilinear"),
+        (ImagePolicy(), CLIPImageProcessor(resample=1), (0, 0, 0), "lanczos"),
+        (ImagePolicy(), CLIPImageProcessor(resample=0), (0, 0, 0), "nearest"),
+        (None, PIXELS, (0, 0, 0), "bicubic"),
+    ],
+)  # fmt: skip
+def test_a_tower_is_shown_what_its_model_is_shown(policy, processor, fill, resample):
+    twin = Twin(layer=-1, pooled="mean", relation="identical")
+    tower = Tower(siglip(), processor, twin, policy)
+    record = tower.letterbox.record()
+    assert record == {"side": 32, "fill": list(fill), "padding": "square", "resample": resample}
+    square = np.asarray(tower.letterbox.square(Image.new("RGB", (64, 32), (200, 200, 200))))
+    assert tuple(square[0, 0]) == fill
+    assert tower.randomised(0).letterbox == tower.letterbox

@@ -37,8 +37,21 @@ def key(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="session")
 def words_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random LLaVA whose whole vocabulary is seventeen words."""
-    return make_llava(tmp_path_factory.mktemp("words"), of_words(WORDS), seed=3)
+    """A random LLaVA of seventeen words, which begins its answers with letters."""
+    import torch
+    from transformers import LlavaForConditionalGeneration
+
+    known = of_words(WORDS)
+    folder = make_llava(tmp_path_factory.mktemp("words"), known, seed=3)
+    model = LlavaForConditionalGeneration.from_pretrained(folder)
+    others = [i for word, i in known.get_vocab().items() if word not in list("ABCD")]
+    a, b, c, d = known.convert_tokens_to_ids(list("ABCD"))
+    with torch.no_grad():  # of two opposite letters one is likely, whatever the state
+        weight = model.lm_head.weight
+        weight[others] *= 0.05
+        weight[b], weight[d] = -weight[a], -weight[c]
+    model.save_pretrained(folder)
+    return folder
 
 
 def free_port() -> int:

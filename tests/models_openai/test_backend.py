@@ -350,3 +350,106 @@ def test_what_is_no_completion_fails_its_document(scripted, completion) -> None:
         replies = make(url).answer(prompts(3), KWARGS)
     assert [bool(reply.error) for reply in replies] == [False, True, False]
     assert "not a chat completion" in replies[1].error
+
+
+def broken(number: int, **error: object) -> dict:
+    """Return an error as gateways hide it in a response of status 200."""
+    filled = {"message": {"content": None}, "finish_reason": "error", "error": error}
+    return [{"error": error}, {"choices": [filled]}, {"object": "error", **error}][number]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": 429, "message": "slow down"},
+        {"code": "503", "message": "overloaded"},
+        {"code": "rate_limit_exceeded", "message": "slow down"},
+        {"message": "upstream said nothing"},
+    ],
+)
+def test_an_error_inside_status_200_is_tried_again(
+    scripted, completion, place, error, tmp_path
+) -> None:
+    def play(number, body, headers):
+        return 200, completion("A") if number else broken(place, **error), {}
+
+    with scripted(play) as url:
+        backend = make(url)
+        backend.keep(tmp_path / "answers.jsonl")
+        (reply,) = backend.answer(prompts(1), KWARGS)
+    assert (reply.text, reply.error) == ("A", "")
+    assert account(tmp_path / "answers.jsonl")["requests"] == 1
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_that_stays_fails_the_document_and_is_no_answer(
+    scripted, completion, place, tmp_path
+) -> None:
+    asked = []
+
+    def play(number, body, headers):
+        asked.append(question(body))
+        if question(body) == "question 1":
+            return 200, broken(place, code=429, message="no quota"), {}
+        if question(body) == "question 2":
+            return 200, broken(place, code="invalid_image", message="no such image"), {}
+        return 200, completion("A"), {}
+
+    with scripted(play) as url:
+        backend = make(url)
+        backend.keep(tmp_path / "answers.jsonl")
+        replies = backend.answer(prompts(3), KWARGS)
+        again = backend.answer(prompts(3), KWARGS)
+    assert [reply.text for reply in replies] == ["A", "", ""]
+    assert replies[1].error == "HTTP 200 with an error: no quota; tried 3 times"
+    assert replies[2].error == "HTTP 200 with an error: no such image"
+    assert [reply.error for reply in again] == [reply.error for reply in replies]
+    # Neither is in the journal, so both are asked again: the first three times, the second once.
+    counts = [asked.count(f"question {number}") for number in range(3)]
+    assert counts == [1, 6, 2]
+    assert account(tmp_path / "answers.jsonl")["requests"] == 1
+
+
+def test_a_key_that_a_gateway_refuses_inside_status_200_stops_the_run(scripted) -> None:
+    answer = (200, {"error": {"code": 401, "message": "who?"}}, {})
+    said = pytest.raises(VlmbenchError, match=r"HTTP 200 with an error: who\?")
+    with scripted(lambda *_: answer) as url, said:
+        make(url).answer(prompts(1), KWARGS)
+
+
+def without_content(finish: str | None, **message: object) -> dict:
+    return {"choices": [{"message": {"content": None, **message}, "finish_reason": finish}]}
+
+
+@pytest.mark.parametrize("finish", ["stop", None, "error"])
+def test_an_answer_without_content_is_none(scripted, finish) -> None:
+    def play(number, body, headers):
+        return 200, without_content(finish) if number < 2 else without_content("length"), {}
+
+    with scripted(play) as url:
+        (reply,) = make(url).answer(prompts(1), KWARGS)
+    assert (reply.text, reply.finish, reply.error) == ("", "length", "")
+
+
+@pytest.mark.parametrize(
+    ("finish", "message"),
+    [
+        ("content_filter", {}),
+        ("length", {}),
+        ("stop", {"refusal": "I will not say."}),
+        ("stop", {"reasoning_content": "It could be A or B."}),
+        ("tool_calls", {"tool_calls": [{"id": "x"}]}),
+    ],
+)
+def test_an_answer_may_be_empty_where_the_model_made_it_so(scripted, finish, message) -> None:
+    tries = []
+
+    def play(number, body, headers):
+        tries.append(number)
+        return 200, without_content(finish, **message), {}
+
+    with scripted(play) as url:
+        (reply,) = make(url).answer(prompts(1), KWARGS)
+    assert (reply.text, reply.finish, reply.error) == ("", finish, "")
+    assert tries == [0]

@@ -54,9 +54,9 @@ def test_what_cannot_be_is_refused_and_no_secret_repeated(tmp_path, change, fiel
 
 
 def test_backend_and_server_belong_together(tmp_path: Path) -> None:
-    with pytest.raises(VlmbenchError, match="needs the server"):
+    with pytest.raises(VlmbenchError, match="needs a server"):
         load(tmp_path, None)
-    with pytest.raises(VlmbenchError, match="asks no server"):
+    with pytest.raises(VlmbenchError, match="does not use a server"):
         load(tmp_path, GOOD, backend="hf")
     with pytest.raises(VlmbenchError, match="its own chat template"):
         load(tmp_path, GOOD, prompt={"chat_template": "none"})
@@ -83,7 +83,7 @@ def test_a_plan_says_how_choices_are_read_and_what_may_be_spent() -> None:
     rows = json.loads(said.out)
     notes = {(r["model"], r["task"]): r["note"] for r in rows if r["condition"] == "own"}
     assert "reads likelihoods if the server lists every choice" in notes["gpt-4.1", "art_style"]
-    assert "for want of likelihoods" in notes["claude-haiku-4-5", "art_style"]
+    assert "because there are no likelihoods" in notes["claude-haiku-4-5", "art_style"]
     assert notes["gpt-4.1", "art_style_generate"].endswith("; reads generated text")
-    assert "20 USD at most" in notes["gpt-4o", "art_style"]
+    assert "at most 20 USD" in notes["gpt-4o", "art_style"]
     assert all(row["readout"] == "prompted" for row in rows)

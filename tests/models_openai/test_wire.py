@@ -11,13 +11,14 @@ from email.utils import format_datetime
 
 import numpy as np
 import pytest
+from awkward import awkward, png_parts
+from home import asked
 from PIL import Image
 
 from vlmbench.models import Prompt, Reply
 from vlmbench.models.openai._client import retry_after
 from vlmbench.models.openai._wire import Request, parse
 from vlmbench.readouts import read_replies
-from vlmbench.readouts._replies import vote
 from vlmbench.spec import TaskSpec
 from vlmbench.types import Document, EncodedImage, VlmbenchError
 
@@ -38,6 +39,17 @@ def test_images_stand_where_they_are_named_and_keep_every_pixel() -> None:
         assert head == "data:image/png;base64"
         shown = Image.open(io.BytesIO(base64.b64decode(data)))
         assert shown.tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize("name", ["turned_6.jpeg", "rgba.png", "deep.png", "broken_profile.jpeg"])
+def test_a_server_is_sent_what_a_file_shows_and_nothing_else(name: str) -> None:
+    """Upright pixels with the file's orientation beside them would be turned once more."""
+    image = EncodedImage(awkward(name).data)
+    prompt = Prompt(user="<image>", images=(image.decode(),))
+    (message,) = json.loads(Request(prompt=prompt, settings={}).body())["messages"]
+    data = base64.b64decode(message["content"][0]["image_url"]["url"].partition(",")[2])
+    assert {part for part, _ in png_parts(data)} == {b"IHDR", b"IDAT", b"IEND"}
+    assert EncodedImage(data).decode().tobytes() == image.decode().tobytes()
 
 
 def test_a_prompt_with_too_few_images_is_refused() -> None:
@@ -93,29 +105,6 @@ def document(*choices: str) -> Document:
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("B", 1), (" (B)\n", 1), ("B.", 1), ("(B) the cup", 1), ("B: the cup", 1), ("B) cup", 1),
-        ("The answer is (C).", 2), ("(B) and not (A)", None), ("b", None),
-        ("A red cup", None), ("I think B", None), ("(A) or (B)?", None), ("A. or (B)", None),
-        ("either (B) or (A)", None),
-        ("", None), ("E", None), ("(E)", None), ("Because", None),
-    ],
-)  # fmt: skip
-def test_a_letter_is_read_only_where_it_is_named(text: str, named: int | None) -> None:
-    found = vote(document("A", "B", "C", "D"), text)
-    assert (None if found is None else int(found.argmax())) == named
-
-
-def test_words_are_read_only_whole() -> None:
-    choices = document("red cup", "red")
-    assert vote(choices, "red cup.").tolist() == [1.0, 0.0]
-    assert vote(choices, " red ").tolist() == [0.0, 1.0]
-    assert vote(choices, "a red cup") is None
-    assert vote(document("(A)", "(B)"), "B").tolist() == [0.0, 1.0]
-
-
 TASK = TaskSpec(
     task="t",
     dataset_path="json",
@@ -131,7 +120,7 @@ TASK = TaskSpec(
 
 def both(*replies: Reply):
     documents = [document("A", "B"), replace(document("A", "B"), doc_id="e")]
-    return read_replies(documents, ["", ""], replies, TASK)
+    return read_replies(asked(documents, ["", ""]), ["", ""], replies, TASK)
 
 
 def test_scales_do_not_mix_within_a_cell() -> None:
@@ -152,7 +141,7 @@ def test_scales_do_not_mix_within_a_cell() -> None:
 
 def test_thinking_without_a_word_is_no_abstention() -> None:
     cut = Reply(text="", finish="length")
-    with pytest.raises(VlmbenchError, match="before a word was said"):
+    with pytest.raises(VlmbenchError, match="before saying anything"):
         both(cut, cut)
     refused = both(cut, Reply(text="", finish="content_filter"))
     assert refused.scores.abstained.all()

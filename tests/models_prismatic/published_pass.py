@@ -25,6 +25,27 @@ MEAN_STD = {
 }
 
 
+def squared(image: Image.Image, kind: str) -> Image.Image:
+    """A square of 224 pixels of any image.
+
+    LetterboxPad of prismatic-vlms, then Resize(224) and CenterCrop(224) of torchvision, which the
+    transforms of all four encoders begin with.
+    """
+    (w, h), longest = image.size, max(image.size)
+    left, top = int((longest - w) / 2), int((longest - h) / 2)
+    colour = np.array([int(x * 255) for x in MEAN_STD[kind][0]], dtype=np.uint8)
+    canvas = np.empty((h + 2 * top, w + 2 * left, 3), dtype=np.uint8)
+    canvas[:] = colour
+    canvas[top : top + h, left : left + w] = np.asarray(image)
+    height, width = canvas.shape[:2]
+    new_w, new_h = (
+        (224, int(224 * height / width)) if width <= height else (int(224 * width / height), 224)
+    )
+    scaled = Image.fromarray(canvas).resize((new_w, new_h), Image.Resampling.BICUBIC)
+    x, y = round((new_w - 224) / 2.0), round((new_h - 224) / 2.0)
+    return Image.fromarray(np.asarray(scaled)[y : y + 224, x : x + 224])
+
+
 def pixels(image: Image.Image, kind: str) -> Tensor:
     """(1, 3, 224, 224) of a square of 224 pixels."""
     mean, std = MEAN_STD[kind]

@@ -20,10 +20,11 @@ from prismatic_files import Files
 from safetensors.torch import save_file
 from transformers import LlavaForConditionalGeneration
 
-from vlmbench.models import Prompt
+from vlmbench.models import Prompt, prepare
 from vlmbench.models._tower import Tower
 from vlmbench.models.hf import HfBackend
 from vlmbench.models.prismatic import Conversion, convert
+from vlmbench.models.prismatic._encoders import ENCODERS
 from vlmbench.spec import GenerationKwargs, Located, ModelSpec, load_file
 from vlmbench.types import VlmbenchError
 
@@ -187,6 +188,65 @@ def test_shipped_yaml_says_what_the_conversion_says(converted: Converted) -> Non
     assert shipped.checkpoint == f"./{shipped.model}"
 
 
+SIZES = [
+    (224, 224), (96, 96), (640, 480), (500, 333), (333, 500), (200, 201), (201, 200), (97, 64),
+    (30, 400), (1000, 667),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pixels_are_those_of_the_published_transform(kind: str) -> None:
+    short = kind.partition("-")[0]
+    shipped = load_file(SHIPPED / f"{short}-224px+7b.yaml").spec
+    assert isinstance(shipped, ModelSpec)
+    assert shipped.image.fill == ENCODERS[kind].fill
+    rng = np.random.default_rng(4)
+    exact = shipped.image.model_copy(update={"padding": "square"})
+    others = 0
+    for width, height in SIZES:
+        image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
+        wanted = np.asarray(published_pass.squared(image, kind))
+        (got,) = prepare([image], shipped.image)
+        np.testing.assert_array_equal(np.asarray(got), wanted)
+        (control,) = prepare([image], exact)
+        others += not np.array_equal(np.asarray(control), wanted)
+    assert others == 6  # the sizes with an odd number of pixels to pad
+
+
+def test_pixels_of_the_encoder_are_those_of_the_model(converted: Converted) -> None:
+    """On an image of any shape, the twin's states are what the published pass gives."""
+    rng = np.random.default_rng(5)
+    image = Image.fromarray(rng.integers(0, 256, (333, 500, 3), dtype=np.uint8))
+    spec = converted.spec.spec
+    assert isinstance(spec, ModelSpec)
+    assert spec.twin is not None
+    tower = Tower.inside(converted.backend, spec.twin)
+    (prompted,) = prepare([image], spec.image)
+    assert np.array_equal(np.asarray(tower.letterbox.square(image)), np.asarray(prompted))
+    states = tower.states([tower.letterbox.square(image)], [tower.consumed])
+    square = published_pass.squared(image, converted.kind)
+    pixels = published_pass.pixels(square, converted.kind)
+    wanted = published_pass.patch_features(converted.files.timm, converted.kind, pixels)
+    torch.testing.assert_close(
+        states.patch_tokens[0, 0].flatten(0, 1), wanted[0], atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize("converted", ["clip-vit-l"], indirect=True)
+def test_letters_are_scored_on_the_tokens_that_the_published_evaluation_reads(
+    converted: Converted, picture: Image.Image
+) -> None:
+    """Its own scores `▁A` and `▁B` after "ASSISTANT:"; without the space they are other tokens."""
+    backend = converted.backend
+    letters = backend.processor.tokenizer.convert_tokens_to_ids(["▁A", "▁B"])
+    wanted = reference(converted, picture)[-1].log_softmax(-1)[letters].numpy()
+    prompt = Prompt(user=f"<image>\n{QUESTION}", images=(picture,))
+    following = [backend.continuation(choice, "\n") for choice in "AB"]
+    found, bare = (backend.choice_logprobs([prompt], [row])[0] for row in (following, ["A", "B"]))
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    assert np.abs(bare - wanted).max() > 0.1
+
+
 # -- tokens -----------------------------------------------------------------------------------
 
 
@@ -269,7 +329,7 @@ def test_a_wrong_shape_is_named(tmp_path: Path, files: Files) -> None:
     files.model["projector"]["projector.2.bias"] = torch.zeros(3)
     files.store()
     said = problems(lambda: convert_files(files, tmp_path / "converted"))
-    assert "projector.projector.2.bias gives (3,)" in said
+    assert "projector.projector.2.bias has the shape (3,)" in said
 
 
 def test_an_embedding_of_another_tokenizer_is_refused(tmp_path: Path, files: Files) -> None:
@@ -296,7 +356,7 @@ def test_pickled_objects_are_refused_unrun(
     torch.save({"model": files.model, "extra": Bomb()}, path)
     said = problems(lambda: convert_files(files, tmp_path / "converted"))
     assert str(path) in said
-    assert "holds Python objects" in said
+    assert "contains Python objects" in said
     assert not (tmp_path / "exploded").exists()
 
 

@@ -7,12 +7,12 @@ import torch
 from home import Home, asked, document, noise, task_keys
 from PIL import Image
 
-from vlmbench.models import TowerStates
+from vlmbench.models import Letterbox, Tower, TowerStates
 from vlmbench.organisms import as_json
 from vlmbench.organisms._gate_abilities import ability_row, lora_row, more_documents
 from vlmbench.organisms._gate_rows import Held
 from vlmbench.organisms._tuning import Tuning
-from vlmbench.spec import load_file
+from vlmbench.spec import Twin, load_file
 from vlmbench.types import Region
 
 COUNT = 60
@@ -23,11 +23,12 @@ KEYS = task_keys(
 )  # fmt: skip
 
 
-class Eye:
+class Eye(Tower):
     """An encoder that sees one thing, which of two its first pixel is; untrained, not even that."""
 
     n_layers = consumed = 2
-    side, patch = 16, 8
+    letterbox, patch = Letterbox(side=16), 8
+    twin = Twin(layer=-1, relation="identical")
 
     def __init__(self, *, seeing: bool = True) -> None:
         self.seeing = seeing

@@ -79,7 +79,7 @@ def test_cells_are_the_grid_and_a_blind_variant_stays_blind(tmp_path):
 def test_what_cannot_be_is_left_out_with_its_reason(tmp_path):
     reasons = {(s.model, s.task, s.readout.label): s.reason for s in plan(tmp_path).skipped}
     assert "no probe" in reasons["m", "asked", "encoder"]
-    assert "records nothing" in reasons["human", "seen", "recorded"]
+    assert "no recorded number" in reasons["human", "seen", "recorded"]
 
 
 def test_costs_are_known_before_anything_runs(tmp_path):

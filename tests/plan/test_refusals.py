@@ -97,8 +97,8 @@ def test_evidence_needs_places(tmp_path):
 @pytest.mark.parametrize(
     ("condition", "refused", "words"),
     [
-        ("own+hint-wrong-weak", {"points", "whole"}, "reads no prompt"),
-        ("own+filler-64-after", {"points", "whole"}, "reads no prompt"),
+        ("own+hint-wrong-weak", {"points", "whole"}, "does not read the prompt"),
+        ("own+filler-64-after", {"points", "whole"}, "does not read the prompt"),
         ("none", {"points", "whole"}, "without an image"),
         ("own+single", {"points", "whole"}, "batches"),
         ("swapped", {"points"}, "wrong pixels"),
@@ -178,7 +178,7 @@ def test_fillers_must_fit_the_context(tmp_path):
     assert set(reasons(made, "own+filler-320-before")) == {"whole"}  # which has three images
     found = reasons(made, "own+filler-321-before")
     assert "513" in found["bare"]
-    assert "takes 512" in found["bare"]
+    assert "takes at most 512" in found["bare"]
 
 
 def test_an_unknown_context_refuses_nothing(tmp_path):
@@ -191,19 +191,19 @@ def test_servers_batch_by_themselves_and_show_no_inside(tmp_path):
     rows = cells("readout: prompted, condition: own+single", "readout: internals")
     made = plan(tmp_path, rows, model=server)
     assert "batches itself" in reasons(made, "own+single")["bare"]
-    assert "'openai' shows nothing" in reasons(made, "own", "internals")["bare"]
+    assert "'openai' does not show the inside" in reasons(made, "own", "internals")["bare"]
 
 
 def test_a_tower_that_the_backend_does_not_show_is_not_read(tmp_path):
     server = "backend: openai\nserver: {base_url: 'http://localhost:1/v1'}\n"
     made = plan(tmp_path, cells("readout: prompted", "readout: encoder"), model=server)
-    assert "no access to the tower" in reasons(made, "own", "encoder")["points"]
+    assert "not give access to the tower" in reasons(made, "own", "encoder")["points"]
     assert "points" not in reasons(made, "own")
 
 
 def test_internals_compare_nothing_without_images(tmp_path):
     made = plan(tmp_path, cells("readout: internals, condition: none", "readout: internals"))
-    assert "nothing inside" in reasons(made, "none", "internals")["bare"]
+    assert "no image states" in reasons(made, "none", "internals")["bare"]
     assert not reasons(made, "own", "internals")
 
 

@@ -5,42 +5,26 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from home import asked
-from PIL import Image
+from home import asked, document, noise, task_spec
 
-from vlmbench.models import HfBackend, Inside, resolve_device
+from vlmbench.models import Inside
 from vlmbench.readouts import read_internals, read_prompted
 from vlmbench.readouts._internals import LONG
-from vlmbench.registry import catalogue
-from vlmbench.spec import ImagePolicy, ModelSpec, TaskSpec
-from vlmbench.types import Document, EncodedImage, Region, VlmbenchError
+from vlmbench.spec import ImagePolicy, ModelSpec
+from vlmbench.types import Document, Region, VlmbenchError
 
 LAYERS, WIDTH = 2, 3
 
 
-def task(**changes: object) -> TaskSpec:
-    base = {
-        "task": "t", "dataset_path": "json", "test_split": "test",
-        "output_type": "multiple_choice", "doc_to_text": "<image>?", "doc_to_image": ["image"],
-        "doc_to_choice": ["A", "B"], "doc_to_target": "gold",
-        "metadata": {"vlmbench": {"ability": "x"}},
-    }  # fmt: skip
-    return TaskSpec.model_validate(base | changes)
+TASK = task_spec(doc_to_text="<image>?")
 
 
 def documents(n: int, side: int = 8, box: tuple[float, ...] = (0, 0, 4, 4)) -> list[Document]:
-    made = []
-    for i in range(n):
-        pixels = np.random.default_rng(i).integers(0, 256, (side, side, 3), dtype=np.uint8)
-        image = EncodedImage.from_pil(Image.fromarray(pixels))
-        made.append(
-            Document(
-                doc_id=f"d{i}", images=(image,), encoder_images=(image,), marked=False,
-                choices=("A", "B"), gold=i % 2, row={"gold": i % 2},
-                reference=Region(image=0, kind="box", xy=box),
-            )
-        )  # fmt: skip
-    return made
+    shown = Region(image=0, kind="box", xy=box)
+    return [
+        document(i, noise(i, (side, side)), row={"answer": i % 2}, reference=shown)
+        for i in range(n)
+    ]
 
 
 class Fake:
@@ -82,7 +66,7 @@ class Fake:
 def read(backend: Fake, n: int = 9, **options):
     # Questions of different lengths, so that batching reorders them.
     questions = [f"<image>{'long ' * (i % 4)}question {i}" for i in range(n)]
-    return read_internals(asked(documents(n), questions), task(), backend, **options)
+    return read_internals(asked(documents(n), questions), TASK, backend, **options)
 
 
 def test_arrays_stand_in_document_order_whatever_the_batches():
@@ -115,7 +99,7 @@ def test_long_questions_run_alone_and_short_ones_together():
     for length, batches in ((LONG // 2, [4, 2]), (LONG, [1] * 6)):
         fake = Fake()
         questions = [f"<image>{'x' * length} question {i}" for i in range(6)]
-        read_internals(asked(documents(6), questions), task(), fake)
+        read_internals(asked(documents(6), questions), TASK, fake)
         assert fake.batches == batches
 
 
@@ -127,16 +111,14 @@ def test_regions_reach_the_backend_in_pixels_of_the_prompts_images():
 
 def test_a_backend_that_cannot_is_refused():
     with pytest.raises(VlmbenchError, match="inside"):
-        read_internals(asked(documents(1), ["<image>question 1"]), task(), object())
+        read_internals(asked(documents(1), ["<image>question 1"]), TASK, object())
 
 
-def test_the_shipped_model_answers_as_when_prompted():
-    (model,) = catalogue().select_models("tiny-clip")
-    backend = HfBackend.load(model.spec, model.folder, *resolve_device("cpu", "auto"))
+def test_the_shipped_model_answers_as_when_prompted(tiny_clip):
     held = documents(3, side=96, box=(0, 0, 16, 8))
     questions = [f"<image>\nWhat{' ever' * i} is it?\n(A) red\n(B) blue\nAnswer:" for i in range(3)]
-    reading = read_internals(asked(held, questions), task(), backend)
-    prompted = read_prompted(asked(held, questions), task(), backend)
+    reading = read_internals(asked(held, questions), TASK, tiny_clip)
+    prompted = read_prompted(asked(held, questions), TASK, tiny_clip)
     assert not reading.scores.failed.any()
     np.testing.assert_allclose(reading.scores.scores, prompted.scores.scores, atol=1e-5)
     held = reading.internals

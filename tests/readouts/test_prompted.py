@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
-from home import asked
+from home import asked, document, task_spec, texts_read
 from PIL import Image
 
 from vlmbench.metrics import accuracy, credit, kept
 from vlmbench.models import Prompt, Reply
-from vlmbench.readouts import build_prompt, extract, read_prompted
+from vlmbench.readouts import build_prompt, read_prompted
 from vlmbench.spec import GenerationKwargs, ImagePolicy, ModelSpec, TaskSpec
-from vlmbench.types import Document, EncodedImage
+from vlmbench.types import Document
 
-PICTURE = EncodedImage.from_pil(Image.new("RGB", (8, 8), (200, 30, 30)))
-
-
-def task(**changes: object) -> TaskSpec:
-    base = {
-        "task": "t", "dataset_path": "json", "test_split": "test",
-        "output_type": "multiple_choice", "doc_to_text": "<image>?", "doc_to_image": ["image"],
-        "doc_to_choice": ["A", "B", "C"], "doc_to_target": "gold",
-        "metadata": {"vlmbench": {"ability": "x"}},
-    }  # fmt: skip
-    return TaskSpec.model_validate(base | changes)
+PICTURE = Image.new("RGB", (8, 8), (200, 30, 30))
+task = partial(task_spec, doc_to_text="<image>?", doc_to_choice=["A", "B", "C"])
 
 
-def documents(n: int = 12, choices: tuple[str, ...] = ("A", "B", "C")) -> list[Document]:
-    return [
-        Document(
-            doc_id=f"d{i}", images=(PICTURE,), encoder_images=(PICTURE,), marked=False,
-            choices=choices, gold=i % len(choices), row={"gold": i % len(choices)},
-        )
-        for i in range(n)
-    ]  # fmt: skip
+def documents(n: int = 12) -> list[Document]:
+    return [document(i, PICTURE, choices="ABC", row={"answer": i % 3}) for i in range(n)]
 
 
 class FakeBackend:
@@ -116,23 +103,22 @@ def test_unreadable_answers_abstain_and_are_never_guessed():
     assert [a.response for a in reading.answers] == texts
 
 
+def generating(**changes: object) -> TaskSpec:
+    kwargs = {"until": [], "max_gen_toks": 4}
+    return task(output_type="generate_until", generation_kwargs=kwargs, **changes)
+
+
 def test_exact_match_options_are_the_tasks():
-    strict = task(output_type="generate_until", generation_kwargs={"until": [], "max_gen_toks": 4})
-    loose = task(
-        output_type="generate_until", generation_kwargs={"until": [], "max_gen_toks": 4},
-        metric_list=[{"metric": "exact_match", "ignore_case": True}],
-    )  # fmt: skip
-    assert extract(strict, documents(1), ["b"]) == [None]
-    (vote,) = extract(loose, documents(1), ["b"])
-    assert vote is not None
+    filters = {"metadata": {"vlmbench": {"answer": "filters"}}}
+    strict = generating(**filters)
+    loose = generating(metric_list=[{"metric": "exact_match", "ignore_case": True}], **filters)
+    assert texts_read(strict, documents(1), ["b"]) == [None]
+    (vote,) = texts_read(loose, documents(1), ["b"])
     assert vote.tolist() == [0.0, 1.0, 0.0]
 
 
 def test_joined_images_keep_the_first_placeholder_only():
-    pair = Document(
-        doc_id="d", images=(PICTURE, PICTURE), encoder_images=(PICTURE, PICTURE), marked=False,
-        choices=("A", "B"), gold=0,
-    )  # fmt: skip
+    pair = document(0, PICTURE, PICTURE)
     model = ModelSpec(model="one", checkpoint="x", image=ImagePolicy(several="join"))
     prompt = build_prompt(*asked([pair], ["Left <image> right <image> same?"]), task(), model)
     assert prompt.user == "Left <image> right  same?"

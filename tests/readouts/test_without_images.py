@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from home import document
 
-from vlmbench.models import HfBackend, resolve_device
 from vlmbench.readouts import build_prompt, read_prompted
 from vlmbench.registry import catalogue
 from vlmbench.spec import Condition
 from vlmbench.tasks import apply_conditions, ask
-from vlmbench.types import Document, EncodedImage
-
-
-@pytest.fixture(scope="module")
-def backend() -> HfBackend:
-    (model,) = catalogue().select_models("tiny-clip")
-    return HfBackend.load(model.spec, model.folder, *resolve_device("cpu", "float32"))
+from vlmbench.types import Document
 
 
 @pytest.fixture(scope="module")
 def documents(pictures) -> list[Document]:
-    held = []
-    for index in range(2):
-        images = tuple(EncodedImage.from_pil(pictures[2 * index + i]) for i in range(2))
-        row = {"question": "Which is the same?", "choices": ["one", "two", "three", "four"]}
-        held.append(
-            Document(
-                doc_id=f"d{index}", images=images, encoder_images=images, marked=False,
-                choices=("A", "B", "C", "D"), gold=index, row=row,
-            )
-        )  # fmt: skip
-    return held
+    row = {"question": "Which is the same?", "choices": ["one", "two", "three", "four"]}
+    return [document(i, *pictures[2 * i : 2 * i + 2], choices="ABCD", row=row) for i in range(2)]
 
 
 def inputs(backend, documents, label):
@@ -44,15 +29,15 @@ def inputs(backend, documents, label):
     return batch, read_prompted(asked, task.spec, backend).scores.scores
 
 
-def test_no_image_token_and_no_pixels_without_images(backend, documents):
-    own, seen = inputs(backend, documents, "own")
-    none, unseen = inputs(backend, documents, "none")
-    token = backend.model.config.image_token_index
+def test_no_image_token_and_no_pixels_without_images(tiny_clip, documents):
+    own, seen = inputs(tiny_clip, documents, "own")
+    none, unseen = inputs(tiny_clip, documents, "none")
+    token = tiny_clip.model.config.image_token_index
     assert (own["input_ids"] == token).sum() == 2 * 2 * 64
     assert "pixel_values" in own
     assert not (none["input_ids"] == token).any()
     assert "pixel_values" not in none
-    text = backend.processor.tokenizer.decode(none["input_ids"][0])
+    text = tiny_clip.processor.tokenizer.decode(none["input_ids"][0])
     assert "Which is the same?" in text
     assert "image" not in text
     assert np.isfinite(unseen).all()

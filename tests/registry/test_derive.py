@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from home import loaded_by
+from home import loaded_by, vlmbench
 
 from vlmbench.registry import catalogue, derive, derived_yaml, family_of, is_checkpoint
 from vlmbench.spec import load_file
@@ -104,7 +104,15 @@ def test_without_a_template_the_prompt_is_bare(tmp_path):
     assert derive(str(write(tmp_path, config))).model.spec.prompt.chat_template == "none"
 
 
-@pytest.mark.parametrize("kind", ["mllama", "granite4_vision"])
+@pytest.mark.parametrize(
+    ("kind", "said"), [("llava", "one token per patch"), ("glm46v", "not known")]
+)
+def test_merging_is_claimed_only_of_families_that_were_looked_at(tmp_path, kind, said):
+    derived = derive(str(write(tmp_path, {"model_type": kind, "vision_config": CLIP})))
+    assert [fact.value for fact in derived.facts if fact.key == "merging"] == [said]
+
+
+@pytest.mark.parametrize("kind", ["mllama", "granite4_vision", "lfm2_vl"])
 def test_where_the_encoder_readout_does_not_apply_there_is_no_twin(tmp_path, kind):
     derived = derive(str(write(tmp_path, {"model_type": kind, "vision_config": SIGLIP})))
     assert derived.model.spec.twin is None
@@ -161,7 +169,7 @@ def hub(tmp_path, monkeypatch) -> Path:
 
 
 def test_a_hub_id_is_read_from_the_cache_and_pinned(hub):
-    (model,) = catalogue().select_models("llava-hf/llava-1.5-7b-hf")
+    (model,) = catalogue().select_models("llava-hf/llava-1.5-7b-hf", derived=True)
     assert model.spec.checkpoint == model.spec.model == "llava-hf/llava-1.5-7b-hf"
     assert model.spec.revision == "0123456789abcdef0123456789abcdef01234567"
     assert model.spec.twin.layer == -2
@@ -169,7 +177,7 @@ def test_a_hub_id_is_read_from_the_cache_and_pinned(hub):
 
 def test_an_absent_hub_id_gives_the_command(hub):
     with pytest.raises(VlmbenchError, match=r"hf download Qwen/Qwen2\.5-VL-7B-Instruct"):
-        catalogue().select_models("Qwen/Qwen2.5-VL-7B-Instruct")
+        catalogue().select_models("Qwen/Qwen2.5-VL-7B-Instruct", derived=True)
 
 
 def test_what_is_no_checkpoint(tmp_path):
@@ -184,3 +192,73 @@ def test_what_is_no_checkpoint(tmp_path):
 def test_deriving_needs_no_torch(tmp_path):
     folder = write(tmp_path / "m", PUBLISHED[0][1])
     assert loaded_by(f"from vlmbench.registry import derive; derive({str(folder)!r})") == set()
+
+
+SHIPPED = {
+    model.spec.checkpoint: name
+    for name, model in catalogue().models.items()
+    if model.spec.checkpoint and "/" in model.spec.checkpoint[2:]
+}
+
+
+@pytest.mark.parametrize("checkpoint", SHIPPED)
+def test_a_hub_id_that_a_shipped_yaml_names_is_that_model_without_network(tmp_path, checkpoint):
+    (model,) = catalogue().select_models(checkpoint)
+    assert model.spec.model == SHIPPED[checkpoint]
+    assert model.path.suffix == ".yaml"
+
+
+def test_a_folder_that_a_shipped_yaml_names_is_that_model():
+    (shipped,) = catalogue().select_models("tiny-clip")
+    folder = str(shipped.folder / "tiny-clip")
+    assert catalogue().select_models(folder) == [shipped]
+    (derived,) = catalogue().select_models(folder, derived=True)
+    assert derived.path.name == "config.json"
+
+
+def test_a_checkpoint_of_two_models_is_not_guessed(tmp_path):
+    for name in ("one", "two"):
+        text = f"model: {name}\ncheckpoint: owner/both\n"
+        (tmp_path / f"{name}.yaml").write_text(text)
+    with pytest.raises(VlmbenchError, match="several models: `one`, `two`"):
+        catalogue([tmp_path]).select_models("owner/both")
+
+
+CROPS = {"image_processor_type": "CLIPImageProcessor", "size": {"shortest_edge": 336},
+         "crop_size": {"height": 336, "width": 336}}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "letterbox"),
+    [
+        (CROPS, 336),
+        (CROPS | {"do_center_crop": True, "image_mean": [0.5, 0.5, 0.5]}, 336),
+        (CROPS | {"do_center_crop": False}, None),
+        (CROPS | {"image_processor_type": "LlavaImageProcessor", "do_pad": True}, None),
+        (CROPS | {"image_processor_type": "LlavaImageProcessorFast"}, 336),
+        (CROPS | {"image_processor_type": "LlavaNextImageProcessor"}, None),  # cuts its tiles
+        (CROPS | {"image_processor_type": "SiglipImageProcessor"}, None),
+    ],
+)
+def test_a_processor_that_cuts_off_edges_is_given_padded_images(tmp_path, settings, letterbox):
+    image = derive(str(write(tmp_path / "m", PUBLISHED[0][1], settings))).model.spec.image
+    assert image.letterbox == letterbox
+    fill = (127, 127, 127) if "image_mean" in settings else (122, 116, 104)
+    assert image.fill == (fill if letterbox else (0, 0, 0))
+
+
+def test_a_processor_that_cuts_off_edges_of_squares_too_is_refused(tmp_path):
+    folder = write(tmp_path / "m", PUBLISHED[0][1], CROPS | {"size": {"shortest_edge": 384}})
+    with pytest.raises(VlmbenchError, match="cuts out the inner 336"):
+        derive(str(folder))
+
+
+def test_show_says_which_pixels_each_side_gets(tmp_path):
+    clip = vlmbench("show", "tiny-clip").words
+    assert clip.count("96 x 96, padded with [128, 128, 128], bicubic") == 2
+    given = vlmbench("show", "llava-hf/llava-1.5-7b-hf").words
+    assert "is the checkpoint of model `llava-1.5-7b`" in given
+    assert "side by side, then 336 x 336, padded with [122, 116, 104]" in given
+    folder = write(tmp_path / "mine", PUBLISHED[0][1], CROPS)
+    assert "pixels of the model: several" not in vlmbench("show", folder).words
+    assert "336 x 336, padded with [122, 116, 104]" in vlmbench("show", folder).words

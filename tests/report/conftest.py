@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from home import keyed
 
-from vlmbench.metrics import dump_rows, summarise, summarise_recorded
-from vlmbench.types import ChoiceScores
+from vlmbench.metrics import StatRow, dump_rows, summarise, summarise_recorded
+from vlmbench.types import ChoiceScores, Scale, Stat
 
 CHOICES = {"depth": 2, "matching": 4, "naming": 4}
 
@@ -21,22 +21,16 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def voting(task: str, accuracy: float, *, seed: int, n: int = 120) -> ChoiceScores:
-    """Votes of which a share `accuracy` is right; gold is the same for every seed."""
+def voting(
+    task: str, accuracy: float, *, seed: int, n: int = 120, scale: Scale = "similarity"
+) -> ChoiceScores:
+    """Answers of which a share `accuracy` is right; gold is the same for every seed."""
     choices = CHOICES[task]
     gold = np.random.default_rng(len(task)).integers(0, choices, n)
     right = np.random.default_rng(seed).random(n) < accuracy
     scores = np.zeros((n, choices))
     scores[np.arange(n), np.where(right, gold, (gold + 1) % choices)] = 1.0
-    return ChoiceScores(
-        doc_ids=tuple(f"{task}-{i}" for i in range(n)),
-        gold=gold,
-        n_choices=np.full(n, choices),
-        scores=scores,
-        scale="vote",
-        abstained=np.zeros(n, bool),
-        failed=np.zeros(n, bool),
-    )
+    return handmade.scored(scores, gold, scale=scale, ids=task + "-{}")
 
 
 def measured_rows(model: str, task: str, *, failed: int = 0):
@@ -98,6 +92,31 @@ class RunFolder:
         """Add the encoder readout of a model with freshly drawn weights."""
         cells = {("own+random", "encoder"): voting(task, share, seed=sum(model.encode()) + 9)}
         self.rows += summarise(keyed(cells), model=model, task=task, seed=0)
+
+    def answer_in_writing(self, model: str, task: str, *, unread: int, share: float = 0.9) -> None:
+        """Ask a model in writing: a share is right, and of the first documents none is read."""
+        self.rows = [row for row in self.rows if (row.model, row.task) != (model, task)]
+        seed = sum(model.encode())
+        asked = {
+            (condition, "prompted"): voting(task, share, seed=seed, scale="vote")
+            for condition in ("own", "blank")
+        }
+        for scores in asked.values():
+            scores.abstained[:unread] = True
+        encoder = {("own", "encoder"): voting(task, 0.9, seed=seed)}
+        self.rows += summarise(keyed(asked | encoder), model=model, task=task, seed=0)
+        self.manifest["tasks"][task]["answers"] = "declared-1"
+
+    def unlikely(self, model: str, task: str, mass: float, low: float) -> None:
+        """Add how probable a model finds all choices together."""
+        values = {"choice_mass": mass, "choice_mass_p05": low}
+        self.rows += [
+            StatRow.of(
+                Stat(value=value, n=120),
+                model=model, task=task, condition="own", readout="prompted", metric=metric,
+            )
+            for metric, value in values.items()
+        ]  # fmt: skip
 
     def write(self) -> Path:
         self.path.mkdir(parents=True, exist_ok=True)

@@ -169,6 +169,35 @@ def test_controls_and_tasks_that_not_all_share_do_not_count(tmp_path):
 READ_TWICE = ("encoder", "prompted")
 
 
+def test_encoders_are_ranked_on_the_mean_where_all_have_it(tmp_path):
+    """m0 is best by its class token; by the mean of its patches it is last."""
+    rows = ranked([0.9, 0.6, 0.5], [0.1, 0.2, 0.3])
+    means = [
+        row(f"m{i}", "art", "encoder-mean", "accuracy_corrected", value, 0.01)
+        for i, value in enumerate([0.1, 0.6, 0.56])
+    ]
+    (table,), text = section(page(tmp_path, rows + means), "Rank of the encoders")
+    assert [line[0] for line in table[2:]] == ["m1", "m2", "m0"]
+    assert table[4][1].startswith(".450 ")  # 0.1 on art, 0.9 - 0.1 on depth
+    assert "On art every encoder sums an image up by the mean" in text
+    (tmp_path / "some").mkdir()
+    (table,), text = section(page(tmp_path / "some", rows + means[:2]), "Rank of the encoders")
+    assert [line[0] for line in table[2:]] == ["m0", "m1", "m2"]  # one of them lacks it
+    assert "sums an image up" not in text
+
+
+def test_every_way_of_reading_an_encoder_is_told(tmp_path):
+    rows = [
+        row("m0", "art", readout, "accuracy", value)
+        for readout, value in (("prompted", 0.3), ("encoder", 0.8), ("encoder-mean", 0.4))
+    ] + [row("m0", "art", "encoder-mean-prompted", "gap", 0.1)]
+    (table,), _ = section(page(tmp_path, rows), "The encoder read in other ways")
+    assert [line[2] for line in table[2:]] == ["encoder", "encoder-mean"]
+    assert table[3][4:] == [".400 [.350, .450]", "+.100 [+.050, +.150]"]
+    (tmp_path / "one").mkdir()
+    assert "read in other ways" not in page(tmp_path / "one", rows[:2])
+
+
 def test_two_models_are_no_order(tmp_path):
     assert "Rank of the encoders" not in page(tmp_path, ranked([0.3, 0.6], [0.1, 0.2]))
 
@@ -199,7 +228,7 @@ def test_models_without_published_numbers_are_refused_together(tmp_path):
     people, model = caught.value.problems
     assert "are in the data" in people.message
     assert "vlmbench run --models human" in people.remedy
-    assert "'tiny-clip' is run, not recorded" in model.message
+    assert "'tiny-clip' does not hold recorded numbers" in model.message
     assert not (tmp_path / "board").exists()
 
 

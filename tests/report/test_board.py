@@ -110,7 +110,7 @@ def test_one_model_with_two_different_numbers_is_refused(run_folder):
     (problem,) = caught.value.problems
     assert problem.field == "tiny-a/depth/own/prompted/accuracy"
     assert "different numbers (value)" in problem.message
-    assert problem.remedy == "give only one of the two runs"
+    assert problem.remedy == "Give only one of the two runs."
 
 
 def test_metrics_of_two_versions_are_refused(run_folder):
@@ -136,7 +136,7 @@ def test_every_disagreement_is_told_at_once(run_folder):
 
 
 def test_no_runs_are_no_leaderboard(run_folder):
-    with pytest.raises(VlmbenchError, match="no runs given"):
+    with pytest.raises(VlmbenchError, match="no runs were given"):
         assemble([])
     folder = run_folder()
     folder.rows.clear()
@@ -153,3 +153,19 @@ def test_runs_from_before_formats_had_numbers_stand_beside_new_ones(run_folder):
     assert old.rows == new.rows
     assert (old.tasks, old.models) == (new.tasks, new.models)
     assert sorted(manifest.format for manifest in old.manifests) == [0, 1]
+
+
+def test_text_read_by_different_rules_is_refused_and_what_was_not_read_is_not(run_folder):
+    folders = two_runs(run_folder)
+    for folder, rule in zip(folders, ("declared-1", "declared-2"), strict=True):
+        folder.manifest["tasks"]["matching"]["answers"] = rule
+    board_of(folders)  # likelihoods: nobody read a text
+    folders[0].answer_in_writing("tiny-a", "matching", unread=0)
+    board_of(folders)
+    folders[1].answer_in_writing("tiny-b", "matching", unread=0)
+    board_of(folders)
+    folders[1].manifest["tasks"]["matching"]["answers"] = "declared-2"
+    with pytest.raises(ComparisonError, match="the rule by which text is read differs"):
+        board_of(folders)
+    folders[1].manifest["tasks"]["matching"]["answers"] = None  # from before it was recorded
+    board_of(folders)

@@ -51,8 +51,8 @@ def test_a_table_allows_for_all_of_its_tests():
         test("d", 0.001, readout="other-prompted"),
         test("e", 0.2, "gap"),
     ]
-    assert gap_p(rows) == {("m", "a"): 0.01, ("m", "b"): 0.03}
-    assert adjusted_gap_p(rows) == {("m", "a"): 0.02, ("m", "b"): 0.03}
+    assert gap_p(rows) == {("m", "a", ""): 0.01, ("m", "b", ""): 0.03}
+    assert adjusted_gap_p(rows) == {("m", "a", ""): 0.02, ("m", "b", ""): 0.03}
     assert adjusted_gap_p([]) == {}
 
 

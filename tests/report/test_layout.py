@@ -61,7 +61,7 @@ def test_prose_is_wrapped_before_anything_is_left_out():
 def test_columns_go_in_their_order_and_the_table_says_so(width, left_out):
     lines = drawn(width)
     text = " ".join(" ".join(lines).split())
-    assert text.partition("Not shown for lack of width: ")[2] == left_out
+    assert text.partition("Not shown, because there is no room: ")[2] == left_out
     heads = [column.head for column in COLUMNS if column.head not in left_out.split(", ")]
     assert lines[0].split() == heads
 

@@ -176,6 +176,18 @@ def test_recorded_numbers_stand_in_a_table_of_their_own(tmp_path, run_folder):
         assert "**Not measured here.**" in text
 
 
+def test_the_table_of_tasks_says_how_places_are_shown(tmp_path, run_folder):
+    folder = run_folder()
+    folder.manifest["tasks"]["depth"]["places"] = "draw"
+    folder.manifest["tasks"]["matching"]["places"] = "text"
+    head, _, *lines = table_with(page(tmp_path, folder), "Task", "Spec")
+    column = head.index("Points and boxes")
+    shown = {line[0].strip("`"): line[column] for line in lines}
+    assert shown == {
+        "depth": "drawn by vlmbench", "matching": "coordinates in the prompt", "naming": "–"
+    }  # fmt: skip
+
+
 def test_a_twin_that_saw_markers_or_is_another_is_marked(tmp_path, run_folder):
     folder = run_folder()
     clean = table_with(page(tmp_path, folder), "Majority")
@@ -200,6 +212,15 @@ def test_failed_documents_are_marked_and_told(tmp_path, run_folder, rows_with_fa
     assert "§" in lines[0][6]
     assert "§" not in str(lines[1])
     assert "tiny-a on Depth (own, encoder): 7 of 120 documents failed." in text
+
+
+@pytest.mark.parametrize(("mass", "low", "warned"), [(0.9, 0.7, False), (0.03, 0.01, True)])
+def test_choices_that_a_model_would_not_write_are_told(tmp_path, run_folder, mass, low, warned):
+    folder = run_folder(tasks=("depth",))
+    folder.unlikely("tiny-a", "depth", mass, low)
+    text = page(tmp_path, folder)
+    told = "tiny-a on Depth (own, prompted): **the choices together have a probability of only .030"
+    assert (told in text) == warned
 
 
 def test_a_trial_run_says_so(tmp_path, run_folder):
@@ -229,3 +250,64 @@ def test_refused_runs_leave_what_was_published_alone(tmp_path, run_folder):
     with pytest.raises(ComparisonError):
         page(tmp_path, a, b)
     assert (tmp_path / "board" / "README.md").read_text() == before
+
+
+def test_written_answers_are_shown_with_and_without_what_is_unread(tmp_path, run_folder):
+    folder = run_folder(tasks=("depth", "matching"))
+    before = page(tmp_path, folder)
+    assert "answered" not in before.replace("called **answered**", "")
+    assert "¶" not in before
+    folder.answer_in_writing("tiny-a", "depth", unread=60)
+    text = page(tmp_path, folder)
+    head, _, depth, matching = table_with(text, "Majority")
+    assert head[-3:] == ["Abstained", "VQA, answered", "Gap, answered"]
+    shown = dict(zip(head, depth, strict=True))
+    found = {row.key[2:]: row for row in folder.rows if row.task == "depth"}
+    for column, key in (
+        ("VQA", ("own", "prompted", "accuracy")),
+        ("VQA, answered", ("own", "prompted", "accuracy_answered")),
+        ("Abstained", ("own", "prompted", "abstention")),
+        ("Gap", ("own", "encoder-prompted", "gap")),
+        ("Gap, answered", ("own", "encoder-prompted", "gap_answered")),
+    ):
+        number = float(re.match(r"[*]*([+-]?\d*\.\d+)", shown[column])[1])
+        assert number == pytest.approx(found[key].value, abs=5e-4)
+    assert matching[-2:] == ["–", "–"]
+    assert "Blind, answered" in text
+
+
+def test_gaps_that_disagree_are_marked_and_told(tmp_path, run_folder):
+    folder = run_folder(models=("tiny-a", "tiny-b"), tasks=("depth", "matching"))
+    folder.answer_in_writing("tiny-a", "depth", unread=60)  # as good as its encoder, half unread
+    folder.answer_in_writing("tiny-b", "depth", unread=3)
+    text = page(tmp_path, folder)
+    _, _, *lines = table_with(text, "Model", "Depth", "Matching")
+    assert re.fullmatch(r"\*\*\+\.4\d\d\*\*¶ / [+-]?\.0\d\d¶", lines[0][1])
+    assert re.fullmatch(r"[+-]?\.0\d\d / [+-]?\.0\d\d", lines[1][1])
+    assert "/" not in lines[0][2]
+    (note,) = [line for line in text.splitlines() if line.startswith("> ¶")]
+    assert "tiny-a on Depth: the gap is +.4" in note
+    assert "among the 60 of 120 documents that were answered. **The two disagree.**" in note
+
+
+def test_a_gap_of_nothing_but_unread_answers_is_told(tmp_path, run_folder):
+    folder = run_folder(tasks=("depth",))
+    folder.answer_in_writing("tiny-a", "depth", unread=120)
+    text = page(tmp_path, folder)
+    assert "none of 120 answers could be read. **The two disagree.**" in text
+    cells = dict(zip(*table_with(text, "Majority")[::2], strict=True))
+    assert (cells["VQA, answered"], cells["Gap, answered"]) == ("–", "–")
+    assert "¶" in cells["Gap"]
+    assert not re.search(r"\bnan\b", text.lower())
+
+
+def test_the_page_says_how_answers_were_read(tmp_path, run_folder):
+    folder = run_folder(tasks=("depth", "matching"))
+    assert "## How answers were read" not in page(tmp_path, folder)
+    folder.answer_in_writing("tiny-a", "depth", unread=0)
+    text = page(tmp_path, folder)
+    section = text.partition("## How answers were read")[2].partition("\n## ")[0]
+    assert "- Depth: the choice that the reply declares (docs/answers.md) (`declared-1`)" in section
+    assert "Matching" not in section
+    folder.manifest["tasks"]["depth"]["answers"] = None
+    assert "- Depth: another rule (`not recorded`)" in page(tmp_path, folder)

@@ -7,12 +7,13 @@ import io
 import pytest
 from rich.console import Console
 
-from vlmbench.report import terminal
+from vlmbench.metrics import StatRow
+from vlmbench.report import readings_terminal, terminal
 
 
-def drawn(rows, *, width=100, **names):
+def drawn(rows, *, width=100, draw=terminal, **names):
     console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(terminal(rows, **names))
+    console.print(draw(rows, **names))
     return console.file.getvalue()
 
 
@@ -57,7 +58,7 @@ def test_names_are_whole_at_any_width(run_folder, width):
     assert words.count(model) == 1
     assert words.count(task) == 2
     assert text.count("[+.") == 6
-    assert ("Not shown for lack of width: Least gap" in text) == (width == 80)
+    assert ("Not shown, because there is no room: Least gap" in text) == (width == 80)
 
 
 def test_what_a_gap_can_be_read_without_goes_first(run_folder):
@@ -92,3 +93,57 @@ def test_failures_are_told_below(run_folder, rows_with_failures):
     text = " ".join(drawn(rows_with_failures("tiny-a", "depth", 9)).split())
     assert "tiny-a on depth (own, encoder): 9 of 120 documents failed and are left out" in text
     assert "failed" not in drawn(run_folder().rows)
+
+
+def test_written_answers_are_shown_with_and_without_what_is_unread(run_folder):
+    folder = run_folder(models=("tiny-a", "tiny-b"), tasks=("depth", "naming"))
+    folder.answer_in_writing("tiny-a", "depth", unread=60)
+    text = drawn(folder.rows)
+    (head,) = [line for line in text.splitlines() if "Encoder" in line]
+    assert head.split()[-5:] == ["Abst.", "VQA", "ans.", "Gap", "ans."]
+    lines = [line.split() for line in text.splitlines()]
+    written, likelihoods = [cells for cells in lines if cells[:1] == ["depth"]]
+    found = {row.key[2:]: row.value for row in folder.rows if row.key[:2] == ("tiny-a", "depth")}
+    expected = (
+        found["own", "prompted", "abstention"],
+        found["own", "prompted", "accuracy_answered"],
+        found["own", "encoder-prompted", "gap_answered"],
+    )
+    assert [float(cell) for cell in written[-3:]] == pytest.approx(expected, abs=5e-4)
+    assert likelihoods[-2:] == ["–", "–"]
+    assert max(map(len, text.splitlines())) <= 100
+    words = " ".join(text.split())
+    assert "tiny-a on depth: the gap is +.4" in words
+    assert "among the 60 of 120 documents that were answered. The two disagree" in words
+    assert "tiny-b on depth: the gap" not in words
+
+
+def test_without_written_answers_nothing_speaks_of_them(run_folder):
+    assert "ans." not in drawn(run_folder().rows)
+
+
+@pytest.mark.parametrize(("mass", "low", "warned"), [(0.9, 0.7, False), (0.03, 0.01, True)])
+def test_choices_that_a_model_would_not_write_are_told(run_folder, mass, low, warned):
+    folder = run_folder(tasks=("depth",))
+    folder.unlikely("tiny-a", "depth", mass, low)
+    text = " ".join(drawn(folder.rows).split())
+    note = "tiny-a on depth (own, prompted): the choices together have a probability of only .030"
+    assert (note in text) == warned
+
+
+def test_an_encoder_read_in_another_way_is_no_answer_of_the_model():
+    """Without a prompted reading the column of answers stays empty."""
+    rows = [
+        StatRow(
+            model="m", task="odd", condition="own", readout=readout, metric="accuracy",
+            value=value, low=value - 0.1, high=value + 0.1, n=50, coverage=1.0,
+        )
+        for readout, value in (("encoder", 0.8), ("encoder-mean", 0.4))
+    ]  # fmt: skip
+    (line,) = (line for line in drawn(rows).splitlines() if "odd" in line)
+    assert ".800" in line
+    assert ".400" not in line
+    ways = drawn(rows, draw=readings_terminal)
+    assert ".800" in ways
+    assert ".400" in ways
+    assert readings_terminal(rows[:1]) is None

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.filterwarnings("default")  # lm-eval's are none of ours
 
 
 def in_process(folder: Path, limit: int) -> Samples:
+    import lm_eval.models  # noqa: F401  # its own models, which nothing else may have asked for
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 

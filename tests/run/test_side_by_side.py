@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable
 from multiprocessing import active_children
 from pathlib import Path
 
-import numpy as np
 import pytest
+from home import Home
 from PIL import Image
 
 from vlmbench.plan import make_plan
@@ -18,42 +17,20 @@ from vlmbench.run import Settings, execute
 from vlmbench.spec import load_file
 from vlmbench.types import VlmbenchError
 
-TASK = """\
-task: mine
-dataset_path: json
-dataset_kwargs: {data_files: {test: mine.jsonl}}
-test_split: test
-output_type: multiple_choice
-doc_to_text: "<image> Which?"
-doc_to_image: picture
-doc_to_choice: "{{ choices }}"
-doc_to_target: answer
-metadata:
-  vlmbench:
-    ability: matching
-    id_column: id
-    regions: {missing: skip, choices: {kind: point, image: 0, column: points}}
-    markers: drawn
-"""
-
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("home")
-    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "black.png")
-    lines = [
-        {
-            "id": f"doc{index}",
-            "picture": "black.png",
-            "choices": ["short", "rather long"],
-            "answer": int(index % 4 == 0),
-            "points": None,
-        }
+    home = Home(tmp_path_factory.mktemp("home"))
+    image = home.image("black.png", Image.new("RGB", (8, 8)))
+    rows = [
+        {"id": f"doc{index}", "image": image, "choices": ["short", "rather long"],
+         "question": "Which?", "answer": int(index % 4 == 0), "points": None}
         for index in range(12)
-    ]
-    (folder / "mine.jsonl").write_text("\n".join(map(json.dumps, lines)))
-    (folder / "mine.yaml").write_text(TASK)
-    return folder
+    ]  # fmt: skip
+    regions = {"missing": "skip", "choices": {"kind": "point", "image": 0, "column": "points"}}
+    bench = {"id_column": "id", "regions": regions, "markers": "drawn"}
+    home.task("mine", rows, doc_to_choice="{{ choices }}", bench=bench)
+    return home.folder
 
 
 class Counting:
@@ -122,6 +99,6 @@ def test_problems_in_another_process_arrive_whole(home, tmp_path):
 
 
 def test_a_process_that_is_killed_is_told_of(home, tmp_path):
-    with pytest.raises(VlmbenchError, match="ended from outside") as raised:
+    with pytest.raises(VlmbenchError, match="killed from outside") as raised:
         run(home, tmp_path, "rule-first-choice,rule-longest-choice", 2, Killing())
     assert "--workers" in raised.value.problems[0].remedy

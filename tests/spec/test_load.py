@@ -114,7 +114,7 @@ def test_the_digest_follows_meaning_not_form(tmp_path: Path) -> None:
          "Did you mean `ability`?"),
         ("test_split: test", "process_docs: x", 5, 1, "process_docs", "not supported", "runs code"),
         ("test_split: test", "gen_prefix: A", 5, 1, "gen_prefix", "not supported", "doc_to_text"),
-        ("[A, B]", "!function utils.choices", 9, 16, "doc_to_choice", "never run", "as a further"),
+        ("[A, B]", "!function utils.choices", 9, 16, "doc_to_choice", "never run", "as another"),
         ("test_split: test", "probe: x", 5, 1, "probe", "no key", "belongs under `metadata"),
         ("test_split: test", "fewshot_config: 3", 5, 17, "fewshot_config", "keys and values", ""),
         ("test_split: test", "num_fewshot: 5", 5, 14, "num_fewshot", "5 must be 0", "no examples"),

@@ -13,11 +13,13 @@ from vlmbench.spec import (
     READOUTS,
     TEXT_CHANGES,
     Condition,
+    Encoder,
     ImageChange,
     Markers,
     OwnImages,
     ProbeSpec,
     Readout,
+    StudyCell,
     TextChange,
     Variant,
 )
@@ -53,7 +55,7 @@ def test_every_member_states_every_fact(base: type[Variant], variant: type[Varia
         (ImageChange, {"keeps_images", "moves_places", "needs_places", "needs_others", "replaces",
                        "samples"}),
         (TextChange, {"changes_prompt", "needs_choices", "samples"}),
-        (ProbeSpec, {"implementation", "fitted", "needs", "depths"}),
+        (ProbeSpec, {"implementation", "fitted", "needs", "depths", "varies"}),
         (Readout, {"implementation", "packages", "scores_documents", "answers", "is_direct",
                    "has_rows"}),
         (Markers, {"in_images", "in_data", "says"}),
@@ -103,6 +105,34 @@ def test_a_text_changes_samples_are_its_own_labels(change: type[TextChange]) -> 
         condition = Condition.parse(f"own+{label}")
         assert (type(condition.text), condition.text.label) == (change, label)
         assert condition.image == OwnImages()
+
+
+@pytest.mark.parametrize(
+    ("label", "readout"),
+    [
+        ("encoder", Encoder()),
+        ("encoder-mean", Encoder(pooling="mean")),
+        ("encoder-last-nearest", Encoder(layer="last", sampling="nearest")),
+        ("encoder-middle-nearest-mean-marked",
+         Encoder(layer="middle", sampling="nearest", pooling="mean", sees="marked")),
+    ],
+)  # fmt: skip
+def test_an_encoder_readouts_label_names_what_is_not_usual(label: str, readout: Encoder) -> None:
+    assert readout.label == label
+    assert StudyCell.model_validate({"readout": label}).readout == readout
+    assert StudyCell.model_validate({"readout": readout.model_dump()}).readout == readout
+
+
+@pytest.mark.parametrize("label", ["encoder-median", "encoder-last-middle", "encoder-mean-max"])
+def test_an_encoder_readouts_label_with_an_unknown_word_is_refused(label: str) -> None:
+    with pytest.raises(ValueError, match="does not match any"):
+        StudyCell.model_validate({"readout": label})
+
+
+def test_what_varies_is_an_option_and_nothing_of_a_fitted_probe() -> None:
+    for probe in PROBES:
+        assert probe.varies <= set(Encoder.options)
+        assert not (probe.fitted and probe.varies)
 
 
 def test_a_condition_that_changes_nothing_moves_nothing() -> None:

@@ -156,7 +156,7 @@ def test_a_file_included_twice_is_refused_as_in_lm_eval(
         ("a: b: c\n", 1, 5, "not valid YAML"),
         ("a: &x [1, *x]\n", 1, 4, "aliases"),
         ("", 1, 1, "is empty"),
-        ("- a\n- b\n", 1, 1, "holds a list"),
+        ("- a\n- b\n", 1, 1, "contains a list"),
         ("a: 1\n---\nb: 2\n", 2, 1, "not valid YAML"),
         ("a: 1\ninclude: gone.yaml\n", 2, 10, "there is no file"),
         ("a: 1\ninclude: [3]\n", 2, 11, "a path or a list of paths"),

@@ -125,9 +125,9 @@ def test_a_missing_folder_and_a_missing_manifest_are_told_apart(folder):
 @pytest.mark.parametrize("complete", [False, None, "true", 1])
 def test_an_unfinished_run_is_refused(folder, run, complete):
     edit(folder, complete=complete)
-    assert "the run did not end" in problems_of(folder)[0].message
+    assert "the run did not finish" in problems_of(folder)[0].message
     edit(folder, "complete")
-    assert "the run did not end" in problems_of(folder)[0].message
+    assert "the run did not finish" in problems_of(folder)[0].message
 
 
 def test_a_run_from_before_formats_had_numbers_is_read_without_its_records(folder, run):

@@ -190,10 +190,11 @@ def test_a_copy_of_another_revision_is_refused(copy: Path, tmp_path: Path) -> No
     assert f"hf download tzler/MOCHI --repo-type dataset --revision {'b' * 40}" in str(caught.value)
 
 
-@pytest.mark.parametrize("path", sorted(TASKS.glob("[!_]*.yaml")), ids=lambda path: path.stem)
-def test_every_task_on_the_hub_says_how_many_documents_there_are(path: Path) -> None:
-    spec = load_file(path).spec
-    hub = getattr(spec, "dataset_path", None) is not None
-    assert (not hub) or spec.bench.source.documents is not None
-    pinned = {"BLINK-Benchmark/BLINK", "nyu-visionx/CV-Bench"}
-    assert (not hub) or ("revision" in spec.dataset_kwargs) == (spec.dataset_path in pinned)
+def test_every_task_on_the_hub_says_how_many_documents_there_are() -> None:
+    specs = [load_file(path).spec for path in sorted(TASKS.glob("[!_]*.yaml"))]
+    hub = [spec for spec in specs if getattr(spec, "dataset_path", None) is not None]
+    assert len(hub) > 12
+    pinned = ("BLINK-Benchmark/BLINK", "nyu-visionx/CV-Bench")
+    for spec in hub:
+        assert spec.bench.source.documents is not None, spec.task
+        assert ("revision" in spec.dataset_kwargs) == (spec.dataset_path in pinned), spec.task

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from home import document as numbered
+from home import task_spec
 
 from vlmbench.registry import catalogue
 from vlmbench.spec import Condition, Hints, TaskSpec
@@ -16,20 +18,11 @@ LISTED = "<image>\nWhat is it?\n(A) a cup\n(B) two cups\n(C) a hat\nAnswer with 
 
 
 def task(text: str, **bench: object) -> TaskSpec:
-    return TaskSpec.model_validate(
-        {
-            "task": "t", "dataset_path": "json", "doc_to_text": text, "doc_to_image": ["a"],
-            "doc_to_choice": ["A", "B", "C"], "doc_to_target": "gold",
-            "metadata": {"vlmbench": {"ability": "naming", **bench}},
-        }
-    )  # fmt: skip
+    return task_spec(doc_to_text=text, doc_to_choice=list("ABC"), bench=bench)
 
 
-def document(index: int = 0, choices: tuple[str, ...] = ("A", "B", "C")) -> Document:
-    return Document(
-        doc_id=f"d{index}", images=(), encoder_images=(), marked=False, choices=choices,
-        gold=index % len(choices), row={"gold": index % len(choices)},
-    )  # fmt: skip
+def document(index: int = 0, choices: str = "ABC") -> Document:
+    return numbered(index, choices=choices, row={"answer": index % len(choices)})
 
 
 def asked(label: str, text: str = LISTED, hints: Hints | None = None, index: int = 0) -> Asked:
@@ -111,7 +104,7 @@ def test_strengths_are_worded_differently():
 
 def test_a_single_choice_leaves_nothing_wrong_to_hint_at():
     condition = Condition.parse("own+hint-wrong-weak")
-    only = document(choices=("A",))
+    only = document(choices="A")
     assert ask([only], task("<image>?"), condition) == [Asked(document=only, text="<image>?")]
 
 

@@ -170,8 +170,8 @@ def test_csv_options(tmp_path: Path) -> None:
         ("a,a\n1,2\n", "csv", {}, r"rows\.csv:1: two columns have one name"),
         ('a,b\n1,"2\n', "csv", {}, r"rows\.csv: unexpected end of data"),
         ("a,b\n1,2\n", "csv", {"na_values": "1"}, "'na_values' is not supported"),
-        ("", "json", {}, "split 'test' holds no documents"),
-        ("a,b\n", "csv", {}, "split 'test' holds no documents"),
+        ("", "json", {}, "split 'test' has no documents"),
+        ("a,b\n", "csv", {}, "split 'test' has no documents"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_named(

@@ -16,7 +16,7 @@ from vlmbench.tasks.sources import data_home
 from vlmbench.types import Document, VlmbenchError
 
 THRESHOLD = 0.5
-"""Least confidence of a marker that is written; the default `min_confidence` of tasks too."""
+"""Least confidence of a marker that is written; also the default `min_confidence` of tasks."""
 
 LETTERS = "ABCD"
 
@@ -56,7 +56,7 @@ class Annotation:
 
 
 def annotations_file(task: Located[TaskSpec]) -> Path:
-    """Return where a task's markers are looked for, and hence written."""
+    """Return where a task's markers are looked for, and therefore written."""
     points = task.spec.bench.points
     name = points.file if isinstance(points, MarkerPoints) else f"{task.spec.task}.jsonl"
     return data_home() / "annotations" / Path(name).expanduser()
@@ -67,11 +67,11 @@ def marked_documents(
 ) -> Documents:
     """Open a task's reported documents for annotation: images as shown, coordinates left out.
 
-    What an earlier annotation or VPBench knows of them is not read, so that a file that no longer
-    fits the data can be replaced.
+    What an earlier annotation or VPBench knows about them is not read, so that a file that no
+    longer fits the data can be replaced.
 
     Raises:
-        VlmbenchError: If the task asks about no points, or its data is not there.
+        VlmbenchError: If the task does not ask about points, or its data is missing.
     """
     _point_regions(task)
     bench = task.spec.bench.model_copy(
@@ -86,8 +86,8 @@ def expected_labels(task: Located[TaskSpec], document: Document) -> dict[int, tu
     """Return the labels that each image of a document must show, by image from 0.
 
     Raises:
-        VlmbenchError: If the task asks about no points, has more than four choices, or names an
-            image that the document lacks.
+        VlmbenchError: If the task does not ask about points, has more than four choices, or names
+            an image that the document does not have.
     """
     reference, choices = _point_regions(task)
     count = len(document.choices)
@@ -119,7 +119,7 @@ def _point_regions(task: Located[TaskSpec]) -> tuple[PointColumn | None, PointCo
             task.problem(
                 "metadata.vlmbench.regions",
                 f"{task.spec.task!r} does not ask about points, so it has no markers to recover",
-                "Annotate a task whose regions are of kind point.",
+                "Annotate a task whose regions are points.",
             )
         )
     markers = task.spec.bench.markers
@@ -172,7 +172,7 @@ def _objections(
         for label in labels:
             count = sum(marker.label == label for marker in certain)
             if count > 1:
-                yield f"{where} has {count} markers {label}"
+                yield f"{where} has {count} markers labelled {label}"
             if count == 0:
                 best = [m.confidence for i, m in found if i == image and m.label == label]
                 yield (
@@ -182,7 +182,7 @@ def _objections(
                 )
         strange = sorted({marker.label for marker in certain} - set(labels))
         if strange:
-            yield f"{where} has markers that the task does not: {', '.join(strange)}"
+            yield f"{where} shows markers that the task does not have: {', '.join(strange)}"
 
 
 def write_annotations(annotations: Iterable[Annotation], path: Path) -> int:

@@ -2,7 +2,7 @@
 
 The templates are the labels in two fonts: Pillow's own, and the single-stroke Roman Simplex of
 A. V. Hershey (NBS Technical Report, 1967; public domain), which is what OpenCV's `putText` draws
-and hence VPBench's copy of BLINK's markers. Each is rendered at several sizes, so that a label
+and so VPBench's copy of BLINK's markers. Each is rendered at several sizes, so that a label
 six pixels high is compared with what its strokes become at that size.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 LABELS = ("A", "B", "C", "D", "REF")
-# What else a black box may say. A patch that looks more like these is no label.
+# What else a black box may say. A patch that looks more like these is not a label.
 _OTHERS = ("E", "F", "G", "H", "K", "M", "N", "O", "P", "Q", "R", "S", "U", "X", "RE", "EF")
 _SIZES = (8, 9, 10, 11, 12, 14, 16, 20, 28, 40)
 _STROKES = (0.06, 0.13, 0.2)

@@ -78,7 +78,7 @@ def find_labels(rgb: NDArray[np.uint8]) -> list[Label]:
 
 
 def _readings(dimmest: NDArray[np.uint8], box: Box) -> Iterator[Label]:
-    """Yield what a box says, also without its last columns, which may lie beside the black."""
+    """Yield what a box says, also without its last columns, which may be next to the black."""
     left, top, right, bottom = box
     for share in (0, 0.06, 0.12):
         end = right - round(share * (bottom - top))

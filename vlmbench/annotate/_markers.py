@@ -22,7 +22,7 @@ from vlmbench.annotate._rings import LEAST_RADIUS, Redness, Ring, find_rings, re
 _RADII = (0.28, 1.7)
 # Free space between a label's capitals and its ring, over the capitals' height: .7 in VPBench.
 _GAP = (-0.3, 2.0)
-# A label stands below its ring only where this many heights do not fit above it.
+# A label is below its ring only where this many heights do not fit above it.
 _ROOM = 3.0
 
 

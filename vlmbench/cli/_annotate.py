@@ -30,7 +30,7 @@ def annotate(
     if len(tasks) != 1:
         names = ", ".join(task.spec.task for task in tasks)
         raise VlmbenchError(
-            Problem(field="TASK", message=f"one task at a time, {name!r} is {names}")
+            Problem(field="TASK", message=f"give one task at a time; {name!r} selects {names}")
         )
     task = tasks[0]
     path = output or room.annotations_file(task)
@@ -46,7 +46,7 @@ def annotate(
     for annotation in refused:
         say(f"left out {annotation.document.doc_id}: {annotation.refusal}")
     kept = len(annotations) - len(refused)
-    say(f"{rows} markers of {kept} of {len(annotations)} documents: {path}")
+    say(f"{rows} markers from {kept} of {len(annotations)} documents: {path}")
     if review is not None:
         pages = room.write_sheets(annotations, review)
         say(f"{len(pages)} review sheets: {review}")

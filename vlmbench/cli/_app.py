@@ -15,6 +15,7 @@ from vlmbench.cli._options import (
     BatchSize,
     Conditions,
     Data,
+    Derive,
     Device,
     Dtype,
     Include,
@@ -85,17 +86,23 @@ def run(
     batch_size: BatchSize = "auto",
     seed: Seed = 0,
     *,
+    derive: Derive = False,
     include_path: Include,
     data_root: Data = None,
     workers: Annotated[
-        int, typer.Option(min=1, help="Models run side by side, each on its share of the cores.")
+        int,
+        typer.Option(
+            min=1, help="How many models to run side by side, each on its share of the cores."
+        ),
     ] = 1,
 ) -> None:
     """Run models on tasks, print the table, and write the run."""
     from vlmbench.cli import _run
 
     _run.run(
-        _run.Request(models, tasks, study, limit, seed, include_path, data_root, conditions),
+        _run.Request(
+            models, tasks, study, limit, seed, include_path, data_root, conditions, derive
+        ),
         output=output,
         device=device,
         dtype=dtype,
@@ -114,14 +121,17 @@ def plan(
     output: Output = None,
     seed: Seed = 0,
     *,
+    derive: Derive = False,
     include_path: Include,
     data_root: Data = None,
     json: Json = False,
 ) -> None:
-    """Show what would run, at what cost, and what is already there; loads no model."""
+    """Show what would run, what it costs and what is already there, without loading a model."""
     from vlmbench.cli import _run
 
-    request = _run.Request(models, tasks, study, limit, seed, include_path, data_root, conditions)
+    request = _run.Request(
+        models, tasks, study, limit, seed, include_path, data_root, conditions, derive
+    )
     _run.plan(request, output=output, as_json=json)
 
 
@@ -132,7 +142,7 @@ def ls(
     include_path: Include,
     json: Json = False,
 ) -> None:
-    """List what there is."""
+    """List models, tasks, studies, readouts or backends."""
     from vlmbench.cli import _ls
 
     _ls.ls(what.value, include_path, as_json=json)
@@ -142,18 +152,20 @@ def ls(
 def show(
     name: str,
     index: Annotated[int, typer.Option(min=0, help="Which document of a task to show.")] = 0,
-    output: Annotated[Path, typer.Option(help="Where a task's images are written.")] = Path(),
+    output: Annotated[Path, typer.Option(help="Folder for a task's images.")] = Path(),
     *,
+    derive: Derive = False,
     include_path: Include,
     data_root: Data = None,
 ) -> None:
-    """Show a resolved spec; for a task also one rendered prompt, with its images as PNG.
+    """Show a resolved spec. For a task, also render one prompt and write its images as PNG.
 
-    For a hub id or a folder with a checkpoint: every derived value, and where it came from.
+    For a model also which pixels it and its encoder are given. For a hub id or a folder with a
+    checkpoint that no model's YAML names: every derived value, and where it came from.
     """
     from vlmbench.cli import _catalogue
 
-    _catalogue.show(name, index, output, include_path, data_root)
+    _catalogue.show(name, index, output, include_path, data_root, derive=derive)
 
 
 @app.command()
@@ -161,7 +173,7 @@ def validate(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            help="YAML files or folders; all there is by default.",
+            help="YAML files or folders; by default, everything on the search path.",
             default_factory=list,
             show_default=False,
         ),
@@ -169,7 +181,7 @@ def validate(
     *,
     include_path: Include,
 ) -> None:
-    """Check YAML and print every error of every file."""
+    """Check YAML files and print every error in them."""
     from vlmbench.cli import _catalogue
 
     _catalogue.validate(paths, include_path)
@@ -181,9 +193,9 @@ def init(
     name: str,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write to.")] = Path(),
 ) -> None:
-    """Write a commented YAML that validates: a starter, or what a checkpoint's files say.
+    """Write a commented YAML file: a starter, or what was derived from a checkpoint's files.
 
-    For `init model` NAME may be a hub id or a folder with a checkpoint.
+    For `init model`, NAME may be a hub id or a checkpoint folder.
     """
     from vlmbench.cli import _catalogue
 
@@ -196,12 +208,12 @@ def leaderboard(
     output: Annotated[Path, typer.Option("--output", "-o")] = Path("leaderboard"),
     recorded: Annotated[
         str | None,
-        typer.Option(help="Recorded models, whose published numbers get a table of their own."),
+        typer.Option(help="Recorded models to show in a table of their own."),
     ] = None,
     *,
     include_path: Include,
 ) -> None:
-    """Publish runs as one leaderboard: README.md and machine-readable rows."""
+    """Publish runs as one leaderboard: README.md, and its rows as JSON and CSV."""
     from vlmbench import report
     from vlmbench.registry import catalogue
 
@@ -216,11 +228,13 @@ def explain(
     model: Annotated[str, typer.Option("--model", "-m", help="Name of a model of the run.")],
     tasks: Annotated[
         str | None,
-        typer.Option("--tasks", "-t", help="Names of tasks, comma-separated; all by default."),
+        typer.Option(
+            "--tasks", "-t", help="Names of tasks, comma-separated; by default, all of them."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder to write to; RUN/diagnostics by default."),
+        typer.Option("--output", "-o", help="Folder to write to; by default, RUN/diagnostics."),
     ] = None,
     rules: Annotated[
         Path | None, typer.Option(help="YAML of thresholds to use instead of the shipped ones.")
@@ -228,7 +242,7 @@ def explain(
 ) -> None:
     """Say whether a model uses its vision, on what evidence, and what would change the verdict.
 
-    Recomputes everything from the run's records, loads no model, and writes a model card.
+    Recomputes everything from the run's records without loading a model, and writes a card.
     """
     from vlmbench.cli import _explain
 
@@ -240,13 +254,17 @@ def annotate(
     task: str,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="JSONL to write; by default where the task reads it."),
+        typer.Option(
+            "--output", "-o", help="JSONL file to write; by default, where the task looks for it."
+        ),
     ] = None,
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="A less certain document is left out.")
+        float,
+        typer.Option(min=0, max=1, help="Leave out documents that are less certain than this."),
     ] = 0.5,
     review: Annotated[
-        Path | None, typer.Option(help="Folder for PNGs to check by eye, least certain first.")
+        Path | None,
+        typer.Option(help="Folder for PNG sheets to check by eye, least certain first."),
     ] = None,
     *,
     include_path: Include,
@@ -254,7 +272,7 @@ def annotate(
 ) -> None:
     """Recover the points of a task from the ring markers drawn in its images.
 
-    Ends with status 3 if any document was left out.
+    Exits with status 3 if any document was left out.
     """
     from vlmbench.cli import _annotate
 
@@ -279,38 +297,41 @@ def lm_eval(
         typer.Option(
             "--tasks",
             "-t",
-            help="Our tasks as for `run`, or lm-eval's tasks, groups, tags and globs.",
+            help="Our tasks, as for `run`, or lm-eval's own tasks, groups, tags and globs.",
         ),
     ],
     limit: Annotated[
-        float | None, typer.Option(min=0, help="First documents of every task; below 1 a share.")
+        float | None,
+        typer.Option(
+            min=0, help="Only the first N documents of every task; below 1, this share of them."
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder of lm-eval's result files.")
+        Path | None, typer.Option("--output", "-o", help="Folder for lm-eval's result files.")
     ] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     batch_size: BatchSize = "auto",
     num_fewshot: Annotated[
-        int | None, typer.Option(min=0, help="Examples shown, in lm-eval's own tasks.")
+        int | None, typer.Option(min=0, help="Few-shot examples, for lm-eval's own tasks.")
     ] = None,
     log_samples: Annotated[
         bool, typer.Option("--log-samples", help="Also write every prompt and answer.")
     ] = False,
     system_instruction: Annotated[
-        str | None, typer.Option(help="Put before every task's description.")
+        str | None, typer.Option(help="Text to put before every task's description.")
     ] = None,
     gen_kwargs: Annotated[
-        str | None, typer.Option(help="Changes how text is generated: max_gen_toks=32.")
+        str | None, typer.Option(help="Settings for generated text, such as max_gen_toks=32.")
     ] = None,
     use_cache: Annotated[
-        str | None, typer.Option(help="Path below which lm-eval keeps answers.")
+        str | None, typer.Option(help="Path under which lm-eval caches answers.")
     ] = None,
     write_out: Annotated[
         bool, typer.Option("--write-out", help="Print the first documents.")
     ] = False,
     predict_only: Annotated[
-        bool, typer.Option("--predict-only", help="Keep answers, compute no metric.")
+        bool, typer.Option("--predict-only", help="Save the answers without computing metrics.")
     ] = False,
     confirm_run_unsafe_code: Annotated[
         bool,
@@ -319,7 +340,7 @@ def lm_eval(
     include_path: Include,
     data_root: Data = None,
 ) -> None:
-    """Run lm-eval itself on our models: its tasks or ours, its table, its result files."""
+    """Run lm-eval itself on our models: its tasks or ours, with its own table and result files."""
     from vlmbench.cli import _folders, _lm_eval
     from vlmbench.harness import Evaluation
 

@@ -1,4 +1,4 @@
-"""`vlmbench show`, `validate` and `init`: looking at what there is, and starting anew."""
+"""`vlmbench show`, `validate` and `init`: looking at what there is, and starting something new."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from typing import Any, Literal
 import yaml
 from rich.text import Text
 
+from vlmbench.cli._answers import show_answers
 from vlmbench.cli._folders import data_folder
 from vlmbench.cli._printing import display, say
+from vlmbench.cli._run import checkpoint_of
 from vlmbench.registry import (
     catalogue,
     derive,
     derived_yaml,
     is_checkpoint,
+    loads,
+    pixels_of,
 )
 from vlmbench.report import Column, Layout, Row
-from vlmbench.spec import Located, TaskSpec, load_files, starter
+from vlmbench.spec import Located, ModelSpec, TaskSpec, load_files, starter
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -28,27 +32,44 @@ def show(
     output: Path,
     include_paths: Sequence[Path],
     data_root: Path | None,
+    *,
+    derive: bool = False,
 ) -> None:
     """Print the resolved spec of a task, model, study or group, or what a checkpoint gives."""
     found = catalogue(include_paths)
     found.check()
-    for registry in (found.models, found.studies, found.groups):
+    for registry in (found.studies, found.groups):
         if name in registry:
-            located = registry[name]
-            _print_spec(located)
+            _print_spec(registry[name])
             return
+    if name in found.models:
+        _show_model(found.models[name])
+        return
     if name not in found.tasks and is_checkpoint(name):
-        _show_derived(name)
+        named = [] if derive else [model for model in found.models.values() if loads(model, name)]
+        for model in named:
+            say(checkpoint_of(name, model), style="dim")
+            _show_model(model)
+        if not named:
+            _show_derived(name)
         return
     for task in found.select_tasks(name):
         _print_spec(task)
         _show_document(task, index, output, data_root)
 
 
+def _show_model(model: Located[ModelSpec]) -> None:
+    _print_spec(model)
+    show_answers(model)
+    for side, what in pixels_of(model).items():
+        display(f"# pixels of the {side}: {what}", style="dim")
+
+
 def _show_derived(source: str) -> None:
-    """Print every value derived from a checkpoint's files beside where it came from."""
+    """Print every value derived from a checkpoint's files, and where it came from."""
     rows: list[Row] = []
-    for fact in derive(source).facts:
+    derived = derive(source)
+    for fact in derived.facts:
         value = "not found" if fact.value is None else str(fact.value)
         style = "" if fact.in_yaml else "dim"
         rows.append([Text(cell, style=style) for cell in (fact.key, value, fact.origin)])
@@ -58,7 +79,10 @@ def _show_derived(source: str) -> None:
         Column(head="from", wraps=True),
     )
     display(Layout(columns=columns, rows=rows))
-    say(f"Write it out: vlmbench init model {source}")
+    show_answers(derived.model)
+    for side, what in pixels_of(derived.model).items():
+        display(f"pixels of the {side}: {what}")
+    say(f"Write this to a file: vlmbench init model {source}")
 
 
 def _print_spec(located: Located[Any]) -> None:
@@ -87,7 +111,8 @@ def _show_document(
     if index >= len(documents):
         raise VlmbenchError(
             Problem(
-                field="--index", message=f"{task.spec.task} has {len(documents)} documents from 0"
+                field="--index",
+                message=f"{task.spec.task} has {len(documents)} documents, counted from 0",
             )
         )
     condition = task.spec.bench.condition
@@ -137,13 +162,15 @@ def validate(paths: Sequence[Path], include_paths: Sequence[Path]) -> None:
 
 
 def init(what: str, name: str, folder: Path) -> None:
-    """Write a starter YAML, or a checkpoint's derived one; no file is ever overwritten."""
+    """Write a starter YAML, or one derived from a checkpoint; never overwrite a file."""
     derived = what == "model" and is_checkpoint(name)
     stem = derive(name).model.spec.model if derived else name
     path = folder / f"{stem.replace('/', '--')}.yaml"
     if path.exists():
         raise VlmbenchError(
-            Problem(file=str(path), message="the file exists", remedy="Choose another name.")
+            Problem(
+                file=str(path), message="this file already exists", remedy="Choose another name."
+            )
         )
     folder.mkdir(parents=True, exist_ok=True)
     kind: Literal["task", "model"] = "task" if what == "task" else "model"

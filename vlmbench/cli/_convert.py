@@ -14,7 +14,7 @@ def from_prismatic(source: Path, target: Path, encoder: str | None, tokenizer: s
     done = prismatic.convert(source, target, encoder=encoder, tokenizer=tokenizer)
     say(f"{done.filled} tensors written to {target}")
     for name in done.zeros:
-        say(f"    {name}: zeros, for no output depends on it")
+        say(f"    {name}: filled with zeros, because no output depends on it")
     for why, count in Counter(done.unused.values()).items():
         names = [name for name, reason in done.unused.items() if reason == why]
         shown = ", ".join(names[:3]) + (", ..." if count > 3 else "")

@@ -38,8 +38,8 @@ def _generated(
     if not drawn:
         raise VlmbenchError(
             Problem(
-                message=f"no procedural data in {', '.join(names) or 'any task'}",
-                remedy="Only tasks with metadata.vlmbench.generator are built.",
+                message=f"there is no rendered data in {', '.join(names) or 'any task'}",
+                remedy="Only tasks with metadata.vlmbench.generator can be built.",
             )
         )
     return list(drawn.values())

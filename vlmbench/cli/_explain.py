@@ -43,10 +43,10 @@ def _print_card(
 
 
 def explain_all(run: Run, models: Iterable[str]) -> None:
-    """Do so for every model of a run that has just ended, and say where that cannot be done."""
+    """Do this for every model of a run that has just ended, and say where it is not possible."""
     for model in models:
         try:
             _print_card(run, model)
         except VlmbenchError as error:
-            # The run is whole all the same: a recorded model, say, has nothing to explain.
-            say(f"Not explained: {error}")
+            # The run is complete anyway: a recorded model, say, has nothing to explain.
+            say(f"Could not explain this run: {error}")

@@ -1,4 +1,4 @@
-"""Where things are kept when nothing else is said."""
+"""Where things are kept by default."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def cache_root() -> Path:
 
 
 def data_folder(given: Path | None) -> Path:
-    """Return where procedural data is kept."""
+    """Return the folder for rendered data."""
     return given if given is not None else cache_root() / "worlds"

@@ -1,4 +1,4 @@
-"""Commands that stand in a group: `data`, `organisms` and `convert`."""
+"""Commands that belong to a group: `data`, `organisms` and `convert`."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import typer
 
 from vlmbench.cli._options import Data, Include, Json, Limit
 
-data_app = typer.Typer(help="Build or list procedural data.", no_args_is_help=True)
+data_app = typer.Typer(help="Build or list rendered data.", no_args_is_help=True)
 organisms_app = typer.Typer(
     help="Train the tiny models that ship with vlmbench, or check one against its gate.",
     no_args_is_help=True,
 )
 convert_app = typer.Typer(
-    help="Make checkpoints of other layouts into plain ones.", no_args_is_help=True
+    help="Convert checkpoints in other layouts into plain ones.", no_args_is_help=True
 )
 
 TaskNames = Annotated[
     list[str],
-    typer.Argument(help="Tasks; all by default.", default_factory=list, show_default=False),
+    typer.Argument(
+        help="Names of tasks; by default, all of them.", default_factory=list, show_default=False
+    ),
 ]
 
 
@@ -35,7 +37,7 @@ def data_build(
     include_path: Include,
     data_root: Data = None,
 ) -> None:
-    """Build procedural data, once."""
+    """Build rendered data, unless it is already there."""
     from vlmbench.cli import _data
 
     _data.build(tasks, output, include_path, data_root)
@@ -49,7 +51,7 @@ def data_ls(
     data_root: Data = None,
     json: Json = False,
 ) -> None:
-    """List procedural data with fingerprints."""
+    """List rendered data with its fingerprints."""
     from vlmbench.cli import _data
 
     _data.ls(tasks, include_path, data_root, as_json=json)
@@ -61,12 +63,12 @@ def organisms_train(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of the model.")
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where images and saved states are kept.")
-    ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over, from the images on.")] = False,
+    cache: Annotated[Path | None, typer.Option(help="Folder for images and saved states.")] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start training over; the images are kept.")
+    ] = False,
 ) -> None:
-    """Train a tiny model from its recipe; a stopped run goes on."""
+    """Train a tiny model from its recipe; a run that was stopped continues."""
     from vlmbench.cli import _organisms
 
     _organisms.train(name, output, cache, fresh=fresh)
@@ -84,7 +86,7 @@ def organisms_gate(
         bool, typer.Option("--card", help="Also write the table into the model's card.")
     ] = False,
 ) -> None:
-    """Check a tiny model against its gate, on held-out seeds; LoRA takes a quarter of an hour."""
+    """Check a tiny model against its gate, on held-out seeds. LoRA takes a quarter of an hour."""
     from vlmbench.cli import _organisms
 
     _organisms.gate(name, include_path, data_root, limit, as_json=json, card=card)
@@ -95,18 +97,18 @@ def convert_prismatic(
     source: Annotated[
         Path, typer.Argument(help="Folder with config.json and checkpoints/latest-checkpoint.pt.")
     ],
-    target: Annotated[Path, typer.Argument(help="Folder to write.")],
+    target: Annotated[Path, typer.Argument(help="Folder to write to.")],
     encoder: Annotated[
         str | None,
         typer.Option(
-            help="File, folder or hub id of the encoder's timm weights; timm's own by default."
+            help="File, folder or hub id of the encoder's timm weights; by default, timm's own."
         ),
     ] = None,
     llm_tokenizer: Annotated[
         str, typer.Option(help="Folder or hub id of the language model's tokenizer.")
     ] = "lmsys/vicuna-7b-v1.5",
 ) -> None:
-    """Make a Prismatic VLM and its encoder's weights into one LLaVA-class checkpoint."""
+    """Turn a Prismatic VLM and its encoder's weights into one LLaVA-class checkpoint."""
     from vlmbench.cli import _convert
 
     _convert.from_prismatic(source, target, encoder, llm_tokenizer)

@@ -23,29 +23,37 @@ Tasks = Annotated[
         help="Names, globs, groups, tags, YAML paths or lm_eval:NAME, comma-separated.",
     ),
 ]
-Study = Annotated[str, typer.Option(help="Which conditions and readouts.")]
+Derive = Annotated[
+    bool,
+    typer.Option(
+        "--derive",
+        help="Describe hub ids and folders by their own files, also where a model's YAML names "
+        "them.",
+    ),
+]
+Study = Annotated[str, typer.Option(help="Name of a study: which conditions and readouts to run.")]
 Conditions = Annotated[
     str | None,
     typer.Option(
-        help="Conditions of the prompted readout in place of the study's, comma-separated: "
+        help="Conditions for the prompted readout, instead of the study's, comma-separated: "
         "own,blank,none,swapped,blur-0.5,own+hint-wrong-strong (docs/conditions.md)."
     ),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="First documents of every task only.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of fitted probes and resampling.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only the first N documents of every task.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed for fitted probes and resampling.")]
 Include = Annotated[
     list[Path],
     typer.Option(
         "--include-path",
         "-i",
-        help="Further folders of YAML; may be repeated.",
+        help="Another folder of YAML files; may be repeated.",
         default_factory=list,
         show_default=False,
     ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cuda[:N], mps, xpu or cpu.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
-BatchSize = Annotated[str, typer.Option(help="Documents a forward pass: auto or a number.")]
+BatchSize = Annotated[str, typer.Option(help="Documents per forward pass: auto or a number.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")]
-Data = Annotated[Path | None, typer.Option("--data-root", help="Where procedural data is kept.")]
+Data = Annotated[Path | None, typer.Option("--data-root", help="Folder for rendered data.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -29,7 +29,7 @@ _CRITERIA = (
 
 
 def recipe_path(name: str) -> Path:
-    """Return the recipe that a name or path stands for.
+    """Return the recipe that a name or path refers to.
 
     Raises:
         VlmbenchError: If there is none.
@@ -48,7 +48,7 @@ def recipe_path(name: str) -> Path:
 
 
 def train(name: str, output: Path | None, cache: Path | None, *, fresh: bool) -> None:
-    """Train a model from its recipe, going on where an earlier try stopped."""
+    """Train a model from its recipe, continuing where an earlier run stopped."""
     from vlmbench import organisms
 
     recipe = organisms.load_recipe(recipe_path(name))
@@ -87,7 +87,7 @@ def criteria(rows: Sequence[GateRow]) -> Layout:
 
 
 def checkpoint_folder(name: str, include_paths: Sequence[Path]) -> Path:
-    """Return the folder of a model's weights, where its card stands."""
+    """Return the folder of a model's weights, which also has its card."""
     (model,) = catalogue(include_paths).select_models(name)
     return model.folder / str(model.spec.checkpoint)
 

@@ -134,12 +134,12 @@ def _totals(cells: Sequence[Cell], there: Set[str] | None) -> Iterator[str]:
     passes = _sum(cell.forward_passes for cell in cells)
     yield f"{len(cells)} cells, {documents} documents, {passes} forward passes"
     if any(cell.documents is None for cell in cells):
-        yield "?: only the data, which a plan does not open, can tell"
+        yield "?: unknown until the data is opened, which a plan does not do"
     if there is not None:
         left = [cell for cell in cells if cell.name not in there]
         passes = _sum(cell.forward_passes for cell in left)
         done = len(cells) - len(left)
-        yield f"{done} cells are there already, {len(left)} are left with {passes} forward passes"
+        yield f"{done} cells are already there; {len(left)} are left, with {passes} forward passes"
 
 
 def _notes(cells: Iterable[Cell]) -> Iterator[str]:

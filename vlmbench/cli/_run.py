@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +15,17 @@ from vlmbench.cli._progress import reporting
 from vlmbench.cli._together import together
 from vlmbench.metrics import RULE
 from vlmbench.plan import Cell, Plan, cell_key, make_plan
-from vlmbench.registry import Catalogue, catalogue
-from vlmbench.spec import Condition, Located, Prompted, StudyCell, StudySpec, TaskSpec, digest
+from vlmbench.registry import Catalogue, catalogue, loads
+from vlmbench.spec import (
+    Condition,
+    Located,
+    ModelSpec,
+    Prompted,
+    StudyCell,
+    StudySpec,
+    TaskSpec,
+    digest,
+)
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -32,13 +41,14 @@ class Request:
     include_paths: Sequence[Path]
     data_root: Path | None
     conditions: str | None = None
+    derive: bool = False
 
     def plan(self) -> Plan:
         """Resolve selectors into a plan."""
         found = catalogue(self.include_paths)
         found.check()
         models, tasks, study = together(
-            lambda: found.select_models(self.models),
+            lambda: found.select_models(self.models, derived=self.derive),
             lambda: found.select_tasks(self.tasks),
             lambda: _under(self._study(found), self.conditions),
         )
@@ -52,18 +62,36 @@ class Request:
             known_tasks=found.tasks,
         )
 
+    def remarks(self, plan: Plan) -> Iterator[str]:
+        """Yield which checkpoints were taken as the models that YAML describes."""
+        for term in map(str.strip, self.models.split(",")):
+            for model in plan.models:
+                if not self.derive and term != model.spec.model and loads(model, term):
+                    yield checkpoint_of(term, model)
+
     def _study(self, found: Catalogue) -> Located[StudySpec]:
         studies = found.select_studies(self.study)
         if len(studies) != 1:
             names = ", ".join(study.spec.study for study in studies)
             raise VlmbenchError(
-                Problem(field="--study", message=f"one study at a time, {self.study!r} is {names}")
+                Problem(
+                    field="--study",
+                    message=f"give one study at a time; {self.study!r} selects {names}",
+                )
             )
         return studies[0]
 
 
+def checkpoint_of(term: str, model: Located[ModelSpec]) -> str:
+    """Return what to say where a checkpoint was given and a model's YAML is used."""
+    return (
+        f"{term} is the checkpoint of model `{model.spec.model}`, and its YAML is used "
+        f"({model.path}); --derive takes the checkpoint's own files instead"
+    )
+
+
 def _under(study: Located[StudySpec], labels: str | None) -> Located[StudySpec]:
-    """Return a study whose prompted cells are those of the given conditions instead."""
+    """Return the study with the given conditions in place of its prompted cells."""
     if labels is None:
         return study
     conditions: dict[Condition, None] = {}
@@ -82,7 +110,7 @@ def _under(study: Located[StudySpec], labels: str | None) -> Located[StudySpec]:
 
 
 def _count(task: Located[TaskSpec]) -> int | None:
-    """Return how many documents a task has, where its YAML says so."""
+    """Return how many documents a task has, if its YAML says so."""
     generator = task.spec.bench.generator
     return None if generator is None else generator.test
 
@@ -98,6 +126,8 @@ def run(
 ) -> None:
     """Execute a plan and print its table."""
     plan, size = together(request.plan, lambda: _batch_size(batch_size))
+    for remark in request.remarks(plan):
+        display(remark, style="dim")
     from vlmbench import report
     from vlmbench.run import Settings, execute
 
@@ -116,10 +146,11 @@ def run(
     rows = ran.rows
     aliases = {task.spec.task: task.spec.task_alias or task.spec.task for task in plan.tasks}
     if any(row.readout != RULE for row in rows):
-        display(report.terminal(rows, aliases=aliases))
-    rules = report.rules_terminal(rows, aliases=aliases)
-    if rules is not None:
-        display(rules)
+        display(report.terminal(rows, aliases=aliases, failed=ran.manifest.failed))
+    for further in (report.readings_terminal, report.rules_terminal):
+        table = further(rows, aliases=aliases)
+        if table is not None:
+            display(table)
     for reason in dict.fromkeys(skipped.reason for skipped in ran.manifest.skipped):
         display(f"left out: {reason}", style="dim")
     say(f"Run written to {folder}")
@@ -137,7 +168,7 @@ def _batch_size(given: str) -> int | None:
         Problem(
             field="--batch-size",
             message=f"{given!r} is not a valid batch size",
-            remedy="Give auto or a whole number from 1.",
+            remedy="Give auto or a whole number of at least 1.",
         )
     )
 

@@ -11,14 +11,14 @@ from vlmbench.types import ChoiceScores
 OWN = Condition()
 
 WITHOUT = {"none": "text alone", "blank": "a blank image"}
-"""What can stand for the text alone, in words; the first that was run decides. A blank image still
-spends image tokens."""
+"""What can count as the text alone, in words; the first that was run decides. A blank image still
+uses image tokens."""
 
 
 def other_images(evidence: Evidence) -> dict[str, ChoiceScores]:
     """Return the prompted cells that replace or remove the image, by what they put there.
 
-    The usual form of a kind goes by the kind alone, a further one by its label.
+    The usual form of a kind is named by the kind alone, any other by its label.
     """
     found: dict[str, ChoiceScores] = {}
     cells = [

@@ -21,7 +21,7 @@ from vlmbench.metrics import (
 from vlmbench.types import ChoiceScores, ComparisonError, Problem, Stat, VlmbenchError
 
 DRAWS = 2000
-"""Bootstrap resamples of a ratio, as many as `vlmbench.metrics` takes of a mean."""
+"""Bootstrap resamples of a ratio, as many as `vlmbench.metrics` takes for a mean."""
 
 LEAST_FLOOR = 1e-6
 """No difference between two distributions below this counts as one, however exact the repeat."""
@@ -96,7 +96,7 @@ def compare(*cells: ChoiceScores) -> Comparison:
             raise ComparisonError(f"the cells differ in {what}: they are not of the same task")
     answered = np.logical_and.reduce([~cell.failed & ~cell.abstained for cell in held])
     if not answered.any():
-        raise ComparisonError(f"none of {len(shortest)} documents was answered in every cell")
+        raise ComparisonError(f"none of the {len(shortest)} documents was answered in every cell")
     width = int(shortest.n_choices[answered].max())
     left = tuple(_trimmed(cell.take(answered), width) for cell in held)
     _require_finite(left)
@@ -113,8 +113,8 @@ def restricted(cell: ChoiceScores, doc_ids: Sequence[str]) -> ChoiceScores:
     missing = [doc_id for doc_id in doc_ids if doc_id not in place]
     if missing:
         raise ComparisonError(
-            f"{len(missing)} of {len(doc_ids)} documents are not in a cell of {len(cell)}, "
-            f"first {missing[0]!r}"
+            f"{len(missing)} of {len(doc_ids)} documents are not in a cell of {len(cell)}, the "
+            f"first being {missing[0]!r}"
         )
     positions = np.array([place[doc_id] for doc_id in doc_ids], dtype=np.int64)
     if (np.diff(positions) <= 0).any():
@@ -123,7 +123,7 @@ def restricted(cell: ChoiceScores, doc_ids: Sequence[str]) -> ChoiceScores:
 
 
 def rows_of(doc_ids: Sequence[str], compared: ChoiceScores) -> NDArray[np.int64]:
-    """Return where in `doc_ids` the documents of a `Comparison`'s cell stand: (n,) int64.
+    """Return where in `doc_ids` the documents of a `Comparison`'s cell are: (n,) int64.
 
     Raises:
         ComparisonError: If one of them is not there.
@@ -132,7 +132,8 @@ def rows_of(doc_ids: Sequence[str], compared: ChoiceScores) -> NDArray[np.int64]
     missing = [doc_id for doc_id in compared.doc_ids if doc_id not in place]
     if missing:
         raise ComparisonError(
-            f"{len(missing)} of {len(compared)} documents have no internals, first {missing[0]!r}"
+            f"{len(missing)} of {len(compared)} documents have no internals, the first being "
+            f"{missing[0]!r}"
         )
     return np.array([place[doc_id] for doc_id in compared.doc_ids], dtype=np.int64)
 
@@ -197,7 +198,7 @@ def distances(a: ChoiceScores, b: ChoiceScores) -> NDArray[np.float64]:
 
 
 def numeric_floor(own: ChoiceScores, repeat: ChoiceScores | None) -> float | None:
-    """Return the largest distance that arithmetic alone makes; None if it was not measured.
+    """Return the largest distance that arithmetic alone causes; None if it was not measured.
 
     The largest total variation distance over documents between two runs of the same input under
     different batch composition, and at least `LEAST_FLOOR`.

@@ -1,4 +1,4 @@
-"""The criteria of the verdict, as data: which indicators lie on which side of which threshold."""
+"""The criteria of the verdict, as data: which indicators are on which side of which threshold."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Clause:
 
     Attributes:
         indicator: Which indicator.
-        side: `above` the threshold, or `at most` at it; each is the other's negation.
+        side: `above` the threshold, or `at most` at it; each negates the other.
         threshold: Key of verdict.yaml.
     """
 
@@ -66,7 +66,7 @@ class Clause:
     threshold: ThresholdName
 
     def holds(self, stat: Stat, limit: float) -> bool | None:
-        """Tell whether the whole interval lies on the side; None if it lies on both."""
+        """Tell whether the whole interval is on that side; None if it is on both."""
         low = stat.value if math.isnan(stat.low) else stat.low
         high = stat.value if math.isnan(stat.high) else stat.high
         if above(low, limit):

@@ -31,8 +31,8 @@ def diagnose(evidence: Evidence, *, seed: int = 0) -> tuple[Outcome, ...]:
     """Return the outcomes of all tests, in the order of `TESTS`.
 
     A pure function of what was stored: no model, and the same outcomes every time. A test whose
-    cells are missing, hold no log-likelihoods, or do not cover the same documents gives an
-    outcome that says so, and the others go on.
+    cells are missing, have no log-likelihoods, or do not cover the same documents gives an outcome
+    that says so, and the others still run.
 
     Args:
         evidence: The stored cells.

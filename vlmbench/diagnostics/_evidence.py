@@ -17,7 +17,7 @@ from vlmbench.types import ChoiceScores, Internals, Problem, VlmbenchError
 class Evidence:
     """The cells of one model and task that a run stored.
 
-    Conditions stand without their seed: a run draws each of its conditions once.
+    Conditions are stored without their seed: a run draws each of its conditions once.
 
     Attributes:
         model: Name of the model.
@@ -74,7 +74,7 @@ class Evidence:
         """
         found = self.get(readout, condition)
         if found is None:
-            raise VlmbenchError(f"the run has no {readout} scores under {condition}")
+            raise VlmbenchError(f"the run has no {readout} scores under the condition {condition}")
         return found
 
     def prompted(self) -> Iterator[tuple[Condition, ChoiceScores]]:

@@ -1,4 +1,4 @@
-"""The indicators that the verdict's criteria look at, out of outcomes and stored scores."""
+"""The indicators that the verdict's criteria look at, from outcomes and stored scores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vlmbench.types import ChoiceScores, Stat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracies:
-    """What the verdict needs besides the tests; None where it was not run.
+    """What the verdict needs besides the tests; None for what was not run.
 
     Attributes:
         prompted: The model with its images.
@@ -49,7 +49,7 @@ def accuracies(
     blank: ChoiceScores | None,
     encoder: ChoiceScores | None,
 ) -> Accuracies:
-    """Return the accuracies of the stored readings; a reading that failed throughout is not there.
+    """Return the accuracies of the stored readings, without those in which every document failed.
 
     Raises:
         ComparisonError: If the longer of own and blank lacks documents of the other, or orders them
@@ -120,7 +120,7 @@ def _corrected(read: Accuracies) -> Stat | None:
 
 
 def _late(outcome: Outcome | None, read: Accuracies) -> Stat | None:
-    """Return how far a linear readout of a late layer lies above everything it must beat.
+    """Return how far a linear readout of a late layer is above everything it must beat.
 
     The layer is the one at three quarters of the depth, fixed beforehand: the best of several
     would be too good. To be beaten are the head's answer on the same documents, the blind one and

@@ -144,7 +144,7 @@ def project(side: Floats, shuffles: Shuffles) -> Floats:
     for rows in shuffles.classes:
         centred[rows] = side[rows] - side[rows].mean(axis=0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
-    # Rounding of a constant is no variation: it is compared with what was centred away as well.
+    # Rounding of a constant is not variation: it is compared with what was centred away as well.
     least = max(sizes[0] * RANK_TOLERANCE, np.linalg.norm(side[shuffles.held]) * 1e-7)
     rank = int((sizes > least).sum())
     if rank == 0:

@@ -15,7 +15,7 @@ SHIPPED = Path(__file__).with_name("verdict.yaml")
 
 
 class Threshold(Spec):
-    """A value that decides, and why it is that one."""
+    """A value that decides, and why it was chosen."""
 
     value: float = Field(allow_inf_nan=False)
     reason: str = Field(min_length=20)
@@ -23,7 +23,7 @@ class Threshold(Spec):
 
 
 class Thresholds(Spec):
-    """Where the indicators of the verdict are cut; every key is needed."""
+    """The thresholds of the verdict's indicators; every key is needed."""
 
     near_chance: Threshold
     """Chance-corrected accuracy at or below which the encoder's readout is near chance."""
@@ -61,7 +61,7 @@ def load_thresholds(path: Path = SHIPPED) -> Thresholds:
         return Thresholds.model_validate(data)
     except (OSError, yaml.YAMLError) as error:
         raise VlmbenchError(
-            Problem(file=str(path), message=str(error), remedy="give a copy of verdict.yaml")
+            Problem(file=str(path), message=str(error), remedy="Give a copy of verdict.yaml.")
         ) from None
     except ValidationError as error:
         raise VlmbenchError(
@@ -69,7 +69,8 @@ def load_thresholds(path: Path = SHIPPED) -> Thresholds:
                 file=str(path),
                 field=".".join(map(str, item["loc"])),
                 message=item["msg"],
-                remedy=f"keys are: {', '.join(Thresholds.model_fields)}; each has value and reason",
+                remedy=f"The keys are {', '.join(Thresholds.model_fields)}; each has a value and "
+                "a reason.",
             )
             for item in error.errors()
         ) from None

@@ -1,9 +1,10 @@
 """The verdict: which failure signature the indicators show, on what evidence, and how firmly.
 
 The criteria are in `_criteria.py`, in order of precedence. The order follows the signal on its
-way from the pixels to the answer, and the first place where it is shown to be lost gives the name:
+way from the pixels to the answer, and the first place where it is shown to be lost names the
+failure:
 
-1. *encoder-limited* first: what the encoder does not hold, nothing after it can be blamed for.
+1. *encoder-limited* first: nothing later can be blamed for what the encoder does not hold.
    The readout of an encoder can be too weak for its encoder, so the criterion also asks that the
    image does not help the model; if it does help, the encoder knows.
 2. *readout bottleneck* second, although it lies at the far end: it rests on positive evidence.
@@ -21,7 +22,7 @@ way from the pixels to the answer, and the first place where it is shown to be l
    model whose answers move with the image to no use.
 9. *uses its vision*: none of the above, and the image raises accuracy.
 
-A clause is open where the interval of its indicator reaches over the threshold. A criterion that
+A clause is open if the interval of its indicator reaches across the threshold. A criterion that
 is open might have been met, so it keeps later ones from giving a name, and the verdict is
 *inconclusive*; the weak form of visual neglect yields only to encoder-limited, because the finer
 names would only say more about the same failure. A criterion that needs an indicator that was not
@@ -105,8 +106,8 @@ class Verdict:
         would_change: For each indicator that could alter the verdict: where it would have to lie.
         changes: The same as numbers.
         between: If inconclusive, what it could be with every indicator on one side of every
-            threshold that its interval reaches over; else, or if that might meet no criterion,
-            empty.
+            threshold that its interval crosses; empty otherwise, or if that might meet no
+            criterion.
     """
 
     name: VerdictName
@@ -260,13 +261,13 @@ def _observed(stat: Stat, clause: Clause, limit: float) -> str:
 def _why_not(indicators: Indicators, thresholds: Thresholds, states: list[State]) -> str:
     """Say what kept every criterion from being met."""
     opened = [
-        f"{INDICATORS[clause.indicator]} {number(indicators.stats[clause.indicator])} reaches over "
-        f"{rate(indicators.limit(clause, thresholds))}"
+        f"{INDICATORS[clause.indicator]} {number(indicators.stats[clause.indicator])} reaches "
+        f"across {rate(indicators.limit(clause, thresholds))}"
         for criterion, state in zip(CRITERIA, states, strict=True)
         if state == "open"
         for clause in criterion.clauses
         if indicators.judge(clause, thresholds) is None
     ]
     if not opened:
-        return "what was measured meets no criterion"
+        return "what was measured does not meet any criterion"
     return "; ".join(dict.fromkeys(opened))

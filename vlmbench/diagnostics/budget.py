@@ -66,19 +66,19 @@ def outcome(
     floor: float | None,
     seed: int,
 ) -> Outcome:
-    """Return where attention goes, and how the image's influence goes with the length of context.
+    """Return where attention goes, and how the image's influence changes with the prompt's length.
 
-    Attention mass is what the last position of the prompt gives to a group of tokens, averaged
-    over heads; beside it stands the group's share of all tokens, which attention that makes no
-    difference gives exactly. Influence is the distance of the dependency test: TV between the
+    Attention mass is what the last position of the prompt gives to a group of tokens, averaged over
+    heads. It is given together with the group's share of all tokens, which is what uniform
+    attention gives exactly. Influence is the distance of the dependency test: TV between the
     distributions with the document's own image and with another, under the same text. What is
-    measured at each length covers the documents that all cells with the filler at that place
-    share. A slope per doubling is the least-squares slope over log2 of the tokens of the whole
-    prompt, per document, then averaged.
+    measured at each length covers the documents that all cells with the filler at that place share.
+    A slope per doubling is the least-squares slope over log2 of the tokens of the whole prompt, per
+    document, then averaged.
 
     The test fails if for some place the interval of influence's slope lies wholly below 0, by more
-    than the numeric floor, and holds if for none. It is open if influence was not measured, or
-    does not exceed the numeric floor without filler: then there is none to lose.
+    than the numeric floor, and holds if for none. It is open if influence was not measured, or does
+    not exceed the numeric floor without filler, because then there is none to lose.
 
     Args:
         plain: Without filler.
@@ -110,14 +110,17 @@ def _decision(
 ) -> tuple[bool | None, str]:
     """Return whether the test holds and why, from (influence without filler, slope) per place."""
     if not lengthened:
-        return None, "No cell lengthens the prompt, so only attention without filler was measured."
+        return None, (
+            "No cell makes the prompt longer, so only attention without filler was measured."
+        )
     if not slopes:
         return None, "No cell changes the image under filler, so its influence was not measured."
     start = next(iter(slopes.values()))[0]
     if not all(exceeds(plain, floor) for plain, _ in slopes.values()):
         return None, (
-            f"Without filler the image moves the distribution over choices by {told(start)}, not "
-            f"more than the numeric floor of {brief(floor)}: there is no influence to lose."
+            f"Without filler the image moves the distribution over choices by {told(start)}, "
+            f"which is not more than the numeric floor of {brief(floor)}: there is no "
+            "influence to lose."
         )
     holds = not any(above(-floor, slope.high) for _, slope in slopes.values())
     each = " and ".join(
@@ -224,7 +227,7 @@ def _slopes(whole: NDArray[np.int64], values: Floats) -> Floats:
     x = x - x.mean(axis=1, keepdims=True)
     spread = (x**2).sum(axis=1)
     if (spread <= 0).any():
-        raise ComparisonError("filler makes some documents' prompts no longer")
+        raise ComparisonError("filler does not make the prompts of some documents longer")
     slopes: Floats = (x * values).sum(axis=1) / spread
     return slopes
 
@@ -237,7 +240,7 @@ def _inside(context: Context, shared: Comparison) -> tuple[Floats, NDArray[np.in
 
 def _run(evidence: Evidence, seed: int) -> Outcome:
     if OWN not in evidence.internals:
-        return TEST.could_not_run("the run has no internals under own")
+        return TEST.could_not_run("the run has no internals under the condition own")
     lengths: dict[tuple[Place, int], Condition] = {}
     for condition in evidence.internals:
         text = condition.text

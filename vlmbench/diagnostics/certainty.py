@@ -1,4 +1,4 @@
-"""Uncertainty reduction: does the image make the model surer, and rightly so?"""
+"""Uncertainty reduction: does the image make the model more certain, and rightly so?"""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def outcome(
     floor: float | None,
     seed: int,
 ) -> Outcome:
-    """Return how the image changes confidence C = max p, with accuracy and calibration beside it.
+    """Return how the image changes confidence C = max p, with accuracy and calibration.
 
     The share of documents with C_img+text >= C_text counts differences within `TIE_TOLERANCE` as
     equal, so a model that ignores images reads 1. What decides is therefore the share among
@@ -81,15 +81,15 @@ def outcome(
     if more_certain is None:
         holds: bool | None = False
         reason = (
-            f"Against {against} the image changes no document's confidence by more than "
-            f"{brief(level)}, on {accuracy_change.n} documents."
+            f"Compared with {against}, the image does not change any document's confidence by "
+            f"more than {brief(level)}, on {accuracy_change.n} documents."
         )
     else:
         holds = every(exceeds(more_certain, 0.5), not above(0.0, accuracy_change.high))
         reason = (
-            f"Against {against} the image makes the model surer on a share of "
-            f"{told(more_certain)} of the {more_certain.n} documents whose confidence changes, "
-            f"and changes accuracy by {told(accuracy_change)}."
+            f"Compared with {against}, the image makes the model more certain on a share of "
+            f"{told(more_certain)} of the {more_certain.n} documents whose confidence "
+            f"changes, and changes accuracy by {told(accuracy_change)}."
         )
     return Outcome(test=TEST, holds=holds, reason=reason, measurements=tuple(found))
 

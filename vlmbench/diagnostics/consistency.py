@@ -49,8 +49,8 @@ def outcome(
 
     h_image is the mean state over image positions, h_text the mean over the question's text
     positions after the image, y the index of the right choice. See `conditional_information` for
-    the estimator and for what it cannot see; the KSG estimate beside it is not corrected by
-    permutations and carries no interval. Documents of classes with fewer than `SMALLEST_CLASS`
+    the estimator and for what it cannot see; the KSG estimate given with it is not corrected by
+    permutations and has no interval. Documents of classes with fewer than `SMALLEST_CLASS`
     documents are left out, and coverage says so.
 
     The test holds if some layer's information exceeds its permutation null at p < .01, with the
@@ -128,7 +128,7 @@ def _layer(layer: int, shared: Shared, near: float, n: int, coverage: float) -> 
 def _run(evidence: Evidence, seed: int) -> Outcome:
     internals = evidence.internals.get(OWN)
     if internals is None:
-        return TEST.could_not_run("the run has no internals under own")
+        return TEST.could_not_run("the run has no internals under the condition own")
     shared = compare(evidence.need(INTERNALS))
     scores = shared.cells[0]
     rows = rows_of(internals.doc_ids, scores)

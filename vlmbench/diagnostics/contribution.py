@@ -58,17 +58,17 @@ def outcome(
     """Return what the image adds to the text, in bits, against no image and a blank one.
 
     *Entropy reduction* is the mean of H(Y | text) - H(Y | text, image), the entropies of the
-    model's distributions over choices. It can be positive on wrong answers, so *usable
-    information* stands beside it: the mean of log2 p(gold | image, text) - log2 p(gold | text),
-    predictive V-information (Xu et al. 2020, https://arxiv.org/abs/2002.10689), pointwise as in
-    Ethayarajh et al. 2022 (https://arxiv.org/abs/2110.08420), with the model as it stands as the
-    whole family. The text's own usable information is taken over a uniform guess. A document
-    counts in both for at most log2(choices) bits to either side, which is what a certain answer
-    is worth over a guess: a logarithm has no lower bound, and one document in a hundred at -20
-    bits would decide the mean without being seen among thirty. The plain mean stands beside it,
-    without an interval, because none holds. Both divided by the mean numbers of tokens give bits
-    per image token and per text token; their quotient, the exchange rate, is given where the
-    text's bits and the image's lie above 0.
+    model's distributions over choices. It can be positive on wrong answers, so *usable information*
+    is given as well: the mean of log2 p(gold | image, text) - log2 p(gold | text), predictive
+    V-information (Xu et al. 2020, https://arxiv.org/abs/2002.10689), pointwise as in Ethayarajh et
+    al. 2022 (https://arxiv.org/abs/2110.08420), with the model as it is as the whole family.
+    The text's own usable information is taken over a uniform guess. A document counts in both for
+    at most log2(choices) bits to either side, which is what a certain answer is worth over a
+    guess: a logarithm has no lower bound, and one document in a hundred at -20 bits would decide
+    the mean without being seen among thirty. The plain mean is given as well, without an interval,
+    because none holds. Both divided by the mean numbers of tokens give bits per image token and
+    per text token; their quotient, the exchange rate, is given where the text's bits and the
+    image's lie above 0.
 
     The test holds if both intervals lie above `LEAST_FLOOR` bits, and fails if one lies at or
     below it.
@@ -105,8 +105,8 @@ def outcome(
         ]
     reduction, usable, uncapped = deciding[0]
     reason = (
-        f"Against {WITHOUT[next(iter(pairs))]} the image lowers the entropy of the answer by "
-        f"{told(reduction)} bits and adds {told(usable)} bits about the right one "
+        f"Compared with {WITHOUT[next(iter(pairs))]}, the image lowers the entropy of the answer "
+        f"by {told(reduction)} bits and adds {told(usable)} bits about the right one "
         f"({told(uncapped)} without the cap on each document), on {usable.n} documents."
     )
     holds = every(exceeds(reduction, LEAST_FLOOR), exceeds(usable, LEAST_FLOOR))

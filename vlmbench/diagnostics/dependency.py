@@ -51,7 +51,7 @@ def outcome(
 
     Args:
         own: Scores with each document's own images.
-        others: Scores of the same documents by what stood in the image's place: "swapped",
+        others: Scores of the same documents by what took the image's place: "swapped",
             "scrambled", "blank", "none".
         repeat: Scores with the same input under another batch composition, if run.
         seed: Seed of the bootstrap.

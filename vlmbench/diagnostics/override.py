@@ -101,7 +101,7 @@ def outcome(
     found += _agreeing(own, right, seed)
     decisive = shared.share(np.mean([_ahead(values) for values in odds.values()], axis=0))
     reason = (
-        f"Against hints that assert a wrong choice the image's choice stays ahead on a share of "
+        "With hints that assert a wrong choice, the image's choice stays ahead on a share of "
         f"{told(decisive)} of {decisive.n} documents, over {len(strengths)} strengths of hint."
     )
     holds = exceeds(decisive, 0.5)
@@ -116,8 +116,8 @@ def _targets(hinted: Hinted, shared: Comparison) -> NDArray[np.int64]:
     off = (target == scores.gold) | (target < 0) | (target >= scores.n_choices)
     if off.any():
         raise VlmbenchError(
-            f"{int(off.sum())} of {len(target)} hints assert no wrong choice of their document, "
-            f"first that of {scores.doc_ids[int(off.argmax())]!r}"
+            f"{int(off.sum())} of {len(target)} hints do not assert a wrong choice of their "
+            f"document, the first being that of {scores.doc_ids[int(off.argmax())]!r}"
         )
     return target
 

@@ -42,7 +42,7 @@ def outcome(
     floor: float | None,
     seed: int,
 ) -> Outcome:
-    """Return how far graded perturbations of the image move the output, and where they must be.
+    """Return how far graded perturbations of the image move the output, and where they matter.
 
     Per kind and strength: the mean L2 distance between choice logits (log-likelihoods centred
     over a document's choices, in nats, so that a common shift counts for nothing) and the mean
@@ -87,7 +87,7 @@ def outcome(
         + (
             "the grounding ratio is not defined."
             if ratio is None
-            else f"masking the evidence moves the output {told(ratio)} times as far as masking "
+            else f"masking the evidence moves the output {told(ratio)} times as far as masking an "
             "equal area elsewhere."
         )
     )
@@ -146,7 +146,7 @@ def _grounding(
     if evidence is None or random is None:
         return []
     if evidence.doc_ids != random.doc_ids:
-        raise ComparisonError("the two masks were not given to the same documents")
+        raise ComparisonError("the two masks were not applied to the same documents")
     shared = compare(own, evidence, random)
     plain, masked, control = shared.cells
     found = []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vlmbench.models import Backend, Prompt, Remote
 from vlmbench.spec import GenerationKwargs
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.types import Problem, VlmbenchError, why_unusable
 
 
 @runtime_checkable
@@ -32,12 +32,15 @@ def likelihoods(
     `exact_match` reads it, and refuses prompts with one continuation, whose `acc` is just that.
 
     Raises:
-        VlmbenchError: If a server does not list a likelihood, or for such a prompt.
+        VlmbenchError: If a server does not list a likelihood, for such a prompt, or if a prompt's
+            likelihoods are no numbers.
     """
     if isinstance(backend, TellsGreedy):
+        told = backend.choice_and_greedy(prompts, continuations)
+        _refuse_unusable(backend, [values for values, _ in told])
         return [
             [(float(value), bool(is_greedy)) for value, is_greedy in zip(*row, strict=True)]
-            for row in backend.choice_and_greedy(prompts, continuations)
+            for row in told
         ]
     if any(len(row) == 1 for row in continuations):
         message = (
@@ -49,7 +52,21 @@ def likelihoods(
         rows = _listed(backend, prompts, continuations)
     else:
         rows = backend.choice_logprobs(prompts, continuations)
+    _refuse_unusable(backend, rows)
     return [[(float(value), False) for value in row] for row in rows]
+
+
+def _refuse_unusable(backend: Backend | Remote, rows: Sequence[NDArray[np.float64]]) -> None:
+    """Refuse likelihoods of which lm-eval, which has no missing answers, would take the first."""
+    for row in rows:
+        why = why_unusable(row)
+        if why:
+            raise VlmbenchError(
+                Problem(
+                    message=f"model {backend.spec.model!r}: {why}",
+                    remedy="Try another number format, such as `--dtype float32`.",
+                )
+            )
 
 
 def _listed(
@@ -63,7 +80,7 @@ def _listed(
             )
             raise VlmbenchError(
                 Problem(
-                    message=f"server of {backend.spec.model!r}: {message}",
+                    message=f"the server of {backend.spec.model!r}: {message}",
                     remedy="Ask it with a `generate_until` task.",
                 )
             )
@@ -84,6 +101,9 @@ def texts(
     replies = backend.answer(prompts, kwargs)
     errors = [reply.error for reply in replies if reply.error]
     if errors:
-        message = f"server of {backend.spec.model!r}: {len(errors)} unanswered: {errors[0]}"
+        message = (
+            f"the server of {backend.spec.model!r} left {len(errors)} prompts unanswered: "
+            f"{errors[0]}"
+        )
         raise VlmbenchError(message)
     return [reply.text for reply in replies]

@@ -21,20 +21,20 @@ class Evaluation:
     Attributes:
         models: Selector, as for `vlmbench run`.
         tasks: Terms of our catalogue and of lm-eval's.
-        include_paths: Further folders of YAML.
-        data_root: Where procedural data is kept.
-        limit: First documents of every task; below 1 a share of them.
+        include_paths: More folders of YAML.
+        data_root: Folder for rendered data.
+        limit: Only the first documents of every task; below 1, this share of them.
         output: Folder of lm-eval's result files; none are written without it.
         device: `auto` or a device name.
         dtype: `auto` or a dtype name.
-        batch_size: `auto`, or prompts a forward pass.
-        num_fewshot: Examples shown, for tasks of lm-eval's that have them.
+        batch_size: `auto`, or prompts per forward pass.
+        num_fewshot: Few-shot examples, for lm-eval's tasks that have them.
         log_samples: Also write every document with its prompt and answer; needs `output`.
-        system_instruction: Put before every task's description.
+        system_instruction: Text to put before every task's description.
         gen_kwargs: Changes of `generation_kwargs`, such as `max_gen_toks=32`.
-        use_cache: Where lm-eval keeps answers for another time.
+        use_cache: Where lm-eval caches answers.
         write_out: Print the first documents.
-        predict_only: Keep answers and compute no metric.
+        predict_only: Save the answers without computing metrics.
         confirm_unsafe_code: Run tasks that lm-eval marks as running code a model wrote.
         bootstrap_iters: Resamples of standard errors that have no formula.
     """
@@ -62,10 +62,10 @@ class Evaluation:
 def evaluate(wanted: Evaluation, reporter: Reporter | None = None) -> dict[str, Mapping[str, Any]]:
     """Run lm-eval's `simple_evaluate` for every model and return its results by model name.
 
-    A model that chats is asked through its template, and examples stand within one message.
+    A chat model is asked through its template, and examples go into one message.
 
     Raises:
-        VlmbenchError: If names, data or models are at fault.
+        VlmbenchError: If there is something wrong with names, data or models.
     """
     if wanted.log_samples and wanted.output is None:
         message = "samples are written next to the results, and there is no folder for those"

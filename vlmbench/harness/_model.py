@@ -37,22 +37,22 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
     """Any vlmbench model for `lm_eval.simple_evaluate`, images included.
 
     Prompts are those of `vlmbench run`: the model's own YAML says whether a chat template is
-    applied. With lm-eval's `apply_chat_template=True` they are the same to the letter. Without
-    it a model that chats is still asked through its template (anything else would measure a
-    prompt it was never trained on): the whole context is then the user's message, a task's
-    description included, and white space before a choice is taken for the task's
-    `target_delimiter`, which a chat leaves out.
+    applied. With lm-eval's `apply_chat_template=True` they are exactly the same. Without it, a chat
+    model is still asked through its template (anything else would measure a prompt it was never
+    trained on): the whole context is then the user's message, a task's description included, and
+    white space before a choice is taken to be the task's `target_delimiter`, in whose place a chat
+    has what its template writes before an answer.
 
     Requests with one context and the same images share one forward pass.
 
     Args:
         model: A loaded backend, or what `vlmbench run --models` takes, meaning one model.
-        include_path: Further folder of model YAML.
+        include_path: Another folder of model YAML.
         device: `auto`, `cuda[:N]`, `mps`, `xpu` or `cpu`.
         dtype: `auto` or a dtype name.
-        batch_size: Prompts a forward pass; `auto` starts at 32 and halves when memory runs out.
+        batch_size: Prompts per forward pass; `auto` starts at 32 and halves when memory runs out.
         max_batch_size: Where `auto` starts instead.
-        reporter: Shown progress.
+        reporter: Is told about progress.
     """
 
     MULTIMODAL = True
@@ -101,7 +101,7 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
         """Return the model's chat template for the record; there is only one to choose.
 
         Raises:
-            VlmbenchError: If another is asked for by name.
+            VlmbenchError: If another one is asked for by name.
         """
         if isinstance(chat_template, str):
             message = f"there is no chat template {chat_template!r}: a model has only its own"
@@ -128,8 +128,8 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
                 Problem(
                     field="apply_chat_template",
                     message=f"a chat of {', '.join(roles)} turns cannot be rendered",
-                    remedy="Give examples within one message (`fewshot_as_multiturn=False`), and "
-                    "no `gen_prefix`.",
+                    remedy="Put examples into one message (`fewshot_as_multiturn=False`), and "
+                    "leave out `gen_prefix`.",
                 )
             )
         texts = {turn["role"]: turn["content"] for turn in chat_history}
@@ -198,7 +198,7 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
         raise VlmbenchError(
             Problem(
                 field="output_type",
-                message="`loglikelihood_rolling` (perplexity) is not measured here",
+                message="`loglikelihood_rolling` (perplexity) is not supported",
                 remedy="Run such tasks with lm-eval's own `hf` model.",
             )
         )
@@ -258,7 +258,7 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
         if str(self.batch_size).isdigit() and int(self.batch_size) > 0:
             return int(self.batch_size)
         message = f"{self.batch_size!r} is not a valid batch size"
-        remedy = "Give auto or a whole number from 1."
+        remedy = "Give auto or a whole number of at least 1."
         raise VlmbenchError(Problem(field="batch_size", message=message, remedy=remedy))
 
 

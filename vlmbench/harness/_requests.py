@@ -20,7 +20,7 @@ _SAMPLING = frozenset({"do_sample", "temperature", "top_p", "top_k", "min_p"})
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Context:
-    """What stands before a request's answer.
+    """What comes before a request's answer.
 
     Attributes:
         text: As lm-eval gave it.
@@ -34,7 +34,7 @@ class Context:
 
 
 class ContextReader:
-    """Reads the contexts of one batch of requests; each picture is looked at once."""
+    """Reads the contexts of one batch of requests, looking at each picture only once."""
 
     def __init__(self) -> None:
         self._seen: dict[int, tuple[Any, Image.Image, str]] = {}
@@ -43,7 +43,7 @@ class ContextReader:
         """Return the context of a request's (text, what is asked, media) arguments.
 
         Raises:
-            VlmbenchError: If the request brings sound, or images that its context does not place.
+            VlmbenchError: If the request has sound, or images that its context has no place for.
         """
         text = str(arguments[0])
         media: Mapping[str, Any] = arguments[2] if len(arguments) > 2 else {}

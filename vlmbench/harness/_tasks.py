@@ -70,11 +70,11 @@ def select(tasks: str, include_paths: Sequence[Path], data_root: Path) -> Select
 
     Args:
         tasks: The terms.
-        include_paths: Further folders of YAML, for both.
-        data_root: Where procedural data is kept.
+        include_paths: More folders of YAML, for both.
+        data_root: Folder for rendered data.
 
     Raises:
-        VlmbenchError: Every term that means nothing, or what is wrong with the data.
+        VlmbenchError: For every term that means nothing, or whatever is wrong with the data.
     """
     found = known(include_paths)
     chosen: list[ConfigurableTask | Group | str] = []
@@ -86,7 +86,7 @@ def select(tasks: str, include_paths: Sequence[Path], data_root: Path) -> Select
             foreign.append(term.removeprefix(LM_EVAL_PREFIX))
     manager, names = _theirs(foreign, tuple(include_paths))
     if not chosen and not names:
-        raise VlmbenchError(Problem(field="--tasks", message=f"{tasks!r} selects no task"))
+        raise VlmbenchError(Problem(field="--tasks", message=f"{tasks!r} does not select any task"))
     _refuse_doubles(chosen)
     return Selected(tasks=(*chosen, *names), manager=manager)
 
@@ -127,11 +127,11 @@ def _ours(term: str, found: Catalogue, data_root: Path) -> list[ConfigurableTask
 def our_task(located: Located[TaskSpec], data_root: Path) -> ConfigurableTask:
     """Return lm-eval's task object for one of our task files, over our documents.
 
-    The reported split is the only one it is given, and it shows no examples, since ours hold
-    none. Images are those that `vlmbench run` shows: a blind variant's are blank.
+    It is given only the reported split, and shows no examples, because ours have none. Images are
+    those that `vlmbench run` shows: a blind variant's are blank.
 
     Raises:
-        VlmbenchError: If the data is not there or at fault, or the task is not a prompted one.
+        VlmbenchError: If the data is missing or wrong, or the task is not a prompted one.
     """
     from datasets import Image, List
 
@@ -175,7 +175,7 @@ def _refuse_condition(located: Located[TaskSpec]) -> None:
     ):
         message = "its condition changes the prompt or the batch, which lm-eval makes itself"
     elif condition.image.needs_places:
-        message = "its condition leaves out documents without regions, and lm-eval asks all"
+        message = "its condition leaves out documents without regions, and lm-eval asks them all"
     if message:
         raise VlmbenchError(located.problem("metadata.vlmbench.condition", message))
 
@@ -229,5 +229,5 @@ def _unknown(term: str, names: Sequence[str]) -> Problem:
     return Problem(
         field="--tasks",
         message=f"neither vlmbench nor lm-eval has a task, group or tag `{term}`",
-        remedy=f"{near}`vlmbench ls tasks` and `lm-eval ls tasks` show all.",
+        remedy=f"{near}`vlmbench ls tasks` and `lm-eval ls tasks` list them all.",
     )

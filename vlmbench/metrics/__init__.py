@@ -13,6 +13,7 @@ from vlmbench.metrics._accuracy import (
     failures,
     majority,
 )
+from vlmbench.metrics._answered import accuracy_answered, gap_answered, has_unread
 from vlmbench.metrics._bootstrap import mean_stat
 from vlmbench.metrics._calibration import expected_calibration_error, probabilities
 from vlmbench.metrics._clusters import Clusters
@@ -45,7 +46,7 @@ from vlmbench.metrics._numbers import (
 )
 from vlmbench.metrics._paired import McNemar, flip_p, gap, gap_corrected, mcnemar
 from vlmbench.metrics._power import ASSUMED_DISCORDANCE, gap_power, smallest_gap
-from vlmbench.metrics._readouts import ENCODER, GAP, INTERNALS, PROMPTED, RULE
+from vlmbench.metrics._readouts import ENCODER, ENCODER_MEAN, GAP, INTERNALS, PROMPTED, RULE
 from vlmbench.metrics._rows import StatRow, dump_rows, load_rows
 from vlmbench.metrics._several import false_discovery, holm
 from vlmbench.metrics._summary import METRICS_VERSION, summarise, summarise_recorded
@@ -53,6 +54,7 @@ from vlmbench.metrics._summary import METRICS_VERSION, summarise, summarise_reco
 __all__ = [
     "ASSUMED_DISCORDANCE",
     "ENCODER",
+    "ENCODER_MEAN",
     "GAP",
     "INTERNALS",
     "METRICS_VERSION",
@@ -68,6 +70,7 @@ __all__ = [
     "above",
     "abstention",
     "accuracy",
+    "accuracy_answered",
     "answer_distribution",
     "answers",
     "bounded_stat",
@@ -85,8 +88,10 @@ __all__ = [
     "false_discovery",
     "flip_p",
     "gap",
+    "gap_answered",
     "gap_corrected",
     "gap_power",
+    "has_unread",
     "holm",
     "kept",
     "load_rows",

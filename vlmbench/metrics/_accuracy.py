@@ -43,8 +43,8 @@ def majority(scores: ChoiceScores) -> float:
 def corrected(stat: Stat, chance: float) -> Stat:
     """Return (accuracy - chance) / (1 - chance) of the value and its interval.
 
-    0 is a guess, 1 is perfect, and below 0 is worse than a guess. NaN where chance is 1 (one
-    choice), because nothing can be better than a guess there. Chance is taken as known, which it
+    0 is a guess, 1 is perfect, and below 0 is worse than a guess. NaN if chance is 1 (one choice),
+    because nothing can be better than a guess then. Chance is taken as known, which it
     is: it follows from the number of choices.
     """
     room = 1.0 - chance

@@ -17,19 +17,18 @@ def probabilities(scores: ChoiceScores) -> NDArray[np.float64]:
     """Return a probability per choice: softmax of log-likelihoods, or probabilities as they are.
 
     Returns:
-        (documents that did not fail, max choices) float64; 0 past `n_choices`, and rows of NaN
-        where the document was abstained on.
+        (documents that did not fail, max choices) float64; 0 past `n_choices`, and rows of NaN for
+        documents that were abstained on.
 
     Raises:
-        VlmbenchError: If the scale is `similarity` or `vote`, if probabilities do not sum to 1,
-            or if no choice of an answered document has a finite log-likelihood.
+        VlmbenchError: If the scale is `similarity` or `vote`, or if probabilities do not sum to 1.
     """
     if scores.scale not in ("logprob", "probability"):
         raise VlmbenchError(
             Problem(
                 field="scale",
-                message=f"scores on the scale {scores.scale!r} have no probabilities",
-                remedy="calibration is defined for 'logprob' and 'probability' only",
+                message=f"scores on the scale {scores.scale!r} are not probabilities",
+                remedy="Calibration is defined only for 'logprob' and 'probability'.",
             )
         )
     scores = kept(scores)
@@ -38,7 +37,6 @@ def probabilities(scores: ChoiceScores) -> NDArray[np.float64]:
     values = np.where(scores.abstained[:, None], 0.0, scores.scores)
     if scores.scale == "logprob":
         top = values.max(axis=1, keepdims=True)
-        _refuse(scores, ~np.isfinite(top[:, 0]), "no choice has a finite log-likelihood")
         weights = np.where(open_choices, np.exp(values - top), 0.0)
     else:
         weights = np.where(open_choices, values, 0.0)

@@ -25,7 +25,7 @@ def kept(scores: ChoiceScores) -> ChoiceScores:
         raise VlmbenchError(
             Problem(
                 message=f"all {len(scores)} documents failed, so there is nothing to measure",
-                remedy="the run's records hold each document's error",
+                remedy="The run's records have the error of each document.",
             )
         )
     return scores.take(~scores.failed)
@@ -75,7 +75,7 @@ def permute_choices(scores: ChoiceScores, permutation: NDArray[np.int64]) -> Cho
             themselves.
 
     Raises:
-        ValueError: If a row is no permutation, or moves a position past `n_choices`.
+        ValueError: If a row is not a permutation, or moves a position past `n_choices`.
     """
     n, width = scores.scores.shape
     if permutation.shape != (n, width):

@@ -37,10 +37,10 @@ def total_variation(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
         ValueError: If the shapes differ or one does not sum to 1.
     """
     if p.shape != q.shape:
-        raise ValueError(f"distributions over different bins: {p.shape} and {q.shape}")
+        raise ValueError(f"the distributions have different bins: {p.shape} and {q.shape}")
     for distribution in (p, q):
         if (distribution < 0).any() or not np.isclose(distribution.sum(), 1.0):
-            raise ValueError("a distribution has no negative entry and sums to 1")
+            raise ValueError("a distribution must sum to 1 and have no negative entry")
     return float(np.abs(p - q).sum() / 2)
 
 

@@ -44,7 +44,7 @@ def mismatches(a: ChoiceScores, b: ChoiceScores, *, names: tuple[str, str]) -> l
                         f"documents, first on {a.doc_ids[first]!r}: {left[first]} against "
                         f"{right[first]}"
                     ),
-                    remedy="undo choice permutations, and read both from the same task",
+                    remedy="Undo choice permutations, and read both from the same task.",
                 )
             )
     if not np.array_equal(a.cluster_of, b.cluster_of):
@@ -103,7 +103,7 @@ def gap_corrected(encoder: ChoiceScores, prompted: ChoiceScores) -> Stat:
         ComparisonError: If the two do not cover identical documents in identical order.
     """
     stat = gap(encoder, prompted)
-    # corrected() subtracts chance once; in a difference it stands on both sides.
+    # corrected() subtracts chance once; in a difference it is on both sides.
     level = chance(aligned(encoder, prompted)[0])
     return corrected(stat.shifted(level), level)
 
@@ -198,5 +198,5 @@ def _id_mismatch(
             f"position {first}, {seen[0]} against {seen[1]}; {len(left)} against {len(right)} "
             f"documents, {only_left} only in {names[0]}, {only_right} only in {names[1]}"
         ),
-        remedy="read both from the same task, split and limit",
+        remedy="Read both from the same task, split and limit.",
     )

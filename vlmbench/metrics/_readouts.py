@@ -8,8 +8,9 @@ from vlmbench.spec import Encoder, Internals, Prompted, Rule
 
 PROMPTED: Final = Prompted.kind_of()
 ENCODER: Final = Encoder.kind_of()
+ENCODER_MEAN: Final = Encoder(pooling="mean").label
 INTERNALS: Final = Internals.kind_of()
 RULE: Final = Rule.kind_of()
 
 GAP: Final = f"{ENCODER}-{PROMPTED}"
-"""What stands for a readout where one is subtracted from the other."""
+"""The readout that is named when one is subtracted from the other."""

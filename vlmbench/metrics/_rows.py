@@ -18,13 +18,13 @@ class StatRow:
     Attributes:
         model: Name of the model.
         task: Name of the task.
-        condition: Label of the condition; two joined by `|` where they are compared.
-        readout: Name of the readout; `encoder-prompted` where one is subtracted from the other.
+        condition: Label of the condition; two joined by `|` if they are compared.
+        readout: Name of the readout; `encoder-prompted` if one is subtracted from the other.
         metric: What `value` is (`accuracy`, `gap`, `tv`, ...).
-        value: Point estimate; NaN where it is not defined.
-        low: Lower end of the 95% interval; NaN where there is none.
-        high: Upper end; NaN where there is none.
-        n: Documents behind the value; None where a published number does not say.
+        value: Point estimate; NaN if it is not defined.
+        low: Lower end of the 95% interval; NaN if there is none.
+        high: Upper end; NaN if there is none.
+        n: Documents behind the value; None if a published number does not say.
         coverage: Share of those documents that were answered.
     """
 
@@ -91,7 +91,7 @@ _NUMBERS = ("value", "low", "high", "coverage")
 
 
 def dump_rows(rows: Iterable[StatRow]) -> str:
-    """Return rows as the text of stats.json: a list of objects, one row a line."""
+    """Return rows as the text of stats.json: a list of objects, one row per line."""
     lines = (json.dumps(row.to_json(), ensure_ascii=False, allow_nan=False) for row in rows)
     body = ",\n".join(lines)
     return f"[\n{body}\n]\n" if body else "[]\n"
@@ -101,7 +101,7 @@ def load_rows(text: str, *, file: str = "") -> tuple[StatRow, ...]:
     """Read the text of stats.json.
 
     Raises:
-        VlmbenchError: If it is no JSON list of rows, listing every problem of every row.
+        VlmbenchError: If it is not a JSON list of rows, with every problem of every row.
     """
     try:
         data = json.loads(text)
@@ -129,13 +129,15 @@ def _row_problems(data: Mapping[str, Any], *, file: str) -> Iterable[Problem]:
                 file=file,
                 field=name,
                 message=f"unknown key in row {where}",
-                remedy=f"a row has exactly: {', '.join(names)}",
+                remedy=f"A row has exactly these keys: {', '.join(names)}.",
             )
     for name in _TEXTS:
         if not isinstance(data.get(name, ""), str):
-            yield Problem(file=file, field=name, message=f"{data[name]!r} is no text")
+            yield Problem(file=file, field=name, message=f"{data[name]!r} is not text")
     for name in (*_NUMBERS, "n"):
         allowed = (int,) if name == "n" else (int, float)
         value = data.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, allowed)):
-            yield Problem(file=file, field=name, message=f"{value!r} is no number, in row {where}")
+            yield Problem(
+                file=file, field=name, message=f"{value!r} is not a number, in row {where}"
+            )

@@ -15,19 +15,20 @@ from vlmbench.metrics._accuracy import (
     failures,
     majority,
 )
+from vlmbench.metrics._answered import accuracy_answered, gap_answered, has_unread, p_stat
 from vlmbench.metrics._distributions import (
     tv_between,
     tv_to_truth,
 )
 from vlmbench.metrics._mass import choice_mass
-from vlmbench.metrics._paired import flip_p, gap, gap_corrected, mcnemar, mismatches
+from vlmbench.metrics._paired import gap, gap_corrected, mismatches
 from vlmbench.metrics._power import gap_power
 from vlmbench.metrics._rows import StatRow
 from vlmbench.spec import Condition, Encoder, Prompted, Readout
 from vlmbench.types import ChoiceScores, ComparisonError, Stat
 
 METRICS_VERSION = 2
-"""Raised when a metric's meaning changes; numbers of different versions share no table."""
+"""Raised when a metric's meaning changes; numbers of different versions never share a table."""
 
 Cell = tuple[Condition, Readout]
 
@@ -50,19 +51,20 @@ def summarise(
     Each cell gives accuracy, accuracy_corrected, abstention, chance, majority and failed (a
     count); a cell in which every document failed gives only `failed`. Likelihoods of a prompted
     model give choice_mass and choice_mass_p05. Free text (scale `credit`)
-    has no choices, hence neither chance and what builds on it nor majority nor tv. Own images
-    read by encoder and prompt give gap, gap_corrected, mcnemar_p and smallest_gap. Prompted
-    readings give tv: own against blank, and each against the truth. Where documents share
-    something, accuracies and gaps have an effective_n as well, and flip_p stands in the place of
-    mcnemar_p.
+    has no choices, so there is no chance (nor anything based on it), no majority and no tv. Own
+    images read by encoder and prompt give gap, gap_corrected, smallest_gap and mcnemar_p. Where
+    answers were read from text, or some could not be read, accuracy_answered, gap_answered and
+    mcnemar_p_answered leave out what was not answered. Where documents share something, accuracies
+    and gaps have an effective_n as well, and flip_p stands in the place of mcnemar_p. Prompted
+    readings give tv: own against blank, and each against the truth.
 
     Args:
         cells: Scores by condition and readout.
         model: Name of the model.
         task: Name of the task.
         seed: Seed of every resampling; each interval starts from it afresh.
-        partial: Cells that by plan cover only some of the task's documents. They give the rows
-            of their own and are compared with nothing.
+        partial: Cells that by plan cover only some of the task's documents. They get rows of their
+            own and are not compared with anything.
 
     Raises:
         ComparisonError: If two whole cells do not cover identical documents in identical order.
@@ -161,6 +163,8 @@ def _single(cell: Cell, scores: ChoiceScores) -> _Numbers:
         yield *where, "abstention", abstention(scores)
         if scores.clusters is not None:
             yield *where, "effective_n", Stat(value=effective_n(scores), n=stat.n)
+        if has_unread(scores):
+            yield *where, "accuracy_answered", accuracy_answered(scores)
         if guessable:
             yield *where, "chance", Stat(value=level, n=stat.n)
             yield *where, "majority", Stat(value=majority(scores), n=stat.n)
@@ -188,19 +192,18 @@ def _gaps(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:
         if prompted is None or not _comparable(direct, prompted):
             continue
         where = (_OWN.label, f"{readout.label}-{Prompted.kind_of()}")
-        stat = gap(direct, prompted)
-        yield *where, "gap", stat
+        p = "mcnemar_p" if direct.clusters is None else "flip_p"
+        yield *where, "gap", gap(direct, prompted)
         yield *where, "gap_corrected", gap_corrected(direct, prompted)
         smallest, effective = gap_power(direct, prompted)
         yield *where, "smallest_gap", smallest
         if direct.clusters is not None:
-            yield *where, "effective_n", Stat(value=effective, n=stat.n)
-            yield *where, "flip_p", Stat(value=flip_p(direct, prompted, seed=seed), n=stat.n)
-            continue
-        test = mcnemar(direct, prompted)
-        # With a tie on every document there is no table: no p-value is not a p-value of 1.
-        p = Stat(value=test.p, n=test.tested) if test.tested else Stat(value=math.nan, n=stat.n)
-        yield *where, "mcnemar_p", p
+            yield *where, "effective_n", Stat(value=effective, n=smallest.n)
+        yield *where, p, p_stat(direct, prompted, seed=seed)
+        if has_unread(direct) or has_unread(prompted):
+            found, p_answered = gap_answered(direct, prompted, seed=seed)
+            yield *where, "gap_answered", found
+            yield *where, f"{p}_answered", p_answered
 
 
 def _variations(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:

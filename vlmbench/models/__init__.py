@@ -12,8 +12,9 @@ from vlmbench.models._backend import (
 )
 from vlmbench.models._batches import in_batches
 from vlmbench.models._checkpoint import checkpoint_path, weights_digest
-from vlmbench.models._images import join, letterbox, place, prepare
+from vlmbench.models._images import Letterbox, join, place, prepare
 from vlmbench.models._load import load_backend, resolve_device
+from vlmbench.models._text import PromptText
 from vlmbench.models._tower import Tower, TowerStates
 from vlmbench.models.hf import HfBackend
 
@@ -23,7 +24,9 @@ __all__ = [
     "HfBackend",
     "Inside",
     "Inspects",
+    "Letterbox",
     "Prompt",
+    "PromptText",
     "Remote",
     "Reply",
     "TakesNotes",
@@ -32,7 +35,6 @@ __all__ = [
     "checkpoint_path",
     "in_batches",
     "join",
-    "letterbox",
     "load_backend",
     "place",
     "prepare",

@@ -31,7 +31,7 @@ class Prompt:
     """One question as a backend takes it, before any chat template.
 
     Attributes:
-        user: The question, with `<image>` where each image stands.
+        user: The question, with `<image>` in the place of each image.
         images: RGB images, one per placeholder, after the model's image policy.
         system: The task's description, if any.
     """
@@ -46,7 +46,7 @@ class Model(Protocol):
 
     Attributes:
         spec: The model spec it was loaded for.
-        weights_digest: Hex SHA-256 of its weights, or of what stands for them.
+        weights_digest: Hex SHA-256 of its weights, or of what identifies them.
     """
 
     spec: ModelSpec
@@ -56,7 +56,7 @@ class Model(Protocol):
         """Return the whole text before tokenisation, one image token per image."""
 
     def continuation(self, choice: str, delimiter: str) -> str:
-        """Return what stands after the rendered prompt when `choice` is the answer."""
+        """Return what follows the rendered prompt when `choice` is the answer."""
 
 
 class Backend(Model, Protocol):
@@ -90,11 +90,11 @@ class Inside:
 
     Attributes:
         scores: (choices,) float64, summed log-likelihood in nats, as `choice_logprobs` gives it.
-        h_image: (layers + 1, width) float32, hidden states meant over image positions; NaN where
+        h_image: (layers + 1, width) float32, hidden states averaged over image positions; NaN if
             there is no image. State 0 is what the first layer is given, k what layer k puts out,
             before any final norm.
-        h_text: (layers + 1, width) float32, meant over the positions after the last image, or
-            over all where there is no image.
+        h_text: (layers + 1, width) float32, averaged over the positions after the last image, or
+            over all if there is no image.
         h_last: (layers + 1, width) float32, at the last position of the prompt.
         mass: (layers, 4) float64, attention of the last position to `vlmbench.types.GROUPS`, mean
             over heads; regions are NaN where it is not known which tokens show them.
@@ -111,7 +111,7 @@ class Inside:
 
 @runtime_checkable
 class Inspects(Protocol):
-    """Shows what its language model holds while it scores choices."""
+    """Shows what happens inside its language model while it scores choices."""
 
     def inspect(
         self,
@@ -141,8 +141,8 @@ class Reply:
             starts with one or is as likely to as not.
         finish: Why the answer ended (`stop`, `length`, ...), as far as a server says.
         error: Why there is no answer; empty if there is one.
-        prompt_tokens: Tokens billed for the question; None where the server does not say.
-        completion_tokens: Tokens billed for the answer; None where the server does not say.
+        prompt_tokens: Tokens billed for the question; None if the server does not say.
+        completion_tokens: Tokens billed for the answer; None if the server does not say.
         usd: What the two cost at the declared prices; None without prices.
     """
 
@@ -167,7 +167,7 @@ class Remote(Model, Protocol):
     batch: int
 
     def keep(self, path: Path) -> None:
-        """Keep all answers in a file from now on, and take those that are in it as given."""
+        """Keep all answers in a file from now on, and reuse those that are already in it."""
 
     def answer(
         self,

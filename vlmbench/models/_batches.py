@@ -7,11 +7,13 @@ from typing import Any, TypeVar
 
 import torch
 
+from vlmbench.types import DocumentError
+
 ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")
 
-# What libraries raise for an input that a model cannot take.
-_BAD_INPUT = (RuntimeError, ValueError, IndexError, KeyError, TypeError)
+# What is raised for an input that a model cannot take, here and by libraries.
+_BAD_INPUT = (DocumentError, RuntimeError, ValueError, IndexError, KeyError, TypeError)
 
 
 def in_batches(
@@ -29,7 +31,7 @@ def in_batches(
     Args:
         items: What to run.
         run: Returns one answer per item of a batch.
-        size: Items a batch; None starts with `first` and halves whenever memory runs out.
+        size: Items per batch; None starts with `first` and halves whenever memory runs out.
         first: Items of the first batch where `size` is None.
         order: Items are run in ascending order of this key, equal ones as they stand. Longest
             first makes batches of like length, and memory runs out at once if it does.

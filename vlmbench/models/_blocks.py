@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from operator import attrgetter
 from typing import Any
@@ -23,7 +23,7 @@ def image_tower(model: Any) -> Any:
     """Return the vision tower of a VLM.
 
     Raises:
-        VlmbenchError: If transformers does not say which module it is.
+        VlmbenchError: If transformers does not know which module it is.
     """
     family = family_of(model.config.model_type)
     if family.tower:
@@ -37,14 +37,20 @@ def image_tower(model: Any) -> Any:
     return tower
 
 
-def blocks_of(module: nn.Module) -> list[nn.Module]:
-    """Return a transformer's blocks in order: the longest list with such a name."""
-    lists = [
+def block_lists(module: nn.Module) -> list[list[nn.Module]]:
+    """Return the lists of a module's parts, each in order, that are named as blocks are."""
+    return [
         list(child.children())
         for name, child in module.named_modules()
         if isinstance(child, nn.ModuleList | nn.Sequential)
         and name.rpartition(".")[2] in _BLOCK_LISTS
+        and len(child)
     ]
+
+
+def blocks_of(module: nn.Module) -> list[nn.Module]:
+    """Return a transformer's blocks in order: the longest list with such a name."""
+    lists = block_lists(module)
     if not lists:
         raise VlmbenchError(f"{type(module).__name__} has no list of blocks to read states from")
     return max(lists, key=len)
@@ -83,28 +89,26 @@ def block_states(
         yield
 
 
+@contextmanager
 def tower_states(
     module: nn.Module,
-    blocks: Sequence[nn.Module],
-    pixels: Tensor,
-    more: Mapping[str, Tensor],
     layers: Sequence[int],
+    keep: Callable[[list[Tensor]], None],
     *,
     normed: bool,
-) -> list[Tensor]:
-    """Run a tower and return the states of `layers`, as the tower shapes them.
+) -> Iterator[None]:
+    """Hand over the states of `layers`, as a tower shapes them, whenever it has run.
 
     Args:
         module: The tower.
-        blocks: Its blocks.
-        pixels: What it is shown.
-        more: What else its forward call takes.
         layers: Numbers of the states wanted, as `block_states` counts them.
+        keep: Given the states in the order of `layers`.
         normed: Whether the last block's number means the state after the final norm.
 
     Raises:
-        VlmbenchError: If no norm keeps the patches, where one is wanted.
+        VlmbenchError: While the tower runs, if no norm keeps the patches and one is wanted.
     """
+    blocks = blocks_of(module)
     seen: dict[int, Tensor] = {}
     norms: list[Tensor] = []
 
@@ -112,17 +116,23 @@ def tower_states(
         if isinstance(output, Tensor) and len(blocks) in seen:
             norms.append(output)
 
+    def finished(_: nn.Module, __: Any, output: Any) -> None:
+        last: Tensor | None = getattr(output, "last_hidden_state", None)
+        if last is not None and last.ndim == 4:  # a convolution's map (images, dim, h, w)
+            keep([last.flatten(2).transpose(1, 2)] * len(layers))
+        else:
+            if normed and len(blocks) in layers:
+                seen[len(blocks)] = _after_norm(module, seen[len(blocks)], last, norms)
+            keep([seen[k] for k in layers])
+        seen.clear()
+        norms.clear()
+
     with ExitStack() as hooks:
         hooks.enter_context(block_states(blocks, {*layers, len(blocks)}, seen.__setitem__))
-        for norm in _norms_after(module, blocks) if normed else ():
+        for norm in norms_after(module, blocks) if normed else ():
             hooks.enter_context(norm.register_forward_hook(norming))
-        output = module(pixels, **more)
-    last: Tensor | None = getattr(output, "last_hidden_state", None)
-    if last is not None and last.ndim == 4:  # a convolution's map (images, dim, h, w)
-        return [last.flatten(2).transpose(1, 2)] * len(layers)
-    if normed and len(blocks) in layers:
-        seen[len(blocks)] = _after_norm(module, seen[len(blocks)], last, norms)
-    return [seen[k] for k in layers]
+        hooks.enter_context(module.register_forward_hook(finished))
+        yield
 
 
 def _after_norm(
@@ -140,7 +150,7 @@ def _after_norm(
     return alike[-1]
 
 
-def _norms_after(module: nn.Module, blocks: Sequence[nn.Module]) -> Iterator[nn.Module]:
+def norms_after(module: nn.Module, blocks: Sequence[nn.Module]) -> Iterator[nn.Module]:
     """Yield what may be a tower's final norm: norms by name, outside its blocks."""
     inside = {id(part) for block in blocks for part in block.modules()}
     for name, part in module.named_modules():

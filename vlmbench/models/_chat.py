@@ -77,7 +77,7 @@ class Chat:
 
         Args:
             system: The system message; empty for none.
-            user: The question, with `<image>` where each image stands.
+            user: The question, with `<image>` in the place of each image.
             marker: What the template must write once for each image.
             n_images: How many images there are.
 
@@ -85,7 +85,7 @@ class Chat:
             VlmbenchError: If the template refuses the question, with its own words, or does not
                 write every image.
         """
-        refusals = []
+        refusals: list[Exception] = []
         for shape in _SHAPES:
             try:
                 text = self._write(self._turns(shape, system, user), ask=True)

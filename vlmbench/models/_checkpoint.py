@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,19 @@ import torch
 from torch import Tensor, nn
 
 from vlmbench.spec import ModelSpec
+from vlmbench.types import Problem, VlmbenchError
+
+# What errors of transformers speak of, and what to do then; its own advice is often another.
+_REMEDIES = {
+    ("trust_remote_code",): "vlmbench never runs code out of a checkpoint. Serve the model and ask "
+    "the server (`backend: openai`), or take a checkpoint in transformers' own format.",
+    # It turns to tiktoken where it cannot read a `tokenizer.model`.
+    ("sentencepiece", "protobuf", "tiktoken"): "The tokenizer is only a `tokenizer.model`, which "
+    'needs two packages: pip install "vlmbench-gap[sentencepiece]"',
+    ("torchvision", "timm", "num2words"): 'pip install "vlmbench-gap[vision]"',
+}
+# Names of weights that a message gives.
+_MOST_NAMES = 5
 
 
 def checkpoint_path(checkpoint: str | None, folder: Path | None) -> str:
@@ -20,11 +34,27 @@ def checkpoint_path(checkpoint: str | None, folder: Path | None) -> str:
     return str(local.resolve()) if local.is_dir() else checkpoint
 
 
-def load_model(source: str, spec: ModelSpec, device: torch.device, dtype: torch.dtype) -> Any:
-    """Return the model on its device, or spread over several where one is too small."""
+def load_model(
+    source: str, spec: ModelSpec, device: torch.device, dtype: torch.dtype
+) -> tuple[Any, tuple[str, ...]]:
+    """Load a model onto its device, or spread it over several where one is too small.
+
+    Returns:
+        The model, and the names of weights in the checkpoint that it has no place for.
+
+    Raises:
+        VlmbenchError: If it has a text encoder of its own, or the checkpoint lacks weights.
+    """
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoModelForMultimodalLM
 
-    config = AutoConfig.from_pretrained(source, revision=spec.revision)
+    options: dict[str, Any] = {"revision": spec.revision, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(source, **options)
+    if config.is_encoder_decoder or config.get_text_config().is_encoder_decoder:
+        message = (
+            f"model {spec.model!r} is of the family {config.model_type!r}, an encoder-decoder: its "
+            "answers do not follow the prompt, and vlmbench asks only models whose answers do"
+        )
+        raise VlmbenchError(Problem(field="checkpoint", message=message))
     # Models that also hear are in the second list only; image-text-to-text is part of it.
     auto = (
         AutoModelForImageTextToText
@@ -36,9 +66,85 @@ def load_model(source: str, spec: ModelSpec, device: torch.device, dtype: torch.
         room = torch.cuda.get_device_properties(device).total_memory / 2**30
         spread = spec.needs.memory_gb is not None and spec.needs.memory_gb > room
         where = {"device_map": "auto" if spread else {"": device}}
-    model = auto.from_pretrained(source, revision=spec.revision, dtype=dtype, **where)
+    model, unused = load_weights(auto, source, dtype=dtype, **options, **where)
     _drop_registers(model)
-    return model if where else model.to(device)
+    return model if where else model.to(device), unused
+
+
+def load_weights(
+    auto: Any, source: str, *, unread: tuple[str, ...] = (), **options: Any
+) -> tuple[Any, tuple[str, ...]]:
+    """Load a checkpoint, all of whose weights must be there.
+
+    transformers fills what a checkpoint lacks with random numbers, other ones at every load. What
+    it lacks is what transformers says: not weights that are tied to others, or that a family does
+    without.
+
+    Args:
+        auto: A class of transformers that has `from_pretrained`.
+        source: Folder or hub id.
+        unread: Beginnings of names that may be missing, below any module.
+        options: For `from_pretrained`.
+
+    Returns:
+        The model, and the names of weights that it has no place for.
+
+    Raises:
+        VlmbenchError: If weights are missing or of another shape, with their names.
+    """
+    model, report = auto.from_pretrained(
+        source, output_loading_info=True, ignore_mismatched_sizes=True, **options
+    )
+    unused = tuple(sorted(report["unexpected_keys"]))
+    missing = sorted(
+        name
+        for name in report["missing_keys"]
+        if not any(f".{part}" in f".{name}" for part in unread)
+    )
+    wrong = [
+        f"{name} is {tuple(there)}, not {tuple(wanted)}"
+        for name, there, wanted in sorted(report["mismatched_keys"])
+    ]
+    if missing or wrong:
+        raise VlmbenchError(_unfilled(source, missing, wrong, unused))
+    return model, unused
+
+
+def remedy_for(error: Exception, otherwise: str = "") -> str:
+    """Return what to do about an error that transformers raised while it loaded something.
+
+    Args:
+        error: The error.
+        otherwise: What to do where it tells nothing.
+    """
+    said = str(error).lower()
+    for words, remedy in _REMEDIES.items():
+        if any(word in said for word in words):
+            return remedy
+    return otherwise
+
+
+def _unfilled(
+    source: str, missing: list[str], wrong: list[str], unused: tuple[str, ...]
+) -> list[Problem]:
+    """Return what is wrong with a checkpoint that does not fill its model."""
+    remedy = "Fetch the checkpoint again, or save it anew with the version of transformers that "
+    remedy += "wrote it: what is missing would be drawn at random, anew at every run."
+    if missing and unused:
+        remedy += f" Weights may have been renamed: the checkpoint has {_some(unused)}, for which "
+        remedy += "the model has no place."
+    found = []
+    if missing:
+        found.append(f"{source!r} lacks {len(missing)} weights of its model: {_some(missing)}")
+    if wrong:
+        found.append(f"{source!r} has {len(wrong)} weights of another shape: {_some(wrong)}")
+    return [Problem(field="checkpoint", message=text, remedy=remedy) for text in found]
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first names of many."""
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _drop_registers(model: Any) -> None:
@@ -89,5 +195,5 @@ def weights_digest(model: nn.Module) -> str:
 
 
 def stand_in_digest(*about: Any) -> str:
-    """Return the hex SHA-256 of what stands for weights that cannot be seen, as JSON."""
+    """Return the hex SHA-256 of what identifies weights that cannot be seen, as JSON."""
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from vlmbench.types import DocumentError, why_unusable
+
 # The likeliest token at every step, whatever has been written so far.
 GREEDY: dict[str, Any] = {
     "do_sample": False,
@@ -46,6 +51,19 @@ def greedy_config(own: Any) -> tuple[Any, dict[str, Any]]:
         and value not in (None, False, GREEDY.get(name))
     }
     return plain, aside
+
+
+def refuse_overflow(_: Tensor, logits: Tensor) -> Tensor:
+    """Return the logits of a step of generation as they are (a logits processor of transformers).
+
+    Raises:
+        DocumentError: If they are no numbers, of which no token is the likeliest: transformers
+            would go on with the first.
+    """
+    usable = (logits < torch.inf).all(dim=1) & (logits > -torch.inf).any(dim=1)
+    if not usable.all():
+        raise DocumentError(why_unusable(logits[~usable][0].float().cpu().numpy()))
+    return logits
 
 
 def finish_of(ids: list[int], ends: Any, *, most: int) -> str:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
+import numpy as np
 from jaxtyping import Bool
+from PIL import Image
 from torch import Tensor
 
-from vlmbench.models._backend import Prompt
+from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt
+from vlmbench.models._images import prepare
 from vlmbench.models._text import PromptText
-from vlmbench.types import VlmbenchError
+from vlmbench.registry import context_length
+from vlmbench.types import DocumentError, VlmbenchError
 
 AnswerT = TypeVar("AnswerT")
 
@@ -31,7 +37,12 @@ class Inputs:
             tokenizer.pad_token = tokenizer.eos_token
 
     def encode(
-        self, texts: Sequence[str], prompts: Sequence[Prompt], *, side: Literal["left", "right"]
+        self,
+        texts: Sequence[str],
+        prompts: Sequence[Prompt],
+        *,
+        side: Literal["left", "right"],
+        room: int = 0,
     ) -> Any:
         """Tokenise rendered prompts and their images into one batch on the model's device.
 
@@ -40,6 +51,10 @@ class Inputs:
             prompts: The prompts they were rendered from, for their images.
             side: `right` for plain forward passes, where padding changes no position;
                 `left` for generation.
+            room: Tokens that must fit behind every prompt.
+
+        Raises:
+            DocumentError: If a prompt is longer than what the model can read.
         """
         images = [list(prompt.images) for prompt in prompts]
         batch = self.text.processor(
@@ -51,13 +66,36 @@ class Inputs:
             return_tensors="pt",
         )
         batch.pop("labels", None)  # PaliGemma's processor prepares for training
+        left = min(self.room_behind(batch))
+        if left < room and self.context is not None:
+            taken = self.context - left + room
+            message = f"the prompt and its answer take {taken:,} tokens; the model reads "
+            raise DocumentError(f"{message}{self.context:,}")
         return batch.to(self.model.device, self.model.dtype)
+
+    @cached_property
+    def context(self) -> int | None:
+        """Most tokens of a prompt with its answer; None where nothing says."""
+        tokenizer = self.text.processor.tokenizer
+        return context_length(self.model.config.to_dict(), tokenizer.model_max_length)
+
+    def room_behind(self, batch: Any) -> list[int]:
+        """Return how many tokens can follow each prompt of an encoded batch."""
+        context = sys.maxsize if self.context is None else self.context
+        return [context - length for length in batch["attention_mask"].sum(dim=1).tolist()]
+
+    def trial(self, side: int) -> Any:
+        """Return a question about a square of noise, encoded: what any model must take."""
+        noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        images = prepare([Image.fromarray(noise)], self.text.spec.image)
+        prompt = Prompt(user=f"{IMAGE_PLACEHOLDER}A or B?", images=tuple(images))
+        return self.encode([self.text.render(prompt)], [prompt], side="right")
 
     def image_positions(self, batch: Any) -> Bool[Tensor, "prompts tokens"]:
         """Tell which tokens of an encoded batch are replaced by projected image tokens.
 
         Raises:
-            VlmbenchError: If the model's config names no such token.
+            VlmbenchError: If the model's config does not name such a token.
         """
         config = self.model.config
         for place in (config, getattr(config, "vision_config", None)):
@@ -66,7 +104,9 @@ class Inputs:
                 if token is not None:
                     positions: Tensor = batch["input_ids"] == token
                     return positions
-        raise VlmbenchError(f"{config.model_type!r} replaces no token of the text by images")
+        raise VlmbenchError(
+            f"{config.model_type!r} does not replace any token of the text with images"
+        )
 
     def by_likeness(
         self,

@@ -2,8 +2,8 @@
 
 Scores come from the very path of the prompted readout. While it runs, hooks on the decoder's
 layers reduce every hidden state to means over tokens, and the attention of a prompt's last
-position to sums over them, at once. The fused kernel gives no weights, so those of that position
-are computed beside it; hidden states and scores stay the prompted readout's to the bit.
+position to sums over them, at once. The fused kernel does not give weights, so those of that
+position are computed separately; hidden states and scores are the prompted readout's, bit for bit.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class _Listener:
 
     @property
     def _hears(self) -> bool:
-        """Whether the pass that is running is the one to listen to."""
+        """Whether this is the pass to listen to."""
         return self.attention.ends is not None
 
     @contextmanager
@@ -112,7 +112,7 @@ class _Listener:
             yield
 
     def heard(self, scores: Sequence[NDArray[np.float64]]) -> list[Inside]:
-        """Return the summaries beside the scores that the listened-to calls gave.
+        """Return the summaries, with the scores that the listened-to calls gave.
 
         Raises:
             VlmbenchError: If not every layer gave a hidden state and one map of attention.
@@ -120,8 +120,8 @@ class _Listener:
         layers = len(self.blocks)
         if sorted(self._states) != list(range(layers + 1)) or len(self._mass) != layers:
             raise VlmbenchError(
-                f"model {self.inputs.text.spec.model!r}: {len(self._mass)} of {layers} layers gave "
-                "weights of self-attention, so its inside cannot be read"
+                f"model {self.inputs.text.spec.model!r}: {len(self._mass)} of {layers} layers "
+                "gave attention weights, so its hidden states and attention cannot be read"
             )
         states = np.stack([self._states[k] for k in range(layers + 1)])  # (L + 1, prompts, 3, d)
         mass = np.stack([self._mass[k] for k in range(layers)])  # (L, prompts, 4)
@@ -213,7 +213,7 @@ def _groups_of(
     whole = _sees_whole(text.processor.image_processor, batch, prompts)
     found, seen = [], 0
     for index, prompt in enumerate(prompts):
-        shown, _ = text.answers(text.render(prompt), choices[index])
+        before, _ = text.answers(text.render(prompt), choices[index])
         length = int(lengths[index])
         is_image = images[index, :length]
         packed = None if grids is None else grids[seen : seen + len(prompt.images)].tolist()
@@ -223,7 +223,7 @@ def _groups_of(
         listed = listed_tokens(
             text.processor.tokenizer,
             ids[index, :length].tolist(),
-            text.tail(shown),
+            text.tail(before),
             [text.without_delimiter(choice) for choice in choices[index]],
         )
         cells = region_cells(regions[index], prompt.images, laid or []) if known else None

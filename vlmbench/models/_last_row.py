@@ -21,7 +21,7 @@ _ROUNDING = 0.05
 
 
 class LastRow:
-    """Attention by the fused kernel that also gives the weights of one row a prompt.
+    """Attention by the fused kernel that also gives the weights of one row per prompt.
 
     Returns the kernel's output unchanged to the bit, and weights of shape (prompts, heads, 1,
     tokens): None while `ends` is None, and where they do not reproduce the kernel's output.

@@ -43,7 +43,7 @@ def load_backend(model: Located[ModelSpec], device: str, dtype: str) -> Backend 
 
 
 def resolve_device(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
-    """Return the torch device and dtype that `device` and `dtype` stand for.
+    """Return the torch device and dtype that `device` and `dtype` mean.
 
     Args:
         device: `auto` (the first of cuda, xpu, mps, cpu that is there), one of those, or one
@@ -52,7 +52,7 @@ def resolve_device(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
             `bfloat16` or `float16`.
 
     Raises:
-        VlmbenchError: If the device is not there or a name is unknown.
+        VlmbenchError: If the device is not available or a name is unknown.
     """
     there = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps}
     available = [kind for kind in _AUTO_DTYPE if kind == "cpu" or there[kind].is_available()]

@@ -40,12 +40,12 @@ def whole_squares(
 
 
 def unpack(state: Tensor, images: int) -> Float[Tensor, "images tokens dim"]:
-    """Return a state with one row an image, whether or not the tower ran them as one sequence."""
+    """Return a state with one row per image, whether or not the tower ran them as one sequence."""
     return state.reshape(images, -1, state.shape[-1])
 
 
 def packed_order(module: Any, grid_thw: Int[Tensor, "images 3"]) -> Int[Tensor, " tokens"]:
-    """Return where each patch, row by row, stands in a packed tower's sequence for one image.
+    """Return where each patch, row by row, is in a packed tower's sequence for one image.
 
     The processor puts the patches that are merged into one token next to each other; towers
     with window attention (Qwen2.5-VL) then sort these groups by window.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vlmbench.models._checkpoint import remedy_for
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -15,13 +16,15 @@ def load_processor(source: str, revision: str | None) -> Any:
     tokenizer and its Pillow image processor; it then refuses videos, which nothing here shows.
 
     Raises:
-        VlmbenchError: If a package is missing without which the family has no image processor.
+        VlmbenchError: If a package is missing that the family's image processor needs.
     """
     from transformers import AutoProcessor
     from transformers.utils import is_torchvision_available
 
     try:
-        processor = AutoProcessor.from_pretrained(source, revision=revision)
+        processor = AutoProcessor.from_pretrained(
+            source, revision=revision, trust_remote_code=False
+        )
         if not (hasattr(processor, "tokenizer") and hasattr(processor, "image_processor")):
             kind = type(processor).__name__
             raise ValueError(f"{kind} is not a processor of images and text")
@@ -48,7 +51,9 @@ def _without_videos(source: str, revision: str | None) -> Any:
     kind = _filmless(getattr(transformers, _class_name(source, revision)))
     settings, _ = kind.get_processor_dict(source, revision=revision)
     arguments = [
-        parts[name].from_pretrained(source, revision=revision) if name in parts else kind.stand_in()
+        parts[name].from_pretrained(source, revision=revision, trust_remote_code=False)
+        if name in parts
+        else kind.stand_in()
         for name in kind.get_attributes()
     ]
     return kind.from_args_and_dict(arguments, settings)
@@ -59,7 +64,7 @@ def _filmless(kind: Any) -> Any:
     from transformers.video_processing_utils import VideoProcessorMixin
 
     class NoVideos(VideoProcessorMixin):  # type: ignore[misc]
-        """Stands where a processor wants a video processor."""
+        """Takes the place of a video processor."""
 
     class Filmless(kind):  # type: ignore[misc]
         """The same processor for images and text."""
@@ -82,7 +87,7 @@ def _class_name(source: str, revision: str | None) -> str:
     settings, _ = ProcessorMixin.get_processor_dict(source, revision=revision)
     named = settings.get("processor_class")
     if named is None:
-        config = AutoConfig.from_pretrained(source, revision=revision)
+        config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
         named = PROCESSOR_MAPPING_NAMES.get(config.model_type)
     if named is None:
         raise ValueError("no file says which processor class it needs")
@@ -90,9 +95,5 @@ def _class_name(source: str, revision: str | None) -> str:
 
 
 def _cannot(source: str, error: Exception) -> Problem:
-    missing = any(name in str(error).lower() for name in ("torchvision", "timm", "num2words"))
-    return Problem(
-        field="checkpoint",
-        message=f"cannot load the processor of {source!r}: {error}",
-        remedy='pip install "vlmbench-gap[vision]"' if missing else "",
-    )
+    message = f"cannot load the processor of {source!r}: {error}"
+    return Problem(field="checkpoint", message=message, remedy=remedy_for(error))

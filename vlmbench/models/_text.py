@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache, partial
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+from vlmbench.models._answer_tokens import AnswerTokens
 from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt
 from vlmbench.models._chat import Chat
+from vlmbench.models._checkpoint import checkpoint_path
+from vlmbench.models._processor import load_processor
 from vlmbench.models._thoughts import Thoughts, has_marks, left_open, split_thoughts
-from vlmbench.registry import Family
+from vlmbench.registry import Family, family_of
 from vlmbench.spec import GenerationKwargs, ModelSpec, Prompting
 from vlmbench.spec import render as fill_template
-from vlmbench.types import Problem, VlmbenchError
-
-_NO_TOKENS = "the choice {!r} has no tokens, so it has no likelihood"
+from vlmbench.types import DocumentError, Problem, VlmbenchError
 
 
 def continuation_of(choice: str, before: str, prompting: Prompting) -> str:
-    """Return what stands after the rendered prompt when `choice` is the answer.
+    """Return what follows the rendered prompt when `choice` is the answer.
 
     Args:
         choice: The choice.
@@ -47,11 +49,39 @@ class PromptText:
         self._placeholder = family.placeholder or self._image_token
         self.chat = Chat(processor, spec.prompt, self._placeholder)
         self.thoughts = Thoughts(processor.tokenizer)
+        self._answer_tokens = AnswerTokens(processor.tokenizer)
+        self.writes_images = token is not None or bool(family.placeholder)
+
+    @classmethod
+    def load(cls, spec: ModelSpec, folder: Path | None) -> PromptText:
+        """Load what a checkpoint's prompts take: its processor, and no weights.
+
+        Args:
+            spec: Which model.
+            folder: Folder of its YAML, at which a relative `checkpoint` starts.
+
+        Raises:
+            VlmbenchError: If it has no processor of images and text.
+            OSError: If there is no such checkpoint.
+            ValueError: If transformers does not know its family.
+        """
+        from transformers import AutoConfig
+
+        source = checkpoint_path(spec.checkpoint, folder)
+        model_type = AutoConfig.from_pretrained(
+            source, revision=spec.revision, trust_remote_code=False
+        ).model_type
+        return cls(load_processor(source, spec.revision), spec, family_of(model_type))
 
     # -- prompts --------------------------------------------------------------------------
 
     def render(self, prompt: Prompt) -> str:
-        """Return the text the processor is given: chat template or wrapper applied."""
+        """Return the text the processor is given: chat template or wrapper applied.
+
+        Raises:
+            DocumentError: If the question itself writes what the model reads as an image.
+        """
+        self._refuse_image_tokens(prompt)
         if self.chat.template is not None:
             within = self._image_token in self._placeholder
             marker = self._image_token if within else self._placeholder
@@ -62,8 +92,20 @@ class PromptText:
             text = fill_template(self.spec.prompt.wrapper, {"prompt": text})
         return text.replace(IMAGE_PLACEHOLDER, self._placeholder)
 
+    def _refuse_image_tokens(self, prompt: Prompt) -> None:
+        asked = prompt.system + prompt.user
+        tokens = {self._image_token, self._placeholder} - {IMAGE_PLACEHOLDER}
+        written = next((token for token in sorted(tokens) if token in asked), None)
+        if written is not None:
+            message = f"the question contains {written!r}, which the model reads as an image"
+            raise DocumentError(message)
+        places = asked.count(IMAGE_PLACEHOLDER)
+        if places != len(prompt.images):
+            message = f"the question has {places} places for {len(prompt.images)} images"
+            raise DocumentError(message)
+
     def tail(self, text: str) -> str:
-        """Return what stands after a rendered prompt's last image, as the processor ends it."""
+        """Return what follows a rendered prompt's last image, as the processor ends it."""
         return text.rpartition(self._image_token)[2] + self.family.appended
 
     # -- thoughts -------------------------------------------------------------------------
@@ -109,7 +151,7 @@ class PromptText:
         return "" if self.family.appended else None
 
     def continuation(self, choice: str, delimiter: str) -> str:
-        """Return what stands after the rendered prompt when `choice` is the answer.
+        """Return what follows the rendered prompt when `choice` is the answer.
 
         Args:
             choice: The choice.
@@ -125,13 +167,6 @@ class PromptText:
     def answers(self, text: str, continuations: Sequence[str]) -> tuple[str, list[list[int]]]:
         """Return the prompt before which answers stand, and the tokens of each answer.
 
-        An answer's tokens are those that it adds to the prompt, tokenised together with it. Where
-        white space at the end of the prompt becomes part of a token of an answer, it is moved from
-        the prompt to all answers, as in lm-eval (api/model.py, `_encode_pair`). Departures from
-        it: white space that stays a token by itself stays with the prompt, which adds the same
-        number to the likelihood of every answer; and an answer of which a token still begins in
-        the prompt is tokenised by itself, instead of losing its beginning.
-
         Args:
             text: A rendered prompt.
             continuations: What follows it.
@@ -140,47 +175,16 @@ class PromptText:
             The prompt, perhaps without the white space at its end; and token ids, a list an answer.
 
         Raises:
-            VlmbenchError: If an answer has no tokens, or the model thinks first.
+            DocumentError: If an answer has no tokens.
+            VlmbenchError: If the model thinks first.
         """
         if self.thinks:
             raise self.refuse_thoughts()
-        if "" in continuations:
-            raise VlmbenchError(_NO_TOKENS.format(""))
-        bare = text if self.family.appended else text.rstrip()
-        rows: list[list[int] | None] = []
-        for context in dict.fromkeys((text, bare)):
-            head, moved = self._head(context), text[len(context) :]
-            rows = [self._added(head, moved + continuation) for continuation in continuations]
-            if None not in rows:
-                break
-        pairs = zip(continuations, rows, strict=True)
-        return context, [ids or self._alone(moved + continuation) for continuation, ids in pairs]
-
-    def _head(self, context: str) -> str:
-        """Return the end of a prompt, from its last image token, which merges with no text."""
-        shown = self._image_token if self._image_token in context else ""
-        return shown + self.tail(context)
-
-    def _added(self, head: str, continuation: str) -> list[int] | None:
-        """Return the tokens that a text adds to what stands before it.
-
-        Returns:
-            The tokens; None where there are none, or one of them begins before the text.
-        """
-        before, whole = self._tokens(head), self._tokens(head + continuation)
-        return whole[len(before) :] or None if whole[: len(before)] == before else None
-
-    def _alone(self, continuation: str) -> list[int]:
-        """Return the tokens of an answer that merges with what stands before it.
-
-        They are taken from behind a line break, or else a letter: some tokenizers put a space
-        before what begins a text.
-        """
-        found = (self._added(before, continuation) for before in ("\n", "x", ""))
-        ids = next(filter(None, found), None)
-        if ids is None:
-            raise VlmbenchError(_NO_TOKENS.format(continuation))
-        return ids
+        # From its last image token on, which merges with no text.
+        head = (self._image_token if self._image_token in text else "") + self.tail(text)
+        moves = not self.family.appended
+        moved, rows = self._answer_tokens.after(head, continuations, moves=moves)
+        return text[: len(text) - moved], rows
 
     def notes(self, text: str, continuations: Sequence[str]) -> dict[str, Any]:
         """Return what decides which tokens are scored and read, for the record.
@@ -209,7 +213,7 @@ class PromptText:
     # -- tokens ---------------------------------------------------------------------------
 
     def prompt_tokens(self, text: str) -> list[int]:
-        """Return a rendered prompt's tokens, one image token an image."""
+        """Return a rendered prompt's tokens, with one image token per image."""
         special = self.wants_start([text])
         ids: list[int] = self.processor.tokenizer.encode(text, add_special_tokens=special)
         return ids
@@ -222,12 +226,6 @@ class PromptText:
         start = self.processor.tokenizer.bos_token
         return not (start and all(text.startswith(start) for text in texts))
 
-    @cached_property
-    def _tokens(self) -> Callable[[str], list[int]]:
-        """Tokenises texts; keeps thousands, as conditions that change images repeat the texts."""
-        encode = partial(self.processor.tokenizer.encode, add_special_tokens=False)
-        return lru_cache(maxsize=4096)(encode)
-
 
 def stops_of(kwargs: GenerationKwargs) -> tuple[str, ...]:
     """Return the strings at which an answer ends."""
@@ -236,7 +234,7 @@ def stops_of(kwargs: GenerationKwargs) -> tuple[str, ...]:
 
 
 def cut(text: str, stops: Sequence[str]) -> str:
-    """Return what stands before the first stop string, as lm-eval cuts answers."""
+    """Return what comes before the first stop string, as lm-eval cuts answers."""
     for stop in stops:
         text = text.split(stop, maxsplit=1)[0]
     return text

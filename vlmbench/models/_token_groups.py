@@ -28,7 +28,7 @@ class TokenGroups:
         regions: Those of `image` that show the regions; None where that is not known.
         choices: Positions of the listing of choices; see `choice_spans`.
         text: All others.
-        question: Positions after the last image to the end; all where there is no image.
+        question: Positions after the last image to the end; all if there is no image.
         last: The last position.
     """
 
@@ -52,7 +52,7 @@ def token_groups(
     """Return the groups of a prompt of n tokens.
 
     Args:
-        is_image: (n,) bool, True where a projected image token stands.
+        is_image: (n,) bool, True for projected image tokens.
         cells: Which of the image tokens, counted from 0, show the regions; None if unknown.
         listed: (n,) bool, True where a token belongs to the listing of choices.
     """
@@ -77,11 +77,11 @@ def choice_spans(text: str, choices: Sequence[str]) -> list[tuple[int, int]]:
     """Return where a text lists its choices, as (start, end) characters.
 
     A choice's line is one that starts with its letter as `(A)`, `A)`, `A.` or `A:`, and counts
-    whole, letter and wording. A choice without such a line counts where it stands last as a word
-    of its own ("red or blue?"), and not at all where it stands nowhere.
+    whole, letter and wording. A choice without such a line counts where it occurs last as a word of
+    its own ("red or blue?"), and not at all if it does not occur.
 
     Args:
-        text: What stands after the last image.
+        text: What follows the last image.
         choices: Letters or wordings, as the answer would be; brackets do not matter.
     """
     spans = []
@@ -168,13 +168,13 @@ def region_cells(
 ) -> Positions:
     """Return which image tokens of a prompt, counted from 0, show its regions.
 
-    A token shows a box if their areas meet. A point stands for a square of the size of one
-    token's area around the centre of its pixel, so that it has one to four tokens.
+    A token shows a box if their areas meet. A point counts as a square of the size of one token's
+    area around the centre of its pixel, so that it has one to four tokens.
 
     Args:
         regions: In pixels of `images`.
         images: The prompt's images, as the processor is given them.
-        grids: One an image.
+        grids: One per image.
     """
     starts = np.cumsum([0, *(rows * columns for rows, columns in grids)])
     shown: set[int] = set()

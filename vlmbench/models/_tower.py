@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -19,14 +19,24 @@ from PIL import Image
 from torch import Tensor
 
 from vlmbench.models._blocks import blocks_of, image_tower, tower_states
-from vlmbench.models._checkpoint import checkpoint_path, weights_digest
+from vlmbench.models._checkpoint import (
+    checkpoint_path,
+    load_weights,
+    remedy_for,
+    weights_digest,
+)
+from vlmbench.models._consumed import mismatch
+from vlmbench.models._images import Letterbox, letterbox_of
 from vlmbench.models._pixels import packed_order, unpack, whole_squares
 from vlmbench.models.hf import HfBackend
-from vlmbench.spec import Twin
+from vlmbench.spec import ImagePolicy, Twin
 from vlmbench.types import Problem, VlmbenchError
 
 # The class token follows the patches in these towers; in all others it comes first.
 _CLASS_TOKEN_LAST = frozenset({"llama4_vision_model"})
+# Parts of an encoder that sum its patches up. Nothing here is read of them, and many checkpoints
+# leave them out.
+_POOLING = ("pooler.", "head.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,7 +45,7 @@ class TowerStates:
 
     Attributes:
         patch_tokens: Chosen layers, reshaped row by row to the patch grid.
-        cls_token: The class token of the deepest chosen layer; None where the tower has none.
+        cls_token: The class token of the deepest chosen layer; None if the tower has none.
     """
 
     patch_tokens: Float[Tensor, "images layers h w dim"]
@@ -53,26 +63,32 @@ class Tower:
         image_processor: Its processor; only its rescaling and normalisation are used, because
             images arrive as squares of `side` pixels already.
         twin: How the tower is described in the model's YAML.
+        policy: How the model itself is shown images.
 
     Attributes:
         side: Side of the square the tower sees, in pixels.
+        letterbox: How an image becomes that square.
         patch: Side of a patch, in pixels.
         n_layers: Transformer blocks; hidden states are numbered 0 (embedding) to `n_layers`.
             Where the twin says `final_norm`, state `n_layers` is the one after that norm. A
             convolutional tower has one state, its last map, under every number.
-        consumed: Number of the state that the VLM consumes, the deepest where it takes several.
+        consumed: Number of the state that the VLM consumes, the deepest one if it takes several.
         weights_digest: SHA-256 of the tower's own weights.
     """
 
-    def __init__(self, module: Any, image_processor: Any, twin: Twin) -> None:
+    def __init__(
+        self, module: Any, image_processor: Any, twin: Twin, policy: ImagePolicy | None = None
+    ) -> None:
         self.module = module
         self.image_processor = image_processor
         self.twin = twin
+        self.policy = policy or ImagePolicy()
         self.weights_digest = weights_digest(module)
         self.blocks = blocks_of(module)
         self.n_layers = len(self.blocks)
         self._packed = "grid_thw" in inspect.signature(type(module).forward).parameters
         self.side = _side(module.config, twin)
+        self.letterbox = _letterbox(self.policy, image_processor, self.side)
         self._several = tuple(self._index(one) for one in _indices(twin))
         self.consumed = max(self._several, default=self.n_layers)
         self.patch = self._patch()
@@ -90,13 +106,26 @@ class Tower:
 
     @classmethod
     def inside(cls, backend: HfBackend, twin: Twin) -> Tower:
-        """Return the tower inside a VLM: the very weights that feed its projector."""
+        """Return the tower inside a VLM: the very weights that feed its projector.
+
+        Raises:
+            VlmbenchError: If no tower is known, or what the twin reads of it is not what the
+                language model is given.
+        """
         module = image_tower(backend.model)
-        return cls(module, backend.processor.image_processor, twin)
+        tower = cls(module, backend.processor.image_processor, twin, backend.spec.image)
+        tower._refuse_unconsumed(backend)
+        return tower
 
     @classmethod
-    def load(cls, twin: Twin, folder: Path | None, device: torch.device) -> Tower:
-        """Load a standalone encoder in float32.
+    def load(
+        cls,
+        twin: Twin,
+        folder: Path | None,
+        device: torch.device,
+        policy: ImagePolicy | None = None,
+    ) -> Tower:
+        """Load a standalone encoder in float32, to be shown images as the model is.
 
         Raises:
             VlmbenchError: If it cannot be loaded.
@@ -104,16 +133,23 @@ class Tower:
         from transformers import AutoImageProcessor, AutoModel
 
         source = checkpoint_path(twin.checkpoint, folder)
+        options = {"revision": twin.revision, "trust_remote_code": False}
         try:
-            module = AutoModel.from_pretrained(source, revision=twin.revision)
-            processor = AutoImageProcessor.from_pretrained(source, revision=twin.revision)
-        except (OSError, ValueError, ImportError) as error:
+            processor = AutoImageProcessor.from_pretrained(source, **options)
+            whole, _ = load_weights(AutoModel, source, unread=_POOLING, **options)
+        except VlmbenchError:
+            raise
+        except Exception as error:  # whatever a family may raise
             raise VlmbenchError(
-                Problem(field="twin.checkpoint", message=f"cannot load {source!r}: {error}")
+                Problem(
+                    field="twin.checkpoint",
+                    message=f"cannot load {source!r}: {error}",
+                    remedy=remedy_for(error),
+                )
             ) from error
         # Two-tower checkpoints (CLIP, SigLIP) keep their vision part under this name.
-        module = getattr(module, "vision_model", module)
-        return cls(module.to(device).eval(), processor, twin)
+        module = getattr(whole, "vision_model", whole)
+        return cls(module.to(device).eval(), processor, twin, policy)
 
     def randomised(self, seed: int) -> Tower:
         """Return a tower of the same architecture and transform with freshly drawn weights."""
@@ -125,7 +161,7 @@ class Tower:
         for tensor in (*module.parameters(), *module.buffers()):
             if tensor.is_floating_point():  # Llama 4 has complex buffers
                 tensor.data = tensor.data.to(parameter.dtype)
-        return Tower(module, self.image_processor, self.twin)
+        return Tower(module, self.image_processor, self.twin, self.policy)
 
     @cached_property
     def width(self) -> int:
@@ -138,7 +174,7 @@ class Tower:
         """Return hidden states of square images.
 
         Where the VLM concatenates several states, the consumed one asked for alone is that
-        concatenation; asked for beside shallower ones (a depth head), it is the deepest of
+        concatenation; asked for together with shallower ones (a depth head), it is the deepest of
         them, since all must be of one width.
 
         Args:
@@ -154,8 +190,8 @@ class Tower:
         extra = stacked.shape[2] - rows * rows
         if extra < 0:
             raise VlmbenchError(
-                f"the tower returns {stacked.shape[2]} tokens an image, fewer than its "
-                f"{rows} x {rows} patches; vlmbench cannot tell where they lie"
+                f"the tower returns {stacked.shape[2]} tokens per image, fewer than its {rows} x "
+                f"{rows} patches; vlmbench cannot tell where they belong"
             )
         if extra == 0 and self.twin.pooled == "cls":
             raise VlmbenchError(
@@ -165,26 +201,62 @@ class Tower:
                     remedy="Write `pooled: mean`.",
                 )
             )
-        # Class and register tokens come first in nearly every tower; patches follow.
-        last = self.module.config.model_type in _CLASS_TOKEN_LAST
-        patches = stacked[:, :, : rows * rows] if last else stacked[:, :, extra:]
-        patches = patches.reshape(*stacked.shape[:2], rows, rows, -1)
-        cls_token = stacked[:, -1, -1 if last else 0] if self.twin.pooled == "cls" else None
+        patches = self._patches(stacked).reshape(*stacked.shape[:2], rows, rows, -1)
+        cls_token = stacked[:, -1, self._class_place] if self.twin.pooled == "cls" else None
         return TowerStates(patch_tokens=patches, cls_token=cls_token)
 
+    @property
+    def _class_place(self) -> Literal[0, -1]:
+        """Where the class token stands, if there is one, and registers beside it."""
+        return -1 if self.module.config.model_type in _CLASS_TOKEN_LAST else 0
+
+    def _patches(self, state: Tensor) -> Tensor:
+        """Return the tokens that stand for patches, of (..., tokens, dim)."""
+        extra = max(0, state.shape[-2] - (self.side // self.patch) ** 2)
+        kept = state.shape[-2] - extra
+        return state[..., :kept, :] if self._class_place else state[..., extra:, :]
+
     def _run(self, squares: Sequence[Image.Image], layers: Sequence[int]) -> list[Tensor]:
-        """Return (images, tokens, width) a layer, tokens row by row."""
+        """Return (images, tokens, width) per layer, tokens row by row."""
         parameter = next(self.module.parameters())
         batch = whole_squares(self.image_processor, squares, packed=self._packed)
         pixels = batch.pop("pixel_values").to(parameter.device, parameter.dtype)
         batch = {name: value.to(parameter.device) for name, value in batch.items()}
-        normed = self.twin.layer == "final_norm"
-        found = tower_states(self.module, self.blocks, pixels, batch, layers, normed=normed)
-        states = [unpack(state, len(squares)) for state in found]
+        runs: list[list[Tensor]] = []
+        with tower_states(self.module, layers, runs.append, normed=self._normed):
+            self.module(pixels, **batch)
+        states = [unpack(state, len(squares)) for state in runs[0]]
         if self._packed:
             order = packed_order(self.module, batch["grid_thw"])
             states = [state[:, order] for state in states]
         return states
+
+    @property
+    def _normed(self) -> bool:
+        """Whether the deepest state is the one after the final norm."""
+        return self.twin.layer == "final_norm"
+
+    def _refuse_unconsumed(self, backend: HfBackend) -> None:
+        """Refuse to read what the language model is not given."""
+        layers = self._several or (self.consumed,)
+        try:
+            batch = backend.inputs.trial(self.side)
+            reason = mismatch(
+                backend.model, self.module, batch, layers, self._patches, normed=self._normed
+            )
+            _ = self.width  # it must take a square alone, too
+        except Exception as error:  # whatever a family may raise
+            reason = f"its tower cannot be asked: {type(error).__name__}: {error}"
+        if reason:
+            raise VlmbenchError(
+                Problem(
+                    field="twin",
+                    message=f"model {backend.spec.model!r} (model_type "
+                    f"{backend.model.config.model_type!r}): the twin is refused: {reason}",
+                    remedy="Write the hidden state that is consumed under `twin.layer`, name a "
+                    "standalone encoder with `twin.checkpoint`, or leave `twin` out.",
+                )
+            )
 
     def _index(self, layer: int) -> int:
         """Return a hidden state's number counted from 0."""
@@ -224,6 +296,26 @@ def _side(config: Any, twin: Twin) -> int:
             )
         )
     return _one(size)
+
+
+def _letterbox(policy: ImagePolicy, image_processor: Any, side: int) -> Letterbox:
+    """Return how the model's own images are padded and scaled, onto the tower's square."""
+    own = letterbox_of(policy)
+    if own is not None:
+        return replace(own, side=side)
+    filled = Letterbox(side=side, fill=_fill(image_processor))
+    resample = getattr(image_processor, "resample", None)
+    return filled if resample is None else replace(filled, resample=Image.Resampling(resample))
+
+
+def _fill(image_processor: Any) -> tuple[int, int, int]:
+    """Return the colour that a processor pads with: its own, LLaVA's mean, else black."""
+    colour = getattr(image_processor, "background_color", None)
+    if colour is None and getattr(image_processor, "do_pad", False):
+        pads = hasattr(image_processor, "pad_to_square")
+        colour = [int(255 * mean) for mean in image_processor.image_mean] if pads else None
+    red, green, blue = (int(level) for level in colour or (0, 0, 0))
+    return red, green, blue
 
 
 def _one(size: Any) -> int:

@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 
 from vlmbench.models._backend import Prompt, Reply
 from vlmbench.models._checkpoint import checkpoint_path, stand_in_digest
-from vlmbench.models._processor import load_processor
 from vlmbench.models._text import PromptText, cut, stops_of
-from vlmbench.registry import family_of
 from vlmbench.spec import GenerationKwargs, ModelSpec
 from vlmbench.types import Problem, VlmbenchError
 
@@ -60,23 +58,23 @@ class VllmBackend:
             VlmbenchError: If it cannot be loaded, or its family's prompts are not plain text
                 with image tokens in it.
         """
-        from transformers import AutoConfig
         from vllm import LLM
 
         del device
         source = checkpoint_path(spec.checkpoint, folder)
         try:
-            model_type = AutoConfig.from_pretrained(source, revision=spec.revision).model_type
-            family = family_of(model_type)
-            text = PromptText(load_processor(source, spec.revision), spec, family)
-            if family.appended or family.prefix_lm:
+            text = PromptText.load(spec, folder)
+            if text.family.appended or text.family.prefix_lm:
                 message = (
-                    f"the processor of {model_type!r} adds text to prompts that vLLM would not add"
+                    f"the processor of {source!r} adds text to prompts that vLLM would not add"
                 )
-                raise VlmbenchError(Problem(field="backend", message=message, remedy="Use `hf`."))
+                raise VlmbenchError(
+                    Problem(field="backend", message=message, remedy="Use `backend: hf`.")
+                )
             engine = LLM(
                 model=source,
                 revision=spec.revision,
+                trust_remote_code=False,
                 dtype=str(dtype).removeprefix("torch."),
                 seed=0,
                 limit_mm_per_prompt={"image": MOST_IMAGES},
@@ -91,7 +89,7 @@ class VllmBackend:
         return self._text.render(prompt)
 
     def continuation(self, choice: str, delimiter: str) -> str:
-        """Return what stands after the rendered prompt when `choice` is the answer."""
+        """Return what follows the rendered prompt when `choice` is the answer."""
         return self._text.continuation(choice, delimiter)
 
     def choice_logprobs(

@@ -14,13 +14,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vlmbench.models._backend import Inside, Prompt, Reply
-from vlmbench.models._checkpoint import checkpoint_path, load_model, weights_digest
+from vlmbench.models._checkpoint import (
+    checkpoint_path,
+    load_model,
+    remedy_for,
+    weights_digest,
+)
 from vlmbench.models._continuations import can_continue, from_cache, run_whole
-from vlmbench.models._greedy import GREEDY, finish_of, greedy_config
+from vlmbench.models._greedy import GREEDY, finish_of, greedy_config, refuse_overflow
 from vlmbench.models._inputs import Inputs
 from vlmbench.models._inspect import look_inside
 from vlmbench.models._processor import load_processor
 from vlmbench.models._text import PromptText, cut, stops_of
+from vlmbench.models._trial import try_out
 from vlmbench.registry import family_of
 from vlmbench.spec import GenerationKwargs, ModelSpec
 from vlmbench.types import Problem, Region, VlmbenchError
@@ -39,14 +45,18 @@ class HfBackend:
         text: Renders and tokenises its prompts.
         inputs: Encodes them.
         weights_digest: SHA-256 over names, shapes and bytes of all parameters and buffers.
+        unused_weights: Names of weights in the checkpoint that the model has no place for.
     """
 
-    def __init__(self, model: Any, processor: Any, spec: ModelSpec) -> None:
+    def __init__(
+        self, model: Any, processor: Any, spec: ModelSpec, unused_weights: tuple[str, ...] = ()
+    ) -> None:
         self.model = model
         self.processor = processor
         self.spec = spec
         self.weights_digest = weights_digest(model)
         model.generation_config, self._set_aside = greedy_config(model.generation_config)
+        self.unused_weights = unused_weights
         self.family = family_of(model.config.model_type)
         self.text = PromptText(processor, spec, self.family)
         self.inputs = Inputs(model, self.text)
@@ -66,7 +76,8 @@ class HfBackend:
             dtype: Number format of the weights; quantised ones keep theirs.
 
         Raises:
-            VlmbenchError: If there is no such checkpoint, or it is not an image-text-to-text model.
+            VlmbenchError: If there is no such checkpoint, it lacks weights, or it is not a model
+                that can be asked about images.
         """
         from transformers.utils import logging
 
@@ -74,24 +85,31 @@ class HfBackend:
         source = checkpoint_path(spec.checkpoint, folder)
         try:
             processor = load_processor(source, spec.revision)
-            model = load_model(source, spec, device, dtype)
-        except (OSError, ValueError, ImportError) as error:
+            model, unused = load_model(source, spec, device, dtype)
+        except VlmbenchError:
+            raise
+        except Exception as error:  # whatever a family may raise
             raise VlmbenchError(
                 Problem(
                     field="checkpoint",
                     message=f"model {spec.model!r}: cannot load {source!r}: {error}",
-                    remedy="Give a folder that save_pretrained wrote, or a hub id that is "
-                    "downloaded or can be.",
+                    remedy=remedy_for(
+                        error,
+                        "Give a folder written by save_pretrained, or a hub id that is or can be "
+                        "downloaded.",
+                    ),
                 )
             ) from error
-        return cls(model.eval(), processor, spec)
+        backend = cls(model.eval(), processor, spec, unused)
+        try_out(backend.inputs)
+        return backend
 
     def render(self, prompt: Prompt) -> str:
         """Return the text the processor is given: chat template or wrapper applied."""
         return self.text.render(prompt)
 
     def continuation(self, choice: str, delimiter: str) -> str:
-        """Return what stands after the rendered prompt when `choice` is the answer."""
+        """Return what follows the rendered prompt when `choice` is the answer."""
         return self.text.continuation(choice, delimiter)
 
     def choice_logprobs(
@@ -152,7 +170,7 @@ class HfBackend:
         answers = [self.text.answers(self.render(prompt), row) for prompt, row in pairs]
         texts, tokens = [text for text, _ in answers], [row for _, row in answers]
         longest = max(len(ids) for row in tokens for ids in row)
-        batch = self.inputs.encode(texts, prompts, side="right")
+        batch = self.inputs.encode(texts, prompts, side="right", room=longest)
         last, cache = self._last(batch, use_cache=longest > 1)
         if self.text.thoughts.openings.intersection(last.argmax(dim=1).tolist()):
             raise self.text.refuse_thoughts()
@@ -189,16 +207,21 @@ class HfBackend:
         most = kwargs.max_gen_toks + (self.spec.prompt.thinking or 0)
         tokenizer = self.processor.tokenizer
         texts = [self.render(prompt) for prompt in prompts]
-        batch = self.inputs.encode(texts, prompts, side="left")
+        batch = self.inputs.encode(texts, prompts, side="left", room=1)
+        room = [min(most, left) for left in self.inputs.room_behind(batch)]
         output = self.model.generate(
             **batch,
-            max_new_tokens=most,
+            max_new_tokens=max(room),
+            logits_processor=[refuse_overflow],
             pad_token_id=tokenizer.pad_token_id,
             stop_strings=list(until) or None,
             tokenizer=tokenizer if until else None,
         )
         written = output[:, batch["input_ids"].shape[1] :].tolist()
-        return [self._reply(ids, stops_of(kwargs), most=most) for ids in written]
+        return [
+            self._reply(ids[:most], stops_of(kwargs), most=most)
+            for ids, most in zip(written, room, strict=True)
+        ]
 
     def _reply(self, ids: list[int], until: Sequence[str], *, most: int) -> Reply:
         """Return what a model said by its tokens, thoughts apart."""

@@ -66,7 +66,7 @@ def caption(facts: Facts, rng: np.random.Generator, *, mirrored: bool = False) -
 
 
 def _marked_caption(marked: list[Fact], rng: np.random.Generator) -> str:
-    """Say what stands at each marker."""
+    """Say what is at each marker."""
     ordered = sorted(marked, key=lambda fact: fact.mark)
     if rng.random() < 0.5:
         return ", ".join(f"{fact.mark}: {phrase(fact, rng)}" for fact in ordered)

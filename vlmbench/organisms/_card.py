@@ -11,7 +11,7 @@ from jinja2 import Environment, StrictUndefined
 from vlmbench.organisms._recipe import ObjectiveName, Recipe
 
 GATE = "<!-- gate -->"
-"""Stands before and after the gate's table."""
+"""Comes before and after the gate's table."""
 
 TEMPLATE = Path(__file__).parent / "card.md.jinja"
 
@@ -27,7 +27,7 @@ _ENCODERS: dict[ObjectiveName, tuple[str, str]] = {
 
 
 def card(recipe: Recipe, log: str, parameters: int) -> str:
-    """Return the model card, the gate's place empty.
+    """Return the model card, with the gate's table left empty.
 
     Args:
         recipe: How the model was made.
@@ -68,7 +68,7 @@ def with_gate(text: str, table: str) -> str:
 
 
 def _minutes(log: str) -> float:
-    """Return the minutes of all stages; a stage's seconds start anew where it was resumed."""
+    """Return the minutes of all stages; a stage's seconds start again where it was resumed."""
     seconds, stage, last = 0.0, "", 0.0
     for line in log.splitlines():
         entry = json.loads(line)

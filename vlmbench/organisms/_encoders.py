@@ -69,7 +69,7 @@ def build_encoder(recipe: EncoderRecipe) -> PreTrainedModel:
 
 
 def prefix_tokens(objective: ObjectiveName) -> int:
-    """Return how many tokens stand before the patch tokens: SigLIP has no CLS token."""
+    """Return how many tokens come before the patch tokens: SigLIP has no CLS token."""
     return 0 if objective == "siglip" else 1
 
 

@@ -1,7 +1,8 @@
 """Common English words: for the tokenizer's merges, and for questions that mean nothing.
 
-A task's wording is new to the models. They are to answer it with a letter all the same, so they
-meet stems of random words, whose answer is a random letter: the format is learnt and nothing else.
+A task's wording is new to the models, and they should still answer it with a letter. So they are
+shown questions of random words whose answer is a random letter: they learn the format and nothing
+else.
 """
 
 from __future__ import annotations

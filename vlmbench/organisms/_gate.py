@@ -66,11 +66,11 @@ def gate(
 
     Args:
         name: Name of a model whose backend is `hf` and whose twin is its own tower.
-        data_root: Where procedural data is kept.
+        data_root: Folder for rendered data.
         cache: Where the probe's images are kept.
-        include_paths: Further folders with YAML.
+        include_paths: More folders of YAML.
         limit: First documents of each task to use; all where None.
-        advance: Told what is about to be measured.
+        advance: Called with what is about to be measured.
 
     Raises:
         VlmbenchError: If the name does not mean exactly one such model.

@@ -63,7 +63,7 @@ class Mix:
 
 
 POINTING = Mix(varied=0.25, marked=0.8, letters=0.85, long=0.35, before=0.85)
-"""What stands at the only marker, in letters, at times after a long text.
+"""What is at the only marker, in letters, sometimes after a long text.
 
 After the vision stage that is answered in a word, but among letters any thing in view is taken: as
 with letters themselves, it comes once nearly all lessons are about nothing else. And words before

@@ -164,7 +164,7 @@ def image_lesson(rng: np.random.Generator, library: Library, questions: int) -> 
 def stretched(rng: np.random.Generator, lesson: Lesson, *, before: float) -> Lesson:
     """Return a lesson of one question with up to a thousand random words before or after images.
 
-    So a model has met long prompts, and that what is asked may stand far from the image.
+    So a model has seen long prompts, and questions that are far from the image.
 
     Args:
         rng: Source of the words and of their number.

@@ -24,7 +24,7 @@ REPORT_EVERY = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a training run stands.
+    """How far a training run has got.
 
     Attributes:
         stage: What is being done.
@@ -139,7 +139,7 @@ def _optimizer(model: nn.Module, stage: Stage) -> torch.optim.AdamW:
 
 
 def _resume(model: nn.Module, optimizer: torch.optim.AdamW, stage: Stage) -> int:
-    """Load a saved state; returns the steps it had done, 0 without one."""
+    """Load a saved state; return the steps it had done, or 0 if there is none."""
     path = stage.folder / f"{stage.name}.pt"
     if not path.exists():
         return 0
@@ -150,7 +150,7 @@ def _resume(model: nn.Module, optimizer: torch.optim.AdamW, stage: Stage) -> int
 
 
 def _save(model: nn.Module, optimizer: torch.optim.AdamW, stage: Stage, done: int) -> None:
-    """Write the state beside its place, then move it there."""
+    """Write the state under another name, then move it into place."""
     path = stage.folder / f"{stage.name}.pt"
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": done}
     torch.save(state, path.with_suffix(".part"))

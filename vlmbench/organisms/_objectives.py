@@ -83,7 +83,7 @@ def softmax_loss(logits: Tensor, same: Tensor) -> Tensor:
 def sigmoid_loss(logits: Tensor, same: Tensor) -> Tensor:
     """Return SigLIP's pairwise loss (arXiv 2303.15343): every pair is a yes-or-no question.
 
-    Deviation: captions here repeat, and an image beside another image's copy of its own caption is
+    Deviation: captions here repeat, and an image next to another image's copy of its own caption is
     neither a match nor a mismatch, so such pairs are left out. Without repeats it is SigLIP's loss.
 
     Args:

@@ -196,7 +196,7 @@ def preface(rng: np.random.Generator, marks: Sequence[str], where: str) -> str:
 
 
 def about_mark(rng: np.random.Generator, facts: Facts, where: str = "") -> Question:
-    """Ask what stands at one of the markers."""
+    """Ask what is at one of the markers."""
     marked = sorted((fact for fact in facts if fact.mark), key=lambda fact: fact.mark)
     fact = marked[int(rng.integers(len(marked)))]
     asked = about_thing(rng, fact, at(rng, fact.mark) + where, facts)
@@ -248,10 +248,9 @@ def which_image(rng: np.random.Generator, images: Sequence[Facts]) -> Question |
 
 
 def with_remark(rng: np.random.Generator, question: Question) -> Question:
-    """Put a sentence of random words before the last line that names an option, whichever.
+    """Put a sentence of random words that names an option, right or wrong, before the last line.
 
-    It names the right one no more often than any other, so there is nothing to learn from it
-    but to pass over it.
+    It names the right one no more often than any other, so all there is to learn is to ignore it.
     """
     named = question.options[int(rng.integers(len(question.options)))]
     words = salad(rng, 3, 14).split()
@@ -280,7 +279,7 @@ def by_chance(rng: np.random.Generator) -> Question:
 
 
 def by_word(rng: np.random.Generator, *, uniform: bool) -> Question:
-    """Ask for the letter beside a given word: the shortest item from which letters are learnt.
+    """Ask for the letter next to a given word: the shortest item from which letters are learnt.
 
     Args:
         rng: Source of word and options.

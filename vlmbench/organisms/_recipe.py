@@ -116,9 +116,9 @@ class Recipe(Spec):
     vision: VisionRecipe
     pointing: PointingRecipe
     remark: str = ""
-    """What the model card is to say beside the recipe."""
+    """What the model card should say in addition to the recipe."""
     checkpoint_every: int = Field(default=500, ge=1)
-    """Steps between two saved states, from which a stopped run goes on."""
+    """Steps between two saved states, from which a run that was stopped continues."""
 
 
 def load_recipe(path: Path) -> Recipe:

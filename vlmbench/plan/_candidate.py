@@ -1,4 +1,4 @@
-"""A model before it is loaded: what decides which readouts can be taken of it."""
+"""A model before it is loaded: what decides which readouts apply to it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from vlmbench.registry import backends
 from vlmbench.spec import Condition, Hints, Located, ModelSpec, TaskSpec
 from vlmbench.tasks import filler
 
-# Tokens left for the question, the choices and a chat template beside filler and images.
+# Tokens left for the question, the choices and a chat template, next to filler and images.
 QUESTION = 128
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model as far as its spec and its checkpoint's own files tell (a `spec.Subject`).
+    """What a model's spec and its checkpoint's own files say about it (a `spec.Subject`).
 
     Attributes:
-        model: Its spec, and where that stands.
+        model: Its spec, and where it comes from.
     """
 
     model: Located[ModelSpec]
@@ -41,12 +41,12 @@ class Candidate:
         if not self.spec.has_weights:
             return f"model {self.spec.model!r} has no weights"
         if not backends()[backend].shows_inside():
-            return f"backend {backend!r} shows nothing of the inside of its model"
+            return f"backend {backend!r} does not show the inside of its model"
         return self.checkpoint.family.internals
 
     @property
     def keeps_tower(self) -> bool:
-        """Whether its backend gives no access to its vision tower."""
+        """Whether its backend does not give access to its vision tower."""
         return backends()[self.spec.backend].is_open is False
 
     @property
@@ -78,5 +78,5 @@ class Candidate:
             return ""
         return (
             f"{added} tokens of filler make a prompt of about {needed}, and model "
-            f"{self.spec.model!r} takes {self.checkpoint.context}"
+            f"{self.spec.model!r} takes at most {self.checkpoint.context}"
         )

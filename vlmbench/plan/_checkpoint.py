@@ -9,19 +9,16 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmbench.registry import Family, family_of
+from vlmbench.registry import Family, context_length, family_of
 from vlmbench.spec import Located, ModelSpec
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# Where configs keep their language model's part, innermost first; the file itself comes last.
-_LANGUAGE = ("text_config", "llm_config", "language_config")
-
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint's config and tokenizer, as far as they lie on this machine.
+    """A checkpoint's config and tokenizer, if they are on this machine.
 
     Attributes:
         config: `config.json`; empty if it is not here.
@@ -43,22 +40,17 @@ class Checkpoint:
 
     @property
     def context(self) -> int | None:
-        """Most tokens of a prompt, or None where the config does not say."""
-        parts = [self.config.get(name) for name in _LANGUAGE]
-        for part in (*parts, self.config):
-            length = part.get("max_position_embeddings") if isinstance(part, Mapping) else None
-            if isinstance(length, int):
-                return length
-        return None
+        """Most tokens of a prompt, or None if the config does not say."""
+        return context_length(self.config)
 
     @property
     def family(self) -> Family:
-        """What is known of its family; nothing where there is no config."""
+        """What is known about its family; nothing if there is no config."""
         return family_of(str(self.config.get("model_type", "")))
 
     @property
     def image_tokens(self) -> int:
-        """Tokens that one image takes; 0 where the config does not say."""
+        """Tokens that one image takes; 0 if the config does not say."""
         length = self.config.get("image_seq_length")
         return length if isinstance(length, int) else 0
 

@@ -34,9 +34,9 @@ class Cell:
         condition: What is changed before asking, the task's own condition included.
         readout: Where the answer is read.
         documents: Documents it reads; None if only the data can tell.
-        forward_passes: Inputs put through the model: one a document when prompted (its choices
-            share it), one an image for an encoder; see `Readout.forward_passes`. None if only the
-            data can tell.
+        forward_passes: Inputs that go through the model: one per document when prompted (its
+            choices share it), one per image for an encoder; see `Readout.forward_passes`. None if
+            only the data can tell.
         first: Only the first so many documents are read; None for all.
         hints: Words of hints and fillers.
     """
@@ -58,13 +58,13 @@ class Cell:
 
     @property
     def note(self) -> str:
-        """How a server is asked and its answers are read; empty for what runs here."""
+        """How a server is asked and its answers are read; empty for what runs on this machine."""
         return self.readout.note(self.model.spec, self.task.spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
-    """A cell that does not exist, and why."""
+    """A cell that cannot be run, and why."""
 
     model: str
     task: str
@@ -80,8 +80,8 @@ class Plan:
     Attributes:
         study: Name of the study.
         cells: Model by model, task by task.
-        skipped: What the study asked for and cannot be.
-        limit: Documents a task at most, or None.
+        skipped: What the study asked for that cannot be run.
+        limit: Most documents per task, or None.
         seed: Seed of fits and resampling.
         fit_tasks: Tasks that a probe of another one is fitted on (`probe.fit_on`), by name.
     """
@@ -110,7 +110,7 @@ class Plan:
 
 
 def cell_key(cell: Cell, plan: Plan) -> str:
-    """Return the hex SHA-256 of what a cell's result depends on, as far as specs say it."""
+    """Return the hex SHA-256 of what a cell's result depends on, as far as the specs say."""
     return _digest(
         [
             cell.model.digest,
@@ -121,8 +121,17 @@ def cell_key(cell: Cell, plan: Plan) -> str:
             cell.hints.model_dump() if cell.condition.text.changes_prompt else None,
             plan.limit,
             plan.seed,
+            cell.task.spec.answer_rule.name if _reads_text(cell) else None,
         ]
     )
+
+
+def _reads_text(cell: Cell) -> bool:
+    """Tell whether answers may be read from generated text."""
+    generates = cell.task.spec.output_type == "generate_until"
+    model = cell.model.spec
+    writes = generates or model.server is not None or model.prompt.thinking is not None
+    return cell.readout.answers and writes
 
 
 def _digest(value: object) -> str:
@@ -145,10 +154,10 @@ def make_plan(
         models: Who is asked.
         tasks: What is asked.
         study: Which readouts under which conditions.
-        limit: Documents a task at most.
+        limit: Most documents per task.
         seed: Seed of fits and resampling.
         count: Documents in a task's reported split, if that is known without a model.
-        known_tasks: Tasks that `probe.fit_on` may name, beside `tasks` themselves.
+        known_tasks: Tasks that `probe.fit_on` may name, besides `tasks` themselves.
 
     Raises:
         VlmbenchError: If a backend or task to fit on is unknown, or packages are missing.
@@ -156,7 +165,7 @@ def make_plan(
     Returns:
         The plan. A task that fixes a condition (a blind variant) keeps it in every cell; cells
         that become the same are planned once, with the most documents that any of them asks
-        for. What cannot be is skipped with its reason.
+        for. What cannot be run is skipped, with its reason.
     """
     _check_backends(models)
     cells: list[Cell] = []
@@ -231,7 +240,7 @@ def _check_backends(models: Sequence[Located[ModelSpec]]) -> None:
             problems.append(model.problem("backend", f"there is no backend {name!r}"))
         elif known[name].missing:
             missing = ", ".join(known[name].missing)
-            message = f"backend {name!r} needs {missing}, not installed here"
+            message = f"backend {name!r} needs {missing}, which is not installed"
             problems.append(model.problem("backend", message, known[name].remedy))
     if problems:
         raise VlmbenchError(problems)
@@ -260,7 +269,7 @@ def _skipped(
 
 
 def _least(count: int | None, *caps: int | None) -> int | None:
-    """Return a count under its caps; None where it is not known."""
+    """Return a count under its caps; None if it is not known."""
     return None if count is None else min(count, *(cap for cap in caps if cap is not None), count)
 
 
@@ -271,7 +280,7 @@ def _merge(task: TaskSpec, condition: Condition) -> Condition:
 
 
 def _forwards(task: TaskSpec, readout: Readout, documents: int | None) -> int | None:
-    """Return the cost of a cell; None where only the data can tell, unless it is nothing."""
+    """Return the cost of a cell; None if only the data can tell, unless it is 0."""
     if documents is None:
         return None if readout.forward_passes(task, 1) else 0
     return readout.forward_passes(task, documents)

@@ -1,7 +1,13 @@
 """Readouts: every way in which an answer is read."""
 
+from vlmbench.readouts._answers import (
+    by_blink,
+    by_declaration,
+    by_filters,
+    by_lm_eval,
+    read_texts,
+)
 from vlmbench.readouts._encoder import EncoderReadout, read_encoder
-from vlmbench.readouts._extract import extract
 from vlmbench.readouts._internals import InternalsReadout, read_internals
 from vlmbench.readouts._prompted import PromptedReadout, build_prompt, place_images, read_prompted
 from vlmbench.readouts._reading import Answer, Numbers, Progress, Reading, make_reading
@@ -24,7 +30,10 @@ __all__ = [
     "RecordedReadout",
     "RuleReadout",
     "build_prompt",
-    "extract",
+    "by_blink",
+    "by_declaration",
+    "by_filters",
+    "by_lm_eval",
     "implementation",
     "make_reading",
     "place_images",
@@ -34,4 +43,5 @@ __all__ = [
     "read_recorded",
     "read_replies",
     "read_rule",
+    "read_texts",
 ]

@@ -11,9 +11,9 @@ from vlmbench.plan import Cell
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
 from vlmbench.readouts.probes import FeatureTap, Fitting, examples, make_head
-from vlmbench.spec import ProbeSpec, Role
+from vlmbench.spec import Encoder, ProbeSpec, Role
 from vlmbench.tasks import Documents
-from vlmbench.types import Asked, Document, VlmbenchError
+from vlmbench.types import Asked, Document, Problem, VlmbenchError
 
 
 class EncoderReadout:
@@ -21,7 +21,8 @@ class EncoderReadout:
 
     def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Reading:
         """Ask the twin of the model by the task's probe; see `read_encoder`."""
-        probe, twin = cell.task.spec.bench.probe, cell.model.spec.twin
+        probe, twin, how = cell.task.spec.bench.probe, cell.model.spec.twin, cell.readout
+        assert isinstance(how, Encoder), "planned for another readout"
         assert probe is not None, "planned without a probe"
         assert twin is not None, "planned without a twin"
         tower = opened.model.tower
@@ -32,14 +33,13 @@ class EncoderReadout:
             probe,
             tower,
             opened.splits,
+            how=how,
             seed=opened.seed,
             cache=opened.cache,
             progress=opened.progress,
         )
-        weights = {"encoder": tower.weights_digest}
-        if twin.checkpoint is None:
-            weights["model"] = opened.model.backend.weights_digest
-        return replace(reading, weights=weights)
+        reading = replace(reading, weights={"encoder": tower.weights_digest})
+        return reading if twin.checkpoint is not None else opened.model.reading(reading)
 
 
 def read_encoder(
@@ -48,6 +48,7 @@ def read_encoder(
     tower: Tower,
     splits: Mapping[Role, Documents],
     *,
+    how: Encoder | None = None,
     seed: int,
     cache: Path,
     progress: Progress = ignore,
@@ -59,25 +60,33 @@ def read_encoder(
     are those of the layer that the VLM consumes (`twin.layer`); the depth head also reads
     three shallower ones. Documents whose coordinates are not known fail, and count as such.
     Fitted heads see training and validation splits only, and depth heads are cached.
+    `Reading.notes` says how images became squares, which hidden state was read, and how an image
+    was summed up in one vector.
 
     Args:
         documents: Documents, conditions already applied.
         probe: How the task is read.
         tower: The encoder.
         splits: Training and validation documents; needed by probes that are fitted.
+        how: What else is to be chosen; nothing by default.
         seed: Seed of fitted heads.
         cache: Folder of fitted heads.
         progress: Called with the number of documents just done.
 
     Raises:
-        VlmbenchError: If documents lack the regions the probe needs, or nothing is there to fit.
+        VlmbenchError: If documents lack the regions that the probe needs, or there is nothing to
+            fit on.
     """
+    how = how or Encoder()
+    if how.sees == "marked":
+        documents = [_marked(document) for document in documents]
     located = [document for document in documents if probe.needs.are_known(document)]
     problems = [p for document in located for p in probe.needs.problems(document)]
     if problems:
         raise VlmbenchError(problems)
-    tap = FeatureTap(tower, probe.layers(n_layers=tower.n_layers, consumed=tower.consumed))
-    head = make_head(probe, Fitting(tap=tap, splits=splits, seed=seed, cache=cache))
+    state = how.state(n_layers=tower.n_layers, consumed=tower.consumed)
+    tap = FeatureTap(tower, probe.layers(n_layers=tower.n_layers, consumed=state))
+    head = make_head(probe, Fitting(tap=tap, splits=splits, seed=seed, cache=cache, how=how))
     answers: list[Answer] = []
     for document, features in examples(documents, tap):
         if probe.needs.are_known(document):
@@ -85,4 +94,14 @@ def read_encoder(
         else:
             answers.append(Answer(scores=None, error="its coordinates are not known"))
         progress(1)
-    return make_reading(documents, answers, head.scale, head.record())
+    pooled = tower.twin.pooled if how.pooling == "twin" else how.pooling
+    notes = {"pixels": tower.letterbox.record(), "layer": state, "pooled": pooled}
+    return make_reading(documents, answers, head.scale, head.record(), notes)
+
+
+def _marked(document: Document) -> Document:
+    """Return a document whose encoder is shown the images with their markers."""
+    if [i.size for i in document.images] != [i.size for i in document.encoder_images]:
+        message = f"document {document.doc_id}: its images with and without markers differ in size"
+        raise VlmbenchError(Problem(message=message, remedy="Read it without `sees: marked`."))
+    return replace(document, encoder_images=document.images, marked=True)

@@ -29,15 +29,14 @@ class InternalsReadout:
 
     def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Reading:
         """Ask the model every question and keep what it held inside; see `read_internals`."""
-        backend = opened.model.backend
         reading = read_internals(
             asked,
             cell.task.spec,
-            backend,
+            opened.model.backend,
             batch_size=batch_size(cell, opened),
             progress=opened.progress,
         )
-        return replace(reading, weights={"model": backend.weights_digest})
+        return opened.model.reading(reading)
 
 
 def read_internals(
@@ -51,13 +50,13 @@ def read_internals(
     """Ask a model every question as `read_prompted` does, and keep what it held inside.
 
     Scores are those of the prompted readout: the fused kernel that computes attention is kept, and
-    the weights that it does not give are computed beside it, for each prompt's last position.
+    the weights that it does not give are computed separately, for each prompt's last position.
 
     Args:
         asked: Documents, conditions already applied, with their questions.
         task: Their task, of `output_type: multiple_choice`.
         backend: The model; it must be able to `inspect`.
-        batch_size: Documents a forward pass; None starts at 4, or at 1 where questions are long,
+        batch_size: Documents per forward pass; None starts at 4, or at 1 where questions are long,
             and halves when memory runs out.
         progress: Called with the number of documents just done.
 
@@ -68,15 +67,19 @@ def read_internals(
         VlmbenchError: If the model cannot be listened to.
     """
     if not isinstance(backend, Inspects):
-        raise VlmbenchError(f"{type(backend).__name__} shows nothing of the inside of its model")
+        raise VlmbenchError(f"{type(backend).__name__} does not show the inside of its model")
     longest = max((len(one.text) for one in asked), default=0)
     answers = answer_all(
         asked, task, cast("Backend", backend), _look, batch_size=batch_size,
         first=FIRST_BATCH if longest < LONG else 1, progress=progress,
     )  # fmt: skip
     documents = [one.document for one in asked]
-    reading = make_reading(documents, answers, "logprob", notes=_notes(documents, answers))
-    return replace(reading, internals=_stacked(documents, answers))
+    reading = make_reading(documents, answers, "logprob")
+    return replace(
+        reading,
+        notes=_notes(documents, reading.answers),
+        internals=_stacked(documents, reading.answers),
+    )
 
 
 def regions_of(document: Document, policy: ImagePolicy) -> list[Region]:

@@ -17,7 +17,7 @@ from vlmbench.types import Document, Problem, VlmbenchError
 def lm_eval_credit(
     spec: TaskSpec, documents: Sequence[Document], responses: Sequence[str]
 ) -> list[NDArray[np.float64] | None]:
-    """Return the credit that lm-eval's task gives each response, or None where it guessed.
+    """Return the credit that lm-eval's task gives each response, or None if it guessed.
 
     The task's first filter pipeline and its `process_results` are run by lm-eval itself. The
     credit is the metric `metadata.vlmbench.lm_eval.metric` of its result for a task that ships
@@ -32,10 +32,10 @@ def lm_eval_credit(
         responses: Generated text, one per document.
 
     Returns:
-        Per document, (2,) float64: credit in [0, 1] and what it lacks of 1; or None.
+        Per document, (2,) float64: credit in [0, 1] and 1 minus that credit; or None.
 
     Raises:
-        VlmbenchError: If the metric is no number in [0, 1], or the task's code fails.
+        VlmbenchError: If the metric is not a number in [0, 1], or the task's code fails.
     """
     from datasets import Dataset
     from lm_eval.api.instance import Instance
@@ -70,7 +70,7 @@ def _credit(
     metric = spec.bench.lm_eval.metric if spec.bench.lm_eval else FREE_TEXT_METRIC
     value = results.get(metric)
     if not isinstance(value, bool | int | float | np.number) or not 0 <= float(value) <= 1:
-        message = f"lm-eval's metric `{metric}` gives {value!r}, which is no credit in [0, 1]"
+        message = f"lm-eval's metric `{metric}` gives {value!r}, which is not a credit in [0, 1]"
         raise VlmbenchError(_problem(spec, document, message))
     return None if drew else np.array([float(value), 1.0 - float(value)])
 

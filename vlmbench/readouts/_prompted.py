@@ -11,12 +11,12 @@ from PIL import Image
 from vlmbench.metrics import choice_mass
 from vlmbench.models import Backend, Prompt, Remote, Reply, TakesNotes, in_batches, prepare
 from vlmbench.plan import Cell
-from vlmbench.readouts._extract import extract, text_scale
+from vlmbench.readouts._answers import notes_on, read_texts, text_scale
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
-from vlmbench.readouts._replies import read_replies, vote
+from vlmbench.readouts._replies import read_replies
 from vlmbench.spec import GenerationKwargs, ModelSpec, TaskSpec, doc_description
-from vlmbench.types import Asked, Problem, VlmbenchError
+from vlmbench.types import Asked, DocumentError, Problem, VlmbenchError
 
 # Large enough to keep a GPU busy, small enough for a laptop; halved when memory runs out.
 AUTO_BATCH = 16
@@ -27,15 +27,14 @@ class PromptedReadout:
 
     def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Reading:
         """Ask the model every question; see `read_prompted`."""
-        backend = opened.model.backend
         reading = read_prompted(
             asked,
             cell.task.spec,
-            backend,
+            opened.model.backend,
             batch_size=batch_size(cell, opened),
             progress=opened.progress,
         )
-        return replace(reading, weights={"model": backend.weights_digest})
+        return opened.model.reading(reading)
 
 
 def batch_size(cell: Cell, opened: Opened) -> int | None:
@@ -66,18 +65,18 @@ def read_prompted(
     """Ask a model every question.
 
     `output_type: multiple_choice` reads the summed log-likelihood of every choice (scale
-    `logprob`); `generate_until` reads generated text (scale `vote`), abstaining where no
-    choice can be read from it, and so does any task asked of a model that is given room to think.
-    `Reading.notes` says which tokens were scored, how text was decoded, and how probable the
-    model finds all choices together. Documents are run longest question first, so that batches hold
-    prompts of like length and memory runs out at once if it does; the order of the result is
-    that of `asked`. A server is asked as `vlmbench.readouts.read_replies` says.
+    `logprob`); `generate_until` reads generated text by the task's `answer_rule` (scale `vote`),
+    abstaining where that reads nothing, and so does any task asked of a model that is given room to
+    think. `Reading.notes` says which tokens were scored, how text was decoded and read, and how
+    probable the model finds all choices together. Documents are run longest question first, so that
+    batches hold prompts of like length and memory runs out at once if it does; the order of the
+    result is that of `asked`. A server is asked as `vlmbench.readouts.read_replies` says.
 
     Args:
         asked: Documents, conditions already applied, with their questions.
         task: Their task.
         backend: The model.
-        batch_size: Documents a forward pass; None starts at 16 and halves when memory runs out.
+        batch_size: Documents per forward pass; None starts at 16 and halves when memory runs out.
             A server has its own number of requests under way.
         progress: Called with the number of documents just done.
 
@@ -112,7 +111,10 @@ def _run(
     if writes and notes.get("thinking", "off") != "off":
         _refuse_endless_thought(answers, backend.spec)
     documents = [one.document for one in asked]
-    return make_reading(documents, answers, text_scale(task) if writes else "logprob", notes=notes)
+    if not writes:
+        return make_reading(documents, answers, "logprob", notes=notes)
+    notes |= notes_on(task, answers)
+    return make_reading(documents, answers, text_scale(task), notes=notes)
 
 
 def answer_all(
@@ -132,7 +134,7 @@ def answer_all(
         task: Their task.
         backend: The model.
         run: Reads one batch.
-        batch_size: Documents a batch; None starts at `first` and halves when memory runs out.
+        batch_size: Documents per batch; None starts at `first` and halves when memory runs out.
         first: Documents of the first batch where `batch_size` is None.
         progress: Called with the number of documents just done.
     """
@@ -142,9 +144,15 @@ def answer_all(
         size=batch_size,
         first=first,
         order=lambda item: (-len(item.prompt.images), -len(item.prompt.user)),
-        failed=lambda _, error: Answer(scores=None, error=f"{type(error).__name__}: {error}"),
+        failed=lambda _, error: Answer(scores=None, error=_why(error)),
         progress=progress,
     )
+
+
+def _why(error: Exception) -> str:
+    """Return why a document failed; errors of libraries are often words without their kind."""
+    told = isinstance(error, DocumentError)
+    return str(error) if told else f"{type(error).__name__}: {error}"
 
 
 def build_prompt(asked: Asked, task: TaskSpec, model: ModelSpec) -> Prompt:
@@ -165,7 +173,7 @@ def place_images(
 
 
 def _refuse_endless_thought(answers: Sequence[Answer], model: ModelSpec) -> None:
-    """Refuse what would look like a model that abstains on everything."""
+    """Refuse answers that would make the model look as if it abstained on everything."""
     ran = [answer for answer in answers if not answer.error]
     if any(answer.scores is not None or answer.finish != "length" for answer in ran):
         return
@@ -178,7 +186,7 @@ def _refuse_endless_thought(answers: Sequence[Answer], model: ModelSpec) -> None
 def continuations(
     asked: Sequence[Asked], task: TaskSpec, backend: Backend | Remote
 ) -> list[list[str]]:
-    """Return what stands after each prompt for every choice."""
+    """Return what follows each prompt for every choice."""
     return [
         [backend.continuation(choice, task.target_delimiter) for choice in one.document.choices]
         for one in asked
@@ -198,7 +206,7 @@ def _ask(asked: Sequence[Asked], task: TaskSpec, backend: Remote, progress: Prog
         replies += backend.answer(prompts, kwargs, choices)
         sent += [backend.render(prompt) for prompt in prompts]
         progress(len(batch))
-    return read_replies([one.document for one in asked], sent, replies, task)
+    return read_replies(asked, sent, replies, task)
 
 
 def _choose(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
@@ -214,13 +222,8 @@ def _choose(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Ans
 
 def _write(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
     prompts = [item.prompt for item in items]
-    documents = [item.asked.document for item in items]
     replies = backend.generate(prompts, task.generation_kwargs or GenerationKwargs())
-    texts = [reply.text for reply in replies]
-    if task.output_type == "generate_until":
-        votes = extract(task, documents, texts)
-    else:  # a model that thinks first is asked in writing
-        votes = [vote(document, text) for document, text in zip(documents, texts, strict=True)]
+    votes = read_texts(task, [item.asked for item in items], replies)
     return [
         Answer(
             scores=scores,

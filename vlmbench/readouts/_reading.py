@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,17 @@ from numpy.typing import NDArray
 
 from vlmbench.metrics import StatRow
 from vlmbench.models import Inside
-from vlmbench.types import ChoiceScores, Document, Internals, Scale, clusters_of
+from vlmbench.types import (
+    ChoiceScores,
+    Document,
+    Internals,
+    Scale,
+    clusters_of,
+    why_unusable,
+)
 
 Progress = Callable[[int], None]
-"""Told how many more documents are done."""
+"""Called with how many more documents are done."""
 
 
 def ignore(done: int) -> None:
@@ -50,8 +57,9 @@ class Reading:
         scores: Scores in document order.
         answers: One per document, in the same order.
         fitted: Record of a fitted probe (recipe, validation metrics); empty if none was.
-        notes: How the answers came about: the tokens that were scored and how text was decoded;
-            what a server left open and cost; or how the inside of a model was read.
+        notes: How the answers came about: the tokens that were scored, how text was decoded and
+            read (`read_by` names the rule; `unread` and `cut_off` count documents); what a server
+            left open and cost; or how the inside of a model was read.
         internals: What the language model held, in document order; None unless it was listened to.
         weights: Digests of the weights that were read, by part: `model`, `encoder`.
     """
@@ -66,13 +74,19 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
-    """What a readout gives that scores no documents.
+    """What a readout returns if it does not score documents.
 
     Attributes:
         rows: Finished numbers.
     """
 
     rows: tuple[StatRow, ...]
+
+
+def _usable(answer: Answer) -> Answer:
+    """Return an answer, or why it is none, without what the model held meanwhile."""
+    why = "" if answer.scores is None else why_unusable(answer.scores)
+    return replace(answer, scores=None, error=why, inside=None) if why else answer
 
 
 def make_reading(
@@ -82,7 +96,11 @@ def make_reading(
     fitted: dict[str, Any] | None = None,
     notes: dict[str, Any] | None = None,
 ) -> Reading:
-    """Return the reading of `documents`, whose answers stand in the same order."""
+    """Return the reading of `documents`, whose answers are in the same order.
+
+    An answer whose scores name no choice (`vlmbench.types.why_unusable`) is a failed document.
+    """
+    answers = [_usable(answer) for answer in answers]
     n_choices = np.array([len(document.choices) for document in documents], dtype=np.int64)
     scores = np.full((len(documents), int(n_choices.max())), -np.inf)
     for index, answer in enumerate(answers):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -41,6 +41,15 @@ class LoadedModel:
             loaded.keep(self._answers)
         return loaded
 
+    def reading(self, reading: Reading) -> Reading:
+        """Return a reading of the model itself with what is known of its weights."""
+        unused = getattr(self.backend, "unused_weights", ())
+        return replace(
+            reading,
+            weights=reading.weights | {"model": self.backend.weights_digest},
+            notes=reading.notes | ({"unused_weights": list(unused)} if unused else {}),
+        )
+
     @cached_property
     def tower(self) -> Tower:
         """Its encoder-probe twin: the tower inside its checkpoint, or a standalone encoder."""
@@ -48,12 +57,13 @@ class LoadedModel:
         assert twin is not None, "planned without a twin"
         if twin.checkpoint is not None:
             device, _ = resolve_device(self._device, self._dtype)
-            return Tower.load(twin, self.model.folder, device)
+            return Tower.load(twin, self.model.folder, device, self.model.spec.image)
         if not isinstance(self.backend, HfBackend):
             raise VlmbenchError(
                 self.model.problem(
                     "twin",
-                    f"backend {self.model.spec.backend!r} gives no access to the model's tower",
+                    f"backend {self.model.spec.backend!r} does not give access to the model's "
+                    "tower",
                     "Name a standalone encoder with `twin.checkpoint`.",
                 )
             )
@@ -67,7 +77,7 @@ class Opened:
     Attributes:
         model: The model, loaded when asked.
         splits: The splits that the readout asked for (`Readout.opens`), by what they are for.
-        batch_size: Documents a forward pass; None finds a size that fits.
+        batch_size: Documents per forward pass; None finds a size that fits.
         seed: Seed of everything that is fitted or drawn.
         cache: Folder of fitted heads.
         progress: Called with the number of documents just done.
@@ -97,7 +107,7 @@ class Reads(Protocol):
             VlmbenchError: If it cannot be taken of this model or these documents.
 
         Returns:
-            Scores of all documents; or finished numbers, from a readout that scores none.
+            Scores of all documents, or finished numbers if the readout does not score documents.
         """
 
 

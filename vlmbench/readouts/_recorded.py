@@ -88,7 +88,7 @@ def _column(
                 Problem(
                     file=str(located.path),
                     field=f"recorded.{entry.column}",
-                    message=f"document {document.doc_id!r}: {value!r} is no accuracy in [0, 1]",
+                    message=f"document {document.doc_id!r}: {value!r} is not an accuracy in [0, 1]",
                     remedy="Name a data column with one number in [0, 1] per document.",
                 )
             )

@@ -1,4 +1,4 @@
-"""The rule readout: answers that no encoder and no language model takes part in."""
+"""The rule readout: answers without any encoder or language model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def read_rule(
     Args:
         asked: Documents, conditions already applied, with their questions, which the rule `text`
             reads.
-        rule: The rule; the plan has seen to it that the task gives it something to go by.
+        rule: The rule; the plan has made sure that it applies to the task.
         train: Training split; needed by a rule that learns.
         progress: Called with the number of documents just done.
     """

@@ -1,11 +1,13 @@
 """Names: tasks, groups, models and studies on the search path, backends and readouts."""
 
-from vlmbench.registry._catalogue import Catalogue, catalogue
+from vlmbench.registry._catalogue import Catalogue, catalogue, loads
 from vlmbench.registry._checkpoint_files import is_checkpoint
+from vlmbench.registry._context import context_length
 from vlmbench.registry._derive import Derived, Fact, derive, derived_yaml
 from vlmbench.registry._families import FAMILIES, Family, Layer, family_of
 from vlmbench.registry._lm_eval import LM_EVAL_PREFIX, lm_eval_tasks, shipped_yaml
 from vlmbench.registry._paths import packaged_paths, search_paths, yaml_files
+from vlmbench.registry._pixels import pixels_of
 from vlmbench.registry._plugins import Plugin, backends, readouts
 from vlmbench.registry._registry import Registry
 
@@ -21,12 +23,15 @@ __all__ = [
     "Registry",
     "backends",
     "catalogue",
+    "context_length",
     "derive",
     "derived_yaml",
     "family_of",
     "is_checkpoint",
     "lm_eval_tasks",
+    "loads",
     "packaged_paths",
+    "pixels_of",
     "readouts",
     "search_paths",
     "shipped_yaml",

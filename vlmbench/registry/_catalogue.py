@@ -38,8 +38,8 @@ class Catalogue:
         model_tags: Tag -> names of the models that carry it.
         members: Group -> names of its tasks, those of groups within it too.
         paths: Folders and files that were searched.
-        problems: Everything wrong in any file. Selecting refuses while there is any, since a
-            glob or a tag would quietly leave out what did not load.
+        problems: Everything that is wrong in any file. Nothing can be selected while there is any,
+            because a glob or a tag would quietly leave out what did not load.
     """
 
     tasks: Registry[Located[TaskSpec]]
@@ -71,15 +71,26 @@ class Catalogue:
         bundles = {**self.tags, **self.members}
         return select(selector, self.tasks, bundles, self._tasks_in, lm_eval_tasks)
 
-    def select_models(self, selector: str) -> list[Located[ModelSpec]]:
+    def select_models(self, selector: str, *, derived: bool = False) -> list[Located[ModelSpec]]:
         """Return the models that a comma-separated list means, in its order, each once.
 
         A term is a model, a tag, a glob, a path to a YAML file, a folder with a checkpoint, or
-        a hub id; a spec for the last two is derived from their own config files.
+        a hub id. The last two mean the model whose YAML names that checkpoint; where none does,
+        or if `derived`, a spec is derived from their own config files.
         """
         self.check()
         load = partial(self._one_in, registry=self.models, kind=ModelSpec)
-        return select(selector, self.models, self.model_tags, load, _derived)
+        checkpoint = _derived if derived else self._of_checkpoint
+        return select(selector, self.models, self.model_tags, load, checkpoint)
+
+    def _of_checkpoint(self, term: str) -> Named[ModelSpec]:
+        """Return the model whose YAML names a checkpoint, or else what its files describe."""
+        named = [(name, model) for name, model in self.models.items() if loads(model, term)]
+        if len(named) > 1:
+            names = ", ".join(f"`{name}`" for name, _ in named)
+            message = f"{term} is the checkpoint of several models: {names}"
+            raise VlmbenchError(Problem(message=message, remedy="Name one, or add --derive."))
+        return named or _derived(term)
 
     def select_studies(self, selector: str) -> list[Located[StudySpec]]:
         """Return the studies that a comma-separated list of names, tags, globs, paths means."""
@@ -106,12 +117,12 @@ class Catalogue:
     def _one_in(
         self, path: Path, *, registry: Registry[Located[SpecT]], kind: type[SpecT]
     ) -> Named[SpecT]:
-        """Return the spec in a file, which need not be on the search path."""
+        """Return the spec in a file, which does not have to be on the search path."""
         loaded = load_file(path)
         spec = loaded.spec
         if not isinstance(spec, kind):
-            message = f"holds no {registry.what}"
-            raise VlmbenchError(loaded.problem((), message, f"Give a {registry.what}'s YAML."))
+            message = f"does not contain a {registry.what}"
+            raise VlmbenchError(loaded.problem((), message, f"Give the YAML of a {registry.what}."))
         located = Located(spec=spec, path=path, digest=loaded.digest, document=loaded.document)
         name = str(getattr(spec, registry.what))
         problems = list(_references([loaded], self.tasks, self.backends))
@@ -157,8 +168,19 @@ def catalogue(include_paths: Sequence[Path] = ()) -> Catalogue:
     )
 
 
+def loads(model: Located[ModelSpec], term: str) -> bool:
+    """Tell whether a model's YAML names, as what it loads, a hub id or folder that was given."""
+    checkpoint = model.spec.checkpoint
+    if checkpoint is None or not model.spec.has_weights or model.spec.server is not None:
+        return False
+    given, own = Path(term).expanduser(), model.folder / Path(checkpoint).expanduser()
+    if given.is_dir() or own.is_dir():
+        return given.resolve() == own.resolve()
+    return term == checkpoint
+
+
 def _derived(term: str) -> Named[ModelSpec]:
-    """Return the model that a checkpoint's own files describe; nothing if it is none."""
+    """Return the model that a checkpoint's own files describe; nothing for anything else."""
     if not is_checkpoint(term):
         return []
     model = derive(term).model
@@ -198,7 +220,7 @@ def _references(
     tasks: Registry[Located[TaskSpec]],
     known_backends: Registry[Plugin],
 ) -> Iterator[Problem]:
-    """Yield names of backends and tasks that nothing answers to."""
+    """Yield names of backends and tasks that do not exist."""
     for located in specs:
         match located.spec:
             case ModelSpec() as model:
@@ -228,7 +250,7 @@ def _members(
             if member in tasks:
                 yield member
             elif member in (*above, name):
-                message = f"the group `{name}` holds itself, by way of `{member}`"
+                message = f"the group `{name}` contains itself, by way of `{member}`"
                 found.append(located.problem(("task", position), message))
             elif member in groups:
                 yield from resolve(member, (*above, name))

@@ -41,8 +41,8 @@ class CheckpointFiles:
         """Find a checkpoint.
 
         Raises:
-            VlmbenchError: It has no config.json, or the hub cannot be asked for it; with the
-                command that fetches it.
+            VlmbenchError: It has no config.json, or the hub cannot be reached; with the command
+                that fetches it.
         """
         folder = Path(source).expanduser()
         if (folder / "config.json").is_file():
@@ -58,7 +58,7 @@ class CheckpointFiles:
         """Return a file's content; empty if the checkpoint has no such file.
 
         Raises:
-            VlmbenchError: The file holds no JSON object.
+            VlmbenchError: The file does not contain a JSON object.
         """
         if name not in self._read:
             text = self.text(name)
@@ -93,8 +93,8 @@ def _from_hub(source: str, name: str, revision: str | None = None) -> Path:
         first = str(error).strip().partition("\n")[0]
         raise VlmbenchError(
             Problem(
-                message=f"{source!r} is no folder with a config.json, and the hub gives no "
+                message=f"{source!r} is not a folder with a config.json, and the hub did not give "
                 f"{name}: {first}",
-                remedy=f"Where there is network: unset HF_HUB_OFFLINE; hf download {source}",
+                remedy=f"With network access: unset HF_HUB_OFFLINE; hf download {source}",
             )
         ) from error

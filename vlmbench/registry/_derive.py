@@ -12,7 +12,9 @@ from typing import Any, cast
 
 from vlmbench.registry._checkpoint_files import CheckpointFiles
 from vlmbench.registry._families import Family, Layer, family_of
+from vlmbench.registry._pixels import CLIP_MEAN, crop_of, processor_settings, side_of
 from vlmbench.spec import Located, ModelSpec, load_text, schema_path
+from vlmbench.types import Problem, VlmbenchError
 
 # Towers whose first (Llama 4: last) token is a class token, by their config's model_type.
 _CLASS_TOKENS = frozenset(
@@ -30,8 +32,8 @@ class Fact:
     """One thing that was found out about a checkpoint.
 
     Attributes:
-        key: YAML key that it becomes, dotted; or a word for what no key holds.
-        value: What was found; None where it could not be.
+        key: YAML key that it becomes, dotted; or a word for something that has no key.
+        value: What was found; None if nothing was.
         origin: File and key it was read from, or the rule that gave it.
         in_yaml: Whether `key` is a key of the YAML.
     """
@@ -95,7 +97,7 @@ def _facts(files: CheckpointFiles) -> list[Fact]:
         origin = "commit of the files in the hub's cache"
         found.append(Fact(key="revision", value=files.revision, origin=origin))
     found += [_memory(files), _family(config, family), _template(files)]
-    found += [_image_token(config), _several(family), _transform(files)]
+    found += [_image_token(config), _several(family), *_uncropped(files), _transform(files)]
     found += _twin(files, config, vision, family)
     return [fact for fact in found if fact.value is not None or not fact.in_yaml]
 
@@ -126,7 +128,7 @@ def _twin(
         _note("class token", ("dropped" if with_class and strategy != "full" else "kept")
               if with_class else "none", "config.json: vision_feature_select_strategy"
               if strategy else "the family's code"),
-        _note("merging", family.merging, "the family's code"),
+        _merging(family),
         Fact(key="twin.relation", value="identical", origin="the tower inside the checkpoint"),
     ]  # fmt: skip
 
@@ -161,20 +163,20 @@ def _letterbox(
             "config.json: vision_config.model_args.img_size": (
                 vision.get("model_args") or {}
             ).get("img_size"),
-            "the image processor's crop_size": _side(_processor(files).get("crop_size")),
-            "the image processor's tile_size": _processor(files).get("tile_size"),
-            "the image processor's size": _side(_processor(files).get("size")),
+            "the image processor's crop_size": side_of(processor_settings(files).get("crop_size")),
+            "the image processor's tile_size": processor_settings(files).get("tile_size"),
+            "the image processor's size": side_of(processor_settings(files).get("size")),
         }  # fmt: skip
         for origin, size in places.items():
             if size is not None:
                 return Fact(key="twin.letterbox", value=_one(size), origin=origin)
-        message = "not said by any file: write how many pixels a side the tower shall see"
+        message = "not in any file: write how many pixels wide the tower's square should be"
         return _note("twin.letterbox", None, message)
     step = _one(vision.get("patch_size", 16)) * int(merge or config.get("spatial_merge_size") or 1)
-    size = _processor(files).get("size") or {}
-    most = _processor(files).get("max_pixels") or size.get("longest_edge") or math.inf
+    size = processor_settings(files).get("size") or {}
+    most = processor_settings(files).get("max_pixels") or size.get("longest_edge") or math.inf
     if vision.get("model_type") != "pixtral":  # a budget of pixels; GLM-4V counts both frames
-        most = math.sqrt(most / int(_processor(files).get("temporal_patch_size") or 1))
+        most = math.sqrt(most / int(processor_settings(files).get("temporal_patch_size") or 1))
     side = max(step, int(min(_USUAL_SIDE, most)) // step * step)
     origin = f"it takes any size: near {_USUAL_SIDE}, a multiple of {step} (patch x merge)"
     return Fact(key="twin.letterbox", value=side, origin=origin)
@@ -185,18 +187,24 @@ def _grid(config: Mapping[str, Any], vision: Mapping[str, Any]) -> Fact:
     merge = vision.get("spatial_merge_size") or config.get("spatial_merge_size")
     value = None if patch is None else f"patches of {_one(patch)} pixels"
     if value and merge:
-        value += f", {merge} x {merge} of them a token"
+        value += f", {merge} x {merge} of them per token"
     return _note("grid", value, "config.json: vision_config.patch_size, spatial_merge_size")
+
+
+def _merging(family: Family) -> Fact:
+    if family.merging:
+        return _note("merging", family.merging, "the family's code")
+    return _note("merging", "not known", "the family is not listed, and no file says it")
 
 
 def _memory(files: CheckpointFiles) -> Fact:
     """Return GiB for the weights and a batch: their size on disk and a quarter more."""
     index = files.json("model.safetensors.index.json") if not files.local else {}
     size = (index.get("metadata") or {}).get("total_size")
-    origin = "model.safetensors.index.json: metadata.total_size, and a quarter more"
+    origin = "model.safetensors.index.json: metadata.total_size, plus a quarter"
     if files.local:
         size = sum(path.stat().st_size for path in files.folder.glob("*.safetensors"))
-        origin = "size of the weights on disk, and a quarter more"
+        origin = "size of the weights on disk, plus a quarter"
     gigabytes = round(1.25 * size / 2**30, 1) if size else None
     return Fact(key="needs.memory_gb", value=gigabytes or None, origin=origin)
 
@@ -215,7 +223,7 @@ def _template(files: CheckpointFiles) -> Fact:
         if files.json(name).get("chat_template"):
             origin = f"{name}: chat_template"
             return Fact(key="prompt.chat_template", value="auto", origin=origin)
-    origin = "no file has a chat template: the bare prompt is given"
+    origin = "no file has a chat template: the bare prompt is used"
     return Fact(key="prompt.chat_template", value="none", origin=origin)
 
 
@@ -229,22 +237,37 @@ def _image_token(config: Mapping[str, Any]) -> Fact:
 
 def _several(family: Family) -> Fact:
     value = "native" if family.several else "join"
-    return Fact(key="image.several", value=value, origin="one placeholder an image")
+    return Fact(key="image.several", value=value, origin="one placeholder per image")
+
+
+def _uncropped(files: CheckpointFiles) -> list[Fact]:
+    """Return the letterbox that keeps a processor from cutting off what a question is about."""
+    settings = processor_settings(files)
+    crop = crop_of(settings)
+    if crop is None:
+        return []
+    scaled, side = crop
+    if scaled != side:
+        message = (
+            f"the image processor scales to {scaled} pixels and cuts out the inner {side}, so that "
+            "the edges of every image are lost, with the points and boxes in them"
+        )
+        remedy = "Change `size` or `crop_size` of a copy of its files, so that they are equal."
+        raise VlmbenchError(Problem(file=str(files.folder), message=message, remedy=remedy))
+    fill = [int(255 * level) for level in settings.get("image_mean") or CLIP_MEAN]
+    origin = "the image processor's crop_size: it would cut off the edges, so images are padded"
+    return [
+        Fact(key="image.letterbox", value=side, origin=origin),
+        Fact(key="image.fill", value=fill, origin="the image processor's image_mean"),
+    ]
 
 
 def _transform(files: CheckpointFiles) -> Fact:
-    settings = _processor(files)
+    settings = processor_settings(files)
     kind = settings.get("image_processor_type", settings.get("feature_extractor_type"))
     mean = settings.get("image_mean")
     value = None if kind is None else f"{kind}, mean {mean}, std {settings.get('image_std')}"
     return _note("image transform", value, "preprocessor_config.json or processor_config.json")
-
-
-def _processor(files: CheckpointFiles) -> Mapping[str, Any]:
-    """Return the image processor's settings, wherever this checkpoint's age put them."""
-    inner = files.json("processor_config.json").get("image_processor")
-    settings: Mapping[str, Any] = inner or files.json("preprocessor_config.json")
-    return settings
 
 
 def _name(files: CheckpointFiles) -> str:
@@ -259,13 +282,6 @@ def _note(key: str, value: Any, origin: str) -> Fact:
 
 def _one(size: Any) -> int:
     return int(size[0] if isinstance(size, list) else size)
-
-
-def _side(size: Any) -> int | None:
-    """Return the side of a processor's `size` mapping."""
-    if isinstance(size, Mapping):
-        size = size.get("height", size.get("shortest_edge"))
-    return None if size is None else _one(size)
 
 
 def _yaml(source: str, facts: tuple[Fact, ...]) -> str:

@@ -3,7 +3,7 @@
 Everything not listed follows transformers' conventions: the tower is what
 `model.get_encoder("image")` returns, the language model consumes the hidden state that
 `vision_feature_layer` names, or else the tower's `last_hidden_state`, and an image is written as
-`processor.image_token`. A row stands here only for a family that deviates, that has been checked
+`processor.image_token`. There is a row here only for a family that deviates, that has been checked
 by the conformance suite, or that some readout does not apply to.
 """
 
@@ -26,7 +26,8 @@ class Family:
             `vision_feature_layer`.
         last_is_normed: `vision_feature_layer: -1` means the state after the final norm.
         why: Which lines of transformers `layer` was read from.
-        merging: What stands between the tower's tokens and those the language model reads.
+        merging: What stands between the tower's tokens and those the language model reads; empty
+            where nobody has looked.
         placeholder: How an image is written in a prompt without chat template; empty for
             `processor.image_token`.
         tower: Path of the tower from the model where `get_encoder` does not find it.
@@ -37,9 +38,9 @@ class Family:
         several: Whether a prompt may hold several images.
         batches: How alike the images of prompts must be to share a batch without changing each
             other's answers: of any number and size, of one number, or of one number and size.
-        encoder: Why the encoder readout does not apply; empty where it does.
-        internals: Why the internals readout does not apply; empty where it does.
-        packages: What transformers needs beside itself to run it.
+        encoder: Why the encoder readout does not apply; empty if it does.
+        internals: Why the internals readout does not apply; empty if it does.
+        packages: What transformers needs in addition to run it.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Family:
     layer: Layer = "final_norm"
     last_is_normed: bool = False
     why: str = "get_image_features takes last_hidden_state"
-    merging: str = "one token a patch"
+    merging: str = ""
     placeholder: str = ""
     tower: str = ""
     appended: str = ""
@@ -60,11 +61,12 @@ class Family:
     packages: tuple[str, ...] = ()
 
 
+_ONE_TO_ONE = "one token per patch"
 _FEATURE_LAYER = "get_image_features takes hidden_states[vision_feature_layer]"
 _MERGER = "the merger takes the last block's output and norms it itself"
 _QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 _MERGE = "spatial_merge_size x spatial_merge_size patches become one token"
-_TILES = "one token a patch of the whole view and of every tile, padding cut, newlines added"
+_TILES = "one token per patch of the whole view and of every tile, padding cut, newlines added"
 _SHUFFLE = "pixel shuffle: neighbouring patches become one token"
 _TORCHVISION = ("torchvision",)
 
@@ -74,6 +76,7 @@ FAMILIES: tuple[Family, ...] = (
         model_types=("llava", "vipllava"),
         layer=-2,
         why=_FEATURE_LAYER,
+        merging=_ONE_TO_ONE,
     ),
     Family(
         name="LLaVA-NeXT, Granite Vision 3",
@@ -128,6 +131,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="PaliGemma",
         model_types=("paligemma",),
+        merging=_ONE_TO_ONE,
         appended="\n",
         prefix_lm=True,
         text_only=False,
@@ -193,18 +197,25 @@ FAMILIES: tuple[Family, ...] = (
         packages=_TORCHVISION,
     ),
     Family(
+        name="LFM2-VL",
+        model_types=("lfm2_vl",),
+        encoder="its tower takes patches with their number of rows and columns, and no square of "
+        "pixels",
+        packages=_TORCHVISION,
+    ),
+    Family(
         name="Mllama (Llama 3.2 Vision)",
         model_types=("mllama",),
         batches="same_count",
         encoder="cross-attention: several hidden states and a second, gated transformer over all "
-        "tiles are concatenated, and no image token stands in the text",
-        internals="cross-attention: images are no tokens of the text, so neither hidden states nor "
-        "attention of the language model have image positions",
+        "tiles are concatenated, and there is no image token in the text",
+        internals="cross-attention: images are not tokens of the text, so neither hidden states "
+        "nor attention of the language model have image positions",
     ),
 )
 
 
 def family_of(model_type: str) -> Family:
-    """Return the family of a `model_type`; the bare conventions where it is not listed."""
+    """Return the family of a `model_type`, or the bare conventions if it is not listed."""
     listed = (family for family in FAMILIES if model_type in family.model_types)
     return next(listed, Family(name="", model_types=(model_type,)))

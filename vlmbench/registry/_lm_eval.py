@@ -52,7 +52,7 @@ def shipped_yaml(name: str) -> Path:
     """Return the file in which lm-eval keeps a task that asks about images.
 
     Raises:
-        VlmbenchError: If it ships no such task.
+        VlmbenchError: If it does not ship such a task.
     """
     entry = _index().get(name)
     if entry is None or entry.yaml_path is None or entry.kind.name != "TASK":
@@ -70,7 +70,7 @@ def lm_eval_tasks(term: str) -> Named[TaskSpec]:
         term: The term; the name is a task's, a group's or a tag's of lm-eval.
 
     Raises:
-        VlmbenchError: If lm-eval ships no such task with images, or with the reasons for which a
+        VlmbenchError: If lm-eval does not ship such a task with images, or with the reasons why a
             task cannot be asked here document by document.
     """
     if not term.startswith(LM_EVAL_PREFIX):
@@ -93,7 +93,7 @@ def lm_eval_tasks(term: str) -> Named[TaskSpec]:
 
 
 def _leaves(name: str) -> Iterator[str]:
-    """Yield the tasks that a name stands for."""
+    """Yield the tasks that a name refers to."""
     entry = _index().get(name)
     if entry is None:
         raise VlmbenchError(_unknown(name))
@@ -101,7 +101,7 @@ def _leaves(name: str) -> Iterator[str]:
         case "GROUP":
             for member in _members(entry):
                 if not isinstance(member, str):
-                    message = f"its group `{name}` changes tasks, so it is none of ours"
+                    message = f"its group `{name}` changes tasks, so it cannot be used here"
                     raise VlmbenchError(Problem(field=f"{LM_EVAL_PREFIX}{name}", message=message))
                 yield from _leaves(member)
         case "TAG":
@@ -119,16 +119,17 @@ def _unknown(name: str) -> Problem:
     inner = {member for entry in index.values() for member in _members(entry)}
     near = [f"Did you mean `{guess}`? " for guess in nearest(name, tuple(index))]
     return Problem(
-        message=f"lm-eval ships no task `{name}` that asks about images",
-        remedy=f"{''.join(near)}With images it ships {', '.join(sorted(set(index) - inner))}; its "
-        "text-only tasks run with `vlmbench lm-eval`.",
+        message=f"lm-eval does not ship a task `{name}` with images",
+        remedy=f"{''.join(near)}Its tasks with images are "
+        f"{', '.join(sorted(set(index) - inner))}; text-only tasks run with `vlmbench "
+        "lm-eval`.",
     )
 
 
 def _reasons(config: Mapping[str, Any], metric: str) -> Iterator[str]:
     """Yield why a task does not fit, in plain words."""
     if not config.get("doc_to_image"):
-        yield "it asks about no image; run it with `vlmbench lm-eval`"
+        yield "it has no images; run it with `vlmbench lm-eval`"
     for key, plain in _PLAIN.items():
         if config.get(key) not in plain:
             yield f"its `{key}: {config[key]}` has no counterpart here; use `vlmbench lm-eval`"
@@ -137,7 +138,7 @@ def _reasons(config: Mapping[str, Any], metric: str) -> Iterator[str]:
         yield f"its `output_type: {kind}` is neither {' nor '.join(_READ)}"
         return
     if "llm_judge" in str(config.get("process_results", "")):
-        yield "its credit is asked of a hosted model by its own code, at your expense"
+        yield "its own code asks a hosted model for the credit, at your expense"
     kwargs = config.get("generation_kwargs") or {}
     if kwargs.get("do_sample") or kwargs.get("temperature"):
         yield "it samples its answers, so they cannot be reproduced"
@@ -157,8 +158,8 @@ def _metric_reasons(config: Mapping[str, Any], kind: str, metric: str) -> Iterat
         )
     elif listed[wanted] not in (None, "mean"):
         yield (
-            f"its metric `{wanted}` is aggregated by `{listed[wanted]}`, so that no document has "
-            "a credit of its own"
+            f"its metric `{wanted}` is aggregated by `{listed[wanted]}`, so documents have no "
+            "credit of their own"
         )
 
 

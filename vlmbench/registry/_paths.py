@@ -15,7 +15,7 @@ _SKIPPED = frozenset({"__pycache__", ".ipynb_checkpoints", ".git", ".venv", "nod
 
 
 def packaged_paths() -> list[Path]:
-    """Return the folders that came with vlmbench: inside the wheel, or beside it in a checkout."""
+    """Return the folders that came with vlmbench: inside the wheel, or next to it in a checkout."""
     package = Path(vlmbench.__file__).parent
     for base in (package / "shipped", package.parent):
         folders = [base / "tasks", base / "models"]
@@ -85,7 +85,7 @@ def _package_paths() -> list[Path]:
             spec = None
         folders = spec.submodule_search_locations if spec else None
         if not folders:
-            message = f"the entry point `{entry.name}` of vlmbench.paths names no package"
+            message = f"the entry point `{entry.name}` of vlmbench.paths does not name a package"
             raise VlmbenchError(Problem(message=f"{message}: {entry.value}"))
         paths += [Path(folder) for folder in folders]
     return paths

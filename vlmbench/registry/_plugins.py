@@ -18,7 +18,7 @@ DISTRIBUTION = "vlmbench-gap"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """Something that is imported when it is used, and can be listed without.
+    """Something that is imported only when it is used, and can be listed without importing it.
 
     Attributes:
         name: What specs call it.
@@ -44,7 +44,7 @@ class Plugin:
 
     @property
     def remedy(self) -> str:
-        """How to make it usable, or nothing where it is."""
+        """How to make it usable; empty if it already is."""
         return f'pip install "{self.install}"' if self.missing else ""
 
     def shows_inside(self) -> bool:
@@ -62,7 +62,7 @@ class Plugin:
             VlmbenchError: A package is missing, or the target does not exist.
         """
         if self.missing:
-            message = f"`{self.name}` needs {', '.join(self.missing)}, not installed here"
+            message = f"`{self.name}` needs {', '.join(self.missing)}, which is not installed"
             raise VlmbenchError(Problem(message=message, remedy=self.remedy))
         module, _, attribute = self.target.partition(":")
         try:

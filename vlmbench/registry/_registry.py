@@ -12,7 +12,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Registry(Mapping[str, T_co], Generic[T_co]):
-    """Names and what they stand for, in the order they were found.
+    """Names and what they refer to, in the order in which they were found.
 
     Args:
         what: What one entry is called in messages ("task").
@@ -64,7 +64,7 @@ class Registry(Mapping[str, T_co], Generic[T_co]):
         return f"{self.what[:-1]}ies" if self.what.endswith("y") else f"{self.what}s"
 
     def unknown(self, name: str) -> Problem:
-        """Return the problem that nothing is called `name`."""
+        """Return the problem that there is nothing called `name`."""
         return Problem(
             message=f"there is no {self.what} `{name}`",
             remedy=did_you_mean(name, self.names, what=f"`vlmbench ls {self.plural}` shows"),

@@ -53,7 +53,7 @@ def select(
             if first.path.resolve() != located.path.resolve():
                 problems.append(same_name(registry.what, name, first, located))
     if not chosen and not problems:
-        problems.append(Problem(message=f"{selector!r} selects no {registry.what}"))
+        problems.append(Problem(message=f"{selector!r} does not select any {registry.what}"))
     if problems:
         raise VlmbenchError(dict.fromkeys(problems))
     return list(chosen.values())

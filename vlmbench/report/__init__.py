@@ -7,6 +7,7 @@ scikit-learn and matplotlib) read records through `vlmbench.diagnostics`.
 from vlmbench.report._board import Board, assemble
 from vlmbench.report._layout import Column, Layout, Row
 from vlmbench.report._leaderboard import leaderboard
+from vlmbench.report._readings import readings_terminal
 from vlmbench.report._terminal import rules_terminal, terminal
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Row",
     "assemble",
     "leaderboard",
+    "readings_terminal",
     "rules_terminal",
     "terminal",
 ]

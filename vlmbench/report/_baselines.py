@@ -1,4 +1,4 @@
-"""Tables of what needs no trained encoder, and of what was measured elsewhere."""
+"""Tables of what does not need a trained encoder, and of what was measured elsewhere."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def _named(board: Board, row: StatRow | None) -> str:
 
 
 def _clear(rule: StatRow | None, untrained: StatRow | None, trained: StatRow | None) -> str:
-    """Tell whether the trained encoder's interval lies above both others, or of which it does not.
+    """Say whether the trained encoder's interval is above both others, or which it overlaps.
 
-    Without one of the three there is nothing to tell.
+    If one of the three is missing, there is nothing to say.
     """
     if rule is None or untrained is None or trained is None:
         return MISSING
@@ -148,7 +148,7 @@ def check_published(specs: Sequence[ModelSpec]) -> None:
     problems = []
     for spec in specs:
         if not spec.recorded:
-            message = f"model {spec.model!r} is run, not recorded"
+            message = f"model {spec.model!r} does not hold recorded numbers"
             remedy = "Give the folder of its run."
         elif all(entry.accuracy is None for entry in spec.recorded):
             message = f"the numbers of {spec.model!r} are in the data, one for each document"

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from vlmbench.metrics import StatRow
+from vlmbench.report._answered import is_written
 from vlmbench.store import Manifest, ModelRecord, Run, TaskRecord
 from vlmbench.types import ComparisonError, Problem, VlmbenchError
 
 _COMPARED = {
     "tasks": {
         "reading": "how the task's answers are read",
+        "answers": "the rule by which text is read",
         "version": "the task's version",
         "documents": "the documents or their order",
         "n": "the number of documents",
@@ -68,7 +70,7 @@ def assemble(runs: Sequence[Run]) -> Board:
             runs and fields of every disagreement.
     """
     if not runs:
-        raise VlmbenchError("no runs given")
+        raise VlmbenchError("no runs were given")
     empty = [run.name for run in runs if not run.rows]
     if empty:
         raise VlmbenchError(
@@ -117,19 +119,18 @@ def _version_problems(a: Run, b: Run) -> Iterator[Problem]:
                 f"{a.name} has metrics of version {left.metrics} (vlmbench {left.vlmbench}), "
                 f"{b.name} of version {right.metrics} (vlmbench {right.vlmbench})"
             ),
-            remedy="repeat the older run with the newer vlmbench",
+            remedy="Repeat the older run with the newer vlmbench.",
         )
 
 
 def _record_problems(a: Run, b: Run) -> Iterator[Problem]:
-    """Yield what the manifests say differently of a task or model that both hold."""
+    """Yield what the manifests say differently about a task or model that both have."""
     for part, fields in _COMPARED.items():
         left, right = getattr(a.manifest, part), getattr(b.manifest, part)
         for name in sorted(left.keys() & right.keys()):
             for field, meaning in fields.items():
                 values = (getattr(left[name], field), getattr(right[name], field))
-                # Runs from before it was recorded are held to the task's version alone.
-                if values[0] == values[1] or (field == "reading" and None in values):
+                if values[0] == values[1] or not _is_compared(field, name, values, (a, b)):
                     continue
                 shown = [value[:12] if isinstance(value, str) else value for value in values]
                 yield Problem(
@@ -138,10 +139,18 @@ def _record_problems(a: Run, b: Run) -> Iterator[Problem]:
                         f"{meaning} differs: {shown[0]!r} in {a.name}, {shown[1]!r} in {b.name}"
                     ),
                     remedy=(
-                        f"repeat one of the runs with the other's {name}, or give the two runs to "
-                        "separate leaderboards"
+                        f"Repeat one of the runs with the other's {name}, or put them into "
+                        "separate leaderboards."
                     ),
                 )
+
+
+def _is_compared(field: str, name: str, values: tuple[object, object], runs: Sequence[Run]) -> bool:
+    """Tell whether runs must agree on a field; None is what runs have from before its time."""
+    if field not in ("reading", "answers"):
+        return True
+    read = [any(row.task == name and is_written(row) for row in run.rows) for run in runs]
+    return None not in values and (field == "reading" or all(read))
 
 
 def _row_problems(a: Run, b: Run) -> Iterator[Problem]:
@@ -156,5 +165,5 @@ def _row_problems(a: Run, b: Run) -> Iterator[Problem]:
                     f"two runs give different numbers ({', '.join(fields)}): "
                     f"{other['value']} in {a.name}, {row.to_json()['value']} in {b.name}"
                 ),
-                remedy="give only one of the two runs",
+                remedy="Give only one of the two runs.",
             )

@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from tabulate import tabulate
 
 from vlmbench.metrics import GAP, StatRow, clear_of_zero, holm, rate
+from vlmbench.store import FailedCell
 
 _MARKDOWN = re.compile(r"([\\|<>*`\[\]])")
 
 
-def gap_p(rows: Iterable[StatRow]) -> dict[tuple[str, str], float]:
-    """Return the p-value of every gap test among the rows, by model and task.
+Tests = Mapping[tuple[str, str, str], float]
+"""p-values of gap tests by model, task, and `_answered` where unread answers are left out, or
+nothing."""
+
+
+def gap_p(rows: Iterable[StatRow]) -> Tests:
+    """Return the p-value of every gap test among the rows.
 
     McNemar's, or where documents share something that of flipped signs.
     """
     return {
-        (row.model, row.task): row.value
+        (row.model, row.task, _PS[row.metric]): row.value
         for row in rows
-        if row.readout == GAP and row.metric in ("mcnemar_p", "flip_p")
-        if not math.isnan(row.value)
+        if row.readout == GAP and row.metric in _PS and not math.isnan(row.value)
     }
 
 
-def adjusted_gap_p(rows: Iterable[StatRow]) -> dict[tuple[str, str], float]:
+_PS = {f"{test}_p{ending}": ending for test in ("mcnemar", "flip") for ending in ("", "_answered")}
+
+
+def adjusted_gap_p(rows: Iterable[StatRow]) -> Tests:
     """Return Holm's p-value of every gap test among the rows, which are those of one page."""
     tests = gap_p(rows)
     return dict(zip(tests, holm(np.array(list(tests.values()))).tolist(), strict=True))
@@ -45,6 +53,18 @@ def significant(gap: StatRow | None, adjusted: float | None) -> bool:
         and clear_of_zero(gap)
         and rate(gap.value) != ".000"
     )
+
+
+def reasons(failed: Iterable[FailedCell], row: StatRow) -> str:
+    """Return why documents of a cell failed, as the end of a sentence; empty if that is unknown."""
+    place = (row.model, row.task, row.condition, row.readout)
+    told = [
+        f"{reason} ({count})"
+        for cell in failed
+        if (cell.model, cell.task, cell.condition, cell.readout) == place
+        for reason, count in cell.reasons.items()
+    ]
+    return f": {'; '.join(dict.fromkeys(told))}" if told else ""
 
 
 def escape(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Tables for whatever width there is: names stay whole, and what matters least goes first."""
+"""Tables for any width: names stay whole, and what matters least is dropped first."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Layout:
             yield _whole(row[0])
         left_out = [column.head for place, column in enumerate(self.columns) if place not in kept]
         if left_out:
-            note = Text(f"Not shown for lack of width: {', '.join(left_out)}", style="dim")
+            note = Text(f"Not shown, because there is no room: {', '.join(left_out)}", style="dim")
             yield from note.wrap(console, options.max_width)
 
     def _fitted(self, width: int) -> tuple[list[int], list[int]]:

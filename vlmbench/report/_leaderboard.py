@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from vlmbench.metrics import MISSING, SMALL_LOW_MASS, SMALL_MASS, dump_rows, rate, small_masses
+from vlmbench.report._answered import UNREAD, is_written, told, turned
 from vlmbench.report._baselines import (
     baseline_table,
     check_published,
@@ -17,8 +18,9 @@ from vlmbench.report._baselines import (
     rules,
 )
 from vlmbench.report._board import Board, assemble
-from vlmbench.report._format import escape, markdown_table
+from vlmbench.report._format import escape, markdown_table, reasons
 from vlmbench.report._ranks import rank, rank_notes, rank_table
+from vlmbench.report._readings import readings_table
 from vlmbench.report._tables import (
     FAILED,
     MARKED,
@@ -36,7 +38,7 @@ from vlmbench.report._tables import (
     task_name,
     variation_table,
 )
-from vlmbench.spec import MARKERS, ModelSpec
+from vlmbench.spec import ANSWER_RULES, MARKERS, ModelSpec
 from vlmbench.store import Manifest, RunFolder, TaskRecord, write_atomically
 
 
@@ -45,7 +47,7 @@ def leaderboard(
 ) -> tuple[Path, ...]:
     """Write README.md, rows.json and rows.csv of finished runs into the folder `output`.
 
-    The bytes depend on what the runs hold alone: not on their order, their paths or the time.
+    The bytes depend only on what is in the runs, not on their order, their paths or the time.
 
     Args:
         runs: Run folders.
@@ -77,25 +79,28 @@ def page(board: Board, recorded: Sequence[ModelSpec] = ()) -> str:
     """Return the leaderboard as markdown, with published numbers of the models `recorded`."""
     sections = [
         "# Leaderboard",
-        "How well vision-language models answer questions about images, beside what can be read "
-        "directly from the vision encoder that the same model sees through. "
-        "**Gap** = encoder - VQA, on the same questions.",
+        "How well vision-language models answer questions about images, next to what can be read "
+        "directly from the vision encoder that the same model sees through. **Gap** = "
+        "encoder - VQA, on the same questions.",
         *_results(board),
         *_notes(board),
+        *_reading(board),
         *_baselines(board),
         *_ranks(board),
         *_recorded(board, recorded),
         "## How to read this",
         _GUIDE,
         *_section("Chance-corrected", _CORRECTED, corrected_table(board), board),
+        *_readings(board),
         *_section("Without the image", _CONTROL, control_table(board), board),
         *_section("How answers are distributed", _VARIATION, variation_table(board), board),
         "## How it was made",
         _commands(board),
         _models(board),
         _tasks(board),
-        "Written by `vlmbench leaderboard`. The numbers stand in [rows.json](rows.json) and "
-        "[rows.csv](rows.csv), unrounded.",
+        "Written by `vlmbench leaderboard`. The unrounded numbers are in [rows.json](rows.json) "
+        "and [rows.csv](rows.csv). `docs/reading-the-leaderboard.md` in the source of "
+        "vlmbench says how to read this page.",
     ]
     return "\n\n".join(filter(None, sections)) + "\n"
 
@@ -104,15 +109,16 @@ _GUIDE = f"""\
 - **VQA**: the model is shown the images and asked. **Blind**: the same with the images blanked.
 - **Encoder**: the model's own vision encoder is read directly, by a fixed rule on its features or \
 by a small head fitted on separate training data. No language model takes part.
-- **Gap**: positive where the encoder holds what the model does not say. **p** is McNemar's exact \
+- **Gap**: positive if the encoder knows what the model does not say. **p** is McNemar's exact \
 test or, where documents share something, that of the signs of whole clusters. **Holm's p** allows \
-for all gap tests of this page. **Bold** where it is below .05 and the 95% interval excludes 0.
+for all gap tests of this page. **Bold** if it is below .05 and the 95% interval excludes 0.
 - **Least gap**: the smallest true gap that this comparison would have found in four runs of five \
 (two-sided p < .05 by itself), given how often just one of the two readouts was right.
-- **Chance**: a uniform guess. **Majority**: the best constant letter. A number is worth reading \
-against both, and a VQA accuracy no better than blind does not come from the image.
-- **Abstained**: share of questions without a readable answer. These count as wrong; nothing is \
-ever guessed for the model. Choices that tie share the credit.
+- **Chance**: a uniform guess. **Majority**: the best constant letter. Compare every \
+number with both. A VQA accuracy that is no better than blind does not come from the image.
+- **Abstained**: share of questions without a readable answer. These count as wrong, except in \
+columns called **answered**, which leave them out; nothing is ever guessed for the model. Choices \
+that tie share the credit.
 - Intervals, in brackets, are 95%: Wilson's for accuracies, Tango's for gaps, a bootstrap for \
 distances. They say how much the number would move with other questions of the same kind. Where \
 questions share an image, a scene or a condition, they tell less than as many others: intervals \
@@ -124,41 +130,58 @@ or less than {rate(SMALL_LOW_MASS)} to one question in twenty.
 encoder's weights are not exactly those inside the model. {FAILED} some documents could not be \
 run; they are left out."""
 
-_BASELINES = (
-    "How far one comes by cheap rules (where a point lies, raw pixels, colours, the order and "
-    "wording of choices) and with encoders whose weights were freshly drawn, beside the encoder "
-    "that answers best. Each is the best of several, **chosen on these very documents**, and so "
-    "optimistic. **Clear of both**: the trained encoder's interval lies wholly above the other "
-    "two; where it does not, the table says of which. That asks for more than a test of the paired "
-    "difference would."
+_READING = (
+    "Where a model wrote, its answer was read by the rule named here. What that does not read "
+    "counts as wrong in **VQA** and **Gap**, and is left out where it says **answered**; two gaps "
+    f"in one cell are these two. {UNREAD} marks a gap for which they disagree in sign or in being "
+    "bold: it says as much about how the model writes as about what it sees."
 )
 
-_RULES = "Every rule, where it has something to go by. It uses no features of any encoder."
+_BASELINES = (
+    "How far you get with cheap rules (where a point is, raw pixels, colours, the order and "
+    "wording of choices) and with encoders whose weights were freshly drawn, next to the "
+    "best trained encoder. Each is the best of several, **chosen on these very documents**, "
+    "and therefore optimistic. **Clear of both**: the trained encoder's interval lies "
+    "entirely above the other two; if it does not, the table says which one it overlaps. "
+    "This asks for more than a test of the paired difference would."
+)
+
+_RULES = (
+    "Every rule, on the tasks that it applies to. Rules do not use the features of any encoder."
+)
 
 _RANKS = (
-    "Do models whose encoder holds more answer better? Means of (accuracy - chance) / (1 - chance) "
-    "over the same tasks, controls left out, because a plain mean would mix tasks of different "
-    "chance. Intervals, 95%, combine those of the tasks as independent."
+    "Do models whose encoder knows more answer better? The table has means of (accuracy - "
+    "chance) / (1 - chance) over the same tasks, because a plain mean would mix tasks with "
+    "different chance levels. Controls are left out. The 95% intervals combine those of the "
+    "tasks as independent."
 )
 
 _ELSEWHERE = (
-    "**Not measured here.** Numbers that were published or reached by people, with other models, "
-    "prompts or data than those above, whatever their names share. They cannot be paired with "
-    "anything, so there is no gap and no test."
+    "**Not measured here.** These numbers were published, or reached by people, with other "
+    "models, prompts or data than those above, even where the names are alike. They cannot "
+    "be paired with anything, so there is no gap and no test."
 )
 
 _CORRECTED = "(accuracy - chance) / (1 - chance): 0 is a guess and 1 is perfect, on every task."
 
 _CONTROL = (
-    "With blank images both readouts should fall to chance. What stays above it is read from the "
-    "question, the order of the choices, or where the markers lie."
+    "With blank images, both readouts should fall to chance. Anything above chance comes from "
+    "the question, the order of the choices, or where the markers are."
+)
+
+_READINGS = (
+    "Probes without a fit leave choices open, and an encoder that is ahead by only one of them is "
+    "hardly ahead. `encoder` is what all other tables hold; `mean` sums an image up by the mean of "
+    "its patches, `middle` and `last` read another layer, `nearest` takes a point's own patch "
+    "instead of one interpolated, `marked` sees the drawn markers."
 )
 
 _VARIATION = (
-    "Total variation distance, half the sum of |p - q| over letters and abstention: 0 for the same "
-    "answers in the same proportions, 1 for none in common. Noise alone pushes it above 0, so only "
-    "**bold** ones, whose 95% interval starts above 0, say anything. A model that looks moves "
-    "away from its blind answers."
+    "Total variation distance, half the sum of |p - q| over letters and abstention: 0 for the "
+    "same answers in the same proportions, 1 for none in common. Noise alone pushes it above "
+    "0, so only **bold** ones, whose 95% interval starts above 0, say anything. A model that "
+    "looks at its images moves away from its blind answers."
 )
 
 
@@ -193,11 +216,31 @@ def _documents(record: TaskRecord) -> str:
     return f"{record.n} documents in {record.clusters} clusters by {by}"
 
 
+def _reading(board: Board) -> Iterator[str]:
+    """Yield by which rule the tasks were read that some model answered in writing."""
+    written = {row.task for row in board.rows.values() if is_written(row)}
+    if not written:
+        return
+    says = {rule(kind=rule.kind_of()).name: rule.says for rule in ANSWER_RULES}
+    lines = []
+    for task in board.tasks:
+        if task in written:
+            name = board.tasks[task].answers or "not recorded"
+            lines.append(f"- {task_name(board, task)}: {says.get(name, 'another rule')} (`{name}`)")
+    yield from ("## How answers were read", _READING, "\n".join(lines))
+
+
 def _baselines(board: Board) -> Iterator[str]:
     if has_baselines(board):
         yield from ("## What needs no trained encoder", _BASELINES, baseline_table(board))
     if rules(board):
         yield from (_RULES, rule_table(board))
+
+
+def _readings(board: Board) -> Iterator[str]:
+    table = readings_table(board)
+    if table:
+        yield from ("## The encoder read in other ways", _READINGS, table)
 
 
 def _ranks(board: Board) -> Iterator[str]:
@@ -211,7 +254,7 @@ def _recorded(board: Board, recorded: Sequence[ModelSpec]) -> Iterator[str]:
     table = recorded_table(board, recorded)
     if table:
         yield from ("## Recorded elsewhere", _ELSEWHERE, table)
-        # Those that stand among the runs name their source in the table of models below.
+        # Those that are among the runs name their source in the table of models below.
         sources = sorted({spec.source for spec in recorded if spec.source})
         yield from ["Sources: " + "; ".join(map(escape, sources)) + "."] if sources else []
 
@@ -221,11 +264,25 @@ def _notes(board: Board) -> Iterator[str]:
     if limits:
         shown = ", ".join(map(str, limits))
         yield f"> Only the first documents of each task were run (`--limit {shown}`): a trial."
+    for name, record in board.models.items():
+        if record.unused_weights:
+            first, *others = record.unused_weights
+            more = f" and {len(others)} more, which the manifest names" if others else ""
+            yield (
+                f"> {model_name(board, name)}: the model has no place for weights of its "
+                f"checkpoint: {escape(first)}{more}."
+            )
+    failed = [cell for manifest in board.manifests for cell in manifest.failed]
     for row in failures(board):
         yield (
             f"> {FAILED} {model_name(board, row.model)} on {task_name(board, row.task)} "
             f"({escape(row.condition)}, {escape(row.readout)}): "
-            f"{round(row.value)} of {row.n} documents failed."
+            f"{round(row.value)} of {row.n} documents failed{escape(reasons(failed, row))}."
+        )
+    for gap, answered in turned(board.rows.values()):
+        yield (
+            f"> {UNREAD} {model_name(board, gap.model)} on {task_name(board, gap.task)}: "
+            f"{told(gap, answered)}. **The two disagree.**"
         )
     for mean, low in small_masses(board.rows.values()):
         yield (

@@ -1,19 +1,28 @@
-"""Encoders ranked by what is read from them, beside the models ranked by what they answer."""
+"""Encoders ranked by what is read from them, next to the models ranked by what they answer."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from vlmbench.metrics import ENCODER, PROMPTED, StatRow, above, brief, number, signed
+from vlmbench.metrics import (
+    ENCODER,
+    ENCODER_MEAN,
+    PROMPTED,
+    StatRow,
+    above,
+    brief,
+    number,
+    signed,
+)
 from vlmbench.report._board import Board
 from vlmbench.report._format import markdown_table
 from vlmbench.report._tables import measured, model_name, task_name
 
 LEAST = 3
-"""Models below which an order says nothing."""
+"""With fewer models than this, an order says nothing."""
 # Controls show that a model can answer at all; encoders are not ranked by them.
 _CONTROLS = frozenset({"naming", "pointing"})
 _METRIC = "accuracy_corrected"
@@ -26,11 +35,13 @@ class Ranking:
     Attributes:
         models: By falling encoder readout, then by name.
         tasks: What the means are over.
+        pooled: Those of them on which all encoders are read by the mean of their patches.
         means: By model and readout, chance-corrected, with 95% intervals.
     """
 
     models: tuple[str, ...]
     tasks: tuple[str, ...]
+    pooled: tuple[str, ...]
     means: dict[tuple[str, str], StatRow]
 
     def values(self, readout: str) -> list[float]:
@@ -47,13 +58,26 @@ def rank(board: Board) -> Ranking | None:
     tasks = tuple(task for task in board.tasks if all(task in asked[model] for model in models))
     if not tasks:
         return None
+    encoders = {task: _encoder(board, models, task) for task in tasks}
+    prompted = dict.fromkeys(tasks, PROMPTED)
     means = {
-        (model, readout): _mean(board, model, tasks, readout)
+        (model, name): _mean(board, model, readouts, name)
         for model in models
-        for readout in (ENCODER, PROMPTED)
+        for name, readouts in ((ENCODER, encoders), (PROMPTED, prompted))
     }
     ordered = sorted(models, key=lambda model: (-means[model, ENCODER].value, model))
-    return Ranking(models=tuple(ordered), tasks=tasks, means=means)
+    pooled = tuple(task for task in tasks if encoders[task] != ENCODER)
+    return Ranking(models=tuple(ordered), tasks=tasks, pooled=pooled, means=means)
+
+
+def _encoder(board: Board, models: Sequence[str], task: str) -> str:
+    """Return the encoder readout that models are compared by: on the mean where all have it.
+
+    Some towers sum an image up in a class token and others have none, which is no difference in
+    what the encoders know.
+    """
+    rows = [board.get(model, task, _METRIC, readout=ENCODER_MEAN) for model in models]
+    return ENCODER if None in rows else ENCODER_MEAN
 
 
 def _tasks(board: Board, model: str) -> list[str]:
@@ -67,18 +91,18 @@ def _tasks(board: Board, model: str) -> list[str]:
     ]
 
 
-def _mean(board: Board, model: str, tasks: Sequence[str], readout: str) -> StatRow:
-    """Return the mean over tasks; its interval takes their documents as independent."""
-    rows = [board.get(model, task, _METRIC, readout=readout) for task in tasks]
+def _mean(board: Board, model: str, readouts: Mapping[str, str], name: str) -> StatRow:
+    """Return the mean over tasks, each by its readout; documents are taken as independent."""
+    rows = [board.get(model, task, _METRIC, readout=how) for task, how in readouts.items()]
     held = [row for row in rows if row is not None]
-    assert len(held) == len(tasks), "ranked on a task that was not measured"
+    assert len(held) == len(readouts), "ranked on a task that was not measured"
     value = math.fsum(row.value for row in held) / len(held)
     half = math.sqrt(math.fsum(((row.high - row.low) / 2) ** 2 for row in held)) / len(held)
     return StatRow(
         model=model,
         task="",
         condition="own",
-        readout=readout,
+        readout=name,
         metric=_METRIC,
         value=value,
         low=value - half,
@@ -111,7 +135,7 @@ def rank_table(board: Board, ranking: Ranking) -> str:
 
 
 def rank_notes(board: Board, ranking: Ranking) -> str:
-    """Return tau, how little it takes for it to be chance, and which neighbours are not apart."""
+    """Return tau, how easily it could be chance, and which neighbours cannot be told apart."""
     from scipy.stats import kendalltau
 
     count = len(ranking.models)
@@ -121,9 +145,15 @@ def rank_notes(board: Board, ranking: Ranking) -> str:
         f"- Over {len(ranking.tasks)} tasks that all {count} models share: "
         f"{', '.join(task_name(board, task) for task in ranking.tasks)}.",
         f"- Kendall's tau between the two orders: {signed(tau)} (1 for the same order, -1 for the "
-        f"opposite one). Of {count} models, chance alone puts a share of {brief(by_luck)} of all "
-        "pairs of orders into perfect agreement or perfect opposition.",
+        f"opposite one). Of {count} models, chance alone brings a share of {brief(by_luck)} "
+        "of all pairs of orders into perfect agreement or perfect opposition.",
     ]
+    if ranking.pooled:
+        names = ", ".join(task_name(board, task) for task in ranking.pooled)
+        lines.append(
+            f"- On {names} every encoder sums an image up by the mean of its patches, which all "
+            "have; by its class token, where there is one, it is read in the tables above."
+        )
     for name, readout in (("encoder", ENCODER), ("VQA", PROMPTED)):
         unclear = _overlaps(board, ranking, readout)
         told = f"within their intervals: {'; '.join(unclear)}" if unclear else "clear throughout"

@@ -20,6 +20,7 @@ from vlmbench.metrics import (
     p_value,
     rate,
 )
+from vlmbench.report._answered import UNREAD, is_written, turned
 from vlmbench.report._board import Board
 from vlmbench.report._format import (
     adjusted_gap_p,
@@ -37,6 +38,7 @@ FAILED = "§"
 """On any accuracy: some documents failed and are left out."""
 
 _ANSWERS = ["Blind", "VQA", "Encoder", "Gap", "p", "Holm's p", "Least gap", "Abstained"]
+_ANSWERED = ["VQA, answered", "Gap, answered"]
 
 
 def measured(board: Board) -> list[str]:
@@ -57,41 +59,46 @@ def task_name(board: Board, task: str) -> str:
 
 
 def gap_matrix(board: Board) -> str:
-    """Return the gaps of every measured model on every task."""
-    lines, adjusted = [], adjusted_gap_p(board.rows.values())
+    """Return the gaps of every measured model on every task, with and without unread answers."""
+    lines = []
     for model in measured(board):
         gaps = []
         for task in board.tasks:
-            gap = board.get(model, task, "gap", readout=GAP)
-            bold = significant(gap, adjusted.get((model, task)))
-            gaps.append(number(gap, sign=True, bold=bold, interval=False))
+            both = [_gap(board, model, task, interval=False)]
+            if board.get(model, task, "gap_answered", readout=GAP) is not None:
+                both.append(_gap(board, model, task, "_answered", interval=False))
+            gaps.append(" / ".join(both))
         lines.append([model_name(board, model), *gaps])
     return markdown_table(["Model", *(task_name(board, task) for task in board.tasks)], lines)
 
 
 def results_of_model(board: Board, model: str) -> str:
     """Return one model's results, a line per task that it was asked."""
+    written = any(is_written(row) for task in board.tasks for row in board.of(model, task))
     lines = []
     for task, record in board.tasks.items():
         if not board.of(model, task):
             continue
         count = " ".join([str(record.n), *_effective(board, model, task)])
         known = [count, rate(record.chance), rate(majority(board, task))]
-        lines.append([task_name(board, task), *known, *_measured_line(board, model, task)])
-    return markdown_table(["Task", "n", "Chance", "Majority", *_ANSWERS], lines)
+        shown = _measured_line(board, model, task, written=written)
+        lines.append([task_name(board, task), *known, *shown])
+    head = ["Task", "n", "Chance", "Majority", *_ANSWERS, *(_ANSWERED if written else ())]
+    return markdown_table(head, lines)
 
 
 def results_of_task(board: Board, task: str) -> str:
     """Return the results on one task, a line per measured model."""
+    models = [model for model in measured(board) if board.of(model, task)]
+    written = any(is_written(row) for model in models for row in board.of(model, task))
     lines = [
         [
             " ".join([model_name(board, model), *_effective(board, model, task)]),
-            *_measured_line(board, model, task),
+            *_measured_line(board, model, task, written=written),
         ]
-        for model in measured(board)
-        if board.of(model, task)
+        for model in models
     ]
-    return markdown_table(["Model", *_ANSWERS], lines)
+    return markdown_table(["Model", *_ANSWERS, *(_ANSWERED if written else ())], lines)
 
 
 def discoveries(board: Board) -> str:
@@ -126,18 +133,23 @@ def corrected_table(board: Board) -> str:
 
 def control_table(board: Board) -> str:
     """Return what every readout keeps when the image is blank, a line per task and model."""
-    lines = [
-        [
-            *_heading(board, model, task),
-            rate(board.tasks[task].chance),
-            number(_accuracy(board, model, task, "blank", PROMPTED)),
-            number(_accuracy(board, model, task, "blank", ENCODER)),
-            number(_accuracy(board, model, task, "blank", PROMPTED, "abstention"), interval=False),
-        ]
-        for model, task in _pairs(board)
-    ]
+    written = any(is_written(row) and row.condition == "blank" for row in board.rows.values())
+    lines = []
+    for model, task in _pairs(board):
+        answered = number(_accuracy(board, model, task, "blank", PROMPTED, "accuracy_answered"))
+        abstained = _accuracy(board, model, task, "blank", PROMPTED, "abstention")
+        lines.append(
+            [
+                *_heading(board, model, task),
+                rate(board.tasks[task].chance),
+                number(_accuracy(board, model, task, "blank", PROMPTED)),
+                number(_accuracy(board, model, task, "blank", ENCODER)),
+                number(abstained, interval=False),
+                *([answered] if written else ()),
+            ]
+        )
     head = ["Chance", "Blind", "Blind encoder", "Abstained when blind"]
-    return _long_table(board, head, lines)
+    return _long_table(board, [*head, *(["Blind, answered"] if written else ())], lines)
 
 
 def variation_table(board: Board) -> str:
@@ -199,26 +211,41 @@ def _accuracy(
     return board.get(model, task, metric, readout=readout, condition=condition)
 
 
-def _measured_line(board: Board, model: str, task: str) -> list[str]:
-    def cell(condition: str, readout: str, mark: str = "") -> str:
+def _gap(board: Board, model: str, task: str, without: str = "", *, interval: bool = True) -> str:
+    """Write a gap; that of the documents that were answered where `without` is `_answered`."""
+    gap = board.get(model, task, f"gap{without}", readout=GAP)
+    tests = adjusted_gap_p(board.rows.values())
+    found = turned(board.of(model, task), tests)
+    mark = UNREAD if any(row.readout == GAP for row, _ in found) else ""
+    bold = significant(gap, tests.get((model, task, without)))
+    return number(gap, sign=True, bold=bold, mark=mark, interval=interval)
+
+
+def _measured_line(board: Board, model: str, task: str, *, written: bool) -> list[str]:
+    def cell(condition: str, readout: str, mark: str = "", metric: str = "accuracy") -> str:
         failed = board.get(model, task, "failed", readout=readout, condition=condition)
         mark += FAILED if failed is not None and failed.value > 0 else ""
-        return number(_accuracy(board, model, task, condition, readout), mark=mark)
+        return number(_accuracy(board, model, task, condition, readout, metric), mark=mark)
 
-    gap = board.get(model, task, "gap", readout=GAP)
     p, adjusted = (
-        found(board.rows.values()).get((model, task)) for found in (gap_p, adjusted_gap_p)
+        found(board.rows.values()).get((model, task, "")) for found in (gap_p, adjusted_gap_p)
     )
     abstained = _accuracy(board, model, task, "own", PROMPTED, "abstention")
     marks = (MARKED if board.tasks[task].marked else "") + (
         UNLIKE if board.models[model].relation in ("finetuned", "lineage") else ""
     )
-    return [
+    line = [
         cell("blank", PROMPTED),
         cell("own", PROMPTED),
         cell("own", ENCODER, marks),
-        number(gap, sign=True, bold=significant(gap, adjusted)),
+        _gap(board, model, task),
         *(MISSING if value is None else p_value(value) for value in (p, adjusted)),
         number(board.get(model, task, "smallest_gap", readout=GAP)),
         number(abstained, interval=False),
     ]
+    if written:
+        line += [
+            cell("own", PROMPTED, metric="accuracy_answered"),
+            _gap(board, model, task, "_answered"),
+        ]
+    return line

@@ -19,12 +19,13 @@ from vlmbench.metrics import (
     rate,
     small_masses,
 )
-from vlmbench.report._format import adjusted_gap_p, gap_p, significant
+from vlmbench.report._answered import is_written, told, turned
+from vlmbench.report._format import adjusted_gap_p, gap_p, reasons, significant
 from vlmbench.report._layout import Column, Layout, Row
+from vlmbench.report._readings import is_encoders
+from vlmbench.store import FailedCell
 
 _Rows = Mapping[tuple[str, str, str], StatRow]  # by (condition, readout, metric)
-
-_COLUMNS = (PROMPTED, ENCODER)
 
 # What a gap can be read without is left out first where the width is small.
 _MEASURED = (
@@ -40,6 +41,14 @@ _MEASURED = (
     Column(head="Abst.", right=True, spare=4),
 )
 _GAP = 6  # the place of the gap among them
+# Where answers were read from text, how many were not, and what the numbers are without these, are
+# read before chance and p.
+_WRITTEN = (
+    *_MEASURED[:-1],
+    Column(head="Abst.", right=True),
+    Column(head="VQA ans.", right=True),
+    Column(head="Gap ans.", right=True),
+)
 _RULES = (
     Column(head="Cheap rule"),
     Column(head="n", right=True, spare=1),
@@ -48,25 +57,32 @@ _RULES = (
 )
 
 
-def terminal(rows: Sequence[StatRow], *, aliases: Mapping[str, str] | None = None) -> Group:
+def terminal(
+    rows: Sequence[StatRow],
+    *,
+    aliases: Mapping[str, str] | None = None,
+    failed: Sequence[FailedCell] = (),
+) -> Group:
     """Return a table with a line per task and a part per model, in the order of `rows`.
 
     Args:
         rows: Rows of a run.
         aliases: Names to show instead of a model's or task's own.
+        failed: Why documents of its cells failed.
     """
     names = aliases or {}
     tests, adjusted = gap_p(rows), adjusted_gap_p(rows)
+    columns = _WRITTEN if any(map(is_written, rows)) else _MEASURED
     lines: list[Row] = []
     for model in dict.fromkeys(row.model for row in rows if row.readout != RULE):
         mine = [row for row in rows if row.model == model]
         lines.append([Text(names.get(model, model), style="bold")])
         for task in dict.fromkeys(row.task for row in mine):
             shown = [row for row in mine if row.task == task]
-            p, holm = tests.get((model, task)), adjusted.get((model, task))
-            lines.append(_line(names.get(task, task), shown, p, holm))
-    notes = [Text(note, style="italic") for note in _notes(rows, names)]
-    return Group(Layout(columns=_MEASURED, rows=lines), *notes)
+            p, holm = tests.get((model, task, "")), adjusted.get((model, task, ""))
+            lines.append(_line(names.get(task, task), shown, p, holm)[: len(columns)])
+    notes = [Text(note, style="italic") for note in _notes(rows, names, failed)]
+    return Group(Layout(columns=columns, rows=lines), *notes)
 
 
 def rules_terminal(
@@ -118,6 +134,8 @@ def _line(
         MISSING if p is None else p_value(p),
         _value(found.get(("own", GAP, "smallest_gap"))),
         _value(found.get(("own", PROMPTED, "abstention"))),
+        _value(found.get(("own", PROMPTED, "accuracy_answered"))),
+        number(found.get(("own", GAP, "gap_answered")), sign=True, interval=False),
     ]
     style = "bold" if significant(gap, adjusted) else ""
     return [Text(cell, style=style if place == _GAP else "") for place, cell in enumerate(cells)]
@@ -129,7 +147,7 @@ def _answered_elsewhere(found: _Rows) -> StatRow | None:
         (
             row
             for (condition, readout, metric), row in found.items()
-            if (condition, metric) == ("own", "accuracy") and readout not in _COLUMNS
+            if (condition, metric) == ("own", "accuracy") and not is_encoders(readout)
         ),
         None,
     )
@@ -139,14 +157,21 @@ def _value(row: StatRow | None) -> str:
     return MISSING if row is None else rate(row.value)
 
 
-def _notes(rows: Sequence[StatRow], names: Mapping[str, str]) -> Iterator[str]:
+def _notes(
+    rows: Sequence[StatRow], names: Mapping[str, str], failed: Sequence[FailedCell]
+) -> Iterator[str]:
     for row in rows:
         if row.metric == "failed" and row.value > 0:
             yield (
                 f"{names.get(row.model, row.model)} on {names.get(row.task, row.task)} "
                 f"({row.condition}, {row.readout}): {row.value:.0f} of {row.n} documents failed "
-                "and are left out"
+                f"and are left out{reasons(failed, row)}"
             )
+    for gap, answered in turned(rows):
+        yield (
+            f"{names.get(gap.model, gap.model)} on {names.get(gap.task, gap.task)}: "
+            f"{told(gap, answered)}. The two disagree, so look at what the model wrote"
+        )
     for mean, low in small_masses(rows):
         yield (
             f"{names.get(mean.model, mean.model)} on {names.get(mean.task, mean.task)} "

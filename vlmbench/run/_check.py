@@ -18,7 +18,7 @@ from vlmbench.types import Problem, VlmbenchError
 def check_tasks(plan: Plan, data_root: Path, reporter: Reporter) -> dict[str, CheckedTask]:
     """Open and check every task's documents, collecting the problems of all tasks.
 
-    Further splits are opened and checked where a readout asks for them.
+    Other splits are opened and checked if a readout asks for them.
     """
     checked: dict[str, CheckedTask] = {}
     problems: list[Problem] = []

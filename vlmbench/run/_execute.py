@@ -21,7 +21,7 @@ def execute(plan: Plan, settings: Settings, reporter: Reporter) -> Run:
     """Run every cell of a plan and write the run folder.
 
     All data is opened and checked before any model is loaded. Each cell's record is written
-    whole or not at all, `manifest.json` last: a folder without it is no result. A cell whose
+    whole or not at all, `manifest.json` last: a folder without it is not a result. A cell whose
     record is already there, made from the same specs, documents, weights, device and versions,
     is not run again.
 
@@ -29,7 +29,8 @@ def execute(plan: Plan, settings: Settings, reporter: Reporter) -> Run:
         What was written: folder, manifest and all rows of `stats.json`.
 
     Raises:
-        VlmbenchError: If data or models are at fault, or every document of a cell failed.
+        VlmbenchError: If there is something wrong with data or models, or every document of a cell
+            failed.
     """
     _refuse_empty(plan)
     folder = RunFolder(settings.output)
@@ -46,6 +47,7 @@ def execute(plan: Plan, settings: Settings, reporter: Reporter) -> Run:
         models={
             model.spec.model: one.record for model, one in zip(feasible.models, ran, strict=True)
         },
+        failed=[cell for model in ran for cell in model.failed],
     )
     return folder.finish(manifest, rows, lm_eval_results(feasible, rows, manifest))
 

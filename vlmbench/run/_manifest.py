@@ -11,7 +11,14 @@ from vlmbench.metrics import StatRow
 from vlmbench.plan import Plan
 from vlmbench.run._settings import CheckedTask
 from vlmbench.spec import reading_digest
-from vlmbench.store import Manifest, ModelRecord, SkippedCell, TaskRecord, installed_versions
+from vlmbench.store import (
+    FailedCell,
+    Manifest,
+    ModelRecord,
+    SkippedCell,
+    TaskRecord,
+    installed_versions,
+)
 from vlmbench.types import clusters_of
 
 
@@ -34,6 +41,7 @@ def task_record(plan: Plan, task: CheckedTask) -> TaskRecord:
         limit=plan.limit,
         chance=_chance(task),
         marked=any(document.marked for document in task.held),
+        answers=spec.answer_rule.name,
         places=None if spec.bench.markers is None else spec.bench.markers.kind,
         version=spec.metadata.version,
         source=None if source is None else source.title,
@@ -53,6 +61,7 @@ def make_manifest(
     claimed_for: str,
     tasks: Mapping[str, TaskRecord],
     models: Mapping[str, ModelRecord],
+    failed: Sequence[FailedCell],
 ) -> Manifest:
     """Return the manifest of a finished run.
 
@@ -61,6 +70,7 @@ def make_manifest(
         claimed_for: Digest of the plan before its documents left cells out.
         tasks: Its tasks by name.
         models: Its models by name.
+        failed: Its cells in which documents failed.
     """
     return Manifest(
         plan=claimed_for,
@@ -84,6 +94,7 @@ def make_manifest(
             )
             for skipped in plan.skipped
         ),
+        failed=tuple(failed),
     )
 
 
@@ -146,7 +157,7 @@ def _standard_error(row: StatRow) -> float | str:
 
 
 def _accuracies(plan: Plan, rows: Sequence[StatRow]) -> list[StatRow]:
-    """Return the accuracies of answers to the tasks as they stand."""
+    """Return the accuracies of answers to the tasks as they are."""
     aside = {cell.readout.label for cell in plan.cells if not cell.readout.answers}
     own = {task.spec.task: task.spec.bench.condition.label for task in plan.tasks}
     return [

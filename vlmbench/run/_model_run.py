@@ -1,8 +1,9 @@
-"""Running all cells of one model, loading it only if something is missing."""
+"""Running all cells of one model, which is loaded only if something is missing."""
 
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,10 @@ from vlmbench.spec import Condition, Located, ModelSpec, Readout, Server
 from vlmbench.store import (
     Basis,
     Exchange,
+    FailedCell,
     ModelRecord,
+    Record,
+    RecordAbout,
     RunFolder,
     ServerRecord,
     installed_versions,
@@ -32,8 +36,10 @@ from vlmbench.store import (
 from vlmbench.tasks import apply_conditions, ask
 from vlmbench.types import Asked, ChoiceScores, Problem, VlmbenchError
 
-# Files beside a checkpoint that people read and no model does.
+# Files next to a checkpoint that people read and models do not.
 _PAGES = frozenset({".md", ".svg", ".png"})
+# Reasons that a message gives where all documents failed.
+_MOST_REASONS = 3
 
 
 class ModelRun:
@@ -44,7 +50,7 @@ class ModelRun:
         plan: The plan it belongs to.
         settings: Device and folders.
         tasks: Checked documents by task name.
-        reporter: Shown progress.
+        reporter: Is told about progress.
     """
 
     def __init__(
@@ -66,6 +72,8 @@ class ModelRun:
         self.device, self.dtype = resolve_device(settings.device, dtype)
         self.loaded: LoadedModel | None = None
         self._weights: dict[str, str] = {}
+        self._unused_weights: tuple[str, ...] = ()
+        self.failed: list[FailedCell] = []
 
     def rows(self) -> list[StatRow]:
         """Read or run every cell and return the statistics of all tasks, in plan order."""
@@ -108,6 +116,7 @@ class ModelRun:
             digest=self.model.digest,
             weights=self._weights.get("model"),
             encoder_weights=self._weights.get("encoder"),
+            unused_weights=self._unused_weights,
             twin=None if twin is None else twin.of or twin.checkpoint or "its own tower",
             layer=None if twin is None else twin.layer,
             relation=None if twin is None else twin.relation,
@@ -126,8 +135,8 @@ class ModelRun:
         basis = self._basis(cell, task)
         stored = record.about() if cell.readout.scores_documents else None
         if stored is not None and stored.is_current(basis):
-            self._note_weights(cell, stored.weights)
-            self.reporter.start(f"{label}  there already", 0)
+            self._note(cell, record, stored)
+            self.reporter.start(f"{label}  already there", 0)
             return record.scores()
         documents = apply_conditions(task.held, cell.condition, first=cell.first)
         advance = self.reporter.start(label, len(documents))
@@ -136,7 +145,6 @@ class ModelRun:
         if isinstance(reading, Numbers):
             return reading
         _refuse_all_failed(cell, reading)
-        self._note_weights(cell, reading.weights)
         record.write(
             basis,
             reading.scores,
@@ -146,6 +154,7 @@ class ModelRun:
             notes=reading.notes,
             internals=reading.internals,
         )
+        self._note(cell, record, record.require())
         return reading.scores
 
     def _opened(self, cell: Cell, task: CheckedTask, advance: Progress) -> Opened:
@@ -164,10 +173,21 @@ class ModelRun:
             progress=advance,
         )
 
-    def _note_weights(self, cell: Cell, weights: Mapping[str, str]) -> None:
-        """Keep the digests of the model's own weights, not of freshly drawn ones."""
+    def _note(self, cell: Cell, record: Record, about: RecordAbout) -> None:
+        """Keep what the manifest says of a cell's record, but not of freshly drawn weights."""
         if cell.condition.weights == "base":
-            self._weights |= weights
+            self._weights |= about.weights
+            self._unused_weights = tuple(about.notes.get("unused_weights", self._unused_weights))
+        reasons = record.failures()
+        if reasons:
+            failed = FailedCell(
+                model=self.model.spec.model,
+                task=cell.task.spec.task,
+                condition=cell.condition.label,
+                readout=cell.readout.label,
+                reasons=reasons,
+            )
+            self.failed.append(failed)
 
     def _basis(self, cell: Cell, task: CheckedTask) -> Basis:
         """Return everything a cell's scores depend on."""
@@ -208,14 +228,12 @@ def _exchanges(asked: Sequence[Asked], reading: Reading) -> list[Exchange]:
 
 
 def _refuse_all_failed(cell: Cell, reading: Reading) -> None:
-    if reading.scores.failed.all():
-        raise VlmbenchError(
-            Problem(
-                file=str(cell.model.path),
-                message=f"all {len(reading.scores)} documents of {cell.name} failed, the first "
-                f"with: {reading.answers[0].error}",
-            )
-        )
+    if not reading.scores.failed.all():
+        return
+    counts = Counter(answer.error for answer in reading.answers).most_common(_MOST_REASONS)
+    reasons = "; ".join(f"{reason} ({count})" for reason, count in counts)
+    message = f"all {len(reading.scores)} documents of {cell.name} failed: {reasons}"
+    raise VlmbenchError(Problem(file=str(cell.model.path), message=message))
 
 
 def _checkpoint_identity(model: Located[ModelSpec]) -> list[Any]:

@@ -20,21 +20,23 @@ from vlmbench.plan import Plan
 from vlmbench.run._model_run import ModelRun
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Located, ModelSpec
-from vlmbench.store import ModelRecord
+from vlmbench.store import FailedCell, ModelRecord
 from vlmbench.types import Problem, VlmbenchError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """What a model that has run leaves, beside its records.
+    """What a model leaves after it has run, in addition to its records.
 
     Attributes:
         rows: Statistics of all its tasks.
         record: What the manifest says about it.
+        failed: Its cells in which documents failed.
     """
 
     rows: list[StatRow]
     record: ModelRecord
+    failed: list[FailedCell]
 
 
 def run_models(
@@ -81,8 +83,8 @@ def _result_of(future: Future[Ran | tuple[Problem, ...]]) -> Ran | tuple[Problem
     try:
         return future.result()
     except BrokenProcessPool as error:
-        message = "a process that ran models was ended from outside"
-        remedy = "Out of memory? Lower --workers; what is finished is kept."
+        message = "a process that was running models was killed from outside"
+        remedy = "If memory ran out, lower --workers. What is finished is kept."
         raise VlmbenchError(Problem(message=message, remedy=remedy)) from error
 
 
@@ -94,7 +96,7 @@ def _run(
     reporter: Reporter,
 ) -> Ran:
     run = ModelRun(model, plan, settings, tasks, reporter)
-    return Ran(rows=run.rows(), record=run.record())
+    return Ran(rows=run.rows(), record=run.record(), failed=run.failed)
 
 
 # A bar's name (process, number), and its label and total or how many more units are done.

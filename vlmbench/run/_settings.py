@@ -1,4 +1,4 @@
-"""What a run is given beside its plan."""
+"""What a run is given in addition to its plan."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Settings:
 
     Attributes:
         output: Folder of the run.
-        data_root: Where procedural data is kept.
+        data_root: Folder for rendered data.
         cache: Where fitted heads are kept.
         device: `auto` or a device name.
         dtype: `auto` (the model's own, else the device's) or a dtype name.
-        batch_size: Documents a forward pass; None finds one.
+        batch_size: Documents per forward pass; None finds one.
         workers: Models run side by side, each in a process with its share of torch's threads.
     """
 
@@ -66,7 +66,7 @@ class CheckedTask:
         documents: The split they come from.
         held: The documents themselves, images still encoded.
         digest: SHA-256 of their content.
-        opened: Further splits, by what a readout asks to be opened.
+        opened: Other splits, by what a readout asks to be opened.
     """
 
     documents: Documents

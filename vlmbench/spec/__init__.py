@@ -1,8 +1,10 @@
 """Specs: what task, model and study YAML may say, checked by pydantic."""
 
+from vlmbench.spec._answers import ANSWER_RULES, AnswerRule, Blink, Declared, Filters, OwnScoring
 from vlmbench.spec._base import Spec
 from vlmbench.spec._cheap_rules import CHEAP_RULES, LooksAt, RuleName, rule_obstacle
 from vlmbench.spec._conditions import Condition
+from vlmbench.spec._encoder import Encoder
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._image_changes import (
     GREY,
@@ -40,6 +42,7 @@ from vlmbench.spec._model import (
     ImagePolicy,
     ModelSpec,
     Needs,
+    Padding,
     Prices,
     Prompting,
     RecordedScores,
@@ -57,18 +60,14 @@ from vlmbench.spec._probes import (
     Probe,
     ProbeSpec,
 )
+from vlmbench.spec._readout import Opens, Readout, Role, Subject
 from vlmbench.spec._readouts import (
     READOUTS,
     AnyReadout,
-    Encoder,
     Internals,
-    Opens,
     Prompted,
-    Readout,
     Recorded,
-    Role,
     Rule,
-    Subject,
     foreign_readouts,
     only_readout,
 )
@@ -119,6 +118,7 @@ from vlmbench.spec._variants import Variant
 from vlmbench.spec._yaml import YamlDocument, read_yaml
 
 __all__ = [
+    "ANSWER_RULES",
     "CHEAP_RULES",
     "FREE_TEXT_METRIC",
     "GREY",
@@ -127,14 +127,17 @@ __all__ = [
     "PROBES",
     "READOUTS",
     "TEXT_CHANGES",
+    "AnswerRule",
     "AnyReadout",
     "AnySpec",
     "BlankImage",
+    "Blink",
     "Blur",
     "BoxColumn",
     "ColourShift",
     "Condition",
     "Crop",
+    "Declared",
     "DepthProbe",
     "DrawnAlready",
     "DrawnHere",
@@ -143,6 +146,7 @@ __all__ = [
     "Filler",
     "FilterPipeline",
     "FilterStep",
+    "Filters",
     "GenerationKwargs",
     "Generator",
     "GramProbe",
@@ -171,6 +175,8 @@ __all__ = [
     "OddOneOutProbe",
     "Opens",
     "OwnImages",
+    "OwnScoring",
+    "Padding",
     "Perturbation",
     "PixelChange",
     "PlainText",

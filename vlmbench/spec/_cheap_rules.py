@@ -1,4 +1,4 @@
-"""Cheap rules by name: what each of them looks at, and hence which tasks it can answer."""
+"""Cheap rules by name: what each of them looks at, and so which tasks it can answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RuleName = Literal[
     "colour_histogram",
     "thumbnail",
 ]
-"""Cheap rules: answers that take no features of any encoder."""
+"""Cheap rules: answers that do not use the features of any encoder."""
 
 LooksAt = Literal["choices", "training", "points", "reference", "images"]
 
@@ -51,7 +51,7 @@ _LACKING: Mapping[LooksAt, str] = MappingProxyType(
 
 
 def rule_obstacle(rule: RuleName, task: TaskSpec) -> str | None:
-    """Return why a rule has nothing to go by in a task, or None if it has."""
+    """Return why a rule does not apply to a task, or None if it does."""
     if task.is_free_text:
         return f"rule {rule!r} compares choices, and free text has none"
     regions = task.bench.regions

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from urllib.parse import urlsplit
 
+from vlmbench.spec._answers import OwnScoring
 from vlmbench.spec._hints import HINT_NAMES, Hints
 from vlmbench.spec._model import ModelSpec, RecordedScores
 from vlmbench.spec._nearest import did_you_mean
@@ -45,6 +46,7 @@ def check_task(spec: TaskSpec) -> Iterator[Flaw]:
         _task_templates(spec),
         _source(spec),
         _answers(spec),
+        _answer_rule(spec),
         _images(spec),
         _regions(spec),
         _points(spec),
@@ -70,7 +72,7 @@ def check_model(spec: ModelSpec) -> Iterator[Flaw]:
 
 
 def _source_of_answers(spec: ModelSpec) -> Iterator[Flaw]:
-    """Yield what is missing or too much of weights, recorded numbers and rules."""
+    """Yield which of weights, recorded numbers and rules are missing or superfluous."""
     if spec.has_weights:
         if spec.checkpoint is None:
             remedy = (
@@ -142,10 +144,22 @@ def _answers(spec: TaskSpec) -> Iterator[Flaw]:
     if len(choices) < 2:
         yield Flaw(("doc_to_choice",), f"{len(choices)} choices leave nothing to choose")
     if len(set(choices)) < len(choices):
-        yield Flaw(("doc_to_choice",), f"{list(choices)} holds a choice twice")
+        yield Flaw(("doc_to_choice",), f"{list(choices)} contains a choice twice")
     if isinstance(spec.doc_to_target, int) and not 0 <= spec.doc_to_target < len(choices):
-        message = f"{spec.doc_to_target} is no index into {len(choices)} choices"
+        message = f"{spec.doc_to_target} is not an index into {len(choices)} choices"
         yield Flaw(("doc_to_target",), message, "Indices start at 0.")
+
+
+def _answer_rule(spec: TaskSpec) -> Iterator[Flaw]:
+    given, keys = spec.bench.answer, (*BENCH, "answer")
+    if given is None or isinstance(given, OwnScoring) == spec.is_free_text:
+        return
+    if spec.is_free_text:
+        message = f"`{given.kind}` reads a choice, and free text has none"
+        yield Flaw(keys, message, "Leave it out, or give `doc_to_choice`.")
+    else:
+        message = f"`{given.kind}` credits free text, and this task has choices"
+        yield Flaw(keys, message, "Write `declared`, `blink` or `filters`.")
 
 
 def _images(spec: TaskSpec) -> Iterator[Flaw]:
@@ -179,7 +193,7 @@ def _regions(spec: TaskSpec) -> Iterator[Flaw]:
                 message = f"there is no image {index} in doc_to_image"
                 yield Flaw((*keys, *inner), message, f"Indices go from 0 to {(n or 1) - 1}.")
     if isinstance(regions.reference, WholeImages) and len(regions.reference.images) != 1:
-        message = f"{len(regions.reference.images)} images; a reference is one"
+        message = f"{len(regions.reference.images)} images; a reference is a single image"
         yield Flaw((*BENCH, "regions", "reference", "images"), message)
     if isinstance(regions.choices, WholeImages):
         yield from _whole_choices(spec, regions.choices, regions.reference)
@@ -191,9 +205,9 @@ def _whole_choices(
     keys: Keys = (*BENCH, "regions", "choices", "images")
     images = choices.images
     if len(set(images)) < len(images):
-        yield Flaw(keys, f"{list(images)} holds an image twice")
+        yield Flaw(keys, f"{list(images)} contains an image twice")
     if isinstance(reference, WholeImages) and set(reference.images) & set(images):
-        yield Flaw(keys, "the reference image is among the choices")
+        yield Flaw(keys, "the reference image is also one of the choices")
     if isinstance(spec.doc_to_choice, tuple) and len(images) != len(spec.doc_to_choice):
         message = f"{len(images)} images for the {len(spec.doc_to_choice)} of doc_to_choice"
         yield Flaw(keys, message)
@@ -216,7 +230,7 @@ def _points(spec: TaskSpec) -> Iterator[Flaw]:
 
 
 def _image_indices(place: RegionSource) -> list[tuple[Keys, int]]:
-    """Return every image index of a place, with the key under which it stands."""
+    """Return every image index of a place, with the key it is under."""
     if isinstance(place, WholeImages):
         return [(("images", i), index) for i, index in enumerate(place.images)]
     return [(("image",), place.image)]
@@ -285,7 +299,7 @@ def _wrapper(spec: ModelSpec) -> Iterator[Flaw]:
         return
     names = undeclared(wrapper)
     if "prompt" not in names:
-        yield Flaw(keys, "the question is lost: `{{ prompt }}` does not occur")
+        yield Flaw(keys, "the question gets lost: `{{ prompt }}` does not occur")
     for name in sorted(names - {"prompt"}):
         yield Flaw(keys, f"`{name}` is unknown", "A wrapper knows only `{{ prompt }}`.")
     if spec.prompt.chat_template != "none":
@@ -302,11 +316,11 @@ def _server(spec: ModelSpec) -> Iterator[Flaw]:
     server = spec.server
     if spec.backend != "openai":
         if server is not None:
-            yield Flaw(("server",), f"`backend: {spec.backend}` asks no server")
+            yield Flaw(("server",), f"`backend: {spec.backend}` does not use a server")
         return
     if server is None:
         remedy = "Add `server: {base_url: ..., api_key_env: ...}`."
-        yield Flaw(("server",), "`backend: openai` needs the server that is asked", remedy)
+        yield Flaw(("server",), "`backend: openai` needs a server", remedy)
         return
     if spec.prompt.chat_template != "auto":
         message = "the server puts prompts into its own chat template"
@@ -317,11 +331,11 @@ def _server(spec: ModelSpec) -> Iterator[Flaw]:
         yield Flaw(("prompt", "thinking"), message, remedy)
     yield from _address(server.base_url)
     if server.api_key_env is not None and not _VARIABLE.fullmatch(server.api_key_env):
-        message = "is no name of an environment variable"
+        message = "is not the name of an environment variable"
         remedy = "Give the variable's name, such as OPENAI_API_KEY, never the key itself."
         yield Flaw(("server", "api_key_env"), message, remedy)
     if server.budget_usd is not None and server.prices is None:
-        message = "a budget can only be kept where prices are known"
+        message = "a budget can only be kept if prices are known"
         yield Flaw(("server", "budget_usd"), message, "Add `prices: {input: ..., output: ...}`.")
     for name in _OURS:
         if name in server.body:
@@ -335,9 +349,9 @@ def _address(base_url: str) -> Iterator[Flaw]:
     except ValueError:
         url = urlsplit("")
     if url.scheme not in ("http", "https") or not url.hostname:
-        yield Flaw(keys, "is no http or https address")
+        yield Flaw(keys, "is not an http or https address")
     elif "@" in url.netloc or url.query or url.fragment:
-        message = "holds more than an address; a user, password or query could be a secret"
+        message = "contains more than an address; a user, password or query could be a secret"
         yield Flaw(keys, message, "Name a variable with `api_key_env`.")
 
 
@@ -351,5 +365,5 @@ def _recorded(keys: Keys, scores: RecordedScores) -> Iterator[Flaw]:
     if scores.low is not None and scores.high is not None:
         middle = scores.low if scores.accuracy is None else scores.accuracy
         if not scores.low <= middle <= scores.high:
-            message = f"the interval {scores.low}..{scores.high} does not hold {middle}"
+            message = f"the interval {scores.low}..{scores.high} does not contain {middle}"
             yield Flaw((*keys, "low"), message)

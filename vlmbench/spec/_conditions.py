@@ -18,7 +18,7 @@ from vlmbench.types import Problem, VlmbenchError
 class Condition(Spec):
     """What is done to a document before it is read. The default changes nothing.
 
-    In YAML a condition may be written as its label too: `own+hint-wrong-strong`.
+    In YAML, a condition may also be written as its label: `own+hint-wrong-strong`.
     """
 
     image: AnyImageChange = OwnImages()
@@ -33,10 +33,10 @@ class Condition(Spec):
 
     weights: Literal["base", "random"] = "base"
     """`base`: the model's own weights. `random`: the encoder's architecture with freshly drawn
-    weights, against which its readout is to be judged (encoder readout only)."""
+    weights, to judge its readout against (encoder readout only)."""
 
     batch: Literal["usual", "single"] = "usual"
-    """`single`: every document in a forward pass of its own, which shows how far rounding alone
+    """`single`: every document gets a forward pass of its own, which shows how far rounding alone
     moves an answer."""
 
     seed: int = Field(default=0, ge=0)
@@ -51,7 +51,7 @@ class Condition(Spec):
     def __get_pydantic_json_schema__(
         cls, core: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Allow a label where the mapping may stand."""
+        """Allow a label in place of the mapping."""
         keys = handler.resolve_ref_schema(handler(core))
         return {"anyOf": [keys, {"type": "string", "description": "The condition's label."}]}
 
@@ -91,14 +91,14 @@ class Condition(Spec):
 
 
 def known() -> tuple[str, ...]:
-    """Return labels to choose from: samples of every variant, and the two further switches."""
+    """Return labels to choose from: samples of every variant, and the two other switches."""
     images = [label for change in IMAGE_CHANGES for label in change.samples]
     texts = [label for change in TEXT_CHANGES for label in change.samples]
     return (*images, *texts, "random", "single")
 
 
 def _split(label: str) -> dict[str, Any]:
-    """Return the keys that a label's parts stand for; what is no other part names an image."""
+    """Return the keys that a label's parts mean; a part that means nothing else names an image."""
     texts = {change.kind_of() for change in TEXT_CHANGES}
     keys: dict[str, Any] = {}
     for part in label.split("+"):

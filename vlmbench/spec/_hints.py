@@ -7,14 +7,14 @@ from pydantic import Field
 from vlmbench.spec._base import Spec
 
 HINT_NAMES = ("choice", "letter", "text")
-"""What a hint's template may name."""
+"""Names that a hint's template may use."""
 
 
 class Hints(Spec):
     """Jinja for hints (`choice`, `letter`, `text`), and neutral text; each can be replaced alone.
 
-    `letter` is the choice as it is scored (`B`), `text` what the prompt lists beside it
-    (`two cups`; empty where it lists nothing), `choice` both (`(B) two cups`).
+    `letter` is the choice as it is scored (`B`), `text` is what the prompt lists next to it
+    (`two cups`; empty if it lists nothing), and `choice` is both (`(B) two cups`).
     """
 
     weak: str = "I think the answer might be {{ choice }}, but I am not sure."
@@ -31,12 +31,12 @@ class Hints(Spec):
 
     @property
     def given(self) -> dict[str, str]:
-        """The words that were written, defaults left out."""
+        """The words that were written, without the defaults."""
         return {name: getattr(self, name) for name in sorted(self.model_fields_set)}
 
     @classmethod
     def merged(cls, *layers: Hints | None) -> Hints:
-        """Return the words of the last layer that gives them, else the defaults."""
+        """Return the words of the last layer that has them, or the defaults."""
         return cls(
             **{name: text for layer in layers if layer for name, text in layer.given.items()}
         )

@@ -1,6 +1,6 @@
-"""What a condition can do to a document's images. Each variant says all there is to know of it.
+"""What a condition can do to a document's images. Each variant states its own facts.
 
-A further way of altering pixels is a class here, and its name in `IMAGE_CHANGES`.
+A new way of altering pixels is a class here, and its name in `IMAGE_CHANGES`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GREY = 127
 CELLS = 8
-"""Cells a side of the grid that `mask` works on."""
+"""Cells per side of the grid that `mask` works on."""
 BLUR = 0.1
 """Standard deviation of the strongest blur, as a share of the shorter side."""
 NOISE = 128.0
@@ -33,13 +33,13 @@ class ImageChange(Variant):
     keeps_images: ClassVar[bool]
     """Whether the document still shows images."""
     moves_places: ClassVar[bool]
-    """Whether points and boxes would name other pixels afterwards; they are taken off then."""
+    """Whether points and boxes would name other pixels afterwards; they are dropped then."""
     needs_places: ClassVar[bool]
     """Whether a document needs points or boxes; those without are left out."""
     needs_others: ClassVar[bool]
     """Whether it takes the other documents of the task as well."""
     replaces: ClassVar[bool]
-    """Whether nothing of the document's own images is left to go by."""
+    """Whether nothing is left of the document's own images."""
     samples: ClassVar[tuple[str, ...]]
     """Labels that show what it does: in messages, tests and on the contact sheet."""
 
@@ -72,7 +72,7 @@ class SwappedImages(ImageChange):
 
 
 class EvidenceMask(ImageChange):
-    """The places that the question is about are greyed, or as much somewhere else."""
+    """The places that the question is about are greyed out, or just as much somewhere else."""
 
     keeps_images, moves_places, needs_places, needs_others = True, False, True, False
     replaces = False
@@ -84,7 +84,7 @@ class EvidenceMask(ImageChange):
 
 
 class PixelChange(ImageChange, ABC):
-    """A change of each image by itself, whatever the document asks."""
+    """A change of each image by itself, whatever the question is."""
 
     keeps_images, moves_places, needs_places, needs_others = True, False, False, False
     replaces = False
@@ -142,13 +142,13 @@ class ScrambledImage(PixelChange):
     options = ("grid",)
     kind: Literal["scrambled"] = "scrambled"
     grid: int = Field(default=8, ge=2, le=64)
-    """Cells a side."""
+    """Cells per side."""
 
     def alter(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
         """Return the image with the cells of a grid in other places.
 
         The new order is one cycle through all cells, so none stays. What is left at the right and
-        the bottom because the side is no multiple of the grid stays where it is.
+        the bottom because the side is not a multiple of the grid stays where it is.
         """
         import numpy as np
 
@@ -168,7 +168,7 @@ class ScrambledImage(PixelChange):
 
 
 class Perturbation(PixelChange):
-    """The image is damaged by degrees.
+    """The image is damaged gradually.
 
     The same generator gives the same draws at every strength, so a stronger mask covers the weaker
     one, and a stronger noise is the same pattern.

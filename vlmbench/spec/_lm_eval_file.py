@@ -1,4 +1,4 @@
-"""What an lm-eval task file must bring where vlmbench knows nothing else of the task."""
+"""What an lm-eval task file must have if vlmbench knows nothing else about the task."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FREE_TEXT_METRIC = "exact_match"
 
 
 def check_lm_eval_file(spec: TaskSpec) -> Iterator[Flaw]:
-    """Yield what is missing for reading answers, and settings that would go unread."""
+    """Yield what is missing for reading answers, and settings that nothing would read."""
     return chain(_choices(spec), _free_text(spec), _unread(spec))
 
 
@@ -38,16 +38,16 @@ def _free_text(spec: TaskSpec) -> Iterator[Flaw]:
         yield Flaw(("metric_list",), message, remedy)
     for name in ("regions", "probe"):
         if getattr(spec.bench, name) is not None:
-            message = "an encoder chooses between choices, and free text has none"
+            message = "an encoder picks one of the choices, and free text has none"
             yield Flaw((*BENCH, name), message, "Give `doc_to_choice`.")
 
 
 def _unread(spec: TaskSpec) -> Iterator[Flaw]:
-    """Find our block misspelt, or its keys one level too high: lm-eval leaves `metadata` free."""
+    """Find our block misspelt, or its keys one level too high: lm-eval ignores `metadata`."""
     for key, value in (spec.metadata.model_extra or {}).items():
         keys = ("metadata", key)
         if nearest(key, ("vlmbench",)):
-            yield Flaw(keys, f"`{key}` is read by nothing", "Did you mean `vlmbench`?")
+            yield Flaw(keys, f"nothing reads `{key}`", "Did you mean `vlmbench`?")
         elif key in VlmbenchTask.model_fields and key != "source" and not isinstance(value, str):
             message = f"`{key}` is not read here"
             yield Flaw(keys, message, "It belongs under `metadata: {vlmbench: ...}`.")

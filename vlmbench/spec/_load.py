@@ -96,7 +96,7 @@ def load_file(path: str | Path) -> Located[AnySpec]:
     """Read one spec.
 
     Raises:
-        VlmbenchError: Every problem of the file, or that it holds no spec.
+        VlmbenchError: With every problem of the file, or that it does not contain a spec.
     """
     document = read_yaml(path)
     kind = _kind_of(document)
@@ -106,10 +106,10 @@ def load_file(path: str | Path) -> Located[AnySpec]:
 
 
 def load_text(text: str, path: Path) -> Located[AnySpec]:
-    """Read one spec from YAML that was made rather than found; `path` is where it stands for.
+    """Read one spec from generated YAML; `path` is the file that it stands in for.
 
     Raises:
-        VlmbenchError: Every problem of the text, or that it holds no spec.
+        VlmbenchError: With every problem of the text, or that it does not contain a spec.
     """
     document = read_text(text, path)
     kind = _kind_of(document)
@@ -153,7 +153,7 @@ def load_files(paths: Iterable[str | Path]) -> Loaded:
 
 
 def check_columns(task: Located[TaskSpec], columns: Iterable[str]) -> list[Problem]:
-    """Return a problem for every column that a task names and its data lacks.
+    """Return a problem for every column that a task names and its data does not have.
 
     Columns that only a probe reads are left out, since not every split needs them.
     """
@@ -190,7 +190,8 @@ def reading_digest(task: TaskSpec) -> str:
     }  # fmt: skip
     bench = task.bench.model_dump(mode="json", include={"probe", "hints", "lm_eval"})
     condition = task.bench.condition.label
-    return _digest([task.model_dump(mode="json", include=top), bench, condition])
+    rule = [task.answer_rule.name] if task.output_type == "generate_until" else []
+    return _digest([task.model_dump(mode="json", include=top), bench, condition, *rule])
 
 
 def _digest(values: object) -> str:
@@ -211,7 +212,7 @@ def _flaws(spec: AnySpec) -> Iterator[Flaw]:
 
 
 def _kind_of(document: YamlDocument) -> Kind | None:
-    """Return what a file holds, by its identifying key; `task` beside `group` lists members."""
+    """Return what a file contains, by its identifying key; `task` next to `group` lists members."""
     kinds: list[Kind] = [kind for kind in MODELS if kind in document.data]
     if kinds == ["group", "task"]:
         return "group"
@@ -228,7 +229,7 @@ def _no_kind(document: YamlDocument) -> Problem:
         if guess:
             flaw = Flaw((key,), message, f"Did you mean `{guess[0]}`?")
             return _problem(document, flaw, of="key")
-    remedy = "Give the spec a name, or the file one that starts with `_` if others include it."
+    remedy = "Give the spec a name. If other files include it, start its file name with `_`."
     return Problem(file=shown(document.path), line=1, column=1, message=message, remedy=remedy)
 
 

@@ -10,12 +10,15 @@ from vlmbench.spec._base import Spec
 from vlmbench.spec._cheap_rules import RuleName
 from vlmbench.spec._task import Tags
 
+Padding = Literal["square", "even"]
+"""Whether images are padded to exact squares, or equally on both sides."""
+
 
 class Prompting(Spec):
     """How a question becomes the text a model reads."""
 
     chat_template: str = "auto"
-    """`auto`: the processor's chat template where it has one. `none`: the bare prompt, inside
+    """`auto`: the processor's chat template, if it has one. `none`: the bare prompt, inside
     `wrapper` if given. Else the name of one of several that the processor has."""
     wrapper: str | None = None
     """Jinja with `{{ prompt }}` (for base models, or as their authors wrote it); needs
@@ -34,9 +37,13 @@ class ImagePolicy(Spec):
     """How images reach the model."""
 
     letterbox: int | None = Field(default=None, ge=16)
-    """Side in pixels: every image is scaled to fit this square and padded with `fill`."""
+    """Side in pixels: every image is padded to a square with `fill`, then scaled to this side."""
     fill: tuple[int, int, int] = (0, 0, 0)
     """Colour of the padding."""
+    padding: Padding = "square"
+    """What is done where the padding is an odd number of pixels. `square`: one more to the right
+    or below (LLaVA). `even`: as many on both sides, and what the scaled image has too much is cut
+    off (Prismatic)."""
     several: Literal["native", "join"] = "native"
     """`native`: one `<image>` each. `join`: side by side on black, vertically centred, with
     `join_margin` between them (BLINK's way), at the place of the first `<image>`."""
@@ -47,23 +54,25 @@ class Twin(Spec):
     """The encoder a VLM consumes, asked directly: its encoder-probe twin."""
 
     checkpoint: str | None = None
-    """Absent: the tower inside the VLM's own checkpoint. Else a hub id or folder of a
-    standalone vision encoder."""
+    """Hub id or folder of a standalone vision encoder. If absent: the tower inside the VLM's own
+    checkpoint."""
     revision: str | None = None
     layer: int | tuple[int, ...] | Literal["final_norm"]
     """What of the tower the VLM consumes: an index into its hidden states (0 is the embedding,
     -1 the last block's output, -2 the one before, LLaVA's choice); `final_norm`, the last one
     after the tower's final norm; or several indices, whose states are concatenated."""
     pooled: Literal["cls", "mean"] = "cls"
-    """One vector an image: the CLS token, or the mean of the patch tokens (no CLS)."""
+    """One vector per image: the CLS token, or the mean of the patch tokens (no CLS)."""
     letterbox: int | None = Field(default=None, ge=16)
-    """Side of the square the twin sees; the model's image policy where absent."""
+    """Side of the square the twin sees, padded and scaled as the model's own images are; the
+    tower's own size where absent."""
     relation: Literal["identical", "finetuned", "lineage"]
-    """Its weights are the VLM's tower, were fine-tuned into it, or only share its recipe."""
+    """Whether its weights are the VLM's tower, were fine-tuned into it, or only share its
+    recipe."""
     of: str | None = None
     """Name of the standalone encoder the tower came from, for the record."""
     of_relation: Literal["identical", "finetuned", "lineage"] | None = None
-    """How the tower's weights relate to `of`, in the words of `relation`; absent where it is not
+    """How the tower's weights relate to `of`, in the words of `relation`; absent if it is not
     published."""
 
 
@@ -82,32 +91,33 @@ class Prices(Spec):
     output: float = Field(ge=0)
     """USD per million completion tokens."""
     image_tokens: int = Field(default=2048, ge=1)
-    """Most prompt tokens an image is billed as. Set aside with every request until its true
-    usage is known, so that a budget is not exceeded by requests under way."""
+    """Most prompt tokens that an image is billed for. Set aside with every request until its true
+    usage is known, so that requests under way cannot exceed a budget."""
 
 
 class Server(Spec):
     """An OpenAI-compatible server and how it may be used."""
 
     base_url: str
-    """Address up to, and without, `/chat/completions`."""
+    """Address up to, but without, `/chat/completions`."""
     api_key_env: str | None = None
-    """Name of the environment variable that holds the key. The key itself stands nowhere."""
+    """Name of the environment variable that holds the key. The key itself is never written
+    anywhere."""
     concurrency: int = Field(default=8, ge=1, le=256)
     """Requests under way at once."""
     timeout_s: float = Field(default=120.0, gt=0)
-    """Seconds after which a request is given up and tried again."""
+    """Seconds after which a request is abandoned and tried again."""
     retries: int = Field(default=6, ge=0)
-    """Further tries after 408, 429, 5xx, timeouts and broken connections."""
+    """How often to try again after 408, 429, 5xx, timeouts and broken connections."""
     logprobs: Literal["auto", "never"] = "auto"
-    """`auto`: multiple choice is read from the likelihoods of the answer's first token where the
+    """`auto`: multiple choice is read from the likelihoods of the answer's first token if the
     server lists every choice of every document, and from the generated text otherwise. `never`:
     always from the text."""
     budget_usd: float | None = Field(default=None, gt=0)
     """Most USD that one run folder may spend; needs `prices`."""
     prices: Prices | None = None
     body: dict[str, JsonValue] = Field(default_factory=dict)
-    """Further keys of every request, as the server documents them (`reasoning_effort: none`). A
+    """More keys for every request, as the server documents them (`reasoning_effort: none`). A
     key set to null is left out of the request (`temperature: null`)."""
 
 
@@ -132,12 +142,12 @@ class ModelSpec(Spec):
     """One model: anything that can be put in a row of a leaderboard."""
 
     model: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-+/]*$")
-    """Name under which the model is selected."""
+    """Name by which the model is selected."""
     model_alias: str | None = None
     """Name shown in tables."""
     tag: Tags = ()
     include: str | tuple[str, ...] | None = None
-    """YAML files whose keys this one starts from; a key given here replaces the included one."""
+    """YAML files to start from; a key given here replaces the included one."""
     backend: str = "hf"
     """Name of the backend that runs the checkpoint (`vlmbench ls backends`)."""
     checkpoint: str | None = None
@@ -154,7 +164,7 @@ class ModelSpec(Spec):
     """For `backend: openai`: where it is asked. `checkpoint` is then the name that the server
     knows the model by."""
     recorded: tuple[RecordedScores, ...] = ()
-    """Numbers measured elsewhere, for a model that is not run."""
+    """Numbers measured elsewhere, for a model that is not run here."""
     rule: RuleName | None = None
     """The cheap rule that this model is."""
     source: str | None = None

@@ -29,9 +29,9 @@ _CONSTRUCTORS: dict[str, Any] = {
 }
 _NO_CODE = (
     "Prompts, choices and targets are Jinja over the data row (filters such as regex_replace "
-    "work); prepare anything else in the data itself, as a further column of a JSONL or Parquet "
-    "file. With its code a task runs in lm-eval itself: `vlmbench lm-eval --tasks NAME "
-    "--include-path FOLDER`."
+    "work); prepare anything else in the data itself, as another column of a JSONL or "
+    "Parquet file. With its code a task runs in lm-eval itself: `vlmbench lm-eval --tasks "
+    "NAME --include-path FOLDER`."
 )
 
 
@@ -111,7 +111,7 @@ def compose(path: Path, problems: list[Problem]) -> yaml.MappingNode | None:
         return None
     if not isinstance(node, yaml.MappingNode):
         held = "a list" if isinstance(node, yaml.SequenceNode) else "text"
-        what = "is empty" if node is None else f"holds {held}, not keys and values"
+        what = "is empty" if node is None else f"contains {held}, not keys and values"
         remedy = "Start from `vlmbench init task NAME` or `vlmbench init model NAME`."
         problems.append(Problem(file=shown(path), line=1, column=1, message=what, remedy=remedy))
         return None
@@ -146,7 +146,7 @@ def _check(root: yaml.Node, loader: Any, problems: list[Problem]) -> None:
 
 
 def _key_problems(node: yaml.MappingNode, keys: Keys) -> Iterator[Problem]:
-    """Yield keys that are no text, and keys given twice in one mapping."""
+    """Yield keys that are not text, and keys given twice in one mapping."""
     first: dict[str, yaml.Node] = {}
     for key, _ in node.value:
         if key.tag == f"{_PREFIX}merge":

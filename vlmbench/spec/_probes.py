@@ -1,6 +1,6 @@
-"""Probes: how an encoder is asked directly. Each class says all there is to know of it.
+"""Probes: how an encoder is asked directly. Each class says all there is to know about it.
 
-A further probe is a class here, its name in the union below, and the function that
+A new probe is a class here, its name in the union below, and the function that
 `implementation` names, which makes what does the reading.
 """
 
@@ -25,12 +25,16 @@ class ProbeSpec(Variant):
     needs: ClassVar[RegionNeeds]
     """Regions that a document must have."""
     depths: ClassVar[tuple[float, ...]]
-    """Which hidden states it reads, as shares of the way to the one that the VLM consumes,
+    """Which hidden states it reads, as fractions of the way to the one that the VLM consumes,
     ascending; the last is 1."""
+
+    varies: ClassVar[frozenset[str]]
+    """Options of the encoder readout that change what it reads. A fitted probe has none: its head
+    belongs to the usual ones."""
 
     @property
     def fit_task(self) -> str | None:
-        """Name of the task whose splits it is fitted on; None for its own."""
+        """Name of the task whose splits it is fitted on; None for the task itself."""
         return None
 
     @property
@@ -51,7 +55,9 @@ class ProbeSpec(Variant):
             ValueError: If the tower has no such hidden state.
         """
         if not -(n_layers + 1) <= consumed <= n_layers:
-            raise ValueError(f"layer {consumed} of a tower with {n_layers + 1} hidden states")
+            raise ValueError(
+                f"there is no layer {consumed} in a tower with {n_layers + 1} hidden states"
+            )
         last = consumed % (n_layers + 1)
         return tuple(int(last * share) for share in self.depths)
 
@@ -63,6 +69,7 @@ class KeypointProbe(ProbeSpec):
     fitted = False
     needs = RegionNeeds(reference=("point",), candidates=("point",))
     depths = (1.0,)
+    varies = frozenset({"layer", "sampling", "sees"})
     kind: Literal["keypoint"] = "keypoint"
 
 
@@ -78,19 +85,20 @@ class DepthProbe(ProbeSpec):
     fitted = True
     needs = RegionNeeds(candidates=("point", "box"))
     depths = (0.25, 0.5, 0.75, 1.0)
+    varies = frozenset()
     kind: Literal["depth"] = "depth"
     depth_column: str
     """Column of the training and validation splits with the depth map of image 0: a 16-bit
     image in millimetres, 0 where depth is unknown."""
     fit_on: str | None = None
     """Name of the task whose training and validation splits the decoder is fitted on, for tasks
-    that come without depth maps; the task's own where absent."""
+    that come without depth maps. If absent: the task's own."""
     answer: Literal["nearest", "farthest"] = "nearest"
     """Which region the question asks for."""
 
     @property
     def fit_task(self) -> str | None:
-        """Name of the task whose splits it is fitted on; None for its own."""
+        """Name of the task whose splits it is fitted on; None for the task itself."""
         return self.fit_on
 
     @property
@@ -106,6 +114,7 @@ class GramProbe(ProbeSpec):
     fitted = False
     needs = RegionNeeds(reference=("image",), candidates=("image",))
     depths = (1.0,)
+    varies = frozenset({"layer"})
     kind: Literal["gram"] = "gram"
 
 
@@ -116,6 +125,7 @@ class OddOneOutProbe(ProbeSpec):
     fitted = False
     needs = RegionNeeds(candidates=("image",), min_candidates=3)
     depths = (1.0,)
+    varies = frozenset({"layer", "pooling"})
     kind: Literal["odd_one_out"] = "odd_one_out"
 
 
@@ -126,9 +136,10 @@ class LinearProbe(ProbeSpec):
     fitted = True
     needs = RegionNeeds()
     depths = (1.0,)
+    varies = frozenset()
     kind: Literal["linear"] = "linear"
     label_column: str
-    """Column with the class name of the document; each choice's class stands in
+    """Column with the class name of the document; the classes of its choices are in
     `choices_column`."""
     choices_column: str
     """Column with the class name of every choice, in choice order."""

@@ -1,133 +1,38 @@
-"""Readouts: where an answer is read. Each class says all that anybody has to know of it.
+"""Readouts: where an answer is read. Each class says all there is to know about it.
 
-A further readout is a class here (or in another package, named by the entry point group
+A new readout is a class here (or in another package, named by the entry point group
 `vlmbench.readouts`) and the class that its `implementation` names, which does the reading. Nothing
 elsewhere asks which readout a value is: plan, data checks, run and statistics ask what it says.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import entry_points
-from typing import Annotated, Any, ClassVar, Literal, Protocol, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import PlainValidator, SerializeAsAny
 from pydantic_core import PydanticKnownError
 
 from vlmbench.spec._cheap_rules import CHEAP_RULES, RuleName, rule_obstacle
 from vlmbench.spec._conditions import Condition
+from vlmbench.spec._encoder import Encoder
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._model import ModelSpec
+from vlmbench.spec._readout import TORCH, Opens, Readout, Subject, missing_places
 from vlmbench.spec._task import TaskSpec
-from vlmbench.spec._variants import Variant, spelled_out
+from vlmbench.spec._variants import spelled_out
 from vlmbench.types import Problem, VlmbenchError
 
 GROUP = "vlmbench.readouts"
-_TORCH = ("torch", "transformers")
-
-Role = Literal["reported", "train", "validation"]
-"""What a split is for: to be measured on, to fit on, to choose on."""
-
-
-class Subject(Protocol):
-    """A model, as far as its spec and its checkpoint's own files tell before it is loaded."""
-
-    @property
-    def spec(self) -> ModelSpec:
-        """What its YAML says."""
-
-    @property
-    def hidden(self) -> str:
-        """Why its hidden states cannot be read; empty if they can."""
-
-    @property
-    def keeps_tower(self) -> bool:
-        """Whether its backend gives no access to its vision tower."""
-
-    @property
-    def needs_images(self) -> str:
-        """Why it cannot be asked without an image; empty if it can."""
-
-    def reframes(self, task: TaskSpec) -> str:
-        """Return why it does not see images whole and by themselves; empty if it does."""
-
-    def too_long(self, task: TaskSpec, condition: Condition, hints: Hints) -> str:
-        """Return why a condition makes prompts too long for it; empty if it does not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opens:
-    """What of a task's data a readout reads beside the documents it answers.
-
-    Attributes:
-        regions: Whether the coordinates of at least one document must be known.
-        splits: Splits that something is fitted on.
-        of: The task whose splits these are; None for the task itself.
-        columns: Columns of those splits that are read beyond what documents hold.
-    """
-
-    regions: bool = False
-    splits: tuple[Role, ...] = ()
-    of: str | None = None
-    columns: tuple[str, ...] = ()
-
-
-class Readout(Variant, ABC):
-    """Where an answer is read."""
-
-    implementation: ClassVar[str]
-    """`module:class` with a method `read`; see `vlmbench.readouts.Reads`."""
-    packages: ClassVar[tuple[str, ...]]
-    """Top-level modules that reading imports beyond the standard library."""
-    scores_documents: ClassVar[bool]
-    """Whether it gives scores a document, and so a record; else it gives finished numbers."""
-    answers: ClassVar[bool]
-    """Whether its scores are answers to the question as asked: lm-eval would report them."""
-    is_direct: ClassVar[bool]
-    """Whether it reads features directly, so that its lead over the prompted answer is a gap."""
-    has_rows: ClassVar[bool]
-    """Whether its scores give rows of a table; not where they repeat another readout's."""
-
-    def obstacle(
-        self, subject: Subject, task: TaskSpec, condition: Condition, hints: Hints
-    ) -> str | None:
-        """Return why it cannot be taken of a model under a condition, or None if it can."""
-        return next(self.obstacles(subject, task, condition, hints), None)
-
-    @abstractmethod
-    def obstacles(
-        self, subject: Subject, task: TaskSpec, condition: Condition, hints: Hints
-    ) -> Iterator[str]:
-        """Yield every reason why it cannot be taken of a model under a condition."""
-
-    def forward_passes(self, task: TaskSpec, documents: int) -> int:
-        """Return how many inputs are put through the model for this many documents.
-
-        One a document when prompted (its choices share it; generated answers cost up to
-        `max_gen_toks` more steps of one token), one an image for an encoder, fitting included.
-        """
-        del task
-        return documents
-
-    def opens(self, task: TaskSpec) -> Opens:
-        """Return what of the task's data it reads beside the documents it answers."""
-        del task
-        return Opens()
-
-    def note(self, model: ModelSpec, task: TaskSpec) -> str:
-        """Return what the plan should say about how it will be taken; usually nothing."""
-        del model, task
-        return ""
 
 
 class Prompted(Readout):
     """The model is asked: choice likelihoods or generated text."""
 
     implementation = "vlmbench.readouts:PromptedReadout"
-    packages = _TORCH
+    packages = TORCH
     scores_documents, answers, is_direct, has_rows = True, True, False, True
     kind: Literal["prompted"] = "prompted"
 
@@ -136,14 +41,14 @@ class Prompted(Readout):
     ) -> Iterator[str]:
         """Yield why the model cannot be asked."""
         if condition.weights == "random":
-            yield "random weights are drawn for encoders only"
+            yield "only encoders can be given random weights"
         if not condition.image.keeps_images and subject.needs_images:
             yield subject.needs_images
         if condition.batch == "single" and subject.spec.server is not None:
-            yield "a server makes up its batches itself"
+            yield "a server forms its batches itself"
         if condition.text.needs_choices and task.is_free_text:
             yield f"task {task.task!r} is answered in free text: there is no choice to hint at"
-        yield from _missing_places(task, condition)
+        yield from missing_places(task, condition)
         yield from _misplaced(subject, task, condition)
         if too_long := subject.too_long(task, condition, hints):
             yield too_long
@@ -156,13 +61,13 @@ class Prompted(Readout):
         if task.output_type == "generate_until":
             how = "reads generated text"
         elif server.logprobs == "never":
-            how = "reads choices from generated text, for want of likelihoods"
+            how = "reads choices from generated text, because there are no likelihoods"
         else:
             how = (
                 "reads likelihoods if the server lists every choice of every document, "
                 "else generated text"
             )
-        budget = "no budget" if server.budget_usd is None else f"{server.budget_usd:g} USD at most"
+        budget = "no budget" if server.budget_usd is None else f"at most {server.budget_usd:g} USD"
         return f"asks {server.base_url}, {budget}; {how}"
 
 
@@ -176,70 +81,16 @@ class Internals(Prompted):
     def obstacles(
         self, subject: Subject, task: TaskSpec, condition: Condition, hints: Hints
     ) -> Iterator[str]:
-        """Yield why the model cannot be asked, or not be listened to."""
+        """Yield why the model cannot be asked, or cannot be listened to."""
         if subject.hidden:
             yield subject.hidden
         if task.output_type == "generate_until":
-            yield "the inside of a model is read while it scores choices, not while it writes"
+            yield (
+                "the inside of a model is read while it scores choices, not while it generates text"
+            )
         if not condition.image.keeps_images:
-            yield "without images there is nothing inside the model that could be compared"
+            yield "without images there are no image states to compare"
         yield from super().obstacles(subject, task, condition, hints)
-
-
-class Encoder(Readout):
-    """The model's own vision encoder is asked directly, by the task's probe."""
-
-    implementation = "vlmbench.readouts:EncoderReadout"
-    packages = _TORCH
-    scores_documents, answers, is_direct, has_rows = True, False, True, True
-    kind: Literal["encoder"] = "encoder"
-
-    def obstacles(
-        self, subject: Subject, task: TaskSpec, condition: Condition, hints: Hints
-    ) -> Iterator[str]:
-        """Yield why the encoder cannot be asked."""
-        del hints
-        model = subject.spec
-        if model.twin is None:
-            yield f"model {model.model!r} names no twin (key `twin`)"
-        elif model.twin.checkpoint is None and subject.keeps_tower:
-            yield (
-                f"backend {model.backend!r} gives no access to the tower of model "
-                f"{model.model!r}; name a standalone encoder with `twin.checkpoint`"
-            )
-        if task.bench.probe is None:
-            yield f"task {task.task!r} has no probe (key `metadata.vlmbench.probe`)"
-        if condition.text.changes_prompt:
-            yield "an encoder reads no prompt that could be changed"
-        if not condition.image.keeps_images:
-            yield "an encoder cannot answer without an image"
-        if condition.batch == "single":
-            yield "only batches of prompts can be taken apart"
-        if condition.image.moves_places and _has_places(task):
-            yield (
-                f"under {condition.label!r} the points or boxes of task {task.task!r} would name "
-                "the wrong pixels"
-            )
-        yield from _missing_places(task, condition)
-
-    def forward_passes(self, task: TaskSpec, documents: int) -> int:
-        """Return the images of all documents, and of those that a procedural task is fitted on."""
-        generator, probe = task.bench.generator, task.bench.probe
-        fits = probe is not None and probe.fitted and generator is not None
-        extra = generator.train + generator.validation if fits and generator else 0
-        return (documents + extra) * len(task.image_columns)
-
-    def opens(self, task: TaskSpec) -> Opens:
-        """Return the splits that the probe is fitted on, if it is."""
-        probe = task.bench.probe
-        if probe is None or not probe.fitted:
-            return Opens(regions=True)
-        return Opens(
-            regions=True,
-            splits=("train", "validation"),
-            of=probe.fit_task,
-            columns=probe.fit_columns,
-        )
 
 
 class Rule(Readout):
@@ -254,12 +105,12 @@ class Rule(Readout):
     def obstacles(
         self, subject: Subject, task: TaskSpec, condition: Condition, hints: Hints
     ) -> Iterator[str]:
-        """Yield why the rule has nothing to go by."""
+        """Yield why the rule does not apply."""
         del hints
         if subject.spec.rule != self.name:
             yield f"model {subject.spec.model!r} is not the rule {self.name!r}"
         if condition.weights == "random":
-            yield "random weights are drawn for encoders only"
+            yield "only encoders can be given random weights"
         if reason := rule_obstacle(self.name, task):
             yield reason
 
@@ -294,31 +145,14 @@ class Recorded(Readout):
         del condition, hints
         model = subject.spec
         if not model.recorded:
-            yield f"model {model.model!r} is run, not recorded"
+            yield f"model {model.model!r} does not hold recorded numbers"
         elif all(entry.task != task.task for entry in model.recorded):
-            yield f"{model.model!r} records nothing for this task"
+            yield f"{model.model!r} has no recorded number for this task"
 
     def forward_passes(self, task: TaskSpec, documents: int) -> int:
         """Return 0: there is no model."""
         del task, documents
         return 0
-
-
-def _has_places(task: TaskSpec) -> bool:
-    return task.bench.regions is not None and task.bench.regions.has_places
-
-
-def _missing_places(task: TaskSpec, condition: Condition) -> Iterator[str]:
-    """Yield that a task has no points or boxes where a condition works on them."""
-    if not condition.image.needs_places or _has_places(task):
-        return
-    if task.bench.regions is None:
-        yield (
-            f"task {task.task!r} has no regions (key `metadata.vlmbench.regions`), so there is no "
-            "evidence to mask"
-        )
-    else:
-        yield f"the regions of task {task.task!r} are whole images, not places in them"
 
 
 def _misplaced(subject: Subject, task: TaskSpec, condition: Condition) -> Iterator[str]:
@@ -354,8 +188,8 @@ def foreign_readouts() -> tuple[type[Readout], ...]:
     """Return the readouts of other installed packages, whose modules are imported for this.
 
     Raises:
-        VlmbenchError: If an entry point cannot be imported, is not a readout, or takes a name that
-            is in use.
+        VlmbenchError: If an entry point cannot be imported, is not a readout, or uses a name that
+            is taken.
     """
     found: list[type[Readout]] = []
     problems = []
@@ -385,7 +219,7 @@ def foreign_readouts() -> tuple[type[Readout], ...]:
 
 
 def _resolve(value: Any) -> Readout:
-    """Return the readout that a short form or keys stand for."""
+    """Return the readout that a short form or keys mean."""
     if isinstance(value, Readout):
         return value
     for variants in (READOUTS, (*READOUTS, *foreign_readouts())):

@@ -15,7 +15,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 _TASK = """\
 # A task: where its documents come from, how they are asked, how they are read.
 # Keys at the top are lm-evaluation-harness's own, so `lm_eval` loads this file too; what only
-# vlmbench knows stands under `metadata: {vlmbench: ...}`.
+# vlmbench knows is under `metadata: {vlmbench: ...}`.
 # Check it with `vlmbench validate FILE`, see a document with `vlmbench show @NAME@`.
 task: @NAME@
 # Other names to select it by.
@@ -33,7 +33,7 @@ test_split: test
 # `multiple_choice` compares the likelihood of the choices; `generate_until` reads generated
 # text, which `generation_kwargs: {until: ["\\n"], max_gen_toks: 16}` keeps short.
 output_type: multiple_choice
-# Jinja over the columns of the data. `<image>` stands where an image goes, once per column of
+# Jinja over the columns of the data. `<image>` marks where an image goes, once per column of
 # doc_to_image.
 doc_to_text: |-
   <image>
@@ -52,7 +52,7 @@ metadata:
   vlmbench:
     # What is measured; tables group by it. By default the task's name.
     ability: my_ability
-    # Column with a unique id of each document; row numbers where absent.
+    # Column with a unique id of each document; row numbers if absent.
     id_column: id
     # To ask the model's own vision encoder too, say where in the images the choices lie and by
     # which rule the encoder decides between them (docs: the probes):
@@ -60,7 +60,11 @@ metadata:
     #   reference: {kind: point, image: 0, column: reference_xy}
     #   choices: {kind: point, image: 0, column: choices_xy}
     # probe: {kind: keypoint}
-    # The same images without drawn markers, if there are such:
+    # The model must see these points too. `{}` draws them on its images, a red ring and a label
+    # each (REF, and the choices), and the encoder gets the images without them. `drawn`: they are
+    # in the images already. `text`: the prompt gives their coordinates.
+    # markers: {}
+    # For `markers: drawn`, the same images without them, if there are such:
     # encoder_images: [unmarked_image]
     source:
       title: Where the data comes from
@@ -92,9 +96,11 @@ dtype: auto
 # needs: {memory_gb: 16}
 
 prompt:
-  # auto: the processor's chat template where it has one. none: the bare prompt, or `wrapper`.
+  # auto: the processor's chat template, if it has one. none: the bare prompt, or `wrapper`.
   chat_template: auto
   # wrapper: "USER: {{ prompt }} ASSISTANT:"
+  # For a model that thinks before it answers: room for its thoughts, in tokens.
+  # thinking: 2048
 
 image:
   # native: one `<image>` each. join: side by side, for models that take only one image.
@@ -120,7 +126,7 @@ twin:
 
 
 def starter(kind: Literal["task", "model"], name: str, folder: Path) -> str:
-    """Return a commented YAML that validates as it stands, to be written into `folder`.
+    """Return a commented YAML that is valid as it is, to be written into `folder`.
 
     Raises:
         VlmbenchError: The name cannot be a spec's name.

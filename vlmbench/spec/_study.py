@@ -18,18 +18,18 @@ class StudyCell(Spec):
     """A readout (`vlmbench ls readouts`), by its name."""
     condition: Condition = Condition()
     documents: int | None = Field(default=None, ge=1)
-    """Only the first so many documents, to bound the cost; all of them where absent."""
+    """Only the first N documents, to limit the cost. If absent: all of them."""
 
 
 class StudySpec(Spec):
-    """Which readouts are taken under which conditions."""
+    """Which readouts to run under which conditions."""
 
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
     description: str = ""
     tag: Tags = ()
     cells: tuple[StudyCell, ...] = Field(min_length=1)
     hints: Hints | None = None
-    """Words of hints and fillers, where the task has none of its own."""
+    """Words of hints and fillers, for tasks that have none of their own."""
 
     @property
     def tags(self) -> tuple[str, ...]:

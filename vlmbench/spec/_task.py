@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictInt, model_validator
 
+from vlmbench.spec._answers import AnswerRule, AnyAnswerRule, Declared, Filters, OwnScoring
 from vlmbench.spec._base import Spec
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._hints import Hints
@@ -26,26 +27,26 @@ _MAX_GEN_TOKS = 256
 
 
 class PointColumn(Spec):
-    """Points (x, y) in pixels, read from a data column."""
+    """Points (x, y) in pixels of the upright image, read from a data column."""
 
     kind: Literal["point"]
     image: int = Field(default=0, ge=0)
-    """Which of the task's images the points lie in, counted from 0."""
+    """Which of the task's images the points are in, counted from 0."""
     column: str
     """Column that holds [x, y] (reference) or a list of [x, y] (choices)."""
 
 
 class BoxColumn(Spec):
-    """Boxes (x0, y0, x1, y1) in pixels, read from a data column."""
+    """Boxes (x0, y0, x1, y1) in pixels of the upright image, read from a data column."""
 
     kind: Literal["box"]
     image: int = Field(default=0, ge=0)
-    """Which of the task's images the boxes lie in, counted from 0."""
+    """Which of the task's images the boxes are in, counted from 0."""
     column: str
     """Column that holds [x0, y0, x1, y1] (reference) or a list of them (choices)."""
     clip: bool = False
-    """Cut boxes at the edges of their image, for data whose boxes reach beyond; a box wholly
-    outside is refused all the same."""
+    """Cut boxes off at the edges of their image, for data whose boxes reach beyond them. A box that
+    is entirely outside is still refused."""
 
 
 class WholeImages(Spec):
@@ -60,7 +61,7 @@ RegionSource = Annotated[PointColumn | BoxColumn | WholeImages, Field(discrimina
 
 
 class Regions(Spec):
-    """The places a question is about, without which no encoder can be asked directly."""
+    """The places that a question is about. Without them, an encoder cannot be asked directly."""
 
     reference: RegionSource | None = None
     """Where the question starts: the REF point or the reference image."""
@@ -78,7 +79,7 @@ class Regions(Spec):
 
 
 class Generator(Spec):
-    """Procedural data: which world draws the documents, and how many."""
+    """Rendered data: which world draws the documents, and how many."""
 
     world: str
     """Name of a world (`vlmbench data ls`)."""
@@ -91,7 +92,8 @@ class Generator(Spec):
     seed: int = Field(default=0, ge=0)
     """Seed of the whole data set; splits never share a document seed."""
     options: dict[str, Any] = Field(default_factory=dict)
-    """Parameters of the world, such as its difficulty; each world refuses what it lacks."""
+    """Parameters of the world, such as its difficulty. A world refuses parameters it does not
+    have."""
 
 
 class Reader(Spec):
@@ -100,10 +102,10 @@ class Reader(Spec):
     layout: Literal["spair71k", "hpatches", "funkpoint", "nyuv2", "da2k"]
     """The layout; docs/data.md says what each looks like and how to get the data."""
     root: str | None = None
-    """Folder of the unpacked data. Relative ones start at `$VLMBENCH_DATA`; absent: the name
-    under which the archive unpacks, there."""
+    """Folder of the unpacked data; a relative one starts at `$VLMBENCH_DATA`. If absent: the folder
+    there that the archive unpacks into."""
     documents: int | None = Field(default=300, ge=1)
-    """Most documents drawn for the test split; null for all there are."""
+    """Most documents to draw for the test split; null for all of them."""
     seed: int = Field(default=0, ge=0)
     """Seed of which documents, which points and which letters."""
 
@@ -113,7 +115,7 @@ class MarkerPoints(Spec):
 
     kind: Literal["markers"]
     file: str
-    """JSONL with one marker a row (`doc_id`, `image`, `label`, `x`, `y`, `confidence`); relative
+    """JSONL with one marker per row (`doc_id`, `image`, `label`, `x`, `y`, `confidence`); relative
     ones start at `$VLMBENCH_DATA/annotations`."""
     min_confidence: float = Field(default=0.5, ge=0, le=1)
     """A less certain marker counts as not found."""
@@ -138,11 +140,11 @@ class LmEvalTask(Spec):
     task: str
     """Its name there."""
     metric: str | None = None
-    """The metric that is a document's credit, for generated text; lm-eval's first where absent."""
+    """The metric that is a document's credit, for generated text. If absent: lm-eval's first."""
 
 
 class Source(Spec):
-    """Where a task comes from, and in what it deviates from there."""
+    """Where a task comes from, and how it differs from its source."""
 
     title: str
     """Name of the data set or paper."""
@@ -150,7 +152,7 @@ class Source(Spec):
     license: str | None = None
     citation: str | None = None
     deviation: str | None = None
-    """In what the task departs from its source."""
+    """How the task differs from its source."""
     documents: int | None = Field(default=None, ge=1)
     """How many documents the published split has; data with another number is refused."""
     errata: str | None = None
@@ -161,33 +163,37 @@ class VlmbenchTask(Spec):
     """What only vlmbench knows about a task. All of it may be absent."""
 
     ability: str | None = None
-    """What the task measures, as one word with underscores; tables group by it. The task's own
-    name where absent."""
+    """What the task measures, as one word with underscores. Tables are grouped by it. If absent:
+    the task's own name."""
     id_column: str | None = None
-    """Column with a unique document id; row numbers where absent."""
+    """Column with a unique document id. If absent: row numbers."""
     cluster_by: str | None = None
     """Column that says which documents share something (an image, a scene, a condition) and so
     tell less than as many others: intervals and tests count its values. A document where it is
-    null shares nothing. Where absent, documents are grouped by the image files that they share."""
+    null shares nothing. If absent: documents are grouped by the image files that they share."""
     generator: Generator | None = None
     """Draws the data instead of loading `dataset_path`."""
     reader: Reader | None = None
     """Reads the data from a published layout instead of loading `dataset_path`."""
     lm_eval: LmEvalTask | None = None
     """Takes documents and, for generated text, their credit from a task that ships with lm-eval;
-    `vlmbench run --tasks lm_eval:NAME` writes such a spec by itself."""
+    `vlmbench run --tasks lm_eval:NAME` makes such a spec by itself."""
     points: Points | None = None
-    """Joins coordinates that the data lacks, as the columns `points_reference` and
-    `points_choices`; VPBench brings `unmarked_1` (and `unmarked_2`) too."""
+    """Adds coordinates that the data does not have, as the columns `points_reference` and
+    `points_choices`. VPBench also adds `unmarked_1` (and `unmarked_2`)."""
     encoder_images: tuple[str, ...] | None = None
-    """Columns of the same images as `doc_to_image`, without drawn markers. Where absent the
-    encoder sees the marked images, and the record says so."""
+    """Columns of the same images as `doc_to_image`, without drawn markers. If absent, the encoder
+    sees the marked images, and the record says so."""
     regions: Regions | None = None
     markers: AnyMarkers | None = None
     """How the model is shown points and boxes. `{}` draws them in BLINK's style (with keys, in
     another); `drawn`: the images carry them already; `text`: the prompt gives coordinates."""
     probe: Probe | None = None
-    """How the encoder is asked directly. Where absent the task has no encoder readout."""
+    """How the encoder is asked directly. If absent, the task has no encoder readout."""
+    answer: AnyAnswerRule | None = None
+    """How a choice is read from generated text: `declared` (docs/answers.md), `blink`, or
+    `filters` (lm-eval's `filter_list`, then an exact match). Where absent `filters` if the task
+    has a `filter_list`, else `declared`."""
     condition: Condition = Condition()
     """What is changed before anything sees a document (a blind variant blanks its images)."""
     hints: Hints | None = None
@@ -236,9 +242,9 @@ class GenerationKwargs(Spec):
     """How text is generated. Answers must be reproducible, so sampling is refused."""
 
     until: str | tuple[str, ...] = ()
-    """Strings at which the answer ends."""
+    """Strings that end the answer."""
     max_gen_toks: int = Field(default=16, ge=1)
-    """Most new tokens."""
+    """The most tokens to generate."""
     do_sample: Literal[False] = False
     """Answers must be reproducible, so the likeliest token is always taken."""
     temperature: float = Field(default=0.0, ge=0, le=0)
@@ -252,21 +258,20 @@ class TaskSpec(Spec):
     """
 
     task: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
-    """Name under which the task is selected."""
+    """Name by which the task is selected."""
     task_alias: str | None = None
     """Name shown in tables."""
     tag: Tags = ()
     """Names that select this task among others."""
     include: str | tuple[str, ...] | None = None
-    """YAML files whose keys this one starts from. As in lm-eval a key given here replaces the
-    included one whole; only `metadata` is merged key by key."""
+    """YAML files to start from. As in lm-eval, a key given here replaces the included one as a
+    whole; only `metadata` is merged key by key."""
     dataset_path: str | None = None
     """First argument of `datasets.load_dataset`: a hub id, or a format such as `json`."""
     dataset_name: str | None = None
     """Configuration of the data set."""
     dataset_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Further arguments; relative paths in `data_files` and `data_dir` start at this file's
-    folder."""
+    """More arguments; relative paths in `data_files` and `data_dir` start at this file's folder."""
     training_split: str | None = None
     validation_split: str | None = None
     test_split: str | None = None
@@ -274,7 +279,7 @@ class TaskSpec(Spec):
     num_fewshot: Literal[0] | None = None
     """Prompts here hold no examples; `vlmbench lm-eval` shows them."""
     fewshot_config: dict[str, Any] | None = Field(default=None, exclude=True)
-    """Without effect: prompts here hold no examples."""
+    """Without effect: prompts here do not contain examples."""
     fewshot_delimiter: str = Field(default=_UNTIL, exclude=True)
     """Where generated text ends if `generation_kwargs` has no `until`."""
     should_decontaminate: bool = Field(default=False, exclude=True)
@@ -282,9 +287,10 @@ class TaskSpec(Spec):
     doc_to_decontamination_query: str | None = Field(default=None, exclude=True)
     """Without effect, as `should_decontaminate`."""
     output_type: OutputType = _OUTPUT_TYPE
-    """`multiple_choice`: likelihood of each choice. `generate_until`: text, then `filter_list`."""
+    """`multiple_choice`: likelihood of each choice. `generate_until`: text, read by
+    `metadata.vlmbench.answer`."""
     description: str = ""
-    """Jinja put before every prompt."""
+    """Jinja that comes before every prompt."""
     doc_to_text: str
     """Jinja over the data row, or the name of a column; `<image>` marks each image's place."""
     doc_to_image: str | tuple[str, ...]
@@ -296,7 +302,7 @@ class TaskSpec(Spec):
     """Index of the right choice: a column, or Jinja that renders a number. For free text the
     right answer, or a list of them."""
     target_delimiter: str = " "
-    """Put between prompt and choice where no chat template is used."""
+    """Text between prompt and choice, if no chat template is used."""
     generation_kwargs: GenerationKwargs | None = None
     filter_list: tuple[FilterPipeline, ...] | None = None
     """lm-eval filters for generated text; the first pipeline decides."""
@@ -343,6 +349,13 @@ class TaskSpec(Spec):
         return self.doc_to_choice is None
 
     @property
+    def answer_rule(self) -> AnswerRule:
+        """How generated text is read."""
+        if self.is_free_text:
+            return OwnScoring()
+        return self.bench.answer or (Filters() if self.filter_list else Declared())
+
+    @property
     def ability(self) -> str:
         """What the task measures."""
         return self.bench.ability or self.task
@@ -357,11 +370,11 @@ class GroupSpec(Spec):
     """A name for several tasks (lm-eval's `group`)."""
 
     group: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
-    """Name under which all its tasks are selected."""
+    """Name by which all its tasks are selected."""
     group_alias: str | None = None
     """Name shown in tables."""
     include: str | tuple[str, ...] | None = None
-    """YAML files whose keys this one starts from."""
+    """YAML files to start from."""
     task: tuple[str, ...] = Field(min_length=1)
     """Names of tasks, groups or tags."""
     tag: Tags = ()

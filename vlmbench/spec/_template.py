@@ -34,7 +34,7 @@ from vlmbench.types import Problem, VlmbenchError
 Row = Mapping[str, Any]
 
 FREE_TEXT = ("right", "wrong")
-"""What stands for the choices of free text: its answers earn credit between the two."""
+"""The two choices that represent free text: its answers earn credit between them."""
 
 
 def regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:
@@ -44,7 +44,7 @@ def regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:
 
 def _printed(value: Any) -> Any:
     """Return what a template prints."""
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+    if value is None or _is_no_number(value):
         raise TemplateRuntimeError(
             f"it would print {value} where the data holds no value; `{{{{ x or '' }}}}` prints "
             "nothing there"
@@ -119,7 +119,7 @@ def templates(spec: TaskSpec) -> dict[str, str]:
 
 
 def unknown_columns(spec: TaskSpec, columns: Collection[str]) -> list[tuple[Keys, str, str]]:
-    """Return (keys, message, remedy) for every name a task takes from the data in vain."""
+    """Return (keys, message, remedy) for every name that a task uses and its data lacks."""
     wanted: list[tuple[Keys, str]] = []
     columns_only = {"doc_to_text", "doc_to_choice"}
     if spec.is_free_text:
@@ -129,7 +129,7 @@ def unknown_columns(spec: TaskSpec, columns: Collection[str]) -> list[tuple[Keys
             continue
         wanted += [((field,), name) for name in sorted(undeclared(template))]
         if template.isidentifier() and field in columns_only:
-            # As text a lone word is no question, no list and no answer, so a column was meant.
+            # As text a lone word is not a question, a list or an answer: a column was meant.
             wanted.append(((field,), template))
     wanted += _named_columns(spec)
     return [
@@ -173,12 +173,12 @@ def doc_text(spec: TaskSpec, row: Row) -> str:
 
 
 def doc_description(spec: TaskSpec, row: Row) -> str:
-    """Return what stands before the question."""
+    """Return what comes before the question."""
     return _column_or_template(spec.description, row, "description")
 
 
 def doc_choices(spec: TaskSpec, row: Row) -> tuple[str, ...]:
-    """Return the choices: a list as it stands, a column, or Jinja that renders a Python list."""
+    """Return the choices: a list as it is, a column, or Jinja that renders a Python list."""
     source = spec.doc_to_choice
     if source is None:
         return FREE_TEXT
@@ -227,9 +227,17 @@ def doc_answers(spec: TaskSpec, row: Row) -> Any:
         return source
     value = row[source] if source in row else _render(source, row, "doc_to_target")
     listed = value if isinstance(value, list) else [value]
-    if not listed or not all(isinstance(one, str | int | float) and one != "" for one in listed):
+    if not listed or not all(_is_answer(one) for one in listed):
         raise _error("doc_to_target", f"the right answer is {value!r}, which is not text")
     return value
+
+
+def _is_answer(value: Any) -> bool:
+    return isinstance(value, str | int | float) and value != "" and not _is_no_number(value)
+
+
+def _is_no_number(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def _is_index(text: str) -> bool:
@@ -254,7 +262,7 @@ def _choices(value: Any, where: str) -> tuple[str, ...]:
     if not all(isinstance(choice, str) for choice in value):
         raise _error("doc_to_choice", f"{where} {value!r}, whose items are not all text")
     if len(set(value)) < len(value):
-        raise _error("doc_to_choice", f"{where} {value!r}, in which a choice stands twice")
+        raise _error("doc_to_choice", f"{where} {value!r}, which contains a choice twice")
     return tuple(value)
 
 

@@ -15,7 +15,7 @@ class TextChange(Variant):
     """What is done to the prompt of a document."""
 
     changes_prompt: ClassVar[bool]
-    """Whether the prompt is another one than the task's."""
+    """Whether the prompt differs from the task's."""
     needs_choices: ClassVar[bool]
     """Whether the task has to offer choices."""
     samples: ClassVar[tuple[str, ...]]
@@ -28,7 +28,7 @@ class TextChange(Variant):
 
 
 class PlainText(TextChange):
-    """The task's prompt as it stands."""
+    """The task's prompt, unchanged."""
 
     changes_prompt, needs_choices = False, False
     samples = ("plain",)
@@ -48,7 +48,7 @@ class Hint(TextChange):
 
 
 class Filler(TextChange):
-    """The prompt is made longer by text that says nothing."""
+    """Text that says nothing makes the prompt longer."""
 
     changes_prompt, needs_choices = True, False
     samples = ("filler-256-before",)

@@ -28,7 +28,7 @@ _LM_EVAL_ONLY = {
         ("process_docs", "process_results", "custom_dataset", "class", "unsafe_code"), _CODE
     ),
     "doc_to_audio": "Only images are shown here.",
-    "gen_prefix": "A model's answer is never begun for it: put the words into `doc_to_text`.",
+    "gen_prefix": "A model's answer is never started for it: put the words into `doc_to_text`.",
     "use_prompt": "Write the prompt into `doc_to_text`.",
     "task_list": "Write one file per task; `include` shares what they have in common.",
 }
@@ -92,7 +92,7 @@ def _place(details: ErrorDetails, data: Mapping[str, Any]) -> _Complaint:
     node: Any = data
     keys: list[str | int] = []
     union: int | None = None
-    tag_read = True  # the top level is no union
+    tag_read = True  # the top level is not a union
     absent = details["type"] in ("missing", "extra_forbidden")
     loc = details["loc"]
     for position, part in enumerate(loc):

@@ -14,8 +14,8 @@ class Variant(Spec):
     """One member of a set, told from the others by `kind`.
 
     What callers need to know of a member is declared by its set's base class as class variables
-    without a value, which every member sets for itself; a test walks all sets and fails where a
-    member says nothing.
+    without a value, which every member sets for itself. A test walks all sets and fails if a member
+    leaves one out.
     """
 
     options: ClassVar[tuple[str, ...]] = ()
@@ -38,16 +38,24 @@ class Variant(Spec):
         return "-".join([self.kind, *(str(value).removesuffix(".0") for value in said)])
 
     @classmethod
+    def options_from(cls, words: str) -> dict[str, str] | None:
+        """Return the options that a label spells out after the kind; None if they do not fit."""
+        values = words.split("-", max(len(cls.options) - 1, 0)) if words else []
+        if len(values) not in (0, len(cls.options)):
+            return None
+        return dict(zip(cls.options, values, strict=False))
+
+    @classmethod
     def kind_of(cls) -> str:
         """Return the kind of this class, without an instance."""
         return str(cls.model_fields["kind"].default)
 
 
 def spelled_out(value: Any, variants: Iterable[type[Variant]]) -> Any:
-    """Return the keys that a short form stands for; a value that is no text as it is.
+    """Return the keys that a short form means; a value that is not text is returned unchanged.
 
-    A text that is no member's short form is returned as an unknown `kind`, so that the set's own
-    validation refuses it and names the members.
+    Text that is not the short form of any member is returned as an unknown `kind`, so that the
+    set's own validation refuses it and names the members.
     """
     if not isinstance(value, str):
         return value
@@ -55,7 +63,7 @@ def spelled_out(value: Any, variants: Iterable[type[Variant]]) -> Any:
     for variant in variants:
         if variant.kind_of() != kind:
             continue
-        values = rest.split("-", max(len(variant.options) - 1, 0)) if rest else []
-        if len(values) in (0, len(variant.options)):
-            return {"kind": kind, **dict(zip(variant.options, values, strict=False))}
+        options = variant.options_from(rest)
+        if options is not None:
+            return {"kind": kind, **options}
     return {"kind": value}

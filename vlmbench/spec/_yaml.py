@@ -39,7 +39,7 @@ class YamlDocument:
     root: yaml.MappingNode = field(repr=False)
 
     def mark(self, keys: Keys = (), *, of: Literal["key", "value"] = "value") -> Mark:
-        """Return where the value or the key at `keys` stands.
+        """Return where the value or the key at `keys` is.
 
         For what does not exist the nearest enclosing key answers.
         """
@@ -80,7 +80,7 @@ def read_yaml(path: str | Path) -> YamlDocument:
 
 
 def read_text(text: str, path: Path) -> YamlDocument:
-    """Parse YAML that was made rather than found; marks name `path`."""
+    """Parse generated YAML; marks name `path`."""
     stream = io.BytesIO(text.encode())
     stream.name = shown(path)  # marks take their file name from it
     root = yaml.compose(stream, Loader=yaml.SafeLoader)
@@ -102,7 +102,7 @@ def _load(
         if target.resolve() in seen:
             problems.append(_taken_twice(node, target, path))
         elif not target.is_file():
-            remedy = "Paths in `include` start at the folder of the file they stand in."
+            remedy = "Paths in `include` start at the folder of the file they are in."
             message = f"there is no file {shown(target)}"
             problems.append(problem_at(node, message, ("include",), remedy))
         else:
@@ -139,7 +139,7 @@ def _taken_twice(node: yaml.Node, target: Path, path: Path) -> Problem:
 
 
 def _pairs(node: yaml.MappingNode) -> _Pairs:
-    """Return the pairs by key; one whose key is no scalar was reported when it was composed."""
+    """Return the pairs by key; one whose key is not a scalar was reported when it was composed."""
     return {
         key.value: (key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)
     }

@@ -3,6 +3,7 @@
 from vlmbench.store._files import write_atomically
 from vlmbench.store._folder import Run, RunFolder, file_stem
 from vlmbench.store._manifest import (
+    FailedCell,
     Manifest,
     ModelRecord,
     ServerRecord,
@@ -16,6 +17,7 @@ from vlmbench.store._record import Basis, Exchange, Record, RecordAbout
 __all__ = [
     "Basis",
     "Exchange",
+    "FailedCell",
     "Manifest",
     "ModelRecord",
     "Record",

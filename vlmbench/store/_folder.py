@@ -76,7 +76,7 @@ class RunFolder:
                     Problem(
                         file=str(self.path),
                         field="--output",
-                        message="the folder holds the run of another plan",
+                        message="the folder contains the run of another plan",
                         remedy="Choose another folder, or delete this one.",
                     )
                 )
@@ -86,7 +86,7 @@ class RunFolder:
                 Problem(
                     file=str(self.path),
                     field="--output",
-                    message="the folder holds files that do not belong to a run",
+                    message="the folder contains files that do not belong to a run",
                     remedy="Choose an empty or new folder.",
                 )
             )

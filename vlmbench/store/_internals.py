@@ -1,4 +1,4 @@
-"""Hidden states and attention of a cell, as further columns of its record."""
+"""Hidden states and attention of a cell, as more columns of its record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = (*_STATES, "mass", "tokens")
 
 
 def internals_columns(internals: Internals) -> dict[str, Any]:
-    """Return a record's further columns: lists of fixed sizes, nested as the arrays are.
+    """Return a record's additional columns: lists of fixed sizes, nested like the arrays.
 
     Hidden states are stored as float16, all as float32 where one of them lies outside its range.
     """
@@ -32,7 +32,7 @@ def internals_columns(internals: Internals) -> dict[str, Any]:
 
 
 def read_internals(path: Path) -> Internals | None:
-    """Return what a cell's record holds of the inside of its model; None if it holds nothing."""
+    """Return what a cell's record has about the inside of its model; None if it has nothing."""
     if not set(COLUMNS) <= set(pq.read_schema(path).names):
         return None
     table = pq.read_table(path, columns=["doc_id", *COLUMNS])

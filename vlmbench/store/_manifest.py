@@ -97,6 +97,9 @@ class TaskRecord(Said):
     places: Literal["draw", "drawn", "text"] | None = None
     """How the model was shown points and boxes (`metadata.vlmbench.markers`); none where the task
     is about none, and in runs from before it was recorded."""
+    answers: str | None = None
+    """The rule by which text is read, and its edition: `declared-1`; none in runs from before it
+    was recorded."""
     ability: str
     alias: str | None
     version: float | str
@@ -111,7 +114,7 @@ class ServerRecord(Said):
     prompt_tokens: int
     completion_tokens: int
     usd: float | None
-    """Charged for the answers; none where no prices are declared."""
+    """Charged for the answers; none if no prices are declared."""
     unanswered: int
     """Tries that timed out or broke off after the server may have run."""
     unanswered_usd: float | None
@@ -135,6 +138,8 @@ class ModelRecord(Said):
     """SHA-256 of the weights; none for recorded numbers."""
     encoder_weights: str | None
     """SHA-256 of the weights that the encoder readout read."""
+    unused_weights: tuple[str, ...] = ()
+    """Names of weights in the checkpoint that the model has no place for."""
     twin: str | None
     layer: int | tuple[int, ...] | str | None
     """Layer of the twin that is read."""
@@ -148,7 +153,7 @@ class ModelRecord(Said):
 
 
 class SkippedCell(Said):
-    """A cell that was asked for and cannot be, and why."""
+    """A cell that was asked for and cannot be run, and why."""
 
     model: str
     task: str
@@ -156,6 +161,18 @@ class SkippedCell(Said):
     """The condition's label."""
     readout: str
     reason: str
+
+
+class FailedCell(Said):
+    """A cell in which some documents failed, and why."""
+
+    model: str
+    task: str
+    condition: str
+    """The condition's label."""
+    readout: str
+    reasons: dict[str, int]
+    """How many documents failed for each of the commonest reasons, and for others."""
 
 
 class Manifest(Said):
@@ -174,8 +191,9 @@ class Manifest(Said):
     limit: int | None
     platform: str
     cells: tuple[str, ...]
-    """Names of the cells that have a record; others in the folder are no part of the run."""
+    """Names of the cells that have a record; others in the folder are not part of the run."""
     skipped: tuple[SkippedCell, ...]
+    failed: tuple[FailedCell, ...] = ()
 
 
 def parse_manifest(text: str, *, file: str) -> Manifest:
@@ -201,7 +219,7 @@ def parse_manifest(text: str, *, file: str) -> Manifest:
                 Problem(
                     file=file,
                     field="complete",
-                    message="the run did not end, so its numbers may lack documents",
+                    message="the run did not finish, so documents may be missing from its numbers",
                     remedy="Start the same `vlmbench run` again.",
                 )
             )

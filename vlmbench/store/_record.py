@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from vlmbench.store._manifest import FORMAT, Said, Versions, unknown_format
 from vlmbench.types import ChoiceScores, Internals, Problem, Scale, VlmbenchError
 
 _KEY = b"vlmbench"
+_MOST_REASONS = 3
 
 # A hub id with its revision, or name, size and time of every file of a local checkpoint.
 _Files = tuple[str, str | None] | tuple[tuple[str, int, int], ...]
@@ -31,7 +33,7 @@ class Basis(Said):
     """Everything that a cell's scores depend on."""
 
     key: str
-    """Hash of what the specs say of the cell; see `vlmbench.plan.cell_key`."""
+    """Hash of what the specs say about the cell; see `vlmbench.plan.cell_key`."""
     model: str
     task: str
     readout: str
@@ -62,7 +64,7 @@ class RecordAbout(Said):
     """What a readout notes about how it read; see `vlmbench.readouts.Reading`."""
 
     def is_current(self, basis: Basis) -> bool:
-        """Tell whether the record was made from just this, and lacks no server's answer.
+        """Tell whether the record was made from exactly this, and has all of a server's answers.
 
         What a server failed to answer is asked again; what it did answer is kept.
         """
@@ -71,7 +73,7 @@ class RecordAbout(Said):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """What was asked about one document, and what came back beside its scores.
+    """What was asked about one document, and what came back besides its scores.
 
     Attributes:
         choices: The answers to choose from.
@@ -181,12 +183,23 @@ class Record:
             clusters=np.array(clusters) if len(set(clusters)) < len(clusters) else None,
         )
 
+    def failures(self) -> dict[str, int]:
+        """Return how many documents failed for each reason, the commonest first.
+
+        Reasons beyond the third, which may be another for every document, stand together.
+        """
+        told = pq.read_table(self.path, columns=["error"])["error"].to_pylist()
+        counts = Counter(filter(None, told)).most_common()
+        found = dict(counts[:_MOST_REASONS])
+        others = sum(count for _, count in counts[_MOST_REASONS:])
+        return found | {"other reasons": others} if others else found
+
     def internals(self) -> Internals | None:
         """Return what the language model held inside; None if the readout did not look there."""
         return read_internals(self.path)
 
     def hint_targets(self) -> NDArray[np.int64]:
-        """(n,) int64: the choice that each document's hint asserts; -1 where there is none."""
+        """(n,) int64: the choice that each document's hint asserts; -1 if there is none."""
         column = pq.read_table(self.path, columns=["hint_target"])["hint_target"]
         return np.array(column.to_pylist(), dtype=np.int64)
 

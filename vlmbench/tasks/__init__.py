@@ -11,7 +11,7 @@ from vlmbench.tasks._documents import (
     require_regions,
 )
 from vlmbench.tasks._lm_eval import scoring_task, task_over
-from vlmbench.tasks._questions import ask, filler
+from vlmbench.tasks._questions import ask, filler, listed_choices
 from vlmbench.tasks._rules import FittedText, rule_scores
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "clustered",
     "condition_sheet",
     "filler",
+    "listed_choices",
     "load_documents",
     "obstacle",
     "open_split",

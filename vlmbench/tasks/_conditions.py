@@ -31,7 +31,7 @@ def apply_conditions(
     document depends on the condition's seed, the document's id and the kind of change, and on
     nothing else; only `swapped` depends on all the documents. Where a change needs points or boxes,
     documents whose regions are not known are left out. Regions stay as they are, except where the
-    change moves places: points and boxes would name the wrong pixels there, and are taken off.
+    change moves places: points and boxes would name the wrong pixels there, and are dropped.
 
     Args:
         documents: All documents of the task: images are swapped among them.
@@ -73,7 +73,7 @@ def _unmaskable(documents: Sequence[Document], change: EvidenceMask) -> str | No
         return None
     return (
         f"the regions of {len(crowded)} documents, {crowded[0]!r} first, cover more than half of "
-        "an image: nowhere else is room for as much"
+        "an image, so there is not as much room elsewhere"
     )
 
 
@@ -160,7 +160,7 @@ def _others(documents: Sequence[Document], seed: int) -> list[int] | None:
 
 
 def _unplaced(document: Document) -> Document:
-    """Take off points and boxes, which no longer name what they did; whole images stay."""
+    """Drop points and boxes, which no longer name what they did; whole images stay."""
     return replace(document, reference=None, candidates=()) if _places(document) else document
 
 

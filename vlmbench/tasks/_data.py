@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 def split_name(spec: TaskSpec, role: Role) -> str | None:
-    """Return the name of the split that plays a role, or None if the task has none.
+    """Return the name of the split that has a role, or None if the task does not have one.
 
-    As in lm-eval the reported split is the test split, or the validation split of a task
+    As in lm-eval, the reported split is the test split, or the validation split of a task
     without one; then that split is no longer available for choosing hyperparameters.
     """
     match role:
@@ -46,13 +46,13 @@ def open_split(
     """Return one split with its images as undecoded bytes.
 
     Args:
-        task: The task and the file it stands in.
+        task: The task and its file.
         role: Which split.
-        data_root: Where procedural data, and what was read from sources, is kept.
+        data_root: Folder for rendered data and for what was read from sources.
         limit: How many documents of a world to draw at most; other data is given whole.
 
     Raises:
-        VlmbenchError: If the data or the split is not there, or the split is empty.
+        VlmbenchError: If the data or the split is missing, or the split is empty.
     """
     name = split_name(task.spec, role)
     if name is None:
@@ -68,7 +68,7 @@ def open_split(
     _check_count(task, role, name, len(dataset))
     if len(dataset) == 0:
         raise VlmbenchError(
-            task.problem("dataset_path", f"split {name!r} holds no documents", "Check the files.")
+            task.problem("dataset_path", f"split {name!r} has no documents", "Check the files.")
         )
     if task.spec.bench.lm_eval is not None:
         dataset = lm_eval_rows(task, dataset)
@@ -149,7 +149,7 @@ def _load(task: Located[TaskSpec], name: str) -> Dataset:
             task.problem(
                 "task",
                 "no data: neither `dataset_path` nor `metadata.vlmbench.generator`",
-                "Give one.",
+                "Give one of the two.",
             )
         )
     copy = hub_copy(spec.dataset_path)
@@ -160,7 +160,7 @@ def _load(task: Located[TaskSpec], name: str) -> Dataset:
         return open_published(path, spec.dataset_name, name, resolved_kwargs(task))
     except StopIteration as error:  # what datasets makes of an empty file
         raise VlmbenchError(
-            task.problem("dataset_path", f"split {name!r} holds no documents", "Check the files.")
+            task.problem("dataset_path", f"split {name!r} has no documents", "Check the files.")
         ) from error
     except VlmbenchError as error:
         raise _placed(task, "dataset_path", error) from error

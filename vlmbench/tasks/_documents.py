@@ -1,4 +1,4 @@
-"""Data rows as Documents, all of them checked before any model loads."""
+"""Data rows as Documents, all of which are checked before any model loads."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def check_documents(documents: Documents) -> str:
 def require_regions(documents: Documents, held: Sequence[Document]) -> None:
     """Raise VlmbenchError, with how to get them, if not one document's regions are known.
 
-    That single ones are missing is no error where the task says `missing: skip`.
+    If only some are missing, that is not an error if the task says `missing: skip`.
     """
     regions = documents.task.spec.bench.regions
     if regions is None or any(document.candidates for document in held):
@@ -146,7 +146,7 @@ def require_regions(documents: Documents, held: Sequence[Document]) -> None:
     raise VlmbenchError(
         documents.task.problem(
             "metadata.vlmbench.regions",
-            f"no document of {documents.task.spec.task!r} has coordinates, so its encoder cannot "
+            f"no document of {documents.task.spec.task!r} has coordinates, so the encoder cannot "
             "be asked",
             points_remedy(documents.task),
         )
@@ -180,12 +180,15 @@ def _check_one(documents: Documents, document: Document, index: int, seen: dict[
     if first != index:
         problems.append(
             where.problem(
-                f"the id stands in rows {first} and {index}",
+                f"rows {first} and {index} have the same id",
                 field="metadata.vlmbench.id_column",
                 remedy="Ids must be unique within a split.",
             )
         )
-    asked = documents.prompt(document).count(IMAGE_PLACEHOLDER)
+    try:
+        asked = documents.prompt(document).count(IMAGE_PLACEHOLDER)
+    except VlmbenchError as error:
+        raise where.placed(error) from error
     if asked != len(document.images):
         problems.append(
             where.problem(
@@ -211,7 +214,7 @@ def _image_problems(document: Document, where: _Where) -> list[Problem]:
                 where.problem(
                     f"cannot decode image {image.name!r}: {error}",
                     field="doc_to_image",
-                    remedy="Replace the file by a valid PNG or JPEG.",
+                    remedy="Replace the file with a valid PNG or JPEG.",
                 )
             )
     return problems
@@ -263,6 +266,13 @@ class _Where:
     def problem(self, message: str, *, field: str, remedy: str = "") -> Problem:
         return self.task.problem(field, f"document {self.doc_id!r}: {message}", remedy)
 
+    def placed(self, error: VlmbenchError) -> VlmbenchError:
+        """Return an error that names the document in each of its problems."""
+        return VlmbenchError(
+            self.problem(problem.message, field=problem.field or "task", remedy=problem.remedy)
+            for problem in error.problems
+        )
+
 
 def make_document(
     task: Located[TaskSpec], role: Role, row: Mapping[str, Any], index: int
@@ -270,12 +280,15 @@ def make_document(
     """Return the document of one data row.
 
     Raises:
-        VlmbenchError: If an image is missing, gold is no choice, or regions do not fit.
+        VlmbenchError: If an image is missing, gold is not a choice, or regions do not fit.
     """
     spec = task.spec
     bench, markers = spec.bench, spec.bench.markers
     doc_id = str(row[bench.id_column]) if bench.id_column else f"{split_name(spec, role)}-{index}"
     where = _Where(task, doc_id)
+    if bench.id_column and row[bench.id_column] is None:
+        message = f"row {index} has no {bench.id_column!r}"
+        raise VlmbenchError(task.problem("metadata.vlmbench.id_column", message, "Fill it in."))
     folder = image_folder(task, role)
     images = _images(row, spec.doc_to_image, folder, where)
     columns = bench.encoder_images
@@ -309,12 +322,7 @@ def make_document(
             cluster=_cluster(plain, bench.cluster_by),
         )
     except VlmbenchError as error:
-        raise VlmbenchError(
-            [
-                where.problem(problem.message, field=problem.field or "task", remedy=problem.remedy)
-                for problem in error.problems
-            ]
-        ) from error
+        raise where.placed(error) from error
     except ValueError as error:
         raise VlmbenchError(where.problem(str(error), field="metadata.vlmbench")) from error
 
@@ -375,7 +383,7 @@ def _image(value: Any, column: str, folder: Path, where: _Where) -> EncodedImage
     if not file.is_file():
         raise VlmbenchError(
             where.problem(
-                f"image {path!r} is not there (looked for {file})",
+                f"image {path!r} does not exist (looked for {file})",
                 field="doc_to_image",
                 remedy="Paths in the data start at the folder of the data file.",
             )

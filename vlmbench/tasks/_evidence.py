@@ -11,7 +11,7 @@ from vlmbench.types import Region
 
 Mask = NDArray[np.bool_]
 RADIUS = 0.08
-"""Radius of the disc that stands for a point, as a share of the image's shorter side."""
+"""Radius of the disc that represents a point, as a share of the image's shorter side."""
 
 
 def region_mask(size: tuple[int, int], regions: Sequence[Region]) -> Mask:
@@ -20,7 +20,7 @@ def region_mask(size: tuple[int, int], regions: Sequence[Region]) -> Mask:
     Args:
         size: (width, height) of the image.
         regions: Those of this image, in its pixels. A box covers the pixels whose centre lies in
-            it, a point a disc of `RADIUS`; whole images are left out, since they are no place.
+            it, a point a disc of `RADIUS`; whole images are left out, because they are not a place.
     """
     width, height = size
     y, x = np.mgrid[:height, :width]

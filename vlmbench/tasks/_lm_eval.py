@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Keys that lm-eval's index uses and its task objects refuse.
 _STRUCTURE = ("tag", "group", "task_list", "include")
-# What lm-eval's scoring of generated text depends on, beside the metric.
+# What lm-eval's scoring of generated text depends on, besides the metric.
 _SCORED = {"task", "output_type", "doc_to_text", "doc_to_target", "filter_list"}
 _SCORED.add("generation_kwargs")  # else lm-eval warns that it has none
 _CREDIT = {"metric": FREE_TEXT_METRIC, "aggregation": "mean", "higher_is_better": True}
@@ -65,7 +65,7 @@ def task_over(config: Mapping[str, Any], split: Dataset) -> ConfigurableTask:
     from lm_eval.api.task import ConfigurableTask
 
     kept = {key: value for key, value in config.items() if key not in _STRUCTURE}
-    # Examples are never shown, but lm-eval makes a sampler of them all the same: a validation
+    # Examples are never shown, but lm-eval makes a sampler of them anyway: a validation
     # split keeps it from warning.
     kept |= dict.fromkeys(("test_split", "validation_split"), "given")
     kept |= dict.fromkeys(("training_split", "fewshot_split", "fewshot_config"))
@@ -79,12 +79,12 @@ def task_over(config: Mapping[str, Any], split: Dataset) -> ConfigurableTask:
 
 
 def _says_something(record: logging.LogRecord) -> bool:
-    """Leave out lm-eval's advice on `--metadata`, which rows that are given have no use for."""
+    """Leave out lm-eval's advice on `--metadata`, which does not apply to rows that are given."""
     return "Custom kwargs can be passed" not in record.getMessage()
 
 
 def lm_eval_rows(task: Located[TaskSpec], split: Dataset) -> Dataset:
-    """Return lm-eval's documents with what it asks about each in further columns.
+    """Return lm-eval's documents with what it asks about each in additional columns.
 
     The columns are `lm_eval_text`, `lm_eval_description` and `lm_eval_images` (PNG), and for
     multiple choice `lm_eval_choices` and `lm_eval_target`.

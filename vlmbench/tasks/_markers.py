@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -161,18 +161,17 @@ def _outline(image: Pixels, place: Place, style: Style) -> None:
     x0, y0, x1, y1 = _extent(place, style.radius, half + style.rim + 1)
     top, left = max(int(y0), 0), max(int(x0), 0)
     view = image[top : max(int(y1) + 1, 0), left : max(int(x1) + 1, 0)]
-    rows, columns = np.indices(view.shape[:2])
-    distance = _distance(columns + left + 0.5, rows + top + 0.5, place, style)
+    height, width = view.shape[:2]
+    x, y = np.arange(width) + left + 0.5, np.arange(height) + top + 0.5
+    distance = _distance(x, y[:, None], place, style)
     for colour, reach in ((_BLACK, half + style.rim), (style.colour, half)):
         share = np.clip(reach - distance + 0.5, 0, 1) if style.smooth else distance < reach
         kept = 1.0 - share[..., None]
         view[...] = np.rint(kept * view + (1.0 - kept) * np.array(colour))
 
 
-def _distance(
-    x: NDArray[np.float64], y: NDArray[np.float64], place: Place, style: Style
-) -> NDArray[np.float64]:
-    """Return how far positions are from the line that is drawn about a place."""
+def _distance(x: NDArray[Any], y: NDArray[Any], place: Place, style: Style) -> NDArray[Any]:
+    """Return how far positions, of any shapes that broadcast, are from the line about a place."""
     if len(place) == 2 and style.shape != "square":
         beyond = np.hypot(x - place[0], y - place[1]) - style.radius
         return beyond if style.shape == "disc" else np.abs(beyond)

@@ -1,8 +1,8 @@
 """What a condition does to the prompt: hints, filler, and prompts without images.
 
-A hint, and filler that comes after the question, stand on a line of their own just before the
-prompt's last line, which asks for the answer and so still ends the prompt. Where the last line
-holds an image they follow that image. Filler that comes before stands at the very start.
+A hint, and filler that comes after the question, gets a line of its own just before the prompt's
+last line, which asks for the answer and so still ends the prompt. If the last line contains an
+image, it comes after that image. Filler that comes before is put at the very start.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def ask(
         documents: The documents; their images are not looked at.
         task: Their task.
         condition: What to change about the prompt.
-        hints: The words to do it with; the task's own, else the defaults, where absent.
+        hints: The words to use; if absent, the task's own or the defaults.
 
     Raises:
         VlmbenchError: If a template fails on a document.
@@ -96,7 +96,7 @@ def filler(words: Hints, tokens: int) -> str:
 
 
 def without_images(text: str) -> str:
-    """Return a prompt without its image placeholders, their introductions and empty lines."""
+    """Return a prompt without image placeholders, what introduces them, and empty lines."""
     lines = []
     for line in text.splitlines(keepends=True):
         bare = _INTRODUCED.sub("", line)
@@ -106,22 +106,32 @@ def without_images(text: str) -> str:
 
 
 def shown_choice(text: str, choices: Sequence[str], target: int) -> dict[str, str]:
-    """Return a choice as the prompt lists it: its `letter`, the `text` beside it, and both.
+    """Return a choice as the prompt lists it: its `letter`, the `text` next to it, and both.
 
-    Read are lists such as `(A) two cups` or `A. two cups`, one choice a line or all on one,
-    if every choice stands in them exactly once; else `text` is empty.
+    `text` is empty where the prompt does not list the choices; see `listed_choices`.
     """
-    letter = choices[target]
+    letter, listed = choices[target], listed_choices(text, choices)
+    mark, beside = listed[target] if listed else (letter, "")
+    return {"letter": letter, "text": beside, "choice": f"{mark} {beside}".strip()}
+
+
+def listed_choices(text: str, choices: Sequence[str]) -> list[tuple[str, str]]:
+    """Return, per choice, the mark with which a prompt lists it, and the text beside that.
+
+    Read are lists such as `(A) two cups` or `A. two cups`, one choice a line or all on one. A hint
+    may repeat a choice as it is listed. Empty if a choice is not listed, or in two ways.
+    """
     names = [choice.strip("().: ") for choice in choices]
     marks = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
     found = list(re.finditer(rf"(?<!\w)\(?({marks})[).:][ \t]+", text))
-    listed = {match[1]: match for match in found}
-    if not all(names) or len(found) != len(choices) or set(listed) != set(names):
-        return {"letter": letter, "text": "", "choice": letter}
-    match = listed[names[target]]
-    ends = [other.start() for other in found if other.start() > match.start()]
-    beside = text[match.end() : min(ends, default=len(text))].partition("\n")[0].strip()
-    return {"letter": letter, "text": beside, "choice": f"{match[0].strip()} {beside}".strip()}
+    ends = [match.start() for match in found[1:]] + [len(text)]
+    listed: dict[str, tuple[str, str]] = {}
+    for match, end in zip(found, ends, strict=False):
+        beside = text[match.end() : end].partition("\n")[0].strip()
+        first = listed.setdefault(match[1], (match[0].strip(), beside))[1]
+        if not re.match(rf"{re.escape(first)}(?:$|[.,;:!?])", beside):
+            return []
+    return [listed[name] for name in names] if all(names) and set(listed) == set(names) else []
 
 
 def _before_last_line(text: str, extra: str) -> str:

@@ -60,9 +60,9 @@ def _row(looks_at: LooksAt, document: Document) -> dict[str, Any]:
 
 
 def choice_texts(document: Document) -> tuple[str, ...]:
-    """Return what the choices say: the data's column `choices` where it has one text for each.
+    """Return what the choices say: the data's column `choices`, if it has one text for each.
 
-    Choices themselves are often letters, whose text stands in the question.
+    The choices themselves are often letters, whose text is in the question.
     """
     texts = document.row.get("choices")
     if isinstance(texts, list | tuple) and len(texts) == len(document.choices):

@@ -4,10 +4,10 @@ This package imports nothing of vlmbench and neither torch nor datasets.
 """
 
 from vlmbench.types._document import Asked, Document, EncodedImage, Region, clusters_of
-from vlmbench.types._errors import ComparisonError, Problem, VlmbenchError
+from vlmbench.types._errors import ComparisonError, DocumentError, Problem, VlmbenchError
 from vlmbench.types._internals import GROUPS, Group, Internals
 from vlmbench.types._picture import DECODE_VERSION, shown
-from vlmbench.types._scores import ChoiceScores, Scale
+from vlmbench.types._scores import ChoiceScores, Scale, why_unusable
 from vlmbench.types._stat import Stat
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "ChoiceScores",
     "ComparisonError",
     "Document",
+    "DocumentError",
     "EncodedImage",
     "Group",
     "Internals",
@@ -27,4 +28,5 @@ __all__ = [
     "VlmbenchError",
     "clusters_of",
     "shown",
+    "why_unusable",
 ]

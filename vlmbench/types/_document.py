@@ -95,17 +95,17 @@ class Region:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A question, its images, its choices and the right one.
+    """A question with its images, its choices and the right choice.
 
     Attributes:
         doc_id: Unique within its task and split.
         images: What the prompted model sees, in prompt order.
-        encoder_images: The same images without drawn markers where such exist, else `images`.
+        encoder_images: The same images without drawn markers if they exist, otherwise `images`.
         marked: True if `encoder_images` still carry drawn markers.
         choices: Answer strings in canonical order (often letters).
         gold: Index of the right choice.
         reference: Region the question starts from (the REF point, the reference image), if any.
-        candidates: One region per choice, in choice order; empty where the task has none.
+        candidates: One region per choice, in choice order; empty if the task has none.
         row: The data row the document was made from, without images: what prompts render from.
         cluster: Name of what it shares with other documents (an image, a scene, a condition);
             None if it shares nothing.
@@ -149,7 +149,7 @@ class Asked:
 
     Attributes:
         document: The document, as a condition shows it.
-        text: The rendered prompt, with `<image>` where each image stands.
+        text: The rendered prompt, with `<image>` in the place of each image.
         hint_target: Index of the choice that a hint in the prompt asserts; -1 without one.
     """
 

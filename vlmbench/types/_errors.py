@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong with the input, phrased so that it can be mended.
+    """One thing that is wrong with the input, phrased so that the user can fix it.
 
     Attributes:
         message: What is wrong, naming the offending value.
-        file: File it stands in, as the user would type it; empty if there is none.
+        file: File that it is in, as the user would type it; empty if there is none.
         line: 1-based line in `file`, or None.
         column: 1-based column in `file`, or None.
         field: Dotted key (`metadata.vlmbench.probe.kind`) or data column, if any.
@@ -46,6 +46,10 @@ class VlmbenchError(Exception):
             problems = [problems]
         self.problems: tuple[Problem, ...] = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class DocumentError(VlmbenchError):
+    """One document cannot be asked of a model; it has failed, and the others can be asked."""
 
 
 class ComparisonError(VlmbenchError):

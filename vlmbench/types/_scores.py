@@ -11,6 +11,19 @@ from numpy.typing import NDArray
 Scale = Literal["logprob", "similarity", "probability", "vote", "credit"]
 
 
+def why_unusable(scores: NDArray[np.float64]) -> str:
+    """Return why one document's scores name no choice; empty if they do.
+
+    A model whose numbers overflow (float16) says nothing, which is not a wrong answer; and scores
+    that are all minus infinity are no tie.
+    """
+    if np.isnan(scores).any() or np.isposinf(scores).any():
+        return "the model's numbers overflowed: its scores are NaN or infinite"
+    if np.isneginf(scores).all():
+        return "every choice has a score of minus infinity"
+    return ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ChoiceScores:
     """One score per document and choice; larger means more likely to be the answer.
@@ -24,7 +37,7 @@ class ChoiceScores:
             but on no scale of probability; `probability`: sums to 1 over choices;
             `vote`: 1 for the chosen one, 0 elsewhere; `credit`: free text whose correctness in
             [0, 1] is the score of gold, and there is nothing that a guess could choose from.
-        abstained: (n,) bool, no readable answer was given: worth 0, and counted apart.
+        abstained: (n,) bool, no readable answer was given: worth 0, and counted separately.
         failed: (n,) bool, the document could not be run at all: excluded and reported.
         clusters: (n,) int64, which documents share something (an image, a scene) and so are not
             independent: for each, the position of the first document of its cluster. None where
@@ -61,9 +74,10 @@ class ChoiceScores:
 
     def _check_scores(self) -> None:
         used = ~self.unused()
-        answered = (~self.abstained & ~self.failed)[:, None] & used
-        if np.isnan(self.scores[answered]).any():
-            raise ValueError("scores hold NaN where an answer was given")
+        answered = ~self.abstained & ~self.failed
+        nowhere: NDArray[np.bool_] = (self.scores == -np.inf).all(axis=1)
+        if not (self.scores[answered[:, None] & used] < np.inf).all() or nowhere[answered].any():
+            raise ValueError("scores hold NaN, inf or only -inf where an answer was given")
         if not np.isneginf(self.scores[~used]).all():
             raise ValueError("scores past n_choices must be -inf")
 

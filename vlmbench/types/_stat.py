@@ -14,8 +14,8 @@ class Stat:
 
     Attributes:
         value: Point estimate.
-        low: Lower end of the 95% interval; NaN where no interval is defined (a p-value).
-        high: Upper end; NaN where no interval is defined.
+        low: Lower end of the 95% interval; NaN if no interval is defined (a p-value).
+        high: Upper end; NaN if no interval is defined.
         n: Documents the value was computed from.
         coverage: Share of those documents that were answered rather than abstained on, in [0, 1].
     """

@@ -14,6 +14,7 @@ from transformers.utils import is_torchvision_available
 from vlmbench.models import HfBackend, Prompt, Tower
 from vlmbench.registry import family_of
 from vlmbench.spec import GenerationKwargs, Twin
+from vlmbench.types import VlmbenchError
 
 # Noise of transformers' image processors under numpy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -184,6 +185,23 @@ def twin_of(backend: HfBackend) -> Twin:
 def test_without_a_projector_there_is_no_twin_and_the_family_says_why(backend):
     assert backend.spec.twin is None
     assert family_of(backend.model.config.model_type).encoder
+
+
+@over(TWINNED, CONVOLVES)
+def test_a_twin_that_reads_another_state_is_refused(backend, shots):
+    tower = Tower.inside(backend, twin_of(backend))
+    square = shots[3].resize((tower.side, tower.side))
+    own = tower.states([square], [tower.consumed]).patch_tokens
+    refused = 0
+    for layer in (*range(tower.n_layers + 1), "final_norm"):
+        twin = tower.twin.model_copy(update={"layer": layer})
+        other = Tower(tower.module, tower.image_processor, twin)
+        if torch.equal(own, other.states([square], [other.consumed]).patch_tokens):
+            continue  # the same number counted from the front, or a tower without a final norm
+        with pytest.raises(VlmbenchError, match="the twin is refused"):
+            Tower.inside(backend, twin)
+        refused += 1
+    assert refused >= tower.n_layers
 
 
 @over(TWINNED)

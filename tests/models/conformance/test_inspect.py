@@ -221,7 +221,7 @@ def test_models_that_give_no_weights_are_refused(monkeypatch):
     backend = backend_of("llava")
     assert isinstance(backend, Inspects)
     monkeypatch.setattr(LastRow, "__call__", lambda _, *given, **named: kernel(*given, **named))
-    with pytest.raises(VlmbenchError, match="0 of 2 layers gave weights"):
+    with pytest.raises(VlmbenchError, match="0 of 2 layers gave attention weights"):
         inside(backend, 0)
 
 

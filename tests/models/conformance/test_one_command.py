@@ -48,7 +48,7 @@ def test_init_and_show(home):
     assert written.spec.twin.layer == "final_norm"
     assert (written.folder / written.spec.checkpoint).resolve() == folder.resolve()
     again = vlmbench("init", "model", folder, "--output", home.folder / "yaml", status=1)
-    assert "the file exists" in again.words
+    assert "this file already exists" in again.words
 
 
 def test_without_torchvision_the_error_names_what_to_install(tmp_path):

@@ -88,6 +88,7 @@ FAMILIES: tuple[Tiny, ...] = (
     ),
     Tiny(name="perception_lm", write=tiled.perception_lm, torchvision=True),
     Tiny(name="fast_vlm", write=tiled.fast_vlm, torchvision=True),
+    Tiny(name="lfm2_vl", write=others.lfm2_vl, projector="", torchvision=True),
 )  # fmt: skip
 
 

@@ -219,3 +219,22 @@ def phi4_multimodal(folder: Path) -> None:
     save(folder, "Phi4MultimodalForCausalLM", config, tf.Phi4MultimodalProcessor(
         pixels, sounds, words, chat_template=older,
     ))  # fmt: skip
+
+
+def lfm2_vl(folder: Path) -> None:
+    config = tf.Lfm2VlConfig(
+        vision_config=vision_config(model_type="siglip2_vision_model", num_patches=TOKENS * 4),
+        text_config=text_config(
+            model_type="lfm2", num_hidden_layers=2, layer_types=["conv", "full_attention"],
+            block_ff_dim=64, block_multiple_of=8,
+        ),
+        image_token_id=token("<image>"), projector_hidden_size=64, downsample_factor=2,
+    )  # fmt: skip
+    pixels = tf.Lfm2VlImageProcessor(
+        encoder_patch_size=PATCH, tile_size=2 * SIDE, min_image_tokens=4, max_image_tokens=16,
+        max_num_patches=64, do_image_splitting=False,
+    )  # fmt: skip
+    words = tokenizer(
+        image_token="<image>", image_start_token="<|image_start|>", image_end_token="<|image_end|>"
+    )
+    save(folder, "Lfm2VlForConditionalGeneration", config, tf.Lfm2VlProcessor(pixels, words))

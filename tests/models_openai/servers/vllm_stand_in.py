@@ -50,8 +50,18 @@ class RequestOutput:
 
 
 class LLM:
-    def __init__(self, model, *, revision=None, dtype="auto", seed=0, limit_mm_per_prompt=None):
+    def __init__(
+        self,
+        model,
+        *,
+        revision=None,
+        trust_remote_code=False,
+        dtype="auto",
+        seed=0,
+        limit_mm_per_prompt=None,
+    ):
         assert dtype == "float32"
+        assert trust_remote_code is False
         self.most = limit_mm_per_prompt["image"]
         self.processor = AutoProcessor.from_pretrained(model, revision=revision)
         self.model = AutoModelForImageTextToText.from_pretrained(model, dtype=torch.float32).eval()

@@ -276,8 +276,8 @@ def test_every_bad_example_is_reported(splits):
     text = str(caught.value)
     assert "training example 1: map of (48, 40)" in text
     assert "training example 3: depth must be finite and at least 0" in text
-    assert "the validation split holds no known depth" in text
-    with pytest.raises(VlmbenchError, match="training split holds no known depth"):
+    assert "the validation split has no known depth" in text
+    with pytest.raises(VlmbenchError, match="training split has no known depth"):
         DepthHead().fit([], splits[1][:1], seed=0, recipe=RECIPE)
 
 

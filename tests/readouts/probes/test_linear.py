@@ -140,7 +140,7 @@ def test_bad_splits_are_errors():
     with pytest.raises(VlmbenchError) as caught:
         HEAD.fit([], [])
     assert len(caught.value.problems) == 2
-    with pytest.raises(VlmbenchError, match="only class 'cube'"):
+    with pytest.raises(VlmbenchError, match="only the class 'cube'"):
         HEAD.fit([example(0, "cube", CENTRES[0])] * 3, split(4, 1))
     wrong = LinearHead(label_column="colour", choices_column="shapes")
     with pytest.raises(VlmbenchError) as caught:

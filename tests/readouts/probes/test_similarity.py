@@ -9,6 +9,8 @@ import torch
 from scipy.ndimage import map_coordinates
 from scipy.stats import ortho_group
 
+from vlmbench.metrics import credit
+from vlmbench.readouts._reading import Answer, make_reading
 from vlmbench.readouts.probes import (
     Frame,
     GramHead,
@@ -62,6 +64,11 @@ def rotated(feature, matrix):
     return ImageFeatures(patch_tokens=tokens, cls_token=cls, frame=feature.frame)
 
 
+def earned(head, doc, inputs):
+    answer = Answer(scores=head.score(doc, inputs))
+    return credit(make_reading([doc], [answer], head.scale).scores)
+
+
 # ---- keypoints
 
 
@@ -85,6 +92,13 @@ def test_sampling_is_sensitive_to_half_a_pixel():
     # Pixels 3 and 4 straddle the centre (4.0) of the first patch; pixel 4 is half a pixel past.
     found = sample_at_points(tokens, np.array([[3.0, 50.0], [4.0, 50.0], [12.0, 50.0]]), SQUARE)
     np.testing.assert_allclose(found[:, 0], [0.0, 0.5 / 8, 8.5 / 8])
+
+
+def test_the_nearest_patch_is_the_one_a_point_lies_in():
+    tokens = torch.arange(12.0).expand(12, 12)[..., None]
+    xy = np.array([[0.0, 50.0], [7.0, 50.0], [8.0, 50.0], [95.0, 50.0]])
+    found = sample_at_points(tokens, xy, SQUARE, sampling="nearest")
+    assert found[:, 0].tolist() == [0.0, 0.0, 1.0, 11.0]
 
 
 @pytest.mark.parametrize("winner", range(4))
@@ -146,7 +160,8 @@ def test_gram_agrees_with_numpy():
     tokens = [noise(rng) for _ in range(3)]
     doc = document(3, whole(0), [whole(1), whole(2)])
     grams = [np.einsum("hwi,hwj->ij", t, t) / 144 for t in tokens]
-    expected = [-((g - grams[0]) ** 2).mean() for g in grams[1:]]
+    size = max((g**2).mean() for g in grams)
+    expected = [-((g - grams[0]) ** 2).mean() / size for g in grams[1:]]
     scores = GramHead().score(doc, [features(t) for t in tokens])
     np.testing.assert_allclose(scores, expected, rtol=1e-12)
 
@@ -189,6 +204,32 @@ def test_equal_images_tie_exactly_for_gram():
     assert scores[0] == scores[1] < 0
 
 
+@pytest.mark.parametrize("by", [1e-6, 1e-3, 1.0, 1e3, 1e6])
+def test_no_similarity_depends_on_the_unit_of_features(by):
+    """Every document is right at every scale; in an absolute step of 1e-9 small ones would tie."""
+    rng = np.random.default_rng(8)
+    mixing = rng.normal(size=(2, DIM, DIM)) / DIM
+    styles = document(3, whole(0), [whole(1), whole(2)])
+    odd = document(3, None, [whole(i) for i in range(3)])
+    places = document(2, point(44, 44), [point(44, 44, image=1), point(9, 9, image=1)])
+    for _ in range(10):
+        painted = [noise(rng) @ mixing[style] for style in (0, 0, 1)]
+        one, other = (features(by * tokens) for tokens in (painted[0], painted[2]))
+        drawn = [features(by * tokens) for tokens in painted]
+        assert list(earned(GramHead(), styles, drawn)) == [1.0]
+        turned = document(3, whole(2), [whole(0), whole(2)])
+        assert list(earned(GramHead(), turned, drawn)) == [0.0]
+        assert list(earned(KeypointHead(), places, [one, one])) == [1.0]
+        assert list(earned(OddOneOutHead(), odd, [other, one, one])) == [1.0]
+        assert list(earned(GramHead(), styles, [one, other, other])) == [0.5]
+
+
+def test_features_of_nothing_tie_for_gram():
+    nothing = [features(np.zeros((12, 12, DIM))) for _ in range(3)]
+    doc = document(3, whole(0), [whole(1), whole(2)])
+    assert GramHead().score(doc, nothing).tolist() == [0.0, 0.0]
+
+
 # ---- odd one out
 
 
@@ -225,6 +266,16 @@ def test_odd_one_out_without_cls_uses_the_mean():
     inputs.insert(1, features(odd + 0.1 * noise(rng)))
     scores = OddOneOutHead().score(document(4, None, [whole(i) for i in range(4)]), inputs)
     assert scores.argmax() == 1
+
+
+def test_the_mean_is_asked_for_where_there_is_a_class_token():
+    """Class tokens point at image 0 and patches at image 2, so the two ways disagree."""
+    cls = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    patches = np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    inputs = [features(np.tile(p, (12, 12, 1)), cls=c) for p, c in zip(patches, cls, strict=True)]
+    doc = document(3, None, [whole(i) for i in range(3)])
+    assert OddOneOutHead().score(doc, inputs).argmax() == 0
+    assert OddOneOutHead(pooling="mean").score(doc, inputs).argmax() == 2
 
 
 # ---- regions
@@ -288,7 +339,7 @@ def test_depth_layers_end_at_the_consumed_one(n_layers, consumed, expected):
 
 
 def test_layer_outside_the_tower_is_refused():
-    with pytest.raises(ValueError, match="layer 5 of a tower with 5"):
+    with pytest.raises(ValueError, match="no layer 5 in a tower with 5"):
         GramProbe().layers(n_layers=4, consumed=5)
     with pytest.raises(ValueError, match="layer -6"):
         GramProbe().layers(n_layers=4, consumed=-6)

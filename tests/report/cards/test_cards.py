@@ -15,7 +15,7 @@ from vlmbench.diagnostics import TESTS
 from vlmbench.report.cards import explain, on_console, write_card
 from vlmbench.spec import Condition, Hint, OwnImages, Perturbation, SwappedImages
 from vlmbench.store import Run, RunFolder
-from vlmbench.types import ChoiceScores, VlmbenchError
+from vlmbench.types import VlmbenchError
 
 N, CHOICES = 120, 4
 LABELS = [
@@ -64,15 +64,7 @@ class Folder:
             self._write(handmade.basis(model, task, "encoder", "own"), gold, knows, None)
 
     def _write(self, about, gold, scores, targets) -> None:
-        held = ChoiceScores(
-            doc_ids=tuple(f"{about.task}-{i}" for i in range(N)),
-            gold=gold,
-            n_choices=np.full(N, CHOICES),
-            scores=scores,
-            scale="logprob",
-            abstained=np.zeros(N, bool),
-            failed=np.zeros(N, bool),
-        )
+        held = handmade.scored(scores, gold, ids=about.task + "-{}")
         self.cells.append(handmade.write(self.folder, about, held, hint_targets=targets))
 
     def finish(self) -> Run:

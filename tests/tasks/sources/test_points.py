@@ -164,7 +164,7 @@ def annotations(own: Path) -> Path:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "1: no JSON"),
+        ("{", "1: not valid JSON"),
         ('{"doc_id": "a"}', "1: image, label, x, y, confidence missing"),
         (
             '{"doc_id": "a", "image": 0, "label": "REF", "x": "1", "y": 2, "confidence": true}',

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from handmade import scored
 from scipy.stats import binom
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
@@ -30,7 +31,6 @@ from vlmbench.tasks.worlds import (
     render,
 )
 from vlmbench.tasks.worlds._rows import drawn_row
-from vlmbench.types import ChoiceScores
 
 COUNT = 300
 POINTED = [name for name, world in WORLDS.items() if "points" in world.columns]
@@ -61,14 +61,7 @@ def rows(world: str) -> list[dict[str, Any]]:
 
 def accuracy_of(scores: Any, gold: Any) -> float:
     """Return the accuracy of (documents, choices) scores, where ties share the credit."""
-    n, k = np.shape(scores)
-    none = np.zeros(n, bool)
-    return accuracy(
-        ChoiceScores(
-            doc_ids=tuple(map(str, range(n))), gold=np.asarray(gold), n_choices=np.full(n, k),
-            scores=np.asarray(scores, float), scale="similarity", abstained=none, failed=none,
-        )
-    ).value  # fmt: skip
+    return accuracy(scored(np.asarray(scores), gold, scale="similarity")).value
 
 
 def rule_accuracy(world: str, rule: str) -> float | None:

@@ -38,7 +38,7 @@ class OpenAIBackend:
 
     Attributes:
         spec: As given.
-        weights_digest: SHA-256 of the address, the model's name and the request's further keys;
+        weights_digest: SHA-256 of the address, the model's name and the request's other keys;
             the weights themselves are out of sight.
         batch: Prompts to hand over at once.
     """
@@ -185,7 +185,7 @@ class OpenAIBackend:
         usd = 0.0
 
         def charge(reason: str) -> None:
-            """Hold a try that may have run without our seeing it to have cost its most."""
+            """Charge the most that a try can cost if it may have run without us seeing it."""
             nonlocal reserved
             most = self._ledger.most(request)
             self._journal.charged(most, reason)
@@ -214,11 +214,11 @@ class OpenAIBackend:
             field="server.budget_usd",
             message=f"model {self.spec.model!r}: {unasked} requests could exceed the budget of "
             f"{self.server.budget_usd:g} USD, of which {self._ledger.spent:.4f} are spent",
-            remedy="Raise the budget and run into the same folder again: answers are kept.",
+            remedy="Raise the budget and run again with the same folder: answers are kept.",
         )
 
     def _refuse_silence(self, requests: dict[str, Request], failed: dict[str, str]) -> None:
-        """Stop where nothing was ever answered, rather than fail a data set at full patience."""
+        """Stop if nothing was ever answered, rather than fail a whole data set slowly."""
         if self._ever_answered or len(failed) < len(requests):
             return
         first = next(iter(failed.values()))

@@ -15,6 +15,7 @@ from email.utils import parsedate_to_datetime
 import httpx2
 import numpy as np
 
+from vlmbench.models.openai._faults import fault, said
 from vlmbench.spec import Server
 from vlmbench.types import Problem, VlmbenchError
 
@@ -23,17 +24,12 @@ LONGEST_WAIT_S = 60.0
 # A server that asks for more patience than this is out of quota rather than busy.
 LONGEST_RETRY_AFTER_S = 600.0
 CONNECT_S = 20.0
-# Shorter keys are placeholders ("EMPTY"), which may well stand in an honest answer.
+# Shorter keys are placeholders ("EMPTY"), which may well occur in an honest answer.
 SHORTEST_SECRET = 8
-MOST_OF_A_MESSAGE = 400
 
 
 class Refused(Exception):  # noqa: N818 - an answer of the server
     """The server understood the request and will not answer it; trying again does not help."""
-
-    def __init__(self, status: int, message: str) -> None:
-        self.status = status
-        super().__init__(f"HTTP {status}: {message}")
 
 
 class GaveUp(Exception):  # noqa: N818
@@ -46,7 +42,7 @@ class _Failure:
 
     Attributes:
         reason: In words.
-        ran: Whether the server may have run, and billed, the request all the same.
+        ran: Whether the server may have run, and billed, the request anyway.
         wait_s: Seconds the server asked to wait, if it did.
     """
 
@@ -92,7 +88,7 @@ class Client:
         Args:
             body: The request.
             seed: Seed of the random waits.
-            charge: Told of every try that the server may have run without our seeing it.
+            charge: Called for every try that the server may have run without us seeing it.
 
         Returns:
             The response's bytes.
@@ -139,31 +135,38 @@ class Client:
         except httpx2.TransportError as error:
             reason = f"the connection broke: {type(error).__name__} {error}"
             return _Failure(reason=self.redact(reason), ran=True)
-        raw = b"".join(parts)
-        if response.status_code == httpx2.codes.OK:
+        return self._outcome(response, b"".join(parts))
+
+    def _outcome(self, response: httpx2.Response, raw: bytes) -> bytes | _Failure:
+        """Return a response that may hold an answer, or why this one does not."""
+        status, wait = response.status_code, response.headers.get("retry-after")
+        if status != httpx2.codes.OK:
+            return self._unanswered(status, f"HTTP {status}: {_message(raw)}", wait)
+        inside = fault(raw)
+        if inside is None:
             return raw
-        return self._unanswered(response, raw)
+        return self._unanswered(inside.status, inside.message, wait, ran=inside.ran)
 
     def _too_slow(self) -> str:
         return f"no answer within {self.server.timeout_s:g} s"
 
-    def _unanswered(self, response: httpx2.Response, raw: bytes) -> _Failure:
-        """Return why a status other than 200 is worth another try; raises if it is not."""
-        status = response.status_code
-        message = self.redact(_message(raw))
+    def _unanswered(
+        self, status: int, reason: str, wait: str | None, *, ran: bool = False
+    ) -> _Failure:
+        """Return why a try without an answer is worth another; raises if it is not."""
+        reason = self.redact(reason)
         if status in (401, 403, 404):
-            raise VlmbenchError(self._hopeless(status, message))
+            raise VlmbenchError(self._hopeless(reason))
         if status in (408, 409, 429) or status >= 500:
-            wait_s = retry_after(response.headers.get("retry-after"))
-            return _Failure(reason=f"HTTP {status}: {message}", wait_s=wait_s)
-        raise Refused(status, message)
+            return _Failure(reason=reason, ran=ran, wait_s=retry_after(wait))
+        raise Refused(reason)
 
-    def _hopeless(self, status: int, message: str) -> Problem:
+    def _hopeless(self, reason: str) -> Problem:
         variable = self.server.api_key_env
         remedy = f"Check the key in {variable}, the address and the model's name."
         return Problem(
             field="server",
-            message=f"{self._url} answered with HTTP {status}: {message}",
+            message=f"{self._url} answered with {reason}",
             remedy=remedy if variable else "Check the address, the model's name, `api_key_env`.",
         )
 
@@ -174,7 +177,7 @@ class Client:
 
 
 def retry_after(header: str | None) -> float | None:
-    """Return the seconds that a `Retry-After` header (RFC 9110, 10.2.3) means, if it has any."""
+    """Return the seconds that a `Retry-After` header (RFC 9110, 10.2.3) asks for, if any."""
     if header is None:
         return None
     try:
@@ -195,19 +198,16 @@ def _message(raw: bytes) -> str:
     text = raw.decode("utf-8", errors="replace")
     try:
         data = json.loads(text)
-        error = data.get("error", data.get("detail", data))
-        found = error.get("message", error) if isinstance(error, dict) else error
-        text = found if isinstance(found, str) else json.dumps(found)
+        return said(data.get("error", data.get("detail", data)))
     except (ValueError, AttributeError):
-        pass
-    return " ".join(text.split())[:MOST_OF_A_MESSAGE]
+        return said(text)
 
 
 def key_from_environment(server: Server) -> str | None:
-    """Return the API key, or None for a server that wants none.
+    """Return the API key, or None for a server that does not need one.
 
     Raises:
-        VlmbenchError: If the variable is not set, or holds what no header can carry.
+        VlmbenchError: If the variable is not set, or contains what a header cannot carry.
     """
     variable = server.api_key_env
     if variable is None:

@@ -12,7 +12,7 @@ from vlmbench.models.openai._wire import Completion
 
 
 class Journal:
-    """One JSON object a line: an answer with its request's key, or a charge without an answer.
+    """One JSON object per line: an answer with its request's key, or a charge without an answer.
 
     Args:
         path: Its file; None keeps answers in memory only.

@@ -38,7 +38,7 @@ class Ledger:
         self._settled = threading.Condition()
 
     def price(self, prompt_tokens: int | None, completion_tokens: int | None) -> float:
-        """Return the USD that these tokens cost; 0.0 where no prices are declared."""
+        """Return the USD that these tokens cost; 0.0 if no prices are declared."""
         if self.prices is None:
             return 0.0
         usd = self.prices.input * (prompt_tokens or 0) + self.prices.output * (
@@ -82,7 +82,7 @@ class Ledger:
             self._settled.notify_all()
 
     def cost(self, completion: Completion, reserved: float) -> float:
-        """Return the USD of an answer; what was set aside where the server gives no usage."""
+        """Return the USD of an answer, or what was set aside if the server reports no usage."""
         if completion.prompt_tokens is None or completion.completion_tokens is None:
             return reserved
         return self.price(completion.prompt_tokens, completion.completion_tokens)

@@ -70,7 +70,7 @@ class Request:
 
 
 def settings(spec: ModelSpec, kwargs: GenerationKwargs, *, logprobs: bool) -> dict[str, Any]:
-    """Return a request's keys beside its messages; keys that `server.body` sets to null go."""
+    """Return a request's keys other than its messages; null in `server.body` removes a key."""
     assert spec.server is not None, "checked when the spec was loaded"
     keys: dict[str, Any] = {
         "model": spec.checkpoint,
@@ -113,8 +113,8 @@ class Completion:
         first: Text -> log-likelihood in nats of what the first token could have been; empty
             where the server lists nothing.
         sampled: Text of what the first token is; empty likewise.
-        prompt_tokens: Tokens billed for the question; None where the server does not say.
-        completion_tokens: Tokens billed for the answer; None where the server does not say.
+        prompt_tokens: Tokens billed for the question; None if the server does not say.
+        completion_tokens: Tokens billed for the answer; None if the server does not say.
     """
 
     text: str

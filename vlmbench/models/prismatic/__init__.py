@@ -1,4 +1,4 @@
-"""Checkpoints of TRI-ML's prismatic-vlms, made into plain LLaVA-class ones."""
+"""Checkpoints of TRI-ML's prismatic-vlms, turned into plain LLaVA-class ones."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Conversion:
     """What was written.
 
     Attributes:
-        model_yaml: The model's YAML, beside its weights.
+        model_yaml: The model's YAML, next to its weights.
         filled: Tensors of the converted model that came from a source.
         zeros: Tensors that no source has and no output depends on.
         unused: Source entries that were left out, and why.
@@ -49,14 +49,14 @@ def convert(
 ) -> Conversion:
     """Write a Prismatic model as a LLaVA-class checkpoint with processor and model YAML.
 
-    Numbers keep the precision they were stored with. The YAML is written beside `target`, named
-    by the model; one that is there already and names `target` is left as it is.
+    Numbers keep the precision they were stored with. The YAML is written next to `target` and named
+    after the model. If there is one already and it names `target`, it is left alone.
 
     Args:
         source: Folder with `config.json` and `checkpoints/latest-checkpoint.pt`.
         target: Folder to write; it must not exist or be empty.
-        encoder: File, folder or hub id of the encoder's timm weights; where timm itself takes
-            them from if None.
+        encoder: File, folder or hub id of the encoder's timm weights; if None, wherever timm itself
+            takes them from.
         tokenizer: Folder or hub id of Vicuna v1.5.
 
     Raises:
@@ -108,8 +108,8 @@ def _check_rows(tensors: dict[str, Tensor], wanted: int) -> None:
     names = ("llm_backbone.llm.model.embed_tokens.weight", "llm_backbone.llm.lm_head.weight")
     problems = [
         Problem(
-            message=f"{name} has {len(tensors[name])} rows; the tokenizer with {PAD} "
-            f"makes {wanted}",
+            message=f"{name} has {len(tensors[name])} rows, but the tokenizer with {PAD} makes "
+            f"{wanted}",
             remedy="Give the tokenizer of the language model the checkpoint was trained from.",
         )
         for name in names
@@ -223,6 +223,7 @@ def _spec(read: Source, target: Path) -> str:
         "image:\n"
         f"  letterbox: {SIDE}\n"
         f"  fill: [{fill}]\n"
+        "  padding: even\n"
         "  several: join\n"
         "twin:\n"
         "  layer: -2\n"

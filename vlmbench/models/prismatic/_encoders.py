@@ -1,8 +1,8 @@
 """The controlled four encoders: how timm names their tensors, and how transformers does.
 
 timm's numbers (activation, epsilon, heads, mean) are those of its model definitions at 0.9.10, the
-release prismatic-vlms pins (timm/models/vision_transformer.py); which encoder each id means stands
-in prismatic/models/backbones/vision of https://github.com/TRI-ML/prismatic-vlms.
+release prismatic-vlms pins (timm/models/vision_transformer.py); which encoder each id means is in
+prismatic/models/backbones/vision of https://github.com/TRI-ML/prismatic-vlms.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _block(at: str, *, norms: tuple[str, str], attention: str, out: str) -> dict
     return parts
 
 
-_HEAD = {r"(head|fc_norm)\..*": "classification head or projection, behind the consumed state"}
+_HEAD = {r"(head|fc_norm)\..*": "classification head or projection, after the consumed state"}
 _HALF = (0.5, 0.5, 0.5)
 
 IN1K = Encoder(
@@ -241,7 +241,7 @@ SIGLIP = Encoder(
         **_CLIP_BLOCK,
         **_pairs("post_layernorm", "norm"),
     },
-    unused={r"attn_pool\..*": "attention pooling, behind the consumed state", **_HEAD},
+    unused={r"attn_pool\..*": "attention pooling, after the consumed state", **_HEAD},
 )
 
 ENCODERS: Mapping[str, Encoder] = {

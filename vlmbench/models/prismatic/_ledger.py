@@ -17,7 +17,7 @@ _PROJECTOR = "model.multi_modal_projector."
 _LANGUAGE = "model.language_model."
 _PROJECTOR_LAYERS = {"linear_1": "projector.projector.0", "linear_2": "projector.projector.2"}
 _BLOCK = re.compile(r"(?<=\.)\d+(?=\.)")
-# Llama computes them; releases of transformers before 4.32 stored them all the same.
+# Llama computes them; releases of transformers before 4.32 stored them anyway.
 _UNUSED_LANGUAGE = {r"llm_backbone\.llm\..*rotary_emb\.inv_freq": "recomputed by the model"}
 
 
@@ -68,7 +68,10 @@ def account(
         sources[target] = part.source
         filled = part.change(offered[part.source]) if part.source else torch.zeros(shape)
         if filled.shape != shape:
-            message = f"{part.source} gives {tuple(filled.shape)}, {target} is {tuple(shape)}"
+            message = (
+                f"{part.source} has the shape {tuple(filled.shape)}, but {target} has "
+                f"{tuple(shape)}"
+            )
             problems.append(Problem(message=message))
         state[target] = filled
     unused = _left(offered, set(sources.values()), encoder)

@@ -66,7 +66,7 @@ def read_source(folder: Path) -> Source:
                 message="has no mapping 'model', so it is not a Prismatic checkpoint",
             )
         )
-    others = {name: "stands beside the weights" for name in stored if name != "model"}
+    others = {name: "is stored next to the weights" for name in stored if name != "model"}
     return Source(
         model_id=str(config["model_id"]),
         encoder=ENCODERS[config["vision_backbone_id"]],
@@ -148,7 +148,7 @@ def _weight_file(encoder: Encoder, place: str | None) -> Path:
         found = [path / name for name in _WEIGHT_FILES if (path / name).is_file()]
         if found:
             return found[0]
-        message = f"holds none of {', '.join(_WEIGHT_FILES)}"
+        message = f"has none of {', '.join(_WEIGHT_FILES)}"
         raise VlmbenchError(Problem(file=str(path), message=message))
     return _from_hub(place or encoder.hub)
 
@@ -190,9 +190,9 @@ def load_weights(path: Path) -> dict[str, Any]:
         raise VlmbenchError(
             Problem(
                 file=str(path),
-                message="holds Python objects beside tensors; loading them could run any code, "
-                f"so it is refused ({str(error).splitlines()[0]})",
-                remedy="Take the file from its publisher, or save its tensors alone.",
+                message="contains Python objects besides tensors; loading them could run any "
+                f"code, so it is refused ({str(error).splitlines()[0]})",
+                remedy="Get the file from its publisher, or save only its tensors.",
             )
         ) from error
     except (OSError, RuntimeError, SafetensorError, EOFError) as error:

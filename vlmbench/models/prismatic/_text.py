@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vlmbench.models._checkpoint import remedy_for
 from vlmbench.types import Problem, VlmbenchError
 
 IMAGE, PAD = "<image>", "<PAD>"
@@ -60,14 +61,17 @@ def load_tokenizer(place: str, max_length: int) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
         raise VlmbenchError(
             Problem(
                 field="--llm-tokenizer",
                 message=f"cannot load a tokenizer from {place!r}: {error}",
-                remedy="hf download lmsys/vicuna-7b-v1.5 --include 'tokenizer*' '*.json' "
-                "--local-dir vicuna, then add `--llm-tokenizer vicuna`",
+                remedy=remedy_for(
+                    error,
+                    "hf download lmsys/vicuna-7b-v1.5 --include 'tokenizer*' '*.json' "
+                    "--local-dir vicuna, then add `--llm-tokenizer vicuna`",
+                ),
             )
         ) from error
     tokenizer.model_max_length = max_length
@@ -94,9 +98,9 @@ def rows(tokenizer: Any) -> int:
 def chat_template(tokenizer: Any) -> str:
     """Return Vicuna's prompt as a chat template.
 
-    Tokenizers differ in what they make of the first word after a special token, so what stands
-    between image and prompt is the one of nothing and a space that gives the published tokens:
-    start, patches, and the prompt as if no image stood before it.
+    Tokenizers differ in what they make of the first word after a special token, so what comes
+    between image and prompt is either nothing or a space, whichever gives the published tokens:
+    start, patches, and the prompt as if there were no image before it.
 
     Raises:
         VlmbenchError: Neither does.

@@ -124,7 +124,7 @@ class FittedDepthHead:
 
     @property
     def chosen_epoch(self) -> int:
-        """The epoch with the least validation abs_rel, from 1; the earliest of several."""
+        """The epoch with the least validation abs_rel, counted from 1; the earliest on a tie."""
         return min(self.history, key=lambda past: past.validation.abs_rel).epoch
 
     @torch.no_grad()

@@ -37,7 +37,7 @@ def _enlarge(maps: Tensor, scale: int) -> Tensor:
 
 
 class ResidualUnit(nn.Module):
-    """Two rectified convolutions beside an identity: x + conv(relu(conv(relu(x))))."""
+    """Two rectified convolutions next to an identity: x + conv(relu(conv(relu(x))))."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__()

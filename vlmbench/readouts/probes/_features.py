@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 from torch import Tensor
+
+from vlmbench.models import Letterbox
 
 Points = Float[np.ndarray, "*points 2"]
 
@@ -19,7 +22,7 @@ class Frame:
 
     All three frames are continuous, x to the right and y down from the top-left corner: the
     centre of pixel i is at i + 0.5, and the centre of patch (row, column) at
-    (column + 0.5, row + 0.5). A square whose side is no multiple of the patch ends in a strip
+    (column + 0.5, row + 0.5). A square whose side is not a multiple of the patch ends in a strip
     that no patch covers, as in a convolution without padding.
 
     Attributes:
@@ -45,16 +48,14 @@ class Frame:
 
     @classmethod
     def letterbox(cls, image_size: tuple[int, int], *, side: int, patch: int) -> Frame:
-        """Return the frame of an image scaled to fit the square and centred on padding.
+        """Return the frame of an image padded to an exact square and scaled to `side`."""
+        return cls.inside_of(Letterbox(side=side), image_size, patch=patch)
 
-        The longer edge becomes `side`; the other is rounded to whole pixels, at least one, and
-        an odd pixel of padding goes to the right or the bottom.
-        """
-        scale = side / max(image_size)
-        width, height = (max(1, round(edge * scale)) for edge in image_size)
-        x0, y0 = (side - width) // 2, (side - height) // 2
-        content = (float(x0), float(y0), float(x0 + width), float(y0 + height))
-        return cls(image_size=image_size, side=side, patch=patch, content=content)
+    @classmethod
+    def inside_of(cls, letterbox: Letterbox, image_size: tuple[int, int], *, patch: int) -> Frame:
+        """Return the frame of an image on the square that a letterbox makes of it."""
+        content = letterbox.content(image_size)
+        return cls(image_size=image_size, side=letterbox.side, patch=patch, content=content)
 
     @classmethod
     def stretched(cls, image_size: tuple[int, int], *, side: int, patch: int) -> Frame:
@@ -92,7 +93,8 @@ class Frame:
     def inside(self) -> Bool[np.ndarray, "h w"]:
         """Tell which patches have their centre in the image rather than in the padding.
 
-        An image so narrow that it holds no centre keeps the patches nearest to its middle.
+        If an image is so narrow that it contains no centre, the patches nearest to its middle are
+        kept.
         """
         rows, columns = self.grid
         x0, y0, x1, y1 = (edge / self.patch for edge in self.content)
@@ -115,8 +117,8 @@ class ImageFeatures:
     Attributes:
         patch_tokens: (layers, h, w, dim), shallow to deep; the last layer is the one the VLM
             consumes. Any float dtype, any device.
-        cls_token: (dim,) at the consumed layer; None where the tower has none, or where the
-            patch tokens' mean is to stand for the image.
+        cls_token: (dim,) at the consumed layer; None if the tower has none, or if the mean of the
+            patch tokens should represent the image.
         frame: Where the image lies on the patch grid.
     """
 
@@ -145,12 +147,14 @@ def consumed_patches(features: ImageFeatures) -> Float[Tensor, "n dim"]:
 
 
 @torch.no_grad()
-def pooled(features: ImageFeatures) -> Float[Tensor, " dim"]:
+def pooled(
+    features: ImageFeatures, pooling: Literal["twin", "mean"] = "twin"
+) -> Float[Tensor, " dim"]:
     """Return one vector for the image, (dim,) float64 on the CPU.
 
-    The CLS token where there is one, else the mean of the consumed layer's patch tokens over
-    the patches that are not padding.
+    The CLS token where there is one and the mean is not asked for, else the mean of the consumed
+    layer's patch tokens over the patches that are not padding.
     """
-    if features.cls_token is not None:
+    if features.cls_token is not None and pooling == "twin":
         return features.cls_token.detach().cpu().double()
     return consumed_patches(features).mean(dim=0)

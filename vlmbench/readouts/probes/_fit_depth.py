@@ -1,4 +1,4 @@
-"""Fitting a depth head on the training and validation splits of a task, or taking it from disk."""
+"""Fitting a depth head on a task's training and validation splits, or loading it from disk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MILLIMETRE = 1e-3
 def depth_head(probe: DepthProbe, fitting: Fitting) -> FittedDepthHead:
     """Return the fitted head from the cache, or fit and cache it.
 
-    Heads are cached by weights, layers, data, recipe and seed.
+    Heads are cached by weights, layers, how images become squares, data, recipe and seed.
     """
     tap = fitting.tap
     device = next(tap.tower.module.parameters()).device
@@ -38,7 +38,7 @@ def depth_head(probe: DepthProbe, fitting: Fitting) -> FittedDepthHead:
     about = {
         "weights": tap.tower.weights_digest,
         "layers": tap.layers,
-        "side": tap.tower.side,
+        "pixels": tap.tower.letterbox.record(),
         "seed": fitting.seed,
         # Sums on a CPU are split over its threads, so another number gives other last bits.
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
@@ -62,7 +62,7 @@ _DepthMap = tuple[EncodedImage, NDArray[np.float32]]
 def _digest(split: Sequence[_DepthMap]) -> str:
     digest = hashlib.sha256()
     for image, depth in split:
-        digest.update(image.digest.encode())
+        digest.update(image.shown_digest.encode())
         digest.update(depth.tobytes())
     return digest.hexdigest()
 
@@ -90,7 +90,7 @@ def _depth_maps(documents: Documents, column: str) -> list[_DepthMap]:
                 Problem(
                     file=str(documents.task.path),
                     field="metadata.vlmbench.probe.depth_column",
-                    message=f"document {document.doc_id!r}: {column!r} holds no depth map",
+                    message=f"document {document.doc_id!r}: {column!r} is not a depth map",
                     remedy="Give a 16-bit image in millimetres, 0 where depth is unknown.",
                 )
             )

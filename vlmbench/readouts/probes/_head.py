@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -13,7 +13,7 @@ from jaxtyping import Float
 
 from vlmbench.readouts.probes._features import ImageFeatures
 from vlmbench.readouts.probes._tap import FeatureTap
-from vlmbench.spec import ProbeSpec, RegionNeeds, Role
+from vlmbench.spec import Encoder, ProbeSpec, RegionNeeds, Role
 from vlmbench.tasks import Documents
 from vlmbench.types import Document, Problem, Scale, VlmbenchError
 
@@ -65,15 +65,17 @@ class Fitting:
         splits: The splits that the probe asked for.
         seed: Seed of everything that is drawn.
         cache: Folder of fitted heads.
+        how: The readout's options, as far as they are the head's.
     """
 
     tap: FeatureTap
     splits: Mapping[Role, Documents]
     seed: int
     cache: Path
+    how: Encoder = field(default_factory=Encoder)
 
     def split(self, role: Role) -> Documents:
-        """Return a split; raises VlmbenchError if the task has none."""
+        """Return a split; raise VlmbenchError if the task does not have it."""
         if role not in self.splits:
             raise VlmbenchError(
                 Problem(

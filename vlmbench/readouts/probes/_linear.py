@@ -225,10 +225,10 @@ def _group_problems(seen: dict[str, Split], judged: dict[str, Split]) -> list[Pr
     for group, (_, labels) in sorted(seen.items()):
         name = f"group {group!r}: " if group else ""
         if len(set(labels)) < 2:
-            message = f"{name}the training split holds only class {labels[0]!r}"
+            message = f"{name}the training split has only the class {labels[0]!r}"
             problems.append(Problem(message=message, remedy="at least two are needed"))
         if group not in judged:
-            problems.append(Problem(message=f"{name}the validation split holds no document"))
+            problems.append(Problem(message=f"{name}the validation split has no documents"))
     return problems
 
 

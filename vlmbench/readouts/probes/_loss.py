@@ -1,4 +1,4 @@
-"""What a depth head is trained to make small, and how it is judged."""
+"""What a depth head is trained to minimise, and how it is judged."""
 
 from __future__ import annotations
 

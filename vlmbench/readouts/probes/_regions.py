@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -14,11 +16,15 @@ from vlmbench.types import Region
 
 @torch.no_grad()
 def sample_at_points(
-    patch_tokens: Float[Tensor, "h w dim"], xy: Float[np.ndarray, "points 2"], frame: Frame
+    patch_tokens: Float[Tensor, "h w dim"],
+    xy: Float[np.ndarray, "points 2"],
+    frame: Frame,
+    *,
+    sampling: Literal["bilinear", "nearest"] = "bilinear",
 ) -> Float[Tensor, "points dim"]:
-    """Return patch tokens bilinearly interpolated at points, (points, dim) float64 on the CPU.
+    """Return patch tokens at points, (points, dim) float64 on the CPU.
 
-    A token stands at its patch's centre; beyond the outermost centres the nearest token holds
+    A token belongs to its patch's centre; beyond the outermost centres the nearest token is used
     (`grid_sample` with `align_corners=False, padding_mode="border"`).
 
     Args:
@@ -26,12 +32,13 @@ def sample_at_points(
         xy: (points, 2); pixels of the original image, naming pixels: (0, 0) is the centre of
             the top-left pixel.
         frame: Where the image lies on the patch grid.
+        sampling: Whether tokens are interpolated, or the patch that a point lies in is taken.
     """
     rows, columns = frame.grid
     grid = frame.to_grid(np.asarray(xy, dtype=np.float64) + 0.5) / (columns, rows) * 2 - 1
     maps = patch_tokens.detach().cpu().double().permute(2, 0, 1)[None]
     where = torch.from_numpy(grid)[None, None]  # (1, 1, points, 2)
-    found = grid_sample(maps, where, mode="bilinear", padding_mode="border", align_corners=False)
+    found = grid_sample(maps, where, mode=sampling, padding_mode="border", align_corners=False)
     return found[0, :, 0].T
 
 

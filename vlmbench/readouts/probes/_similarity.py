@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -39,9 +39,14 @@ def _cosines(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeypointHead:
-    """Correspondence: cosine similarity of each choice's token to the reference point's."""
+    """Correspondence: cosine similarity of each choice's token to the reference point's.
+
+    Attributes:
+        sampling: As `spec.Encoder.sampling`.
+    """
 
     scale: ClassVar[Scale] = "similarity"
+    sampling: Literal["bilinear", "nearest"] = "bilinear"
 
     @torch.no_grad()
     def score(
@@ -57,6 +62,7 @@ class KeypointHead:
                     features[region.image].patch_tokens[-1],
                     np.asarray([region.xy], dtype=np.float64),
                     features[region.image].frame,
+                    sampling=self.sampling,
                 )
                 for region in regions
             ]
@@ -71,8 +77,8 @@ class KeypointHead:
 
 def keypoint_head(probe: KeypointProbe, fitting: Fitting) -> KeypointHead:
     """Return what scores documents; nothing is fitted."""
-    del probe, fitting
-    return KeypointHead()
+    del probe
+    return KeypointHead(sampling=fitting.how.sampling)
 
 
 @torch.no_grad()
@@ -86,7 +92,9 @@ class GramHead:
     """Style: minus the mean squared error between the choice's Gram matrix and the reference's.
 
     Deviations from the source: sums are divided by the number of positions, so that images of
-    different shape compare, and patches of padding are left out.
+    different shape compare, and patches of padding are left out. A document's errors are shares of
+    the mean square of its largest Gram matrix: ties are decided in a fixed step, which must mean
+    the same for towers whose features are of different size.
     """
 
     scale: ClassVar[Scale] = "similarity"
@@ -95,15 +103,17 @@ class GramHead:
     def score(
         self, document: Document, features: Sequence[ImageFeatures]
     ) -> Float[np.ndarray, " choices"]:
-        """Return minus mean squared errors, at most 0, float64."""
+        """Return minus mean squared errors, in [-4, 0] without a unit, float64."""
         check_regions(GramProbe.needs, document, features)
         assert document.reference is not None
-        wanted = gram_matrix(consumed_patches(features[document.reference.image]))
-        errors = [
-            (gram_matrix(consumed_patches(features[region.image])) - wanted).square().mean().item()
-            for region in document.candidates
-        ]
-        return -np.asarray(errors, dtype=np.float64)
+        regions = (document.reference, *document.candidates)
+        grams = torch.stack(
+            [gram_matrix(consumed_patches(features[region.image])) for region in regions]
+        )
+        size = grams.square().mean(dim=(1, 2)).max().clamp(min=torch.finfo(grams.dtype).tiny)
+        errors = (grams[1:] - grams[0]).square().mean(dim=(1, 2)) / size
+        scores: NDArray[np.float64] = -errors.numpy()
+        return scores
 
     def record(self) -> dict[str, Any]:
         """Return nothing: it is not fitted."""
@@ -118,9 +128,14 @@ def gram_head(probe: GramProbe, fitting: Fitting) -> GramHead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OddOneOutHead:
-    """The odd one out: minus the mean cosine similarity of an image to the other choices."""
+    """The odd one out: minus the mean cosine similarity of an image to the other choices.
+
+    Attributes:
+        pooling: As `spec.Encoder.pooling`.
+    """
 
     scale: ClassVar[Scale] = "similarity"
+    pooling: Literal["twin", "mean"] = "twin"
 
     @torch.no_grad()
     def score(
@@ -128,7 +143,9 @@ class OddOneOutHead:
     ) -> Float[np.ndarray, " choices"]:
         """Return minus mean similarities in [-1, 1] of pooled features, float64."""
         check_regions(OddOneOutProbe.needs, document, features)
-        vectors = torch.stack([pooled(features[region.image]) for region in document.candidates])
+        vectors = torch.stack(
+            [pooled(features[region.image], self.pooling) for region in document.candidates]
+        )
         steps = _cosines(vectors, vectors)
         # Sums of whole numbers below 2**53 are exact, so the order of the images cannot matter.
         to_others = steps.sum(axis=1) - np.diag(steps)
@@ -142,5 +159,5 @@ class OddOneOutHead:
 
 def odd_one_out_head(probe: OddOneOutProbe, fitting: Fitting) -> OddOneOutHead:
     """Return what scores documents; nothing is fitted."""
-    del probe, fitting
-    return OddOneOutHead()
+    del probe
+    return OddOneOutHead(pooling=fitting.how.pooling)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from PIL import Image
-
 from vlmbench.models import Tower
 from vlmbench.readouts.probes._features import Frame, ImageFeatures
 from vlmbench.types import EncodedImage
@@ -18,13 +16,13 @@ KEEP = 512
 class FeatureTap:
     """Features of images as one tower sees them.
 
-    Images are letterboxed onto the tower's square with black (zero) padding. Identical files
+    Images are padded and scaled onto the tower's square as the model's own are. Identical files
     give the identical features object, so that identical images tie exactly.
 
     Args:
         tower: The encoder.
         layers: Hidden states to return, in order; the last is the one the VLM consumes.
-        batch_size: Images a forward pass.
+        batch_size: Images per forward pass.
     """
 
     def __init__(self, tower: Tower, layers: Sequence[int], *, batch_size: int = 32) -> None:
@@ -55,10 +53,10 @@ class FeatureTap:
         return [found[digest] for digest in digests]
 
     def _run(self, images: Sequence[EncodedImage]) -> list[ImageFeatures]:
-        side, patch = self.tower.side, self.tower.patch
+        letterbox, patch = self.tower.letterbox, self.tower.patch
         pictures = [image.decode() for image in images]
-        frames = [Frame.letterbox(p.size, side=side, patch=patch) for p in pictures]
-        squares = [_square(p, frame) for p, frame in zip(pictures, frames, strict=True)]
+        frames = [Frame.inside_of(letterbox, p.size, patch=patch) for p in pictures]
+        squares = [letterbox.square(picture) for picture in pictures]
         states = self.tower.states(squares, self.layers)
         return [
             ImageFeatures(
@@ -68,13 +66,3 @@ class FeatureTap:
             )
             for index, frame in enumerate(frames)
         ]
-
-
-def _square(picture: Image.Image, frame: Frame) -> Image.Image:
-    """Return the picture on the square, where `frame` says it lies."""
-    if picture.size == (frame.side, frame.side):
-        return picture
-    x0, y0, x1, y1 = (int(edge) for edge in frame.content)
-    canvas = Image.new("RGB", (frame.side, frame.side))
-    canvas.paste(picture.resize((x1 - x0, y1 - y0), Image.Resampling.BICUBIC), (x0, y0))
-    return canvas

@@ -28,7 +28,7 @@ from vlmbench.types import Problem, VlmbenchError
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DepthExample:
-    """An image's features beside its true depth.
+    """An image's features and its true depth.
 
     Attributes:
         features: Four layers, shallow to deep.
@@ -41,7 +41,7 @@ class DepthExample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochMetrics:
-    """How a head did after one epoch.
+    """How good a head was after one epoch.
 
     Attributes:
         epoch: From 1.
@@ -112,7 +112,7 @@ def check_examples(
             if known.size:
                 low, high = min(low, float(known.min())), max(high, float(known.max()))
         if low > high:
-            problems.append(Problem(message=f"the {name} split holds no known depth"))
+            problems.append(Problem(message=f"the {name} split has no known depth"))
         ranges.append((low, high))
     if problems:
         raise VlmbenchError(problems)

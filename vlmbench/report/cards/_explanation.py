@@ -50,7 +50,7 @@ class Explanation:
     Attributes:
         model: Name of the model.
         about: What the manifest says about it.
-        tasks: The tasks that hold evidence, in the order of the manifest.
+        tasks: The tasks with evidence, in the order of the manifest.
         thresholds: What the verdicts were cut at.
         seed: Seed of every resampling.
         version: Version of vlmbench that ran it.
@@ -77,7 +77,7 @@ def explain(
     Args:
         run: A finished run.
         model: Name of the model, as in its manifest.
-        tasks: Names of tasks; all that hold evidence by default.
+        tasks: Names of tasks; by default, all that have evidence.
         thresholds: YAML to use instead of the shipped ones.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Published data on disk: where it lies, and how its layouts become documents.
+"""Published data on disk: where it is, and how its layouts become documents.
 
 Importing this package loads neither `datasets` nor `h5py` nor scipy; reading a source does.
 """

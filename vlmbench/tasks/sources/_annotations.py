@@ -40,8 +40,8 @@ def add_annotations(
     markers = read_markers(path, points.min_confidence) if path.is_file() else {}
     strangers = sorted(set(markers) - set(doc_ids))
     if strangers and not set(markers) & set(doc_ids):
-        message = f"none of its documents is one of this task, such as {doc_ids[0]!r}"
-        remedy = f"It names {strangers[0]!r}: annotate this task's data anew."
+        message = f"none of its documents belongs to this task, such as {doc_ids[0]!r}"
+        remedy = f"It has {strangers[0]!r}: annotate this task's data again."
         raise VlmbenchError(Problem(file=str(path), message=message, remedy=remedy))
     plain = dataset.select_columns([c for c in dataset.column_names if not _image(dataset, c)])
     found = [
@@ -85,7 +85,7 @@ def read_markers(path: Path, min_confidence: float) -> Markers:
     """Return the markers of a file that are certain enough.
 
     Raises:
-        VlmbenchError: Every line that is no marker, or gives a document's marker twice.
+        VlmbenchError: For every line that is not a marker, or gives a document's marker twice.
     """
     markers: Markers = {}
     seen: set[tuple[str, int, str]] = set()
@@ -105,14 +105,16 @@ def read_markers(path: Path, min_confidence: float) -> Markers:
 
 
 def _rows(path: Path, problems: list[Problem]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line, marker) of a JSONL file, noting lines that are none."""
+    """Yield (line, marker) of a JSONL file, noting lines that are not markers."""
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not text.strip():
             continue
         try:
             row = json.loads(text)
         except json.JSONDecodeError as error:
-            problems.append(Problem(file=str(path), line=number, message=f"no JSON: {error}"))
+            problems.append(
+                Problem(file=str(path), line=number, message=f"not valid JSON: {error}")
+            )
             continue
         wrong = [name for name, kind in FIELDS.items() if not _is(row, name, kind)]
         if wrong:

@@ -92,9 +92,11 @@ def read_homography(path: Path) -> NDArray[np.float64]:
     try:
         matrix = np.loadtxt(path, dtype=np.float64)
     except ValueError as error:
-        raise VlmbenchError(Problem(file=str(path), message=f"no homography: {error}")) from error
+        raise VlmbenchError(
+            Problem(file=str(path), message=f"not a homography: {error}")
+        ) from error
     if matrix.shape != (3, 3):
-        message = f"a homography has 3 x 3 numbers, this file {matrix.shape}"
+        message = f"a homography has 3 x 3 numbers, and this file has {matrix.shape}"
         raise VlmbenchError(Problem(file=str(path), message=message))
     return matrix
 

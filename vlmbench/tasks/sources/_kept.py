@@ -26,7 +26,7 @@ _LIBRARIES = ("h5py", "numpy", "pillow", "scikit-image", "scipy")
 
 
 def source_digest(reader: Reader, root: Path) -> str:
-    """Return 16 hex digits that stand for a source's files, how they are read, and by what.
+    """Return 16 hex digits that identify a source's files, how they are read, and by what.
 
     Files count by name and content: a file that is replaced may bring an old time along.
     """

@@ -31,7 +31,7 @@ FRAMES, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
 # outside counts as unknown in training too.
 CROP = (45 / 480, 471 / 480, 41 / 640, 601 / 640)
 # One of this many training frames, the last ones in order, chooses the epoch: frames of a scene
-# stand together, so a block shares fewer scenes with the rest than a random choice would.
+# are next to each other, so a block shares fewer scenes with the rest than a random choice would.
 VALIDATION_SHARE = 10
 # The farther point lies at least this many times as far, and this share of the width away.
 RATIO = 1.25

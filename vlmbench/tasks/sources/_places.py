@@ -1,4 +1,4 @@
-"""Where published data lies on this machine: everything below one folder, `$VLMBENCH_DATA`."""
+"""Where published data is on this machine: everything below one folder, `$VLMBENCH_DATA`."""
 
 from __future__ import annotations
 
@@ -50,5 +50,7 @@ def hub_remedy(dataset_path: str, revision: str | None = None) -> str:
 def require(path: Path, what: str, remedy: str) -> Path:
     """Return `path`; raises VlmbenchError with the remedy if it does not exist."""
     if not path.exists():
-        raise VlmbenchError(Problem(file=str(path), message=f"{what} is not there", remedy=remedy))
+        raise VlmbenchError(
+            Problem(file=str(path), message=f"{what} does not exist", remedy=remedy)
+        )
     return path

@@ -19,10 +19,10 @@ def add_points(task: Located[TaskSpec], dataset: Dataset, doc_ids: list[str]) ->
     `points_reference` is [x, y] or null, `points_choices` a list of [x, y], one per choice, or
     null: pixels of the encoder's images. A document whose coordinates are not known keeps null
     in both. VPBench brings its unmarked pictures too, as `unmarked_1` (and `unmarked_2`).
-    A source that is not on this machine gives null everywhere; `points_remedy` says how to get it.
+    If a source is not on this machine, everything is null; `points_remedy` says how to get it.
 
     Args:
-        task: The task; returned unchanged if its YAML names no `points`.
+        task: The task; the data is returned unchanged if its YAML has no `points`.
         dataset: Rows, images undecoded.
         doc_ids: Their document ids, in order.
 

@@ -62,13 +62,13 @@ def read_source(reader: Reader, split: str, *, cache: Path) -> Dataset:
             source, the spec, this package or a library that makes pixels has changed.
 
     Raises:
-        VlmbenchError: If the data, or a part of it, is not there: with how to get it.
+        VlmbenchError: If the data, or a part of it, is missing, with how to get it.
     """
     layout = LAYOUTS[reader.layout]
     root = below_home(reader.root or layout.folder)
     remedy = layout.remedy.format(home=data_home(), root=root)
     if not root.is_dir():
-        message = f"the data of layout `{reader.layout}` is not there"
+        message = f"there is no data of layout `{reader.layout}`"
         raise VlmbenchError(Problem(file=str(root), message=message, remedy=remedy))
     if split not in layout.splits:
         message = f"layout `{reader.layout}` has no split {split!r}"

@@ -13,9 +13,9 @@ own scaling, (blink size // 2) / original size, is only for drawing on a copy of
 
 How the two releases number their documents is not documented. Rows are therefore joined by
 what is in their pictures: BLINK's marked copy must agree with the original, must differ from it
-at every point that VPBench gives, where the rings are, and the answers must be the same. Where
-several rows fit all the same, the one whose `question_id` or `idx` is BLINK's `idx` is taken,
-else none: a document is left without coordinates rather than given doubtful ones.
+at every point that VPBench gives, where the rings are, and the answers must be the same. If several
+rows still fit, the one whose `question_id` or `idx` is BLINK's `idx` is taken, else none: a
+document is left without coordinates rather than given doubtful ones.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def add_vpbench(points: VpBenchPoints, dataset: Dataset) -> Dataset:
     columns = ["image_1"] if points.part == "depth" else ["image_1", "image_2"]
     partners = [_partner(row, columns, known) for row in dataset]
     if known and not any(partners):
-        message = f"none of {len(dataset)} documents is one of its {len(known)}"
+        message = f"none of {len(dataset)} documents is among its {len(known)}"
         remedy = "Is it the release for BLINK's validation split?"
         raise VlmbenchError(Problem(file=str(root), message=message, remedy=remedy))
     point = List(Value("float64"))
@@ -196,7 +196,7 @@ def _semantic_row(folder: Path, row: dict[str, Any]) -> Known:
 
 
 def _spair_file(folder: Path, name: str) -> Path:
-    """Return the picture that a name such as `7-2008_01-2009_02:cat_1` stands for."""
+    """Return the picture that a name such as `7-2008_01-2009_02:cat_1` refers to."""
     _, source, rest = name.split("-")
     target, category = rest.split(":")
     category, _, which = category.rpartition("_")

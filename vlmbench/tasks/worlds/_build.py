@@ -70,7 +70,7 @@ def fingerprint(generator: Generator) -> str:
 
 
 def folder(generator: Generator, root: Path) -> Path:
-    """Return where the data of a generator stands, built or not."""
+    """Return where the data of a generator is, built or not."""
     return root / f"{generator.world}-{fingerprint(generator)}"
 
 
@@ -91,7 +91,7 @@ def _stem(generator: Generator, split: Split, place: Path, first: int | None) ->
 
 
 def _chunk(generator: Generator, split: Split, indices: range) -> list[Row]:
-    """Draw and encode documents of a split; the same bytes in whichever process."""
+    """Draw and encode documents of a split; the same bytes in any process."""
     world, count = WORLDS[generator.world], getattr(generator, split)
     seed, options = generator.seed, generator.options
     return [
@@ -139,9 +139,9 @@ def build(
     processes: int = 1,
     progress: Progress | None = None,
 ) -> Path:
-    """Build the splits that are not there yet; return the folder they stand in.
+    """Build the splits that are not there yet; return the folder they are in.
 
-    A split appears whole or not at all; beside it stands a record with the digest of its values.
+    A split appears whole or not at all; next to it is a record with the digest of its values.
 
     Args:
         generator: What to draw.
@@ -149,7 +149,7 @@ def build(
         splits: Which splits; those without documents are passed over.
         first: Draw only this many documents of each split, byte for byte those of the whole one.
         processes: Processes to draw with; the bytes are the same for any number.
-        progress: Told how many more documents are drawn.
+        progress: Called with how many more documents have been drawn.
     """
     world_of(generator)
     place = folder(generator, root)
@@ -169,7 +169,7 @@ def build(
 
 
 def _record(place: Path, stem: str) -> Path:
-    """Where the record of a file of documents stands; it is written last."""
+    """Where the record of a file of documents is; it is written last."""
     return place / f"{stem}.json"
 
 
@@ -213,7 +213,7 @@ def load(
         remedy = (
             "Build it first: `vlmbench data build`."
             if getattr(generator, split)
-            else f"Its generator draws none: raise `metadata.vlmbench.generator.{split}`."
+            else f"Its generator does not draw any: raise `metadata.vlmbench.generator.{split}`."
         )
         raise VlmbenchError(
             Problem(

@@ -1,4 +1,4 @@
-"""Cheap rules: answers that need no vision, or next to none, as baselines beside every readout.
+"""Cheap rules: answers that need no vision, or next to none, as baselines for every readout.
 
 Each takes a row (images as arrays or PIL images, points in pixels) and returns one score per
 choice, or None where the rule does not apply. Trained position models live in the tests.
@@ -60,7 +60,7 @@ def longest_choice(row: Mapping[str, Any]) -> Floats:
 
 
 def first_choice(row: Mapping[str, Any]) -> Floats:
-    """Score choices in the order they stand in."""
+    """Score choices by their order."""
     return -np.arange(len(row["choices"]), dtype=float)
 
 
@@ -151,4 +151,4 @@ CHEAP_RULES: Mapping[str, Rule] = MappingProxyType(
         "thumbnail": thumbnail,
     }
 )
-"""Rule by name; each returns a score per choice, or None where it has nothing to go by."""
+"""Rule by name; each returns a score per choice, or None if it does not apply."""

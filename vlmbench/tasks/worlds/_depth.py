@@ -1,7 +1,7 @@
 """Depth: which of two marked points is nearer to the camera?
 
 Where the two things show in the image and how large they look is drawn before which of them is
-the nearer; then each is set at its depth upon a pole that reaches the floor. So neither height
+the nearer; then each is set at its depth on a pole that reaches the floor. So neither height
 in the image nor apparent size tells: the pole's foot, overlap and shadow do.
 """
 

@@ -27,7 +27,7 @@ _REF = ("##..###.###", "#.#.#...#..", "##..##..##.", "#.#.#...#..", "#.#.###.#..
 def draw_markers(
     rgb: NDArray[np.uint8], points: ArrayLike, labels: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """Return a copy of an image with a ring about each point and a tag beside it.
+    """Return a copy of an image with a ring around each point and a tag next to it.
 
     Args:
         rgb: (h, w, 3) image.
@@ -46,7 +46,8 @@ def draw_markers(
         side="above",
         tile=_tag,
     )
-    return draw(rgb, np.asarray(points, float).reshape(-1, 2).tolist(), labels, style)
+    places = [(x, y) for x, y in np.asarray(points, float).reshape(-1, 2).tolist()]
+    return draw(rgb, places, labels, style)
 
 
 def _tag(label: str) -> NDArray[np.uint8]:

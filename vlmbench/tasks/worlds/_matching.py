@@ -63,7 +63,7 @@ def _surface_points(image: View, pixels: Floats) -> Floats:
 
 
 def _telling_points(rng: np.random.Generator, image: Rendered) -> Floats:
-    """(n, 2) random pixel centres on things, where the picture has some structure to go by."""
+    """(n, 2) random pixel centres on things, where the picture has some structure."""
     spread = _local_spread(image.rgb.mean(axis=2))
     spread[image.ids < 0] = 0.0
     edge = int(MARGIN) + 1

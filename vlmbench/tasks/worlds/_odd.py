@@ -25,7 +25,7 @@ from vlmbench.tasks.worlds._world import SIZE, Draw, Row, World
 QUESTION = "Two of the images show the same object. Which image shows a different object?"
 
 _AREA = 1500.0
-"""Pixels that the thing shall cover, where its extent allows."""
+"""Pixels that the thing should cover, if its extent allows."""
 
 
 def _other_shape(rng: np.random.Generator, shape: Shape, apart: float) -> Shape:

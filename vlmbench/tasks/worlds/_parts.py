@@ -114,7 +114,7 @@ def _spot(view: View, part: str) -> tuple[Floats, Floats] | None:
     if not usable.any():
         return None
     best = int(np.argmin(np.where(usable, depth, np.inf)))
-    # A point on the very edge would be marked beside the thing: it must show there.
+    # A point on the very edge would be marked next to the thing: it must show there.
     shows = view.ids[int(xy[best, 1]), int(xy[best, 0])] == 0
     return (xy[best], world[best]) if shows else None
 

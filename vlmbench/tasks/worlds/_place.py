@@ -34,7 +34,7 @@ def inner_point(
     if min(len(rows), len(columns)) < 2 * clear:
         return None
     top, left = int(rows[0]), int(columns[0])
-    # The frame counts as an edge too, hence the padding.
+    # The frame counts as an edge too, which is why there is padding.
     cropped = np.pad(framed[top : rows[-1] + 1, left : columns[-1] + 1], 1)
     depth = distance_transform_edt(cropped)
     if depth.max() < clear:
@@ -51,7 +51,7 @@ def nearest_apart(points: Floats) -> float:
 
 
 def reference_pixel(rng: np.random.Generator) -> Floats:
-    """Draw where REF shall lie in the first image.
+    """Draw where REF should be in the first image.
 
     The first view is aimed afterwards, so that REF's position knows nothing of what it marks; a
     centred object would betray its middle and its ends.

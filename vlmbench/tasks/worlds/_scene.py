@@ -65,7 +65,7 @@ class Thing:
         colour: Name of its main colour, one of `COLOURS`.
         surface: Its jittered colours and pattern.
         shape: Instance parameters.
-        position: Where the centre of its base stands, in metres.
+        position: Where the centre of its base is, in metres.
         turn: Rotations (about x, y, z, applied in that order) in radians; (0, 0, yaw) stands.
         scale: Largest extent in metres.
     """

@@ -4,43 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from handmade import scored
+from home import document as numbered
 from matplotlib.text import Text
 from PIL import Image
 
 from vlmbench.diagnostics import Evidence
 from vlmbench.report.cards._plots import example
 from vlmbench.spec import Condition
-from vlmbench.types import ChoiceScores, Document, EncodedImage, VlmbenchError
+from vlmbench.types import ChoiceScores, Document, VlmbenchError
 
 GOLD = (0, 1, 1, 2)
 
 
 def document(index: int) -> Document:
-    images = tuple(
-        EncodedImage.from_pil(Image.new("RGB", (8, 8), colour)) for colour in ("red", "red", "blue")
-    )
-    return Document(
-        doc_id=str(index),
-        images=images,
-        encoder_images=images,
-        marked=False,
-        choices=("A", "B", "C"),
-        gold=GOLD[index],
-        row={"question": f"Which of the three is different in {index}?"},
-    )
+    images = [Image.new("RGB", (8, 8), colour) for colour in ("red", "red", "blue")]
+    row = {"question": f"Which of the three is different in {index}?"}
+    return numbered(index, *images, choices="ABC", doc_id=str(index), gold=GOLD[index], row=row)
 
 
 def read(rows: list[list[float]], scale: str, failed: tuple[int, ...] = ()) -> ChoiceScores:
     n = len(rows)
-    return ChoiceScores(
-        doc_ids=tuple(map(str, range(n))),
-        gold=np.array(GOLD[:n]),
-        n_choices=np.full(n, 3),
-        scores=np.array(rows),
-        scale=scale,
-        abstained=np.zeros(n, dtype=bool),
-        failed=np.isin(np.arange(n), failed),
-    )
+    gone = np.isin(np.arange(n), failed)
+    return scored(rows, GOLD[:n], scale=scale, ids="{}", failed=gone)
 
 
 def evidence(encoder: list[list[float]], failed: tuple[int, ...] = ()) -> Evidence:

@@ -40,18 +40,18 @@ from vlmbench.types import ChoiceScores, VlmbenchError
 HOW_TO_READ = {
     "summary": "All tests on every task, and the verdict.",
     "answers": "Which letters are given. A model that answers the same with and without images "
-    "has its letters from the text.",
+    "gets its letters from the text.",
     "override": "Share of documents on which the image's choice stays ahead of the one that a "
     "wrong hint asserts. Below one half the text wins.",
     "consistency": "Information that image and text states share, given the answer. Inside the "
-    "band it cannot be told from documents shuffled.",
-    "readout": "What a linear readout of the states gets right, beside what the model says. Where "
-    "late layers lie far above the head, the answer is there and is not said.",
+    "band it cannot be told apart from shuffled documents.",
+    "readout": "What a linear readout of the states gets right, compared with what the model "
+    "says. If late layers are far above the head, the answer is there but is not said.",
     "sensitivity": "How far the answer moves as the image is damaged.",
     "information": "What the image adds, in bits. Usable information below 0: the image makes "
     "the right answer less likely. Entropy can also fall on wrong answers.",
     "confidence": "Each document's largest probability, without and with the image. Above the "
-    "line the image makes the model surer; crosses are sure and wrong.",
+    "line, the image makes the model more certain; crosses are certain and wrong.",
     "attention": "Where the last position of the prompt looks, layer by layer.",
     "filler": "The same for the image, as text that says nothing is added.",
     "budget": "What the image keeps of its influence as the prompt grows.",
@@ -60,7 +60,7 @@ HOW_TO_READ = {
 
 
 def plots(explanation: Explanation) -> dict[str, Figure | None]:
-    """Draw all plots; None stands for one that nothing was recorded for."""
+    """Draw all plots; None for one that nothing was recorded for."""
 
     def by_task(test: Test) -> dict[str, Outcome]:
         return {

@@ -1,4 +1,4 @@
-"""Plots of answers: which letters are given, and how sure the model is with the image."""
+"""Plots of answers: which letters are given, and how certain the model is with the image."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def confidence_shift(tasks: Mapping[str, Confidence]) -> Figure | None:
                 axis.set_major_locator(MultipleLocator(0.2 if low < 0.6 else 0.1))
             surer = float((each.both >= each.text - TIE_TOLERANCE).mean())
             panel.set_xlabel(
-                f"confidence with {each.without}\n(share as sure or surer: {rate(surer, 2)})"
+                f"confidence with {each.without}\n(share at least as certain: {rate(surer, 2)})"
             )
         label_left(panels, "confidence with the image")
         legend(figure, panels, columns=2)

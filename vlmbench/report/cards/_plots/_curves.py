@@ -80,7 +80,7 @@ def sensitivity_curves(outcomes: Outcomes) -> Figure:
     for panel, ends in zip(panels, labels, strict=True):
         end_labels(panel, ends)
     # A legend without handles: a line of text that the layout leaves room for.
-    note = "Beside each name: the area under its curve."
+    note = "Next to each name: the area under its curve."
     figure.legend([], [], title=note, loc="outside upper left", frameon=False, title_fontsize=8.5)
     return figure
 

@@ -56,7 +56,7 @@ def consistency_by_layer(outcomes: Outcomes) -> Figure:
 
 @plot_of(late_layers.READOUT)
 def readout_by_layer(outcomes: Outcomes) -> Figure:
-    """Draw, per task, what a linear readout of each layer gets right, beside the model's head."""
+    """Draw, per task, what a linear readout of each layer gets right, next to the model's head."""
     figure, panels = grid(list(outcomes))
     for panel, outcome in zip(panels, outcomes.values(), strict=True):
         for look, of, label in zip(

@@ -1,4 +1,4 @@
-"""One plot a model: which tests hold on which task, and the verdict."""
+"""One plot per model: which tests hold on which task, and the verdict."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Line:
 
 
 def strip(model: str, lines: Sequence[Line]) -> Figure | None:
-    """Draw tasks x tests as marks, with each task's verdict beside them."""
+    """Draw tasks x tests as marks, with each task's verdict next to them."""
     if not lines:
         return None
     names = max(len(line.task) for line in lines)

@@ -56,7 +56,7 @@ _SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How one series is drawn; no two of a plot share a marker or a line style."""
+    """How one series is drawn; no two series of a plot share a marker or a line style."""
 
     marker: str
     line: Any

@@ -1,0 +1,104 @@
+"""A failed document is counted with its reason; where all fail, the run does."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+from home import Home, noise, stats_of, vlmbench
+from safetensors.torch import load_file, save_file
+from tiny_checkpoints import folder_of
+
+from vlmbench.store import RunFolder
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+GENERATED = {
+    "output_type": "generate_until", "generation_kwargs": {"until": ["\n"], "max_gen_toks": 3},
+}  # fmt: skip
+
+
+@pytest.fixture
+def home(tmp_path) -> Home:
+    return Home(tmp_path)
+
+
+def questions(home: Home, *texts: str, **keys: object) -> str:
+    rows = [
+        {
+            "image": home.image(f"{number}.png", noise(number)),
+            "question": text,
+            "answer": number % 2,
+        }
+        for number, text in enumerate(texts)
+    ]
+    return str(home.task("t", rows, **keys))
+
+
+def overflows(home: Home, folder: object, token: int) -> str:
+    """Write a copy of a model that overflows where it reads a token."""
+    target = home.folder / "overflows"
+    shutil.copytree(folder, target)
+    weights = load_file(target / "model.safetensors")
+    name = next(name for name in weights if name.endswith("embed_tokens.weight"))
+    weights[name][token] = torch.inf
+    save_file(weights, target / "model.safetensors", metadata={"format": "pt"})
+    return str(target)
+
+
+@pytest.mark.parametrize("keys", [{}, GENERATED], ids=["chosen", "generated"])
+def test_overflow_is_neither_wrong_nor_an_abstention(home, llava_folder, backend, keys):
+    token = backend.processor.tokenizer.convert_tokens_to_ids("~")
+    model = overflows(home, llava_folder, token)
+    task = questions(home, "A or B?", "A ~ B?", "red or blue?", "~ or ~?", **keys)
+    run = home.run(model, task)
+    for _ in range(2):  # the second time from its records
+        stats = stats_of(run, "condition", "metric")
+        assert stats["own", "failed"]["value"] == 2
+        assert stats["own", "accuracy"]["n"] == 2
+        (failed, *_) = RunFolder(run).manifest().failed
+        assert failed.reasons == {
+            "the model's numbers overflowed: its scores are NaN or infinite": 2
+        }
+        run = home.run(model, task)
+    vlmbench("leaderboard", run, "--output", home.folder / "page")
+    page = (home.folder / "page" / "README.md").read_text()
+    assert "2 of 4 documents failed: the model's numbers overflowed" in page
+
+
+def test_the_table_that_a_run_ends_with_says_why(home, llava_folder, backend):
+    model = overflows(home, llava_folder, backend.processor.tokenizer.convert_tokens_to_ids("~"))
+    said = vlmbench(
+        "run", "--models", model, "--tasks", questions(home, "A or B?", "~?"), "--output",
+        home.folder / "run", "--device", "cpu",
+    )  # fmt: skip
+    assert "1 of 2 documents failed and are left out: the model's numbers overflowed" in said.words
+
+
+@pytest.mark.parametrize("keys", [{}, GENERATED], ids=["chosen", "generated"])
+def test_where_all_fail_the_run_fails_and_says_why(home, llava_folder, backend, keys):
+    model = overflows(home, llava_folder, backend.processor.tokenizer.convert_tokens_to_ids("~"))
+    long = "word " * 3000
+    said = vlmbench(
+        "run", "--models", model, "--tasks", questions(home, "A ~ B?", "~?", long, **keys),
+        "--output", home.folder / "run", "--device", "cpu", status=1,
+    )  # fmt: skip
+    assert "all 3 documents of" in said.words
+    assert "the model's numbers overflowed: its scores are NaN or infinite (2)" in said.words
+    assert "the model reads 2,048 (1)" in said.words
+
+
+def test_a_prompt_beyond_the_context_fails_alone(home, llava_folder):
+    run = home.run(str(llava_folder), questions(home, "A or B?", "word " * 3000, "B or A?"))
+    assert stats_of(run, "condition", "metric")["own", "failed"]["value"] == 1
+    (reason,) = RunFolder(run).manifest().failed[0].reasons
+    assert reason.startswith("the prompt and its answer take ")
+    assert reason.endswith("the model reads 2,048")
+
+
+def test_an_image_token_in_a_question_fails_that_document_alone(home):
+    task = questions(home, "A or B?", "what is <|image_pad|>?", "B or A?")
+    run = home.run(str(folder_of("qwen2_vl")), task)
+    assert stats_of(run, "condition", "metric")["own", "failed"]["value"] == 1
+    (reason,) = RunFolder(run).manifest().failed[0].reasons
+    assert reason == "the question contains '<|image_pad|>', which the model reads as an image"
