@@ -17,11 +17,13 @@ from vlmbench.diagnostics._comparison import (
     distances,
     distributions,
     entropies,
+    exceeds,
     gold_bits,
     numeric_floor,
     ratio_of,
 )
-from vlmbench.types import ComparisonError, VlmbenchError
+from vlmbench.metrics import Clusters
+from vlmbench.types import ComparisonError, Stat, VlmbenchError
 
 
 def test_a_capped_cell_restricts_the_others_to_its_documents(fake):
@@ -104,5 +106,41 @@ def test_the_floor_is_the_largest_distance_between_repeats(fake, noisy):
 
 def test_a_ratio_of_proportional_values_is_exact():
     bottom = np.random.default_rng(0).random(50)
-    stat = ratio_of(3 * bottom, bottom, coverage=1.0, seed=0)
+    stat = ratio_of(3 * bottom, bottom, Clusters.none(50), coverage=1.0, seed=0)
     assert (stat.low, stat.value, stat.high) == pytest.approx((3, 3, 3))
+
+
+def test_a_bound_above_a_level_by_rounding_does_not_exceed_it():
+    straddles = Stat(value=0.1, low=3e-18, high=0.2, n=9)
+    assert exceeds(straddles, 0.0) is None
+    assert exceeds(Stat(value=0.1, low=0.01, high=0.2, n=9), 0.0) is True
+    assert exceeds(Stat(value=0.5, low=0.4, high=0.5 + 1e-16, n=9), 0.5) is False
+    assert exceeds(Stat(value=0.1, n=9), 0.0) is None
+
+
+def test_a_ratio_over_clusters_of_copies_is_that_of_one_of_each():
+    rng = np.random.default_rng(2)
+    top, bottom = rng.random(60), 1 + rng.random(60)
+    copies = Clusters.of(np.arange(180) // 3)
+    one = ratio_of(top, bottom, Clusters.none(60), coverage=1.0, seed=0)
+    three = ratio_of(np.repeat(top, 3), np.repeat(bottom, 3), copies, coverage=1.0, seed=0)
+    assert three.value == pytest.approx(one.value)
+    assert three.high - three.low == pytest.approx(one.high - one.low, rel=0.05)
+    naive = ratio_of(
+        np.repeat(top, 3), np.repeat(bottom, 3), Clusters.none(180), coverage=1, seed=0
+    )
+    assert naive.high - naive.low < 0.65 * (one.high - one.low)
+
+
+def test_cells_that_group_their_documents_otherwise_are_refused(fake):
+    own = fake(n=6).read()
+    grouped = replace(own, clusters=np.array([0, 0, 2, 2, 4, 4]))
+    with pytest.raises(ComparisonError, match="differ in cluster"):
+        compare(own, grouped)
+    assert len(compare(grouped, grouped).clusters) == 3
+
+
+def test_a_part_of_a_comparison_keeps_its_clusters_and_says_its_share(fake):
+    grouped = replace(fake(n=6).read(), clusters=np.array([0, 0, 2, 2, 4, 4]))
+    part = compare(grouped, grouped).only(np.array([True, True, True, False, False, False]))
+    assert (len(part), len(part.clusters), part.coverage) == (3, 2, 0.5)

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vlmbench.diagnostics import Shuffles, conditional_information, consistency, ksg, late_layers
+from vlmbench.metrics import Clusters
 
 N = 200
 
@@ -136,7 +137,7 @@ def test_a_late_readout_finds_the_answer_where_it_is():
     states[:, 2, :4] += 4 * np.eye(4, dtype=np.float32)[gold]
     states[:, 0] = 1.0
     found = late_layers.readout_accuracies(
-        {"last": states}, gold, np.full(N, 4), coverage=1.0, seed=0
+        {"last": states}, gold, np.full(N, 4), Clusters.none(N), coverage=1.0, seed=0
     )
     reads = {f.at["layer"]: f.stat for f in found if f.quantity == late_layers.READOUT}
     assert reads[2].low > 0.9
@@ -159,6 +160,21 @@ def test_the_rotation_changes_no_prediction_of_scikit_learn():
         plain.fit(states[~out, 0], gold[~out])
         right[out] = plain.predict(states[out, 0]) == gold[out]
     found = late_layers.readout_accuracies(
-        {"last": states}, gold, np.full(60, 3), coverage=1.0, seed=0
+        {"last": states}, gold, np.full(60, 3), Clusters.none(60), coverage=1.0, seed=0
     )
     assert found[0].stat.value == pytest.approx(right.mean())
+
+
+def test_a_late_readout_does_not_learn_from_copies_of_what_it_is_asked():
+    # Each state stands for one document and its two copies, and says nothing of the answer.
+    rng = np.random.default_rng(3)
+    gold = np.repeat(rng.integers(0, 2, 60), 3)
+    states = np.repeat(rng.standard_normal((60, 1, 80)), 3, axis=0).astype(np.float32)
+    apart, together = (
+        late_layers.readout_accuracies(
+            {"last": states}, gold, np.full(180, 2), clusters, coverage=1.0, seed=0
+        )[0].stat
+        for clusters in (Clusters.none(180), Clusters.of(np.arange(180) // 3))
+    )
+    assert apart.value > 0.9
+    assert together.low < 0.5 < together.high

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,7 @@ def test_a_noisy_channel_reads_its_mutual_information(fake, clear):
     found = outcome(model)
     usable = find(found, contribution.USABLE)
     assert usable.low <= model.channel_bits <= usable.high
+    assert find(found, contribution.UNCAPPED).value == pytest.approx(model.channel_bits, abs=0.1)
     # The posterior has the same entropy whichever symbol is seen, so this one is exact.
     assert find(found, contribution.ENTROPY_REDUCTION).value == pytest.approx(model.channel_bits)
     assert found.holds is True
@@ -87,3 +90,20 @@ def test_a_blank_image_stands_in_where_none_is_impossible(fake):
     found = contribution.outcome(model.read(), {"blank": model.read("blank")}, None, seed=0)
     assert found.holds is True
     assert "blank" in found.reason
+
+
+def test_a_document_counts_for_no_more_than_a_certain_answer_is_worth(fake):
+    model = fake(clear=0.7, n=100)
+    own = model.read()
+    scores = own.scores.copy()
+    scores[0] = -50.0
+    scores[0, (own.gold[0] + 1) % 4] = 0.0  # certain, and wrong: -72 bits
+    found = contribution.outcome(
+        replace(own, scores=scores), {"none": model.read("none")}, None, seed=0
+    )
+    plain, capped = (
+        find(found, quantity) for quantity in (contribution.UNCAPPED, contribution.USABLE)
+    )
+    assert np.isnan(plain.low)
+    assert capped.value - plain.value == pytest.approx((50 / np.log(2) - 2 - 2) / 100, abs=0.01)
+    assert capped.low > -2.0

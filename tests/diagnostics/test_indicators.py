@@ -100,7 +100,7 @@ def scores(right: np.ndarray, scale: str = "logprob") -> ChoiceScores:
 
 def test_accuracies_are_those_of_the_readings() -> None:
     own, blank = scores(np.arange(40) < 30), scores(np.arange(40) < 20)
-    read = accuracies(own, blank, None, seed=0)
+    read = accuracies(own, blank, None)
     assert read.prompted is not None
     assert read.gain is not None
     assert (read.prompted.value, read.gain.value, read.chance) == (0.75, 0.25, 0.5)
@@ -111,7 +111,7 @@ def test_accuracies_are_those_of_the_readings() -> None:
 
 def test_a_capped_blank_reading_is_compared_on_its_own_documents() -> None:
     own, blank = scores(np.arange(40) < 10), scores(np.arange(40) < 5).take(np.arange(10))
-    gain = accuracies(own, blank, None, seed=0).gain
+    gain = accuracies(own, blank, None).gain
     assert gain is not None
     assert (gain.value, gain.n) == (0.5, 10)
 
@@ -119,7 +119,7 @@ def test_a_capped_blank_reading_is_compared_on_its_own_documents() -> None:
 def test_what_failed_throughout_was_not_read() -> None:
     gone = scores(np.ones(5, bool))
     gone.failed[:] = True
-    read = accuracies(scores(np.ones(5, bool)), gone, gone, seed=0)
+    read = accuracies(scores(np.ones(5, bool)), gone, gone)
     assert read.blank is None
     assert read.gain is None
     assert read.encoder is None

@@ -75,9 +75,7 @@ def evidence(model, *, encoder, starved=False, says=True, fused=True, elsewhere=
 
 def judged(held: Evidence) -> Verdict:
     outcomes = diagnose(held)
-    read = accuracies(
-        held.get("prompted"), held.get("prompted", "blank"), held.get("encoder"), seed=0
-    )
+    read = accuracies(held.get("prompted"), held.get("prompted", "blank"), held.get("encoder"))
     return verdict(indicators(outcomes, read), load_thresholds())
 
 

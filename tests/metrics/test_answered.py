@@ -32,7 +32,7 @@ def test_where_all_is_answered_both_are_the_same(readouts):
     scores = readouts.noisy(0.4, seed=3)
     assert accuracy_answered(scores) == accuracy(scores)
     other = readouts.noisy(0.6, seed=4)
-    assert gap_answered(scores, other, seed=0)[0] == gap(scores, other, seed=0)
+    assert gap_answered(scores, other, seed=0)[0] == gap(scores, other)
 
 
 def test_nothing_answered_is_no_number_rather_than_zero(readouts):

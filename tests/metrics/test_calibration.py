@@ -88,3 +88,18 @@ def test_abstentions_have_no_confidence(documents):
     assert np.isnan(probabilities(scores)[:10]).all()
     with pytest.raises(VlmbenchError, match="no confidence"):
         expected_calibration_error(suite.abstainer(), seed=0)
+
+
+def test_a_calibrated_model_seldom_has_an_error_above_zero(documents):
+    rng = np.random.default_rng(1)
+    suite = documents(60, 2)
+    fired = 0
+    for trial in range(200):
+        confidence = 0.5 + 0.5 * rng.beta(8, 1, 60)
+        answer = np.where(rng.random(60) < confidence, suite.gold, 1 - suite.gold)
+        values = np.empty((60, 2))
+        values[np.arange(60), answer] = confidence
+        values[np.arange(60), 1 - answer] = 1 - confidence
+        scores = suite.scored(values, "probability")
+        fired += expected_calibration_error(scores, seed=trial, draws=300).low > 0
+    assert fired / 200 <= 0.06

@@ -54,13 +54,15 @@ def test_truth_is_counted_by_letter_and_never_abstains(documents):
 
 def test_an_oracle_answers_as_the_truth_does(readouts):
     stat = tv_to_truth(readouts.oracle(), seed=0)
-    assert (stat.value, stat.low, stat.high) == (0.0, 0.0, 0.0)
+    assert (stat.value, stat.low) == (0.0, 0.0)
+    assert stat.high == pytest.approx(1.96**2 / (240 + 1.96**2), rel=1e-3)
 
 
 def test_two_constant_letters_have_nothing_in_common(documents):
     suite = documents(100, 4)
     stat = tv_between(suite.constant(0), suite.constant(3), seed=0)
-    assert (stat.value, stat.low, stat.high) == (1.0, 1.0, 1.0)
+    assert (stat.value, stat.high) == (1.0, 1.0)
+    assert stat.low == pytest.approx(100 / (100 + 1.96**2), rel=1e-3)
 
 
 def test_an_abstainer_has_nothing_in_common_with_the_truth(readouts):
@@ -105,3 +107,30 @@ def test_noise_alone_seldom_starts_above_zero_and_a_shift_does(documents):
     assert fired / 300 <= 0.08
     assert caught / 300 >= 0.95
     assert covered / 300 >= 0.94
+
+
+def test_a_gold_that_is_balanced_by_design_is_not_resampled(documents):
+    rng = np.random.default_rng(5)
+    fired = caught = 0
+    for trial in range(200):
+        suite = replace(documents(160, 4), gold=rng.permutation(np.arange(160) % 4))
+        even = tv_to_truth(suite.voting(rng.integers(0, 4, 160)), seed=trial, draws=300)
+        skewed = rng.choice(4, size=160, p=[0.4, 0.2, 0.2, 0.2])
+        fired += even.low > 0
+        caught += tv_to_truth(suite.voting(skewed), seed=trial, draws=300).low > 0
+    assert fired / 200 <= 0.09
+    assert caught / 200 >= 0.8  # with the gold resampled as well it was .45
+
+
+def test_answers_that_come_in_clusters_do_not_pass_for_a_shift(documents):
+    rng = np.random.default_rng(6)
+    suite = documents(180, 4)
+    together = np.arange(180) // 6 * 6
+    fired = blind = 0
+    for trial in range(100):
+        a, b = (suite.voting(np.repeat(rng.integers(0, 4, 30), 6)) for _ in range(2))
+        blind += tv_between(a, b, seed=trial, draws=300).low > 0
+        held = [replace(cell, clusters=together) for cell in (a, b)]
+        fired += tv_between(*held, seed=trial, draws=300).low > 0
+    assert blind / 100 >= 0.5
+    assert fired / 100 <= 0.1

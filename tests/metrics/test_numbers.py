@@ -6,7 +6,18 @@ import math
 
 import pytest
 
-from vlmbench.metrics import StatRow, brief, number, p_value, rate, signed, sized, told
+from vlmbench.metrics import (
+    StatRow,
+    above,
+    brief,
+    clear_of_zero,
+    number,
+    p_value,
+    rate,
+    signed,
+    sized,
+    told,
+)
 from vlmbench.types import Stat
 
 
@@ -87,3 +98,26 @@ def test_sentences_have_significant_digits():
 
 def test_decimals_can_be_fewer():
     assert (rate(0.126, 2), rate(-0.001, 2), rate(None, 2)) == (".13", ".00", "–")
+
+
+def test_rounding_is_not_above_zero():
+    assert not above(3e-18)
+    assert not above(0.5 + 1e-12, 0.5)
+    assert above(1e-6)
+    assert not above(math.nan)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "clear"),
+    [
+        (3e-18, 0.2, False),
+        (0.0004, 0.2, False),
+        (0.0006, 0.2, True),
+        (-0.2, -0.0004, False),
+        (-0.2, -0.01, True),
+        (-0.1, 0.1, False),
+        (math.nan, math.nan, False),
+    ],
+)
+def test_an_end_that_is_written_as_zero_does_not_leave_zero_out(low, high, clear):
+    assert clear_of_zero(stat(0.1, low, high)) is clear

@@ -14,6 +14,8 @@ from vlmbench.types import ComparisonError
 
 SINGLE = ["accuracy", "accuracy_corrected", "abstention", "chance", "majority", "failed"]
 
+PAIRED = ["gap", "gap_corrected", "smallest_gap", "mcnemar_p"]
+
 
 def rows_of(cells, **where):
     rows = summarise(keyed(cells), model="fake", task="suite", seed=0)
@@ -82,7 +84,7 @@ def test_every_row_is_there_in_an_order_that_depends_on_names_only(cells):
     rows = summarise(keyed(cells), model="fake", task="suite", seed=0)
     order = [("own", "prompted"), ("own", "encoder"), ("blank", "prompted"), ("blank", "encoder")]
     expected = [(*cell, metric) for cell in order for metric in SINGLE]
-    expected += [("own", "encoder-prompted", m) for m in ("gap", "gap_corrected", "mcnemar_p")]
+    expected += [("own", "encoder-prompted", metric) for metric in PAIRED]
     expected += [(c, "prompted", "tv") for c in ("own|blank", "own|truth", "blank|truth")]
     assert [(row.condition, row.readout, row.metric) for row in rows] == expected
     turned = dict(reversed(cells.items()))
@@ -108,6 +110,19 @@ def test_the_numbers_are_the_known_ones(cells, readouts):
     assert rows["blank|truth", "prompted", "tv"].value == pytest.approx(1 - blind)
 
 
+def test_shared_images_give_effective_numbers_and_another_test(cells):
+    together = np.arange(240) // 3 * 3
+    cells = {key: replace(scores, clusters=together) for key, scores in cells.items()}
+    rows = rows_of(cells)
+    assert ("own", "encoder-prompted", "mcnemar_p") not in rows
+    assert 0 < rows["own", "encoder-prompted", "flip_p"].value < 0.001
+    # Answers that were drawn document by document are worth about as many as there are.
+    assert 150 < rows["own", "prompted", "effective_n"].value <= 240
+    assert 150 < rows["own", "encoder-prompted", "effective_n"].value <= 240
+    # The oracle is right throughout, and so shows nothing of how alike the documents are.
+    assert rows["own", "encoder", "effective_n"].value == pytest.approx(80, abs=3)
+
+
 def test_an_abstainer_is_worth_nothing_and_says_so(readouts):
     rows = rows_of({("own", "prompted"): readouts.abstainer()})
     assert rows["own", "prompted", "accuracy"].value == 0.0
@@ -123,7 +138,7 @@ def test_a_missing_cell_takes_only_its_own_rows_away(cells):
     gone = {key for key in whole if key not in part}
     assert gone == {
         *(("own", "encoder", metric) for metric in SINGLE),
-        *(("own", "encoder-prompted", m) for m in ("gap", "gap_corrected", "mcnemar_p")),
+        *(("own", "encoder-prompted", metric) for metric in PAIRED),
     }
     assert all(part[key].to_json() == whole[key].to_json() for key in part)
 

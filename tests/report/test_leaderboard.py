@@ -50,7 +50,8 @@ def test_one_model_has_a_line_per_task(tmp_path, run_folder):
     text = page(tmp_path, run_folder())
     head, _, *lines = table_with(text, "Majority")
     assert head == [
-        *("Task", "n", "Chance", "Majority", "Blind", "VQA", "Encoder", "Gap", "p", "Abstained")
+        *("Task", "n", "Chance", "Majority", "Blind", "VQA", "Encoder", "Gap", "p"),
+        *("Holm's p", "Least gap", "Abstained"),
     ]
     assert [line[0] for line in lines] == ["Depth", "Matching", "Naming"]
     assert lines[0][1:3] == ["120", ".500"]

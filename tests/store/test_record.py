@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import handmade
 import numpy as np
@@ -55,6 +56,16 @@ def test_scores_come_back_bit_for_bit(record):
     assert held["credit"] == [1.0, 0.5, 0.0, None]
     assert held["prompt"] == ["p0", "p1", "p2", "p3"]
     assert record.internals() is None
+
+
+def test_clusters_come_back_and_records_from_before_them_have_none(record):
+    grouped = replace(SCORES, clusters=np.array([0, 1, 0, 1]))
+    record.write(handmade.basis(), grouped, handmade.exchanges(4), weights={}, fitted={}, notes={})
+    assert record.scores().clusters.tolist() == [0, 1, 0, 1]
+    pq.write_table(pq.read_table(record.path).drop_columns(["cluster"]), record.path)
+    assert record.scores().clusters is None
+    write(record)
+    assert record.scores().clusters is None
 
 
 def test_hint_targets_come_back(record):

@@ -9,6 +9,7 @@ from itertools import groupby
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from vlmbench.metrics import ASSUMED_DISCORDANCE, rate, smallest_gap
 from vlmbench.plan import Cell, Plan, Skipped
 from vlmbench.report import Column, Layout, Row
 
@@ -66,7 +67,10 @@ def planned(plan: Plan, there: Set[str] | None) -> RenderableType:
             mine = list(some)
             parts = [mine] if grouped else [[cell] for cell in mine]
             rows += [line(part, there or set())[:width] for part in parts]
-    remarks = [Text(remark, style="dim") for remark in (*_notes(plan.cells), *_left_out(plan))]
+    remarks = [
+        Text(remark, style="dim")
+        for remark in (*_notes(plan.cells), *_left_out(plan), *_power(plan.cells))
+    ]
     table = Layout(columns=columns[:width], rows=rows)
     return Group(table, "", *remarks, *([""] if remarks else []), *_totals(plan.cells, there))
 
@@ -146,6 +150,17 @@ def _notes(cells: Iterable[Cell]) -> Iterator[str]:
             tasks.setdefault((cell.model.spec.model, cell.note), {})[cell.task.spec.task] = None
     for (model, note), names in tasks.items():
         yield f"{model} on {', '.join(names)}: {note}"
+
+
+def _power(cells: Iterable[Cell]) -> Iterator[str]:
+    """Yield the smallest gap that each known number of documents can show."""
+    counts = {cell.documents for cell in cells if cell.readout.is_direct}
+    for count in sorted(count for count in counts if count is not None):
+        yield (
+            f"smallest gap that {count} documents show in four runs of five: "
+            f"{rate(smallest_gap(count))} (two-sided p < .05, if only one readout is right on "
+            f"{ASSUMED_DISCORDANCE:.0%} of them; larger where documents share images)"
+        )
 
 
 def _left_out(plan: Plan) -> Iterator[str]:

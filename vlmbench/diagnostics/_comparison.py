@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, xlogy
 
-from vlmbench.metrics import mean_stat, wilson
+from vlmbench.metrics import (
+    Clusters,
+    above,
+    bounded_stat,
+    difference_stat,
+    mean_stat,
+    rate_stat,
+)
 from vlmbench.types import ChoiceScores, ComparisonError, Problem, Stat, VlmbenchError
 
 DRAWS = 2000
@@ -34,24 +42,31 @@ class Comparison:
     def __len__(self) -> int:
         return len(self.cells[0])
 
+    @property
+    def clusters(self) -> Clusters:
+        """Which of the documents belong together."""
+        return Clusters.among(self.cells[0])
+
     def mean(self, values: NDArray[np.float64], *, seed: int) -> Stat:
         """Return the mean of one number per document with its bootstrap interval."""
-        return mean_of(values, coverage=self.coverage, seed=seed)
+        return mean_stat(values, self.clusters, seed=seed, coverage=self.coverage)
 
     def share(self, values: NDArray[np.float64]) -> Stat:
         """Return the mean of one number in [0, 1] per document with Wilson's interval."""
-        return share_of(values, coverage=self.coverage)
+        return rate_stat(values, self.clusters, coverage=self.coverage)
 
+    def difference(self, values: NDArray[np.float64]) -> Stat:
+        """Return the mean of one difference of credit per document with Tango's interval."""
+        return difference_stat(values, self.clusters, coverage=self.coverage)
 
-def mean_of(values: NDArray[np.float64], *, coverage: float, seed: int) -> Stat:
-    """Return the mean of one number per document with its bootstrap interval."""
-    return replace(mean_stat(values, seed=seed), coverage=coverage)
+    def bounded(self, values: NDArray[np.float64], bound: float) -> Stat:
+        """Return the mean of numbers in [-bound, bound] with an interval for rare extremes."""
+        return bounded_stat(values, bound, self.clusters, coverage=self.coverage)
 
-
-def share_of(values: NDArray[np.float64], *, coverage: float) -> Stat:
-    """Return the mean of numbers in [0, 1] with Wilson's interval; conservative under halves."""
-    low, high = wilson(float(values.sum()), len(values))
-    return Stat(value=float(values.mean()), low=low, high=high, n=len(values), coverage=coverage)
+    def only(self, held: NDArray[np.bool_]) -> Comparison:
+        """Return the comparison of the documents of a mask; coverage is less by their share."""
+        cells = tuple(cell.take(held) for cell in self.cells)
+        return Comparison(cells=cells, coverage=self.coverage * float(held.mean()))
 
 
 def compare(*cells: ChoiceScores) -> Comparison:
@@ -75,9 +90,10 @@ def compare(*cells: ChoiceScores) -> Comparison:
             )
     shortest = min(cells, key=len)
     held = [restricted(cell, shortest.doc_ids) for cell in cells]
-    for field in ("gold", "n_choices"):
+    for field in ("gold", "n_choices", "cluster_of"):
         if any((getattr(cell, field) != getattr(shortest, field)).any() for cell in held):
-            raise ComparisonError(f"the cells differ in {field}: they are not of the same task")
+            what = field.removesuffix("_of")
+            raise ComparisonError(f"the cells differ in {what}: they are not of the same task")
     answered = np.logical_and.reduce([~cell.failed & ~cell.abstained for cell in held])
     if not answered.any():
         raise ComparisonError(f"none of the {len(shortest)} documents was answered in every cell")
@@ -193,28 +209,35 @@ def numeric_floor(own: ChoiceScores, repeat: ChoiceScores | None) -> float | Non
 
 
 def ratio_of(
-    top: NDArray[np.float64], bottom: NDArray[np.float64], *, coverage: float, seed: int
+    top: NDArray[np.float64],
+    bottom: NDArray[np.float64],
+    clusters: Clusters,
+    *,
+    coverage: float,
+    seed: int,
 ) -> Stat:
     """Return the ratio of two means over the same documents with its bootstrap interval.
 
-    Documents are resampled as pairs. There is no interval where some resamples have nothing to
-    divide by.
+    Documents are resampled as pairs, or clusters of them. There is no interval where some
+    resamples have nothing to divide by.
     """
-    n = len(top)
-    weights = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=DRAWS)
-    value = float(top.mean() / bottom.mean())
-    below = np.einsum("dn,n->d", weights, bottom)
-    if (below <= 0).any():
+    value, n = float(top.mean() / bottom.mean()), len(top)
+    sums = clusters.sums(np.stack([top, bottom], axis=1))
+    equal = np.full(len(clusters), 1 / len(clusters))
+    weights = np.random.default_rng(seed).multinomial(len(clusters), equal, size=DRAWS)
+    top_sums, bottom_sums = np.einsum("dn,nb->bd", weights, sums)
+    if (bottom_sums <= 0).any() or (len(clusters) == 1 and n > 1):
         return Stat(value=value, n=n, coverage=coverage)
-    low, high = np.quantile(np.einsum("dn,n->d", weights, top) / below, (0.025, 0.975))
+    ends = np.quantile(top_sums / bottom_sums, (0.025, 0.975))
+    low, high = ends if clusters.alone else value + clusters.stretch * (ends - value)
     return Stat(value=value, low=float(low), high=float(high), n=n, coverage=coverage)
 
 
 def exceeds(stat: Stat, level: float) -> bool | None:
-    """Tell whether an interval lies above a level: None if it straddles it."""
-    if stat.low > level:
+    """Tell whether an interval lies above a level: None if it straddles it or there is none."""
+    if above(stat.low, level):
         return True
-    return False if stat.high <= level else None
+    return None if math.isnan(stat.high) or above(stat.high, level) else False
 
 
 def every(*decisions: bool | None) -> bool | None:

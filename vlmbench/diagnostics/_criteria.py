@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from vlmbench.metrics import above
 from vlmbench.types import Stat
 
 VerdictName = Literal[
@@ -68,9 +69,9 @@ class Clause:
         """Tell whether the whole interval is on that side; None if it is on both."""
         low = stat.value if math.isnan(stat.low) else stat.low
         high = stat.value if math.isnan(stat.high) else stat.high
-        if low > limit:
+        if above(low, limit):
             return self.side == "above"
-        if high <= limit:
+        if not above(high, limit):
             return self.side == "at most"
         return None
 

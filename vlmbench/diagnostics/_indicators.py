@@ -48,8 +48,6 @@ def accuracies(
     own: ChoiceScores | None,
     blank: ChoiceScores | None,
     encoder: ChoiceScores | None,
-    *,
-    seed: int,
 ) -> Accuracies:
     """Return the accuracies of the stored readings, without those in which every document failed.
 
@@ -63,18 +61,18 @@ def accuracies(
     return Accuracies(
         prompted=None if own is None else accuracy(own),
         blank=None if blank is None else accuracy(blank),
-        gain=None if own is None or blank is None else _gain(own, blank, seed),
+        gain=None if own is None or blank is None else _gain(own, blank),
         encoder=None if encoder is None else accuracy(encoder),
         chance=chance(asked) if guessed and asked is not None else None,
         majority=majority(asked) if guessed and asked is not None else None,
     )
 
 
-def _gain(own: ChoiceScores, blank: ChoiceScores, seed: int) -> Stat | None:
+def _gain(own: ChoiceScores, blank: ChoiceScores) -> Stat | None:
     """Return the paired difference on the documents of the shorter of the two cells."""
     ids = min(own, blank, key=len).doc_ids
     own, blank = restricted(own, ids), restricted(blank, ids)
-    return None if (own.failed | blank.failed).all() else gap(own, blank, seed=seed)
+    return None if (own.failed | blank.failed).all() else gap(own, blank)
 
 
 def _answered(scores: ChoiceScores | None) -> ChoiceScores | None:

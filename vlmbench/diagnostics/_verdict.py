@@ -46,7 +46,7 @@ from vlmbench.diagnostics._criteria import (
     VerdictName,
 )
 from vlmbench.diagnostics._thresholds import Thresholds
-from vlmbench.metrics import number, rate
+from vlmbench.metrics import above, number, rate
 from vlmbench.types import Stat
 
 State = Literal["met", "open", "ruled out", "not measured"]
@@ -181,7 +181,7 @@ def _between(indicators: Indicators, thresholds: Thresholds) -> tuple[VerdictNam
     sides: list[list[Stat]] = []
     for name, stat in indicators.stats.items():
         cuts = _cuts(name, indicators, thresholds)
-        open_at = [cut for cut in cuts if stat.low <= cut < stat.high]
+        open_at = [cut for cut in cuts if not above(stat.low, cut) and above(stat.high, cut)]
         ends = [*open_at, stat.high] if open_at else [stat.value]
         sides.append([Stat(value=end, n=stat.n) for end in ends])
     names = {

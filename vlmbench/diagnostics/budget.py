@@ -16,14 +16,13 @@ from vlmbench.diagnostics._comparison import (
     compare,
     distances,
     exceeds,
-    mean_of,
     ratio_of,
     restricted,
     rows_of,
 )
 from vlmbench.diagnostics._evidence import Evidence
 from vlmbench.diagnostics._outcome import Measurement, Outcome, Quantity, Test
-from vlmbench.metrics import INTERNALS, PROMPTED, brief, credit, told
+from vlmbench.metrics import INTERNALS, PROMPTED, above, brief, credit, told
 from vlmbench.spec import Condition, Filler
 from vlmbench.types import GROUPS, ChoiceScores, ComparisonError, Internals, Stat
 
@@ -123,7 +122,7 @@ def _decision(
             f"which is not more than the numeric floor of {brief(floor)}: there is no "
             "influence to lose."
         )
-    holds = not any(slope.high < -floor for _, slope in slopes.values())
+    holds = not any(above(-floor, slope.high) for _, slope in slopes.values())
     each = " and ".join(
         f"by {told(slope)} with filler {place} the image" for place, (_, slope) in slopes.items()
     )
@@ -139,14 +138,14 @@ def _attention(plain: Context, seed: int) -> list[Measurement]:
     mass, tokens = _inside(plain, shared)
     found = []
     for index, group in enumerate(GROUPS):
-        known = ~np.isnan(mass[:, :, index]).any(axis=1)
+        known = np.asarray(~np.isnan(mass[:, :, index]).any(axis=1), dtype=np.bool_)
         if not known.any():
             continue
         share = tokens[known, index] / tokens[known][:, WHOLE].sum(axis=1)
-        coverage = shared.coverage * float(known.mean())
-        found.append(UNIFORM.measured(mean_of(share, coverage=coverage, seed=seed), group=group))
+        subset = shared.only(known)
+        found.append(UNIFORM.measured(subset.mean(share, seed=seed), group=group))
         for layer in range(mass.shape[1]):
-            stat = mean_of(mass[known, layer, index], coverage=coverage, seed=seed)
+            stat = subset.mean(mass[known, layer, index], seed=seed)
             found.append(ATTENTION.measured(stat, group=group, layer=layer + 1))
     return found
 
@@ -218,7 +217,7 @@ def _lost(place: Place, influence: Floats, shared: Comparison, seed: int) -> lis
     first, last = influence[:, 0], influence[:, -1]
     if first.mean() <= 0:
         return []
-    kept = ratio_of(last, first, coverage=shared.coverage, seed=seed)
+    kept = ratio_of(last, first, shared.clusters, coverage=shared.coverage, seed=seed)
     return [LOST.measured(kept.reversed().shifted(1.0), place=place)]
 
 

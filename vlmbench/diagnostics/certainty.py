@@ -15,13 +15,13 @@ from vlmbench.diagnostics._comparison import (
     distributions,
     every,
     exceeds,
-    share_of,
 )
 from vlmbench.diagnostics._evidence import Evidence
 from vlmbench.diagnostics._outcome import Measurement, Outcome, Quantity, Test
 from vlmbench.metrics import (
     PROMPTED,
     TIE_TOLERANCE,
+    above,
     brief,
     credit,
     expected_calibration_error,
@@ -85,7 +85,7 @@ def outcome(
             f"more than {brief(level)}, on {accuracy_change.n} documents."
         )
     else:
-        holds = every(exceeds(more_certain, 0.5), accuracy_change.high >= 0)
+        holds = every(exceeds(more_certain, 0.5), not above(0.0, accuracy_change.high))
         reason = (
             f"Compared with {against}, the image makes the model more certain on a share of "
             f"{told(more_certain)} of the {more_certain.n} documents whose confidence "
@@ -100,13 +100,11 @@ def _against(
     """Return all measurements of one pair, and the two that decide."""
     own, text = pair.cells
     change = distributions(own).max(axis=1) - distributions(text).max(axis=1)
-    accuracy_change = pair.mean(credit(own) - credit(text), seed=seed)
+    accuracy_change = pair.difference(credit(own) - credit(text))
     changed = np.abs(change) > level
     stats = {
         AT_LEAST_AS_CERTAIN: pair.share((change >= -TIE_TOLERANCE) * 1.0),
-        MORE_CERTAIN: share_of(
-            (change[changed] > 0) * 1.0, coverage=pair.coverage * float(changed.mean())
-        )
+        MORE_CERTAIN: pair.only(changed).share((change[changed] > 0) * 1.0)
         if changed.any()
         else None,
         CONFIDENCE_CHANGE: pair.mean(change, seed=seed),

@@ -139,6 +139,7 @@ def _run(evidence: Evidence, seed: int) -> Outcome:
         {"last": internals.h_last[rows], "image": internals.h_image[rows]},
         scores.gold,
         scores.n_choices,
+        shared.clusters,
         coverage=shared.coverage,
         seed=seed,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vlmbench.diagnostics._cells import OWN, WITHOUT, other_images
 from vlmbench.diagnostics._comparison import (
@@ -20,13 +21,14 @@ from vlmbench.diagnostics._comparison import (
 )
 from vlmbench.diagnostics._evidence import Evidence
 from vlmbench.diagnostics._outcome import Measurement, Outcome, Quantity, Test
-from vlmbench.metrics import INTERNALS, PROMPTED, told
+from vlmbench.metrics import INTERNALS, PROMPTED, above, told
 from vlmbench.types import ChoiceScores, Stat
 
 ENTROPY_WITH = Quantity("entropy with image", "bits")
 ENTROPY_WITHOUT = Quantity("entropy without image", "bits")
 ENTROPY_REDUCTION = Quantity("entropy reduction", "bits")
 USABLE = Quantity("usable information", "bits")
+UNCAPPED = Quantity("usable information, uncapped", "bits")
 USABLE_TEXT = Quantity("usable information of the text", "bits")
 PER_IMAGE_TOKEN = Quantity("bits per image token", "bits per token")
 PER_TEXT_TOKEN = Quantity("bits per text token", "bits per token")
@@ -60,9 +62,13 @@ def outcome(
     is given as well: the mean of log2 p(gold | image, text) - log2 p(gold | text), predictive
     V-information (Xu et al. 2020, https://arxiv.org/abs/2002.10689), pointwise as in Ethayarajh et
     al. 2022 (https://arxiv.org/abs/2110.08420), with the model as it is as the whole family.
-    The text's own usable information is taken over a uniform guess. Both divided by the mean
-    numbers of tokens give bits per image token and per text token; their quotient, the exchange
-    rate, is given where the text's bits and the image's lie above 0.
+    The text's own usable information is taken over a uniform guess. A document counts in both for
+    at most log2(choices) bits to either side, which is what a certain answer is worth over a
+    guess: a logarithm has no lower bound, and one document in a hundred at -20 bits would decide
+    the mean without being seen among thirty. The plain mean is given as well, without an interval,
+    because none holds. Both divided by the mean numbers of tokens give bits per image token and
+    per text token; their quotient, the exchange rate, is given where the text's bits and the
+    image's lie above 0.
 
     The test holds if both intervals lie above `LEAST_FLOOR` bits, and fails if one lies at or
     below it.
@@ -80,36 +86,43 @@ def outcome(
     if not pairs:
         return TEST.could_not_run("no cell leaves the image out or blanks it")
     found: list[Measurement] = []
-    deciding: list[tuple[Stat, Stat]] = []
+    deciding: list[tuple[Stat, Stat, Stat]] = []
     for name, pair in pairs.items():
         image, text = (entropies(cell) for cell in pair.cells)
         reduction = pair.mean(text - image, seed=seed)
         with_image, alone = (gold_bits(cell) for cell in pair.cells)
-        usable = pair.mean(with_image - alone, seed=seed)
-        deciding.append((reduction, usable))
+        bits = with_image - alone
+        usable = pair.bounded(*_capped(bits, pair))
+        uncapped = Stat(value=float(bits.mean()), n=usable.n, coverage=usable.coverage)
+        deciding.append((reduction, usable, uncapped))
         found += [
             ENTROPY_WITH.measured(pair.mean(image, seed=seed), against=name),
             ENTROPY_WITHOUT.measured(pair.mean(text, seed=seed), against=name),
             ENTROPY_REDUCTION.measured(reduction, against=name),
             USABLE.measured(usable, against=name),
-            *_rates(pair, usable, tokens, name, seed),
+            UNCAPPED.measured(uncapped, against=name),
+            *_rates(pair, usable, tokens, name),
         ]
-    reduction, usable = deciding[0]
+    reduction, usable, uncapped = deciding[0]
     reason = (
         f"Compared with {WITHOUT[next(iter(pairs))]}, the image lowers the entropy of the answer "
-        f"by {told(reduction)} bits and adds {told(usable)} bits about the right one, on "
-        f"{usable.n} documents."
+        f"by {told(reduction)} bits and adds {told(usable)} bits about the right one "
+        f"({told(uncapped)} without the cap on each document), on {usable.n} documents."
     )
     holds = every(exceeds(reduction, LEAST_FLOOR), exceeds(usable, LEAST_FLOOR))
     return Outcome(test=TEST, holds=holds, reason=reason, measurements=tuple(found))
 
 
-def _rates(
-    pair: Comparison, usable: Stat, tokens: Tokens | None, name: str, seed: int
-) -> list[Measurement]:
+def _capped(bits: NDArray[np.float64], pair: Comparison) -> tuple[NDArray[np.float64], float]:
+    """Return each document's bits within log2(choices) of 0, and the largest of those limits."""
+    most = np.log2(pair.cells[0].n_choices)
+    return np.clip(bits, -most, most), float(most.max())
+
+
+def _rates(pair: Comparison, usable: Stat, tokens: Tokens | None, name: str) -> list[Measurement]:
     """Return the text's bits, and bits per token where tokens are known."""
     text = pair.cells[1]
-    spoken = pair.mean(gold_bits(text) + np.log2(text.n_choices), seed=seed)
+    spoken = pair.bounded(*_capped(gold_bits(text) + np.log2(text.n_choices), pair))
     found = [USABLE_TEXT.measured(spoken, against=name)]
     if tokens is None or tokens.image <= 0 or tokens.text <= 0:
         return found
@@ -118,7 +131,7 @@ def _rates(
         PER_IMAGE_TOKEN.measured(per_image, against=name),
         PER_TEXT_TOKEN.measured(per_text, against=name),
     ]
-    if usable.low > 0 and spoken.low > 0:
+    if above(usable.low) and above(spoken.low):
         # Both ends at once: wider than 95%, and needs nothing about how the two go together.
         rate = Stat(
             value=per_image.value / per_text.value,

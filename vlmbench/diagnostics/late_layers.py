@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmbench.diagnostics._comparison import share_of
 from vlmbench.diagnostics._outcome import Measurement, Quantity
+from vlmbench.metrics import Clusters, rate_stat
 from vlmbench.types import Stat
 
 READOUT = Quantity("linear readout of the answer", "accuracy")
@@ -31,51 +31,50 @@ def readout_accuracies(
     states: Mapping[Of, NDArray[np.float32]],
     gold: NDArray[np.int64],
     n_choices: NDArray[np.int64],
+    clusters: Clusters,
     *,
     coverage: float,
     seed: int,
 ) -> list[Measurement]:
     """Return the cross-validated accuracy of a linear readout of the right choice, per layer.
 
-    Multinomial logistic regression on standardised states, five folds over documents, each
-    document answered by the fit that did not see it. Reads the index of the right choice, so
-    chance is the mean of 1 / n_choices; both it and the commonest index's rate are given. It
-    says that the states hold the answer linearly, not that the model could use it there, and
-    with a few hundred documents a low accuracy says little.
+    Multinomial logistic regression on standardised states, five folds over documents (over
+    clusters where they share something), each answered by the fit that did not see it. Reads the
+    index of the right choice, so chance is the mean of 1 / n_choices; both it and the commonest
+    index's rate are given. It says that the states hold the answer linearly, not that the model
+    could use it there, and with a few hundred documents a low accuracy says little.
 
     Args:
         states: (n, layers + 1, width) per position: "last" of the prompt, mean over "image".
         gold: (n,) int64, index of the right choice.
         n_choices: (n,) int64.
+        clusters: Which documents belong together.
         coverage: Share of the documents asked that these are.
         seed: Seed of the folds.
     """
     n = len(gold)
-    fold = np.random.default_rng(seed).permutation(np.arange(n) % FOLDS)
-    found = [
-        READOUT.measured(
-            _accuracy(values[:, layer].astype(np.float64), gold, fold, coverage), layer=layer, of=of
-        )
-        for of, values in states.items()
-        for layer in range(values.shape[1])
-    ]
+    fold = np.random.default_rng(seed).permutation(np.arange(len(clusters)) % FOLDS)[clusters.index]
+    found = []
+    for of, values in states.items():
+        for layer in range(values.shape[1]):
+            right = _right(values[:, layer].astype(np.float64), gold, fold)
+            stat = rate_stat(right, clusters, coverage=coverage)
+            found.append(READOUT.measured(stat, layer=layer, of=of))
     chance = Stat(value=float((1 / n_choices).mean()), n=n, coverage=coverage)
     majority = Stat(value=float(np.bincount(gold).max() / n), n=n, coverage=coverage)
     return [*found, CHANCE.measured(chance), MAJORITY.measured(majority)]
 
 
-def _accuracy(
-    features: NDArray[np.float64],
-    gold: NDArray[np.int64],
-    fold: NDArray[np.int64],
-    coverage: float,
-) -> Stat:
+def _right(
+    features: NDArray[np.float64], gold: NDArray[np.int64], fold: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return 1 for each document that the fit without its fold answers right, else 0."""
     right = np.zeros(len(gold))
     for held in range(FOLDS):
         out = fold == held
         if out.any() and not out.all():
             right[out] = _predicted(features[~out], gold[~out], features[out]) == gold[out]
-    return share_of(right, coverage=coverage)
+    return right
 
 
 def _predicted(

@@ -15,9 +15,7 @@ from vlmbench.diagnostics._comparison import (
     distributions,
     exceeds,
     log_probabilities,
-    mean_of,
     restricted,
-    share_of,
 )
 from vlmbench.diagnostics._evidence import Evidence
 from vlmbench.diagnostics._outcome import Measurement, Outcome, Quantity, Test
@@ -98,7 +96,7 @@ def outcome(
     found: list[Measurement] = []
     for of, held in subsets.items():
         if held.any():
-            found += _curve(curve, list(odds), held, of, shared.coverage, seed)
+            found += _curve(curve, list(odds), held, of, shared, seed)
     found += _accuracies(shared, strengths)
     found += _agreeing(own, right, seed)
     decisive = shared.share(np.mean([_ahead(values) for values in odds.values()], axis=0))
@@ -152,15 +150,14 @@ def _curve(
     hinted: list[str],
     held: NDArray[np.bool_],
     of: str,
-    coverage: float,
+    shared: Comparison,
     seed: int,
 ) -> list[Measurement]:
     """Return shares and log-odds by strength on one subset of the documents.
 
     On a subset, coverage is the share of the compared documents that are in it.
     """
-    if of != "all":
-        coverage = coverage * float(held.mean())
+    subset = shared if of == "all" else shared.only(held)
     points: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {
         strength: (_ahead(values[held]), values[held]) for strength, values in curve.items()
     }
@@ -171,11 +168,9 @@ def _curve(
     )
     found = []
     for strength, (ahead, values) in points.items():
-        share = share_of(ahead, coverage=coverage)
-        odds = mean_of(values, coverage=coverage, seed=seed)
         found += [
-            FOLLOWING.measured(share, strength=strength, of=of),
-            LOG_ODDS.measured(odds, strength=strength, of=of),
+            FOLLOWING.measured(subset.share(ahead), strength=strength, of=of),
+            LOG_ODDS.measured(subset.mean(values, seed=seed), strength=strength, of=of),
         ]
     return found
 

@@ -158,7 +158,7 @@ def _grounding(
         for where, values in (("regions", named), ("random", elsewhere)):
             found.append(effect.measured(shared.mean(values, seed=seed), where=where, of=of))
         if elsewhere.mean() > floor:
-            ratio = ratio_of(named, elsewhere, coverage=shared.coverage, seed=seed)
+            ratio = ratio_of(named, elsewhere, shared.clusters, coverage=shared.coverage, seed=seed)
             found.append(GROUNDING.measured(ratio, of=of))
     return found
 

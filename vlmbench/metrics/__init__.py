@@ -9,11 +9,14 @@ from vlmbench.metrics._accuracy import (
     accuracy,
     chance,
     corrected,
+    effective_n,
     failures,
     majority,
 )
 from vlmbench.metrics._answered import accuracy_answered, gap_answered, has_unread
+from vlmbench.metrics._bootstrap import mean_stat
 from vlmbench.metrics._calibration import expected_calibration_error, probabilities
+from vlmbench.metrics._clusters import Clusters
 from vlmbench.metrics._credit import TIE_TOLERANCE, answers, credit, kept, permute_choices
 from vlmbench.metrics._distributions import (
     answer_distribution,
@@ -22,20 +25,34 @@ from vlmbench.metrics._distributions import (
     tv_between,
     tv_to_truth,
 )
-from vlmbench.metrics._intervals import mean_stat, wilson
+from vlmbench.metrics._intervals import bounded_stat, difference_stat, rate_stat, tango, wilson
 from vlmbench.metrics._mass import (
     SMALL_LOW_MASS,
     SMALL_MASS,
     choice_mass,
     small_masses,
 )
-from vlmbench.metrics._numbers import MISSING, brief, number, p_value, rate, signed, sized, told
-from vlmbench.metrics._paired import McNemar, gap, gap_corrected, mcnemar
+from vlmbench.metrics._numbers import (
+    MISSING,
+    above,
+    brief,
+    clear_of_zero,
+    number,
+    p_value,
+    rate,
+    signed,
+    sized,
+    told,
+)
+from vlmbench.metrics._paired import McNemar, flip_p, gap, gap_corrected, mcnemar
+from vlmbench.metrics._power import ASSUMED_DISCORDANCE, gap_power, smallest_gap
 from vlmbench.metrics._readouts import ENCODER, ENCODER_MEAN, GAP, INTERNALS, PROMPTED, RULE
 from vlmbench.metrics._rows import StatRow, dump_rows, load_rows
+from vlmbench.metrics._several import false_discovery, holm
 from vlmbench.metrics._summary import METRICS_VERSION, summarise, summarise_recorded
 
 __all__ = [
+    "ASSUMED_DISCORDANCE",
     "ENCODER",
     "ENCODER_MEAN",
     "GAP",
@@ -47,25 +64,35 @@ __all__ = [
     "SMALL_LOW_MASS",
     "SMALL_MASS",
     "TIE_TOLERANCE",
+    "Clusters",
     "McNemar",
     "StatRow",
+    "above",
     "abstention",
     "accuracy",
     "accuracy_answered",
     "answer_distribution",
     "answers",
+    "bounded_stat",
     "brief",
     "chance",
     "choice_mass",
+    "clear_of_zero",
     "corrected",
     "credit",
+    "difference_stat",
     "dump_rows",
+    "effective_n",
     "expected_calibration_error",
     "failures",
+    "false_discovery",
+    "flip_p",
     "gap",
     "gap_answered",
     "gap_corrected",
+    "gap_power",
     "has_unread",
+    "holm",
     "kept",
     "load_rows",
     "majority",
@@ -76,11 +103,14 @@ __all__ = [
     "permute_choices",
     "probabilities",
     "rate",
+    "rate_stat",
     "signed",
     "sized",
     "small_masses",
+    "smallest_gap",
     "summarise",
     "summarise_recorded",
+    "tango",
     "told",
     "total_variation",
     "truth_distribution",

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from vlmbench.metrics._clusters import Clusters
 from vlmbench.metrics._credit import credit, kept
-from vlmbench.metrics._intervals import wilson
+from vlmbench.metrics._intervals import rate_stat
 from vlmbench.types import ChoiceScores, Stat
 
 
@@ -15,12 +16,17 @@ def accuracy(scores: ChoiceScores) -> Stat:
     """Return mean credit with Wilson's interval over the documents that did not fail.
 
     Abstentions count as wrong and lower `coverage`. With ties the interval is conservative; see
-    `wilson`.
+    `wilson`. Where documents share something it is that of the effective n.
     """
-    earned = credit(scores)
-    low, high = wilson(float(earned.sum()), len(earned))
-    coverage = float((~kept(scores).abstained).mean())
-    return Stat(value=float(earned.mean()), low=low, high=high, n=len(earned), coverage=coverage)
+    scores = kept(scores)
+    coverage = float((~scores.abstained).mean())
+    return rate_stat(credit(scores), Clusters.among(scores), coverage=coverage)
+
+
+def effective_n(scores: ChoiceScores) -> float:
+    """Return how many independent documents would tell as much about the accuracy."""
+    scores = kept(scores)
+    return Clusters.among(scores).effective_n(credit(scores))
 
 
 def chance(scores: ChoiceScores) -> float:
@@ -49,14 +55,11 @@ def corrected(stat: Stat, chance: float) -> Stat:
 
 def abstention(scores: ChoiceScores) -> Stat:
     """Return the share of documents without a readable answer, with Wilson's interval."""
-    abstained = kept(scores).abstained
-    low, high = wilson(float(abstained.sum()), len(abstained))
-    return Stat(
-        value=float(abstained.mean()),
-        low=low,
-        high=high,
-        n=len(abstained),
-        coverage=float((~abstained).mean()),
+    scores = kept(scores)
+    return rate_stat(
+        scores.abstained.astype(np.float64),
+        Clusters.among(scores),
+        coverage=float((~scores.abstained).mean()),
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from vlmbench.metrics._accuracy import accuracy
 from vlmbench.metrics._credit import kept
-from vlmbench.metrics._paired import aligned, gap, mcnemar
+from vlmbench.metrics._paired import aligned, flip_p, gap, mcnemar
 from vlmbench.types import ChoiceScores, Stat
 
 
@@ -31,7 +31,7 @@ def accuracy_answered(scores: ChoiceScores) -> Stat:
 
 
 def gap_answered(encoder: ChoiceScores, prompted: ChoiceScores, *, seed: int) -> tuple[Stat, Stat]:
-    """Return the gap over the documents that both answered, and McNemar's p on these.
+    """Return the gap over the documents that both answered, and the p-value on these.
 
     `n` and `coverage` are those of `accuracy_answered`; both are NaN where no document is left,
     and p where every one is tied.
@@ -45,15 +45,19 @@ def gap_answered(encoder: ChoiceScores, prompted: ChoiceScores, *, seed: int) ->
         nothing = Stat(value=math.nan, n=len(encoder), coverage=0.0)
         return nothing, nothing
     encoder, prompted = encoder.take(read), prompted.take(read)
-    found = replace(gap(encoder, prompted, seed=seed), coverage=float(read.mean()))
-    return found, p_stat(encoder, prompted)
+    found = replace(gap(encoder, prompted), coverage=float(read.mean()))
+    return found, p_stat(encoder, prompted, seed=seed)
 
 
-def p_stat(encoder: ChoiceScores, prompted: ChoiceScores) -> Stat:
+def p_stat(encoder: ChoiceScores, prompted: ChoiceScores, *, seed: int) -> Stat:
     """Return McNemar's p over the documents in its table; NaN where all are tied.
 
-    With a tie on every document there is no table: no p-value is not a p-value of 1.
+    With a tie on every document there is no table: no p-value is not a p-value of 1. Where
+    documents share something, the p-value of flipped signs, over all documents.
     """
+    if encoder.clusters is not None:
+        n = len(aligned(encoder, prompted)[0])
+        return Stat(value=flip_p(encoder, prompted, seed=seed), n=n)
     test = mcnemar(encoder, prompted)
     if not test.tested:
         return Stat(value=math.nan, n=test.fractional)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmbench.metrics._bootstrap import DRAWS, distance_stat
+from vlmbench.metrics._clusters import Clusters, Floats
 from vlmbench.metrics._credit import credit, kept
-from vlmbench.metrics._distributions import distance_stat
-from vlmbench.metrics._intervals import DRAWS
 from vlmbench.types import ChoiceScores, Problem, Stat, VlmbenchError
 
 
@@ -52,8 +54,11 @@ def expected_calibration_error(
 
     Confidence is the largest probability. Documents abstained on have none and are left out:
     `coverage` says how many were. Like `tv_between` the estimate is biased upward, and its
-    interval is that of `distance_stat`. Guo et al. 2017, https://arxiv.org/abs/1706.04599, with
-    bins of equal width; their credit knows no ties.
+    interval is that of `distance_stat`, which reaches at least as far as the error of a calibrated
+    model with these confidences would in 95% of draws: a bin in which nothing has gone wrong yet
+    does not show how much may. Guo et al. 2017, https://arxiv.org/abs/1706.04599, with bins of
+    equal width; their credit knows no ties. The draws are those of Broecker and Smith 2007,
+    https://doi.org/10.1175/WAF993.1.
 
     Raises:
         VlmbenchError: If the scale has no probabilities, or every document was abstained on.
@@ -63,11 +68,27 @@ def expected_calibration_error(
     if not answered.any():
         raise VlmbenchError("every document was abstained on: there is no confidence to calibrate")
     confidence = probabilities(scores)[answered].max(axis=1)
-    excess = confidence - credit(scores)[answered]
-    differences = np.zeros((len(excess), bins))
+    clusters = Clusters.of(scores.cluster_of[answered])
     bin_of = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    differences[np.arange(len(excess)), bin_of] = excess
-    return distance_stat(differences, coverage=float(answered.mean()), seed=seed, draws=draws)
+    in_bin = np.eye(bins)[bin_of]
+    excess = confidence - credit(scores)[answered]
+    calibrated = _calibrated(confidence, in_bin, np.random.default_rng(seed), draws)
+    alike = len(excess) / max(clusters.effective_n(excess), 1e-9)
+    return distance_stat(
+        in_bin * excess[:, None],
+        clusters,
+        coverage=float(answered.mean()),
+        seed=seed,
+        draws=draws,
+        least=calibrated * math.sqrt(alike),
+    )
+
+
+def _calibrated(confidence: Floats, in_bin: Floats, rng: np.random.Generator, draws: int) -> float:
+    """Return the 95% quantile of the error of a model that is right as often as it is confident."""
+    excess = confidence - (rng.random((draws, len(confidence))) < confidence)
+    error = np.abs(np.einsum("dn,nb->db", excess, in_bin)).sum(axis=1) / len(confidence)
+    return float(np.quantile(error, 0.95))
 
 
 def _refuse(scores: ChoiceScores, wrong: NDArray[np.bool_], message: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmbench.metrics._bootstrap import DRAWS, distance_stat
+from vlmbench.metrics._clusters import Clusters, Floats
 from vlmbench.metrics._credit import answers, kept
-from vlmbench.metrics._intervals import DRAWS, resampled_means
 from vlmbench.metrics._paired import aligned
 from vlmbench.types import ChoiceScores, Stat
 
@@ -58,6 +59,7 @@ def tv_between(a: ChoiceScores, b: ChoiceScores, *, seed: int, draws: int = DRAW
     answered = ~a.abstained & ~b.abstained
     return distance_stat(
         (answers(a) - answers(b)) / 2,
+        Clusters.among(a),
         coverage=float(answered.mean()),
         seed=seed,
         draws=draws,
@@ -65,44 +67,36 @@ def tv_between(a: ChoiceScores, b: ChoiceScores, *, seed: int, draws: int = DRAW
 
 
 def tv_to_truth(scores: ChoiceScores, *, seed: int, draws: int = DRAWS) -> Stat:
-    """Return the total variation distance between answers and truth; see `tv_between`."""
+    """Return the total variation distance between answers and truth; see `tv_between`.
+
+    How often each letter is right is taken as known: it is often balanced by design, and other
+    documents would be balanced again. The resamples therefore hold what the answers of documents
+    with the same right letter differ by from each other.
+    """
     scores = kept(scores)
+    given = answers(scores) / 2
     return distance_stat(
-        (answers(scores) - _truth(scores)) / 2,
+        given - _truth(scores) / 2,
+        Clusters.among(scores),
         coverage=float((~scores.abstained).mean()),
         seed=seed,
         draws=draws,
+        noise=_within(given, scores.gold),
     )
 
 
-def distance_stat(
-    differences: NDArray[np.float64], *, coverage: float, seed: int, draws: int
-) -> Stat:
-    """Return the absolute column means of `differences`, summed, with its 95% interval.
+def _within(rows: Floats, strata: NDArray[np.int64]) -> Floats:
+    """Return rows less their stratum's mean, scaled up by what a mean of few takes away.
 
-    The interval is the estimate plus and minus the 95% quantile of the distance between a
-    bootstrap resample's column means and the sample's, clipped to [0, 1]. By the triangle
-    inequality it covers wherever the column means do, at any true distance and at 0 too, where
-    the percentile and basic bootstraps of a distance fail; elsewhere it is wider than need be.
-
-    Args:
-        differences: (n, bins) float64, one row per document.
-        coverage: Share of documents that were answered.
-        seed: Seed of the resampling.
-        draws: Number of resamples.
+    A stratum of one document tells nothing of its own spread: its row is compared with all.
     """
-    means = differences.mean(axis=0)
-    drawn = resampled_means(differences, np.random.default_rng(seed), draws)
-    reach = float(np.quantile(np.abs(drawn - means).sum(axis=1), 0.95))
-    # A sum of fractions may pass 1 by a rounding error.
-    value = min(float(np.abs(means).sum()), 1.0)
-    return Stat(
-        value=value,
-        low=max(value - reach, 0.0),
-        high=min(value + reach, 1.0),
-        n=len(differences),
-        coverage=coverage,
-    )
+    left: Floats = rows - rows.mean(axis=0)
+    for stratum in np.unique(strata):
+        held = strata == stratum
+        count = int(held.sum())
+        if count > 1:
+            left[held] = (rows[held] - rows[held].mean(axis=0)) * np.sqrt(count / (count - 1))
+    return left
 
 
 def _truth(scores: ChoiceScores) -> NDArray[np.float64]:

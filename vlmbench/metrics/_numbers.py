@@ -18,6 +18,10 @@ from collections.abc import Callable
 from vlmbench.metrics._rows import StatRow
 from vlmbench.types import Stat
 
+ROUNDING = 1e-9
+"""Numbers closer than this are equal: sums in another order differ by less, and nothing else does.
+"""
+
 MISSING = "–"
 """What is written where there is no number."""
 
@@ -39,6 +43,16 @@ def signed(value: float) -> str:
 def p_value(value: float) -> str:
     """Write a p-value; what would round to 0 is `<.001`."""
     return "<.001" if value < 0.001 else rate(value)
+
+
+def above(bound: float, level: float = 0.0) -> bool:
+    """Tell whether a bound lies above a level by more than rounding; 3e-18 is not above 0."""
+    return bound - level > ROUNDING
+
+
+def clear_of_zero(stat: Stat | StatRow) -> bool:
+    """Tell whether an interval leaves 0 out as it is written; one that ends at .000 does not."""
+    return rate(stat.low) != ".000" != rate(stat.high) and (stat.low > 0.0 or stat.high < 0.0)
 
 
 def number(

@@ -5,13 +5,21 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from vlmbench.metrics._accuracy import chance, corrected
-from vlmbench.metrics._credit import credit, kept
-from vlmbench.metrics._intervals import DRAWS, mean_interval
+from vlmbench.metrics._clusters import Clusters
+from vlmbench.metrics._credit import TIE_TOLERANCE, credit, kept
+from vlmbench.metrics._intervals import difference_stat
 from vlmbench.types import ChoiceScores, ComparisonError, Problem, Stat
+
+EXACT = 13
+"""Clusters of which every choice of signs is tried."""
+
+FLIPS = 9999
+"""Random choices of signs for more clusters."""
 
 
 def mismatches(a: ChoiceScores, b: ChoiceScores, *, names: tuple[str, str]) -> list[Problem]:
@@ -39,6 +47,14 @@ def mismatches(a: ChoiceScores, b: ChoiceScores, *, names: tuple[str, str]) -> l
                     remedy="Undo choice permutations, and read both from the same task.",
                 )
             )
+    if not np.array_equal(a.cluster_of, b.cluster_of):
+        problems.append(
+            Problem(
+                field="clusters",
+                message=f"{names[0]} and {names[1]} do not group the documents alike",
+                remedy="read both with the same `metadata.vlmbench.cluster_by`",
+            )
+        )
     return problems
 
 
@@ -60,32 +76,25 @@ def aligned(a: ChoiceScores, b: ChoiceScores) -> tuple[ChoiceScores, ChoiceScore
     return a.take(~failed), b.take(~failed)
 
 
-def gap(encoder: ChoiceScores, prompted: ChoiceScores, *, seed: int, draws: int = DRAWS) -> Stat:
+def gap(encoder: ChoiceScores, prompted: ChoiceScores) -> Stat:
     """Return mean credit of the encoder minus that of the prompted model, on the same documents.
 
-    The interval is the 95% percentile bootstrap over documents, resampled as pairs. It has no
-    width where every document has the same difference, so read it together with `mcnemar`.
+    The interval is Tango's, see `difference_stat`; with clusters it is that of the effective n.
     `coverage` is the share of documents that both answered.
 
     Raises:
         ComparisonError: If the two do not cover identical documents in identical order.
     """
     encoder, prompted = aligned(encoder, prompted)
-    differences = credit(encoder) - credit(prompted)
-    low, high = mean_interval(differences, seed=seed, draws=draws)
     answered = ~encoder.abstained & ~prompted.abstained
-    return Stat(
-        value=float(differences.mean()),
-        low=low,
-        high=high,
-        n=len(differences),
+    return difference_stat(
+        credit(encoder) - credit(prompted),
+        Clusters.among(encoder),
         coverage=float(answered.mean()),
     )
 
 
-def gap_corrected(
-    encoder: ChoiceScores, prompted: ChoiceScores, *, seed: int, draws: int = DRAWS
-) -> Stat:
+def gap_corrected(encoder: ChoiceScores, prompted: ChoiceScores) -> Stat:
     """Return the gap between chance-corrected accuracies: the gap over 1 - chance.
 
     Chance is the same on both sides and cancels in the difference. NaN where chance is 1.
@@ -93,7 +102,7 @@ def gap_corrected(
     Raises:
         ComparisonError: If the two do not cover identical documents in identical order.
     """
-    stat = gap(encoder, prompted, seed=seed, draws=draws)
+    stat = gap(encoder, prompted)
     # corrected() subtracts chance once; in a difference it is on both sides.
     level = chance(aligned(encoder, prompted)[0])
     return corrected(stat.shifted(level), level)
@@ -144,6 +153,32 @@ def mcnemar(a: ChoiceScores, b: ChoiceScores) -> McNemar:
         tested=int(whole.sum()),
         fractional=int((~whole).sum()),
     )
+
+
+def flip_p(a: ChoiceScores, b: ChoiceScores, *, seed: int) -> float:
+    """Return the two-sided p-value of equal accuracy where documents share something.
+
+    If neither readout is the better one, the two may change places in any cluster: each cluster's
+    summed difference of credit is as likely as its negative. The p-value is the share of all
+    choices of signs, up to `EXACT` clusters with a difference, or of `FLIPS` random ones and the
+    data itself, whose sum lies as far from 0. Where every document is a cluster of its own and no
+    credit is shared, it is McNemar's exact test.
+
+    Raises:
+        ComparisonError: If the two do not cover identical documents in identical order.
+    """
+    a, b = aligned(a, b)
+    sums = Clusters.among(a).sums(credit(a) - credit(b))
+    sums = sums[np.abs(sums) > TIE_TOLERANCE]
+    if len(sums) <= EXACT:
+        signs = np.array(list(product((-1, 1), repeat=len(sums))), dtype=np.int8)
+        extra = 0
+    else:
+        drawn = np.random.default_rng(seed).integers(0, 2, (FLIPS, len(sums)), dtype=np.int8)
+        signs, extra = 2 * drawn - 1, 1
+    flipped = np.abs(np.einsum("dc,c->d", signs, sums))
+    reached = int((flipped >= abs(sums.sum()) - TIE_TOLERANCE).sum())
+    return (reached + extra) / (len(signs) + extra)
 
 
 def _id_mismatch(

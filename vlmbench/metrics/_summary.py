@@ -11,6 +11,7 @@ from vlmbench.metrics._accuracy import (
     accuracy,
     chance,
     corrected,
+    effective_n,
     failures,
     majority,
 )
@@ -21,11 +22,12 @@ from vlmbench.metrics._distributions import (
 )
 from vlmbench.metrics._mass import choice_mass
 from vlmbench.metrics._paired import gap, gap_corrected, mismatches
+from vlmbench.metrics._power import gap_power
 from vlmbench.metrics._rows import StatRow
 from vlmbench.spec import Condition, Encoder, Prompted, Readout
 from vlmbench.types import ChoiceScores, ComparisonError, Stat
 
-METRICS_VERSION = 1
+METRICS_VERSION = 2
 """Raised when a metric's meaning changes; numbers of different versions never share a table."""
 
 Cell = tuple[Condition, Readout]
@@ -50,10 +52,11 @@ def summarise(
     count); a cell in which every document failed gives only `failed`. Likelihoods of a prompted
     model give choice_mass and choice_mass_p05. Free text (scale `credit`)
     has no choices, so there is no chance (nor anything based on it), no majority and no tv. Own
-    images read by encoder and prompt give gap, gap_corrected and mcnemar_p. Where answers were read
-    from text, or some could not be read, accuracy_answered, gap_answered and mcnemar_p_answered
-    leave out what was not answered. Prompted readings give tv: own against blank, and each against
-    the truth.
+    images read by encoder and prompt give gap, gap_corrected, smallest_gap and mcnemar_p. Where
+    answers were read from text, or some could not be read, accuracy_answered, gap_answered and
+    mcnemar_p_answered leave out what was not answered. Where documents share something, accuracies
+    and gaps have an effective_n as well, and flip_p stands in the place of mcnemar_p. Prompted
+    readings give tv: own against blank, and each against the truth.
 
     Args:
         cells: Scores by condition and readout.
@@ -158,6 +161,8 @@ def _single(cell: Cell, scores: ChoiceScores) -> _Numbers:
         if guessable:
             yield *where, "accuracy_corrected", corrected(stat, level)
         yield *where, "abstention", abstention(scores)
+        if scores.clusters is not None:
+            yield *where, "effective_n", Stat(value=effective_n(scores), n=stat.n)
         if has_unread(scores):
             yield *where, "accuracy_answered", accuracy_answered(scores)
         if guessable:
@@ -187,13 +192,18 @@ def _gaps(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:
         if prompted is None or not _comparable(direct, prompted):
             continue
         where = (_OWN.label, f"{readout.label}-{Prompted.kind_of()}")
-        yield *where, "gap", gap(direct, prompted, seed=seed)
-        yield *where, "gap_corrected", gap_corrected(direct, prompted, seed=seed)
-        yield *where, "mcnemar_p", p_stat(direct, prompted)
+        p = "mcnemar_p" if direct.clusters is None else "flip_p"
+        yield *where, "gap", gap(direct, prompted)
+        yield *where, "gap_corrected", gap_corrected(direct, prompted)
+        smallest, effective = gap_power(direct, prompted)
+        yield *where, "smallest_gap", smallest
+        if direct.clusters is not None:
+            yield *where, "effective_n", Stat(value=effective, n=smallest.n)
+        yield *where, p, p_stat(direct, prompted, seed=seed)
         if has_unread(direct) or has_unread(prompted):
-            found, p = gap_answered(direct, prompted, seed=seed)
+            found, p_answered = gap_answered(direct, prompted, seed=seed)
             yield *where, "gap_answered", found
-            yield *where, "mcnemar_p_answered", p
+            yield *where, f"{p}_answered", p_answered
 
 
 def _variations(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:

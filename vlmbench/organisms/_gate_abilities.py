@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vlmbench.metrics import accuracy, chance, corrected, gap
+from vlmbench.metrics import above, accuracy, chance, corrected, gap
 from vlmbench.models import HfBackend, Tower
 from vlmbench.organisms._gate_rows import GateRow, Held
 from vlmbench.organisms._loop import Report
@@ -41,20 +41,20 @@ def ability_row(
         The row, and the ability on which the encoder readout is furthest above chance.
     """
     untrained = tower.randomised(SEED)
-    above, best, best_value = [], abilities[0], -np.inf
+    clear, best, best_value = [], abilities[0], -np.inf
     for held in abilities:
         own = _encoder(held, tower, data_root, cache)
         others = [_encoder(held, untrained, data_root, cache), *_rules(held, data_root)]
-        if all(gap(own, other, seed=SEED).low > 0 for other in others):
-            above.append(held.task.task)
+        if all(above(gap(own, other).low) for other in others):
+            clear.append(held.task.task)
         if (value := corrected(accuracy(own), chance(own)).value) > best_value:
             best, best_value = held, value
-    named = f" ({', '.join(above)})" if above else ""
+    named = f" ({', '.join(clear)})" if clear else ""
     row = GateRow(
         criterion=f"encoder above untrained encoder and cheap rules, abilities{named}",
-        stat=Stat(value=float(len(above)), n=len(abilities)),
+        stat=Stat(value=float(len(clear)), n=len(abilities)),
         target=f"at least {ASKED} of {len(abilities)}",
-        passed=len(above) >= ASKED,
+        passed=len(clear) >= ASKED,
     )
     return row, best
 
@@ -77,7 +77,7 @@ def lora_row(
         criterion=f"prompted after LoRA on the language model: {held.task.task}",
         stat=stat,
         target=f"interval above chance, {by_chance:.2f}",
-        passed=stat.low > by_chance,
+        passed=above(stat.low, by_chance),
     )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vlmbench.metrics import wilson
+from vlmbench.metrics import above, wilson
 from vlmbench.spec import Located, TaskSpec
 from vlmbench.types import Asked, Document, Stat
 
@@ -75,5 +75,5 @@ def at_chance(criterion: str, stat: Stat, chance: float) -> GateRow:
         criterion=criterion,
         stat=stat,
         target=f"chance, {chance:.2f}",
-        passed=stat.low <= chance <= stat.high,
+        passed=not above(stat.low, chance) and not above(chance, stat.high),
     )

@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from vlmbench.metrics import StatRow
 from vlmbench.models import Inside
-from vlmbench.types import ChoiceScores, Document, Internals, Scale, why_unusable
+from vlmbench.types import (
+    ChoiceScores,
+    Document,
+    Internals,
+    Scale,
+    clusters_of,
+    why_unusable,
+)
 
 Progress = Callable[[int], None]
 """Called with how many more documents are done."""
@@ -101,6 +108,7 @@ def make_reading(
             scores[index, : n_choices[index]] = answer.scores
     failed = np.array([bool(answer.error) for answer in answers])
     unread = np.array([answer.scores is None for answer in answers])
+    clusters = clusters_of(documents)
     return Reading(
         scores=ChoiceScores(
             doc_ids=tuple(document.doc_id for document in documents),
@@ -110,6 +118,7 @@ def make_reading(
             scale=scale,
             abstained=unread & ~failed,
             failed=failed,
+            clusters=clusters if len(set(clusters)) < len(documents) else None,
         ),
         answers=tuple(answers),
         fitted=fitted or {},

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vlmbench.metrics import StatRow, corrected, mean_stat, summarise_recorded
+from vlmbench.metrics import Clusters, StatRow, corrected, mean_stat, summarise_recorded
 from vlmbench.plan import Cell
 from vlmbench.readouts._reading import Numbers
 from vlmbench.readouts._reads import Opened
 from vlmbench.spec import Located, ModelSpec, RecordedScores, TaskSpec
-from vlmbench.types import Asked, Document, Problem, VlmbenchError
+from vlmbench.types import Asked, Document, Problem, VlmbenchError, clusters_of
 
 
 class RecordedReadout:
@@ -60,7 +60,8 @@ def read_recorded(
                 n=entry.n,
             )
             continue
-        stat = mean_stat(_column(located, documents, entry), seed=seed)
+        clusters = Clusters.of(clusters_of(documents))
+        stat = mean_stat(_column(located, documents, entry), clusters, seed=seed)
         for metric, value in (("accuracy", stat), ("accuracy_corrected", corrected(stat, chance))):
             rows.append(
                 StatRow.of(

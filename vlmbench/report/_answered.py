@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vlmbench.metrics import PROMPTED, StatRow, number, rate
-from vlmbench.report._format import significant
+from vlmbench.report._format import Tests, adjusted_gap_p, significant
 
 UNREAD = "¶"
 """On a gap: it is another one among the answered documents."""
@@ -16,19 +16,24 @@ def is_written(row: StatRow) -> bool:
     return (row.readout, row.metric) == (PROMPTED, "accuracy_answered")
 
 
-def turned(rows: Iterable[StatRow]) -> list[tuple[StatRow, StatRow]]:
+def turned(rows: Iterable[StatRow], adjusted: Tests | None = None) -> list[tuple[StatRow, StatRow]]:
     """Return gaps that turn when unread answers are left out: as they count, and without these.
 
     The two differ in sign, or one is significant and the other is not; which also holds where
     nothing was answered, so that there is no second one.
+
+    Args:
+        rows: Rows among which gaps are looked for.
+        adjusted: Holm's p-values of the whole page; those of the rows themselves if absent.
     """
     found = {row.key: row for row in rows}
+    tests = adjusted_gap_p(found.values()) if adjusted is None else adjusted
     pairs = []
     for key, gap in found.items():
         answered = found.get((*key[:-1], "gap_answered"))
         if key[-1] != "gap" or answered is None:
             continue
-        p, p_answered = (found.get((*key[:-1], name)) for name in _P)
+        p, p_answered = (tests.get((*key[:2], ending)) for ending in ("", "_answered"))
         differ = significant(gap, p) != significant(answered, p_answered)
         if differ or _sign(gap) * _sign(answered) < 0:
             pairs.append((gap, answered))
@@ -44,9 +49,6 @@ def told(gap: StatRow, answered: StatRow) -> str:
         f"{counted}, and {number(answered, sign=True)} among the {answered.n} of {gap.n} documents "
         "that were answered"
     )
-
-
-_P = ("mcnemar_p", "mcnemar_p_answered")
 
 
 def _sign(gap: StatRow) -> int:

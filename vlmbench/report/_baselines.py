@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from vlmbench.metrics import ENCODER, MISSING, PROMPTED, RULE, StatRow, number, rate
+from vlmbench.metrics import ENCODER, MISSING, PROMPTED, RULE, StatRow, above, number, rate
 from vlmbench.report._board import Board
 from vlmbench.report._format import escape, markdown_table
 from vlmbench.report._tables import measured, model_name, task_name
@@ -76,7 +76,7 @@ def _clear(rule: StatRow | None, untrained: StatRow | None, trained: StatRow | N
     if rule is None or untrained is None or trained is None:
         return MISSING
     others = (("rule", rule), ("random encoder", untrained))
-    unclear = [name for name, other in others if not trained.low > other.high]
+    unclear = [name for name, other in others if not above(trained.low, other.high)]
     return f"no: {', '.join(unclear)}" if unclear else "yes"
 
 

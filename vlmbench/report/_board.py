@@ -18,6 +18,7 @@ _COMPARED = {
         "version": "the task's version",
         "documents": "the documents or their order",
         "n": "the number of documents",
+        "clusters": "how many clusters they form",
         "limit": "--limit",
         "chance": "the chance level",
         "marked": "whether the encoder saw drawn markers",

@@ -2,28 +2,55 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 from tabulate import tabulate
 
-from vlmbench.metrics import StatRow, rate
+from vlmbench.metrics import GAP, StatRow, clear_of_zero, holm, rate
 from vlmbench.store import FailedCell
 
 _MARKDOWN = re.compile(r"([\\|<>*`\[\]])")
 
 
-def significant(gap: StatRow | None, p: StatRow | None) -> bool:
-    """Return whether a gap is shown bold: its interval excludes 0 and McNemar's p is below .05.
+Tests = Mapping[tuple[str, str, str], float]
+"""p-values of gap tests by model, task, and `_answered` where unread answers are left out, or
+nothing."""
 
-    Both, because the bootstrap interval of a handful of documents can have no width at all. A gap
-    that is written as .000 is never bold.
+
+def gap_p(rows: Iterable[StatRow]) -> Tests:
+    """Return the p-value of every gap test among the rows.
+
+    McNemar's, or where documents share something that of flipped signs.
+    """
+    return {
+        (row.model, row.task, _PS[row.metric]): row.value
+        for row in rows
+        if row.readout == GAP and row.metric in _PS and not math.isnan(row.value)
+    }
+
+
+_PS = {f"{test}_p{ending}": ending for test in ("mcnemar", "flip") for ending in ("", "_answered")}
+
+
+def adjusted_gap_p(rows: Iterable[StatRow]) -> Tests:
+    """Return Holm's p-value of every gap test among the rows, which are those of one page."""
+    tests = gap_p(rows)
+    return dict(zip(tests, holm(np.array(list(tests.values()))).tolist(), strict=True))
+
+
+def significant(gap: StatRow | None, adjusted: float | None) -> bool:
+    """Return whether a gap is shown bold: its interval excludes 0 and Holm's p is below .05.
+
+    A gap, or an end of its interval, that is written as .000 counts as 0.
     """
     return (
         gap is not None
-        and p is not None
-        and p.value < 0.05
-        and (gap.low > 0.0 or gap.high < 0.0)
+        and adjusted is not None
+        and adjusted < 0.05
+        and clear_of_zero(gap)
         and rate(gap.value) != ".000"
     )
 

@@ -27,6 +27,7 @@ from vlmbench.report._tables import (
     UNLIKE,
     control_table,
     corrected_table,
+    discoveries,
     failures,
     gap_matrix,
     majority,
@@ -38,7 +39,7 @@ from vlmbench.report._tables import (
     variation_table,
 )
 from vlmbench.spec import ANSWER_RULES, MARKERS, ModelSpec
-from vlmbench.store import Manifest, RunFolder, write_atomically
+from vlmbench.store import Manifest, RunFolder, TaskRecord, write_atomically
 
 
 def leaderboard(
@@ -108,15 +109,20 @@ _GUIDE = f"""\
 - **VQA**: the model is shown the images and asked. **Blind**: the same with the images blanked.
 - **Encoder**: the model's own vision encoder is read directly, by a fixed rule on its features or \
 by a small head fitted on separate training data. No language model takes part.
-- **Gap**: positive if the encoder knows what the model does not say. **Bold** if the 95% \
-interval excludes 0 and McNemar's exact test gives p < .05.
+- **Gap**: positive if the encoder knows what the model does not say. **p** is McNemar's exact \
+test or, where documents share something, that of the signs of whole clusters. **Holm's p** allows \
+for all gap tests of this page. **Bold** if it is below .05 and the 95% interval excludes 0.
+- **Least gap**: the smallest true gap that this comparison would have found in four runs of five \
+(two-sided p < .05 by itself), given how often just one of the two readouts was right.
 - **Chance**: a uniform guess. **Majority**: the best constant letter. Compare every \
 number with both. A VQA accuracy that is no better than blind does not come from the image.
 - **Abstained**: share of questions without a readable answer. These count as wrong, except in \
 columns called **answered**, which leave them out; nothing is ever guessed for the model. Choices \
 that tie share the credit.
-- Intervals, in brackets, are 95%: Wilson's for accuracies, a paired bootstrap over documents for \
-gaps. They say how much the number would move with other questions of the same kind.
+- Intervals, in brackets, are 95%: Wilson's for accuracies, Tango's for gaps, a bootstrap for \
+distances. They say how much the number would move with other questions of the same kind. Where \
+questions share an image, a scene or a condition, they tell less than as many others: intervals \
+are those of the effective number **n_eff**, and whole clusters are resampled.
 - **Probability of the choices**: a model scored by likelihoods should answer with one of them. \
 A note stands above where it gives all of them together less than {rate(SMALL_MASS)} on average, \
 or less than {rate(SMALL_LOW_MASS)} to one question in twenty.
@@ -184,20 +190,30 @@ def _results(board: Board) -> Iterator[str]:
     if len(models) == 1:
         yield f"## {model_name(board, models[0])}"
         yield results_of_model(board, models[0])
+        yield discoveries(board)
     if len(models) < 2:
         return
     yield "## Gap: encoder - VQA"
     yield gap_matrix(board)
+    yield discoveries(board)
     yield "## Results by task"
     for task, record in board.tasks.items():
         if not any(board.of(model, task) for model in models):
             continue
         yield f"### {task_name(board, task)}"
         yield (
-            f"Ability: {escape(record.ability.replace('_', ' '))}. {record.n} documents, "
+            f"Ability: {escape(record.ability.replace('_', ' '))}. {_documents(record)}, "
             f"chance {rate(record.chance)}, majority {rate(majority(board, task))}."
         )
         yield results_of_task(board, task)
+
+
+def _documents(record: TaskRecord) -> str:
+    """Return how many documents there are, and what they share."""
+    if record.clusters in (None, record.n):
+        return f"{record.n} documents"
+    by = "image" if record.cluster_by is None else f"`{record.cluster_by}`"
+    return f"{record.n} documents in {record.clusters} clusters by {by}"
 
 
 def _reading(board: Board) -> Iterator[str]:

@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from vlmbench.metrics import ENCODER, ENCODER_MEAN, PROMPTED, StatRow, brief, number, signed
+from vlmbench.metrics import (
+    ENCODER,
+    ENCODER_MEAN,
+    PROMPTED,
+    StatRow,
+    above,
+    brief,
+    number,
+    signed,
+)
 from vlmbench.report._board import Board
 from vlmbench.report._format import markdown_table
 from vlmbench.report._tables import measured, model_name, task_name
@@ -158,5 +167,5 @@ def _overlaps(board: Board, ranking: Ranking, readout: str) -> list[str]:
     return [
         f"{model_name(board, better)} and {model_name(board, worse)}"
         for better, worse in pairwise(ordered)
-        if ranking.means[better, readout].low <= ranking.means[worse, readout].high
+        if not above(ranking.means[better, readout].low, ranking.means[worse, readout].high)
     ]

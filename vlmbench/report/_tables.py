@@ -5,10 +5,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from vlmbench.metrics import ENCODER, GAP, MISSING, PROMPTED, StatRow, number, p_value, rate
+import numpy as np
+
+from vlmbench.metrics import (
+    ENCODER,
+    GAP,
+    MISSING,
+    PROMPTED,
+    StatRow,
+    clear_of_zero,
+    false_discovery,
+    holm,
+    number,
+    p_value,
+    rate,
+)
 from vlmbench.report._answered import UNREAD, is_written, turned
 from vlmbench.report._board import Board
-from vlmbench.report._format import escape, markdown_table, significant
+from vlmbench.report._format import (
+    adjusted_gap_p,
+    escape,
+    gap_p,
+    markdown_table,
+    significant,
+)
 
 MARKED = "†"
 """On an encoder number: it saw images with the markers drawn into them."""
@@ -17,7 +37,7 @@ UNLIKE = "‡"
 FAILED = "§"
 """On any accuracy: some documents failed and are left out."""
 
-_ANSWERS = ["Blind", "VQA", "Encoder", "Gap", "p", "Abstained"]
+_ANSWERS = ["Blind", "VQA", "Encoder", "Gap", "p", "Holm's p", "Least gap", "Abstained"]
 _ANSWERED = ["VQA, answered", "Gap, answered"]
 
 
@@ -59,7 +79,8 @@ def results_of_model(board: Board, model: str) -> str:
     for task, record in board.tasks.items():
         if not board.of(model, task):
             continue
-        known = [str(record.n), rate(record.chance), rate(majority(board, task))]
+        count = " ".join([str(record.n), *_effective(board, model, task)])
+        known = [count, rate(record.chance), rate(majority(board, task))]
         shown = _measured_line(board, model, task, written=written)
         lines.append([task_name(board, task), *known, *shown])
     head = ["Task", "n", "Chance", "Majority", *_ANSWERS, *(_ANSWERED if written else ())]
@@ -71,10 +92,28 @@ def results_of_task(board: Board, task: str) -> str:
     models = [model for model in measured(board) if board.of(model, task)]
     written = any(is_written(row) for model in models for row in board.of(model, task))
     lines = [
-        [model_name(board, model), *_measured_line(board, model, task, written=written)]
+        [
+            " ".join([model_name(board, model), *_effective(board, model, task)]),
+            *_measured_line(board, model, task, written=written),
+        ]
         for model in models
     ]
     return markdown_table(["Model", *_ANSWERS, *(_ANSWERED if written else ())], lines)
+
+
+def discoveries(board: Board) -> str:
+    """Return how many of the page's gap tests survive what, in a sentence; empty without one."""
+    p = np.array(list(gap_p(board.rows.values()).values()))
+    if len(p) < 2:
+        return ""
+    alone, expected, held = (
+        int((values < 0.05).sum()) for values in (p, false_discovery(p), holm(p))
+    )
+    return (
+        f"Of {len(p)} gap tests on this page, {alone} have p < .05 each by itself, {expected} at a "
+        f"false discovery rate of .05 (Benjamini and Hochberg), and {held} after Holm's "
+        "correction for all of them: those are bold."
+    )
 
 
 def corrected_table(board: Board) -> str:
@@ -120,7 +159,7 @@ def variation_table(board: Board) -> str:
         distances = []
         for condition in ("own|blank", "own|truth", "blank|truth"):
             row = board.get(model, task, "tv", readout=PROMPTED, condition=condition)
-            distances.append(number(row, bold=row is not None and row.low > 0.0))
+            distances.append(number(row, bold=row is not None and clear_of_zero(row)))
         lines.append([*_heading(board, model, task), *distances])
     head = ["VQA and blind", "VQA and truth", "Blind and truth"]
     return _long_table(board, head, lines)
@@ -137,6 +176,15 @@ def majority(board: Board, task: str) -> float:
 def failures(board: Board) -> list[StatRow]:
     """Return the cells in which documents failed."""
     return [row for row in board.rows.values() if row.metric == "failed" and row.value > 0]
+
+
+def _effective(board: Board, model: str, task: str) -> list[str]:
+    """Return the effective n of the gap, or else of the answers, where it is not n."""
+    rows = [
+        board.get(model, task, "effective_n", readout=readout)
+        for readout in (GAP, PROMPTED, ENCODER)
+    ]
+    return [f"(n_eff {row.value:.0f})" for row in rows if row is not None][:1]
 
 
 def _pairs(board: Board) -> Iterator[tuple[str, str]]:
@@ -166,9 +214,11 @@ def _accuracy(
 def _gap(board: Board, model: str, task: str, without: str = "", *, interval: bool = True) -> str:
     """Write a gap; that of the documents that were answered where `without` is `_answered`."""
     gap = board.get(model, task, f"gap{without}", readout=GAP)
-    p = board.get(model, task, f"mcnemar_p{without}", readout=GAP)
-    mark = UNREAD if any(row.readout == GAP for row, _ in turned(board.of(model, task))) else ""
-    return number(gap, sign=True, bold=significant(gap, p), mark=mark, interval=interval)
+    tests = adjusted_gap_p(board.rows.values())
+    found = turned(board.of(model, task), tests)
+    mark = UNREAD if any(row.readout == GAP for row, _ in found) else ""
+    bold = significant(gap, tests.get((model, task, without)))
+    return number(gap, sign=True, bold=bold, mark=mark, interval=interval)
 
 
 def _measured_line(board: Board, model: str, task: str, *, written: bool) -> list[str]:
@@ -177,7 +227,9 @@ def _measured_line(board: Board, model: str, task: str, *, written: bool) -> lis
         mark += FAILED if failed is not None and failed.value > 0 else ""
         return number(_accuracy(board, model, task, condition, readout, metric), mark=mark)
 
-    p = board.get(model, task, "mcnemar_p", readout=GAP)
+    p, adjusted = (
+        found(board.rows.values()).get((model, task, "")) for found in (gap_p, adjusted_gap_p)
+    )
     abstained = _accuracy(board, model, task, "own", PROMPTED, "abstention")
     marks = (MARKED if board.tasks[task].marked else "") + (
         UNLIKE if board.models[model].relation in ("finetuned", "lineage") else ""
@@ -187,7 +239,8 @@ def _measured_line(board: Board, model: str, task: str, *, written: bool) -> lis
         cell("own", PROMPTED),
         cell("own", ENCODER, marks),
         _gap(board, model, task),
-        MISSING if p is None else p_value(p.value),
+        *(MISSING if value is None else p_value(value) for value in (p, adjusted)),
+        number(board.get(model, task, "smallest_gap", readout=GAP)),
         number(abstained, interval=False),
     ]
     if written:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from vlmbench.metrics import (
     ENCODER,
+    GAP,
     MISSING,
     PROMPTED,
     RULE,
@@ -19,7 +20,7 @@ from vlmbench.metrics import (
     small_masses,
 )
 from vlmbench.report._answered import is_written, told, turned
-from vlmbench.report._format import reasons, significant
+from vlmbench.report._format import adjusted_gap_p, gap_p, reasons, significant
 from vlmbench.report._layout import Column, Layout, Row
 from vlmbench.report._readings import is_encoders
 from vlmbench.store import FailedCell
@@ -36,6 +37,7 @@ _MEASURED = (
     Column(head="Encoder", right=True),
     Column(head="Gap [95% interval]", right=True),
     Column(head="p", right=True, spare=3),
+    Column(head="Least gap", right=True, spare=5),
     Column(head="Abst.", right=True, spare=4),
 )
 _GAP = 6  # the place of the gap among them
@@ -69,14 +71,16 @@ def terminal(
         failed: Why documents of its cells failed.
     """
     names = aliases or {}
+    tests, adjusted = gap_p(rows), adjusted_gap_p(rows)
     columns = _WRITTEN if any(map(is_written, rows)) else _MEASURED
     lines: list[Row] = []
     for model in dict.fromkeys(row.model for row in rows if row.readout != RULE):
         mine = [row for row in rows if row.model == model]
         lines.append([Text(names.get(model, model), style="bold")])
         for task in dict.fromkeys(row.task for row in mine):
-            line = _line(names.get(task, task), [r for r in mine if r.task == task])
-            lines.append(line[: len(columns)])
+            shown = [row for row in mine if row.task == task]
+            p, holm = tests.get((model, task, "")), adjusted.get((model, task, ""))
+            lines.append(_line(names.get(task, task), shown, p, holm)[: len(columns)])
     notes = [Text(note, style="italic") for note in _notes(rows, names, failed)]
     return Group(Layout(columns=columns, rows=lines), *notes)
 
@@ -108,28 +112,32 @@ def rules_terminal(
     return Layout(columns=_RULES, rows=lines) if lines else None
 
 
-def _line(name: str, rows: Iterable[StatRow]) -> list[Text]:
+def _line(
+    name: str, rows: Iterable[StatRow], p: float | None, adjusted: float | None
+) -> list[Text]:
     found: _Rows = {(row.condition, row.readout, row.metric): row for row in rows}
     asked = found.get(("own", PROMPTED, "accuracy")) or _answered_elsewhere(found)
     encoder = found.get(("own", ENCODER, "accuracy"))
     chance = next((row for key, row in found.items() if key[2] == "chance"), None)
-    gap = found.get(("own", "encoder-prompted", "gap"))
-    p = found.get(("own", "encoder-prompted", "mcnemar_p"))
+    gap = found.get(("own", GAP, "gap"))
     count = next((row.n for row in (asked, encoder) if row is not None), None)
+    worth = found.get(("own", GAP, "effective_n")) or found.get(("own", PROMPTED, "effective_n"))
+    fewer = "" if worth is None else f" ({worth.value:.0f})"
     cells = [
         f"  {name}",
-        MISSING if count is None else str(count),
+        MISSING if count is None else f"{count}{fewer}",
         _value(chance),
         _value(found.get(("blank", PROMPTED, "accuracy"))),
         _value(asked),
         _value(encoder),
         number(gap, sign=True),
-        MISSING if p is None else p_value(p.value),
+        MISSING if p is None else p_value(p),
+        _value(found.get(("own", GAP, "smallest_gap"))),
         _value(found.get(("own", PROMPTED, "abstention"))),
         _value(found.get(("own", PROMPTED, "accuracy_answered"))),
-        number(found.get(("own", "encoder-prompted", "gap_answered")), sign=True, interval=False),
+        number(found.get(("own", GAP, "gap_answered")), sign=True, interval=False),
     ]
-    style = "bold" if significant(gap, p) else ""
+    style = "bold" if significant(gap, adjusted) else ""
     return [Text(cell, style=style if place == _GAP else "") for place, cell in enumerate(cells)]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from vlmbench.plan import Plan
 from vlmbench.run._settings import CheckedTask, OpenedSplits, Reporter
 from vlmbench.spec import Located, Opens, TaskSpec
-from vlmbench.tasks import Documents, check_documents, load_documents, require_regions
+from vlmbench.tasks import Documents, check_documents, clustered, load_documents, require_regions
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -43,7 +43,7 @@ def _check_task(
 ) -> CheckedTask:
     documents = load_documents(task, "reported", data_root, plan.limit)
     digest = check_documents(documents)
-    held = tuple(documents)
+    held = clustered(tuple(documents), task.spec.bench.cluster_by)
     if any(opens.regions for opens in wanted):
         require_regions(documents, held)
     opened = {

@@ -19,6 +19,7 @@ from vlmbench.store import (
     TaskRecord,
     installed_versions,
 )
+from vlmbench.types import clusters_of
 
 
 def task_record(plan: Plan, task: CheckedTask) -> TaskRecord:
@@ -33,6 +34,8 @@ def task_record(plan: Plan, task: CheckedTask) -> TaskRecord:
         reading=reading_digest(spec),
         documents=task.digest,
         data=task.documents.source,
+        cluster_by=spec.bench.cluster_by,
+        clusters=len(set(clusters_of(task.held).tolist())),
         n=len(task.held),
         of=task.documents.total,
         limit=plan.limit,

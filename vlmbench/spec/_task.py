@@ -167,6 +167,10 @@ class VlmbenchTask(Spec):
     the task's own name."""
     id_column: str | None = None
     """Column with a unique document id. If absent: row numbers."""
+    cluster_by: str | None = None
+    """Column that says which documents share something (an image, a scene, a condition) and so
+    tell less than as many others: intervals and tests count its values. A document where it is
+    null shares nothing. If absent: documents are grouped by the image files that they share."""
     generator: Generator | None = None
     """Draws the data instead of loading `dataset_path`."""
     reader: Reader | None = None

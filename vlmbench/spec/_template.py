@@ -151,6 +151,8 @@ def _named_columns(spec: TaskSpec) -> Iterator[tuple[Keys, str]]:
         yield (*bench, "encoder_images", i), name
     if spec.bench.id_column is not None:
         yield (*bench, "id_column"), spec.bench.id_column
+    if spec.bench.cluster_by is not None:
+        yield (*bench, "cluster_by"), spec.bench.cluster_by
     if spec.bench.regions is not None:
         for part in ("reference", "choices"):
             source = getattr(spec.bench.regions, part)

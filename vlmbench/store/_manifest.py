@@ -81,6 +81,11 @@ class TaskRecord(Said):
     """Fingerprint of the data."""
     n: int = Field(ge=1)
     """Documents that were run."""
+    cluster_by: str | None = None
+    """Column that says which documents share something; none where shared image files do."""
+    clusters: int | None = None
+    """Groups of documents that share something, those of one document among them; none in runs
+    from before they were counted."""
     of: int
     """Documents that the split has."""
     limit: int | None

@@ -145,8 +145,9 @@ class Record:
     ) -> None:
         """Write the record, whole or not at all.
 
-        Columns are doc_id, gold, scores (one per choice), abstained, failed, credit (null for
-        failed documents), those of `Exchange`, and those of `internals` where there are any.
+        Columns are doc_id, gold, scores (one per choice), abstained, failed, cluster (position of
+        the first document of the same one), credit (null for failed documents), those of
+        `Exchange`, and those of `internals` where there are any.
         """
         about = RecordAbout(
             basis=basis, scale=scores.scale, weights=weights, fitted=fitted, notes=notes
@@ -162,7 +163,10 @@ class Record:
         """Return the cell's scores, bit for bit as they were written."""
         about = self.require()
         names = ["doc_id", "gold", "scores", "abstained", "failed"]
+        # Records from before clusters have none, and their documents count each by itself.
+        names += [name for name in ("cluster",) if name in pq.read_schema(self.path).names]
         table = pq.read_table(self.path, columns=names).to_pydict()
+        clusters = table.get("cluster", [])
         rows = table["scores"]
         n_choices = np.array([len(row) for row in rows], dtype=np.int64)
         scores = np.full((len(rows), int(n_choices.max())), -np.inf)
@@ -176,6 +180,7 @@ class Record:
             scale=about.scale,
             abstained=np.array(table["abstained"], dtype=bool),
             failed=np.array(table["failed"], dtype=bool),
+            clusters=np.array(clusters) if len(set(clusters)) < len(clusters) else None,
         )
 
     def failures(self) -> dict[str, int]:
@@ -210,6 +215,7 @@ def _score_columns(scores: ChoiceScores) -> dict[str, Any]:
         "scores": [row[:n].tolist() for row, n in rows],
         "abstained": scores.abstained,
         "failed": scores.failed,
+        "cluster": scores.cluster_of,
         "credit": pa.array(earned, mask=np.isnan(earned)),
     }
 

@@ -1,5 +1,6 @@
 """Tasks: YAML and data become documents."""
 
+from vlmbench.tasks._clusters import clustered
 from vlmbench.tasks._condition_sheet import condition_sheet
 from vlmbench.tasks._conditions import apply_conditions, obstacle
 from vlmbench.tasks._data import open_split, split_name
@@ -19,6 +20,7 @@ __all__ = [
     "apply_conditions",
     "ask",
     "check_documents",
+    "clustered",
     "condition_sheet",
     "filler",
     "listed_choices",

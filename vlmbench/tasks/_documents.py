@@ -319,11 +319,18 @@ def make_document(
             reference=reference,
             candidates=candidates,
             row=plain,
+            cluster=_cluster(plain, bench.cluster_by),
         )
     except VlmbenchError as error:
         raise where.placed(error) from error
     except ValueError as error:
         raise VlmbenchError(where.problem(str(error), field="metadata.vlmbench")) from error
+
+
+def _cluster(row: Mapping[str, Any], column: str | None) -> str | None:
+    """Return what a row shares with others, by the task's column; None where it is null."""
+    value = None if column is None else row.get(column)
+    return None if value is None else str(value)
 
 
 def _clips(regions: Regions | None) -> bool:

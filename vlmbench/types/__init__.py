@@ -3,7 +3,7 @@
 This package imports nothing of vlmbench and neither torch nor datasets.
 """
 
-from vlmbench.types._document import Asked, Document, EncodedImage, Region
+from vlmbench.types._document import Asked, Document, EncodedImage, Region, clusters_of
 from vlmbench.types._errors import ComparisonError, DocumentError, Problem, VlmbenchError
 from vlmbench.types._internals import GROUPS, Group, Internals
 from vlmbench.types._picture import DECODE_VERSION, shown
@@ -26,6 +26,7 @@ __all__ = [
     "Scale",
     "Stat",
     "VlmbenchError",
+    "clusters_of",
     "shown",
     "why_unusable",
 ]

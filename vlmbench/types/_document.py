@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from vlmbench.types import _picture
@@ -105,6 +107,8 @@ class Document:
         reference: Region the question starts from (the REF point, the reference image), if any.
         candidates: One region per choice, in choice order; empty if the task has none.
         row: The data row the document was made from, without images: what prompts render from.
+        cluster: Name of what it shares with other documents (an image, a scene, a condition);
+            None if it shares nothing.
     """
 
     doc_id: str
@@ -116,6 +120,7 @@ class Document:
     reference: Region | None = None
     candidates: tuple[Region, ...] = ()
     row: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.gold < len(self.choices):
@@ -126,6 +131,16 @@ class Document:
             raise ValueError(
                 f"{self.doc_id}: {len(self.candidates)} regions for {len(self.choices)} choices"
             )
+
+
+def clusters_of(documents: Sequence[Document]) -> NDArray[np.int64]:
+    """Return for each document the position of the first one of its cluster: (n,) int64."""
+    first: dict[tuple[bool, str], int] = {}
+    names = [
+        (True, document.doc_id) if document.cluster is None else (False, document.cluster)
+        for document in documents
+    ]
+    return np.array([first.setdefault(name, index) for index, name in enumerate(names)], np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,9 @@ class ChoiceScores:
             [0, 1] is the score of gold, and there is nothing that a guess could choose from.
         abstained: (n,) bool, no readable answer was given: worth 0, and counted separately.
         failed: (n,) bool, the document could not be run at all: excluded and reported.
+        clusters: (n,) int64, which documents share something (an image, a scene) and so are not
+            independent: for each, the position of the first document of its cluster. None where
+            every document stands for itself.
     """
 
     doc_ids: tuple[str, ...]
@@ -48,6 +51,7 @@ class ChoiceScores:
     scale: Scale
     abstained: NDArray[np.bool_]
     failed: NDArray[np.bool_]
+    clusters: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.doc_ids)
@@ -57,13 +61,18 @@ class ChoiceScores:
             raise ValueError("document ids are not unique")
         if self.scores.ndim != 2 or self.scores.shape[0] != n:
             raise ValueError(f"scores must be ({n}, choices), got {self.scores.shape}")
-        for name in ("gold", "n_choices", "abstained", "failed"):
+        for name in ("gold", "n_choices", "abstained", "failed", "cluster_of"):
             if getattr(self, name).shape != (n,):
                 raise ValueError(f"{name} must be ({n},), got {getattr(self, name).shape}")
+        if (self.cluster_of != _firsts(self.cluster_of)).any():
+            raise ValueError("clusters must name the first document of each document's cluster")
         if (self.n_choices < 1).any() or (self.n_choices > self.scores.shape[1]).any():
             raise ValueError("n_choices must lie between 1 and the width of scores")
         if (self.gold < 0).any() or (self.gold >= self.n_choices).any():
             raise ValueError("gold lies outside a document's choices")
+        self._check_scores()
+
+    def _check_scores(self) -> None:
         used = ~self.unused()
         answered = ~self.abstained & ~self.failed
         nowhere: NDArray[np.bool_] = (self.scores == -np.inf).all(axis=1)
@@ -79,6 +88,11 @@ class ChoiceScores:
         """(n, max choices) bool: True where a document has no such choice."""
         return np.arange(self.scores.shape[1])[None, :] >= self.n_choices[:, None]
 
+    @property
+    def cluster_of(self) -> NDArray[np.int64]:
+        """(n,) int64: the position of the first document of each document's cluster."""
+        return np.arange(len(self)) if self.clusters is None else self.clusters
+
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> ChoiceScores:
         """Return the documents at `index` (positions or a mask), in that order."""
         positions = np.arange(len(self))[index]
@@ -90,4 +104,11 @@ class ChoiceScores:
             scores=self.scores[positions],
             abstained=self.abstained[positions],
             failed=self.failed[positions],
+            clusters=None if self.clusters is None else _firsts(self.clusters[positions]),
         )
+
+
+def _firsts(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return for each label the position at which it first occurs: (n,) int64."""
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return first[inverse].astype(np.int64)

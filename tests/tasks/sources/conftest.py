@@ -312,6 +312,12 @@ def write_nyuv2(folder: Path) -> None:
         file["images"] = np.stack([frame.transpose(2, 1, 0) for frame in frames])
         file["depths"] = np.stack([nyu_depth(i).T for i in range(n)])
         file["rawDepths"] = file["depths"][...]
+        # As MATLAB stores a cell array of text: references to columns of character codes.
+        for i in range(n):
+            letters = [[ord(letter)] for letter in f"kitchen_{i // 6:04d}"]
+            file[f"#refs#/{i}"] = np.array(letters, np.uint16)
+        refs = [file[f"#refs#/{i}"].ref for i in range(n)]
+        file.create_dataset("scenes", (1, n), dtype=h5py.ref_dtype)[0] = refs
     test = np.arange(3, n + 1, 3)
     train = np.setdiff1d(np.arange(1, n + 1), test)
     savemat(folder / "splits.mat", {"trainNdxs": train[:, None], "testNdxs": test[:, None]})

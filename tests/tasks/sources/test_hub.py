@@ -123,3 +123,34 @@ def test_stock_lm_eval_reads_the_same_questions(
         assert len(shown) == len(document.images)
         for image, ours in zip(shown, document.images, strict=True):
             assert image.convert("RGB").tobytes() == ours.decode().tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "clusters"),
+    [
+        ("mochi", ["abstract2"] * 6),
+        ("mochi_blind", ["abstract2"] * 6),
+        ("cvbench_depth", [f"{i}.jpg" for i in range(0, 12, 2)]),
+        ("da2k_depth", None),
+        ("hpatches_matching", None),
+        ("spair71k_correspondence", None),
+        ("funkpoint_affordance", None),
+        ("nyuv2", None),
+    ],
+)
+def test_what_documents_share_is_said_by_a_column(home: Path, name: str, clusters) -> None:
+    found = list(documents(name, home))
+    column = {
+        "da2k_depth": "picture", "hpatches_matching": "sequence", "nyuv2": "scene",
+        "spair71k_correspondence": "category", "funkpoint_affordance": "action",
+    }.get(name)  # fmt: skip
+    expected = clusters or [document.row[column] for document in found]
+    assert [document.cluster for document in found] == expected
+    if column in ("picture", "sequence", "scene"):
+        inside = [cluster.rpartition(".")[0].replace("/", "_") for cluster in expected]
+        inside = expected if column == "sequence" else inside
+        if column == "scene":
+            frames = [int(document.doc_id.removeprefix("test-")) for document in found]
+            assert expected == [f"kitchen_{frame // 6:04d}" for frame in frames]
+        else:
+            assert all(key in d.doc_id for key, d in zip(inside, found, strict=True))

@@ -126,7 +126,6 @@ def _explain(
         evidence.get(PROMPTED),
         evidence.get(PROMPTED, "blank"),
         evidence.get(ENCODER),
-        seed=seed,
     )
     return TaskExplained(
         task=name,

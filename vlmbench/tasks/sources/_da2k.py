@@ -58,6 +58,7 @@ def _item(file: Path, name: str, number: int, pair: dict[str, Any]) -> Item:
         name=f"{name.rpartition('.')[0].replace('/', '_')}-{number}",
         pictures=(partial(open_picture, picture),),
         candidates=tuple(clipped(point, size) for point in places),
+        facts={"picture": name},
     )
 
 
@@ -76,5 +77,6 @@ DA2K = Layout(
     splits=("test",),
     n_pictures=1,
     n_choices=2,
+    facts=("picture",),
     items=_items,
 )

@@ -79,7 +79,10 @@ def _item(sequence: Path, k: int, rng: np.random.Generator) -> Item | None:
                 pictures=(partial(open_picture, first), partial(open_picture, other)),
                 reference=_pair(found[chosen[0]]),
                 candidates=tuple(_pair(mapped[i]) for i in chosen),
-                facts={"change": "illumination" if sequence.name[0] == "i" else "viewpoint"},
+                facts={
+                    "change": "illumination" if sequence.name[0] == "i" else "viewpoint",
+                    "sequence": sequence.name,
+                },
             )
     return None
 
@@ -137,6 +140,6 @@ HPATCHES = Layout(
     splits=("test",),
     n_pictures=2,
     n_choices=N_CHOICES,
-    facts=("change",),
+    facts=("change", "sequence"),
     items=_items,
 )

@@ -30,7 +30,7 @@ class Item:
             one, the reference in the first.
         candidates: The right point first; empty in splits that only train.
         reference: The point that is asked about, or None.
-        facts: Text columns (category, action), for prompts.
+        facts: Text columns (category, action, picture), for prompts and for what documents share.
         depth: Opens the (height, width) depth map of the first picture in metres, 0 where it is
             unknown; None where the source has none.
     """

@@ -3,8 +3,9 @@
 Layout [D] (Silberman et al., ECCV 2012,
 https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html): `nyu_depth_v2_labeled.mat` is MATLAB v7.3,
 that is HDF5, whose axes come reversed: `images` (N, 3, width, height) uint8 and `depths`
-(N, width, height) float32 in metres, holes filled in. `splits.mat` is an ordinary MATLAB file with
-`trainNdxs` (795) and `testNdxs` (654), counted from 1.
+(N, width, height) float32 in metres, holes filled in, `scenes` (1, N) references to the names of
+the rooms. `splits.mat` is an ordinary MATLAB file with `trainNdxs` (795) and `testNdxs` (654),
+counted from 1.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def _items(root: Path, split: str, rng: np.random.Generator) -> Iterator[Item]:
                 pictures=(partial(read_picture, file, index),),
                 candidates=candidates,
                 depth=partial(read_depth, file, index),
+                facts={"scene": read_scene(file, index)},
             )
 
 
@@ -96,6 +98,12 @@ def read_depth(file: Path, index: int) -> NDArray[np.float32]:
     return known
 
 
+def read_scene(file: Path, index: int) -> str:
+    """Return the name of the room that a frame shows; several frames may show the same one."""
+    with _open(file) as frames:
+        return "".join(map(chr, frames[frames["scenes"][0, index]][()].ravel()))
+
+
 def two_points(depth: NDArray[np.float32], rng: np.random.Generator) -> tuple[Point, Point] | None:
     """Return two pixels of clearly different known depth, the nearer first, or None.
 
@@ -132,6 +140,7 @@ NYUV2 = Layout(
     splits=("train", "validation", "test"),
     n_pictures=1,
     n_choices=2,
+    facts=("scene",),
     has_depth=True,
     items=_items,
 )
