@@ -7,13 +7,16 @@ from typing import Literal
 import pytest
 
 from vlmbench.spec import (
+    FORWARD_CHANGES,
     IMAGE_CHANGES,
     MARKERS,
     PROBES,
     READOUTS,
     TEXT_CHANGES,
+    WEIGHT_CHANGES,
     Condition,
     Encoder,
+    ForwardChange,
     ImageChange,
     Markers,
     OwnImages,
@@ -22,11 +25,14 @@ from vlmbench.spec import (
     StudyCell,
     TextChange,
     Variant,
+    WeightChange,
 )
 
 SETS: list[tuple[type[Variant], tuple[type[Variant], ...]]] = [
     (ImageChange, IMAGE_CHANGES),
     (TextChange, TEXT_CHANGES),
+    (WeightChange, WEIGHT_CHANGES),
+    (ForwardChange, FORWARD_CHANGES),
     (ProbeSpec, PROBES),
     (Readout, READOUTS),
     (Markers, MARKERS),
@@ -55,6 +61,8 @@ def test_every_member_states_every_fact(base: type[Variant], variant: type[Varia
         (ImageChange, {"keeps_images", "moves_places", "needs_places", "needs_others", "replaces",
                        "samples"}),
         (TextChange, {"changes_prompt", "needs_choices", "samples"}),
+        (WeightChange, {"trains", "of_encoder", "samples"}),
+        (ForwardChange, {"intervenes", "needs_others", "samples"}),
         (ProbeSpec, {"implementation", "fitted", "needs", "depths", "varies"}),
         (Readout, {"implementation", "packages", "scores_documents", "answers", "is_direct",
                    "has_rows"}),
@@ -99,12 +107,29 @@ def test_an_image_changes_samples_are_its_own_labels(change: type[ImageChange]) 
         assert image.label == label
 
 
-@pytest.mark.parametrize("change", TEXT_CHANGES)
-def test_a_text_changes_samples_are_its_own_labels(change: type[TextChange]) -> None:
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        (part, change)
+        for part, members in {
+            "text": TEXT_CHANGES, "weights": WEIGHT_CHANGES, "forward": FORWARD_CHANGES
+        }.items()
+        for change in members
+    ],
+)  # fmt: skip
+def test_samples_are_their_own_labels(part: str, change: type[Variant]) -> None:
     for label in change.samples:
         condition = Condition.parse(f"own+{label}")
-        assert (type(condition.text), condition.text.label) == (change, label)
+        found = getattr(condition, part)
+        assert (type(found), found.label) == (change, label)
         assert condition.image == OwnImages()
+        assert Condition.parse(condition.label) == condition
+
+
+def test_kinds_of_all_parts_of_a_condition_differ() -> None:
+    sets = (IMAGE_CHANGES, TEXT_CHANGES, WEIGHT_CHANGES, FORWARD_CHANGES)
+    kinds = [change.kind_of() for members in sets for change in members]
+    assert len(set(kinds)) == len(kinds)
 
 
 @pytest.mark.parametrize(

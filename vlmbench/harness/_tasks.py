@@ -166,8 +166,8 @@ def _refuse_condition(located: Located[TaskSpec]) -> None:
     """Refuse what goes beyond other images: lm-eval renders prompts and batches by itself."""
     condition = located.spec.bench.condition
     message = ""
-    if condition.weights != "base":
-        message = "its condition changes the encoder's weights, and lm-eval uses no encoder"
+    if not condition.is_own_model:
+        message = "its condition changes weights or forward pass, which lm-eval does not"
     elif (
         condition.text.changes_prompt
         or condition.batch != "usual"

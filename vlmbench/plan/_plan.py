@@ -14,6 +14,7 @@ from vlmbench.spec import (
     Hints,
     Located,
     ModelSpec,
+    Opens,
     Readout,
     StudyCell,
     StudySpec,
@@ -55,6 +56,16 @@ class Cell:
         """Name that the cell's record goes by."""
         place = f"{self.readout.label}-{self.condition.label}"
         return f"{self.model.spec.model}/{self.task.spec.task}/{place}"
+
+    @property
+    def reads(self) -> Opens:
+        """What of the task's data its readout reads in addition to the documents."""
+        return self.readout.opens(self.task.spec)
+
+    @property
+    def trains_on(self) -> Opens:
+        """The splits that its weights are trained on; none if they are not trained."""
+        return Opens(splits=("train", "validation")) if self.condition.weights.trains else Opens()
 
     @property
     def note(self) -> str:

@@ -26,7 +26,7 @@ class EncoderReadout:
         assert probe is not None, "planned without a probe"
         assert twin is not None, "planned without a twin"
         tower = opened.model.tower
-        if cell.condition.weights == "random":
+        if cell.condition.weights.of_encoder:
             tower = tower.randomised(opened.seed)
         reading = read_encoder(
             [one.document for one in asked],

@@ -10,6 +10,7 @@ import numpy as np
 
 from vlmbench.models import Backend, Inside, Inspects, place
 from vlmbench.plan import Cell
+from vlmbench.readouts._changed import changed
 from vlmbench.readouts._prompted import Item, answer_all, batch_size, continuations
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
@@ -29,13 +30,14 @@ class InternalsReadout:
 
     def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Reading:
         """Ask the model every question and keep what it held inside; see `read_internals`."""
-        reading = read_internals(
-            asked,
-            cell.task.spec,
-            opened.model.backend,
-            batch_size=batch_size(cell, opened),
-            progress=opened.progress,
-        )
+        with changed(cell, asked, opened) as backend:
+            reading = read_internals(
+                asked,
+                cell.task.spec,
+                backend,
+                batch_size=batch_size(cell, opened),
+                progress=opened.progress,
+            )
         return opened.model.reading(reading)
 
 

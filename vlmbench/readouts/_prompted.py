@@ -12,6 +12,7 @@ from vlmbench.metrics import choice_mass
 from vlmbench.models import Backend, Prompt, Remote, Reply, TakesNotes, in_batches, prepare
 from vlmbench.plan import Cell
 from vlmbench.readouts._answers import notes_on, read_texts, text_scale
+from vlmbench.readouts._changed import changed
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
 from vlmbench.readouts._replies import read_replies
@@ -27,13 +28,14 @@ class PromptedReadout:
 
     def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Reading:
         """Ask the model every question; see `read_prompted`."""
-        reading = read_prompted(
-            asked,
-            cell.task.spec,
-            opened.model.backend,
-            batch_size=batch_size(cell, opened),
-            progress=opened.progress,
-        )
+        with changed(cell, asked, opened) as backend:
+            reading = read_prompted(
+                asked,
+                cell.task.spec,
+                backend,
+                batch_size=batch_size(cell, opened),
+                progress=opened.progress,
+            )
         return opened.model.reading(reading)
 
 

@@ -77,6 +77,8 @@ class Opened:
     Attributes:
         model: The model, loaded when asked.
         splits: The splits that the readout asked for (`Readout.opens`), by what they are for.
+        training: The task's training and validation documents where the condition's weights are
+            trained on them.
         batch_size: Documents per forward pass; None finds a size that fits.
         seed: Seed of everything that is fitted or drawn.
         cache: Folder of fitted heads.
@@ -85,6 +87,7 @@ class Opened:
 
     model: LoadedModel
     splits: Mapping[Role, Documents] = field(default_factory=dict)
+    training: Mapping[Role, Documents] = field(default_factory=dict)
     batch_size: int | None = None
     seed: int = 0
     cache: Path

@@ -25,9 +25,8 @@ def check_tasks(plan: Plan, data_root: Path, reporter: Reporter) -> dict[str, Ch
     advance = reporter.start("check data", len(plan.tasks))
     for task in plan.tasks:
         name = task.spec.task
-        wanted = {
-            cell.readout.opens(task.spec) for cell in plan.cells if cell.task.spec.task == name
-        }
+        cells = [cell for cell in plan.cells if cell.task.spec.task == name]
+        wanted = {opens for cell in cells for opens in (cell.reads, cell.trains_on)}
         try:
             checked[name] = _check_task(task, plan, data_root, wanted)
         except VlmbenchError as error:

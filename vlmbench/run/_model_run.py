@@ -166,7 +166,8 @@ class ModelRun:
             )
         return Opened(
             model=self.loaded,
-            splits=task.opened_for(cell.readout).splits,
+            splits=task.opened_for(cell.reads).splits,
+            training=task.opened_for(cell.trains_on).splits,
             batch_size=self.settings.batch_size,
             seed=self.plan.seed,
             cache=self.settings.cache,
@@ -175,7 +176,7 @@ class ModelRun:
 
     def _note(self, cell: Cell, record: Record, about: RecordAbout) -> None:
         """Keep what the manifest says of a cell's record, but not of freshly drawn weights."""
-        if cell.condition.weights == "base":
+        if cell.condition.is_own_model:
             self._weights |= about.weights
             self._unused_weights = tuple(about.notes.get("unused_weights", self._unused_weights))
         reasons = record.failures()
@@ -198,7 +199,7 @@ class ModelRun:
             readout=cell.readout.label,
             condition=cell.condition,
             documents=task.digest,
-            fitted_on=task.opened_for(cell.readout).digest,
+            fitted_on=task.opened_for(cell.reads).digest + task.opened_for(cell.trains_on).digest,
             checkpoint=_checkpoint_identity(self.model),
             device=self.device.type,
             dtype=str(self.dtype),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from vlmbench.spec import Opens, Readout, Role
+from vlmbench.spec import Opens, Role
 from vlmbench.tasks import Documents
 from vlmbench.types import Document
 
@@ -74,6 +74,6 @@ class CheckedTask:
     digest: str
     opened: Mapping[Opens, OpenedSplits] = field(default_factory=dict)
 
-    def opened_for(self, readout: Readout) -> OpenedSplits:
-        """Return what was opened for a readout."""
-        return self.opened.get(readout.opens(self.documents.task.spec), OpenedSplits())
+    def opened_for(self, opens: Opens) -> OpenedSplits:
+        """Return what was opened; nothing if nothing was asked for."""
+        return self.opened.get(opens, OpenedSplits())

@@ -5,6 +5,7 @@ from vlmbench.spec._base import Spec
 from vlmbench.spec._cheap_rules import CHEAP_RULES, LooksAt, RuleName, rule_obstacle
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._encoder import Encoder
+from vlmbench.spec._forward_changes import FORWARD_CHANGES, ForwardChange, Intact
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._image_changes import (
     GREY,
@@ -115,11 +116,18 @@ from vlmbench.spec._text_changes import (
     TextChange,
 )
 from vlmbench.spec._variants import Variant
+from vlmbench.spec._weight_changes import (
+    WEIGHT_CHANGES,
+    BaseWeights,
+    RandomWeights,
+    WeightChange,
+)
 from vlmbench.spec._yaml import YamlDocument, read_yaml
 
 __all__ = [
     "ANSWER_RULES",
     "CHEAP_RULES",
+    "FORWARD_CHANGES",
     "FREE_TEXT_METRIC",
     "GREY",
     "IMAGE_CHANGES",
@@ -127,9 +135,11 @@ __all__ = [
     "PROBES",
     "READOUTS",
     "TEXT_CHANGES",
+    "WEIGHT_CHANGES",
     "AnswerRule",
     "AnyReadout",
     "AnySpec",
+    "BaseWeights",
     "BlankImage",
     "Blink",
     "Blur",
@@ -147,6 +157,7 @@ __all__ = [
     "FilterPipeline",
     "FilterStep",
     "Filters",
+    "ForwardChange",
     "GenerationKwargs",
     "Generator",
     "GramProbe",
@@ -157,6 +168,7 @@ __all__ = [
     "ImageChange",
     "ImagePolicy",
     "InText",
+    "Intact",
     "Internals",
     "KeypointProbe",
     "Kind",
@@ -187,6 +199,7 @@ __all__ = [
     "ProbeSpec",
     "Prompted",
     "Prompting",
+    "RandomWeights",
     "Reader",
     "Readout",
     "Recorded",
@@ -213,6 +226,7 @@ __all__ = [
     "Variant",
     "VlmbenchTask",
     "VpBenchPoints",
+    "WeightChange",
     "WholeImages",
     "YamlDocument",
     "check_columns",

@@ -9,9 +9,11 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from vlmbench.spec._base import Spec
+from vlmbench.spec._forward_changes import FORWARD_CHANGES, AnyForwardChange, Intact
 from vlmbench.spec._image_changes import IMAGE_CHANGES, AnyImageChange, OwnImages
 from vlmbench.spec._nearest import did_you_mean
 from vlmbench.spec._text_changes import TEXT_CHANGES, AnyTextChange, PlainText
+from vlmbench.spec._weight_changes import WEIGHT_CHANGES, AnyWeightChange, BaseWeights
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -31,9 +33,12 @@ class Condition(Spec):
     """`plain`: the task's prompt. Or `hint-wrong-strong`, `filler-256-before`, or the same as
     keys."""
 
-    weights: Literal["base", "random"] = "base"
+    weights: AnyWeightChange = BaseWeights()
     """`base`: the model's own weights. `random`: the encoder's architecture with freshly drawn
     weights, to judge its readout against (encoder readout only)."""
+
+    forward: AnyForwardChange = Intact()
+    """`intact`: the forward pass as it is. Or what is done inside the language model."""
 
     batch: Literal["usual", "single"] = "usual"
     """`single`: every document gets a forward pass of its own, which shows how far rounding alone
@@ -76,13 +81,20 @@ class Condition(Spec):
             ) from None
 
     @property
+    def is_own_model(self) -> bool:
+        """Whether weights and forward pass are the model's own."""
+        return isinstance(self.weights, BaseWeights) and not self.forward.intervenes
+
+    @property
     def label(self) -> str:
         """How the condition is written in tables and file names; `parse` reads it."""
         parts = [self.image.label]
         if self.text.changes_prompt:
             parts.append(self.text.label)
-        if self.weights != "base":
-            parts.append(self.weights)
+        if not isinstance(self.weights, BaseWeights):
+            parts.append(self.weights.label)
+        if self.forward.intervenes:
+            parts.append(self.forward.label)
         if self.batch != "usual":
             parts.append(self.batch)
         if self.seed:
@@ -91,23 +103,22 @@ class Condition(Spec):
 
 
 def known() -> tuple[str, ...]:
-    """Return labels to choose from: samples of every variant, and the two other switches."""
-    images = [label for change in IMAGE_CHANGES for label in change.samples]
-    texts = [label for change in TEXT_CHANGES for label in change.samples]
-    return (*images, *texts, "random", "single")
+    """Return labels to choose from: samples of every variant, and the other switch."""
+    sets = (IMAGE_CHANGES, TEXT_CHANGES, WEIGHT_CHANGES, FORWARD_CHANGES)
+    samples = [label for members in sets for change in members for label in change.samples]
+    return (*samples, "single")
 
 
 def _split(label: str) -> dict[str, Any]:
     """Return the keys that a label's parts mean; a part that means nothing else names an image."""
-    texts = {change.kind_of() for change in TEXT_CHANGES}
+    sets = {"text": TEXT_CHANGES, "weights": WEIGHT_CHANGES, "forward": FORWARD_CHANGES}
+    keyed = {member.kind_of(): key for key, members in sets.items() for member in members}
     keys: dict[str, Any] = {}
     for part in label.split("+"):
         name, _, rest = part.partition("-")
         match name:
-            case _ if name in texts:
-                key, value = "text", part
-            case "base" | "random":
-                key, value = "weights", part
+            case _ if name in keyed:
+                key, value = keyed[name], part
             case "usual" | "single":
                 key, value = "batch", part
             case "seed":

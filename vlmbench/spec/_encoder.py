@@ -79,6 +79,8 @@ class Encoder(Readout):
             yield "an encoder does not read the prompt, so there is nothing to change"
         if not condition.image.keeps_images:
             yield "an encoder cannot answer without an image"
+        if condition.forward.intervenes:
+            yield "what is done inside the language model does not reach the encoder"
         if condition.batch == "single":
             yield "an encoder does not take prompts, so there are no batches of them to split"
         if condition.image.moves_places and has_places(task):

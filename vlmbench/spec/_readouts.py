@@ -40,8 +40,9 @@ class Prompted(Readout):
         self, subject: Subject, task: TaskSpec, condition: Condition, hints: Hints
     ) -> Iterator[str]:
         """Yield why the model cannot be asked."""
-        if condition.weights == "random":
+        if condition.weights.of_encoder:
             yield "only encoders can be given random weights"
+        yield from _unchangeable(subject, task, condition)
         if not condition.image.keeps_images and subject.needs_images:
             yield subject.needs_images
         if condition.batch == "single" and subject.spec.server is not None:
@@ -109,8 +110,8 @@ class Rule(Readout):
         del hints
         if subject.spec.rule != self.name:
             yield f"model {subject.spec.model!r} is not the rule {self.name!r}"
-        if condition.weights == "random":
-            yield "only encoders can be given random weights"
+        if not condition.is_own_model:
+            yield "a rule has no weights and no forward pass to change"
         if reason := rule_obstacle(self.name, task):
             yield reason
 
@@ -153,6 +154,17 @@ class Recorded(Readout):
         """Return 0: there is no model."""
         del task, documents
         return 0
+
+
+def _unchangeable(subject: Subject, task: TaskSpec, condition: Condition) -> Iterator[str]:
+    """Yield why other weights or another forward pass cannot be had of a model and a task."""
+    if (condition.weights.trains or condition.forward.intervenes) and subject.hidden:
+        yield subject.hidden
+    if condition.weights.trains and None in (task.training_split, task.validation_split):
+        yield (
+            f"task {task.task!r} has no training and validation splits to train "
+            f"`{condition.weights.label}` on"
+        )
 
 
 def _misplaced(subject: Subject, task: TaskSpec, condition: Condition) -> Iterator[str]:
