@@ -12,9 +12,6 @@ from vlmbench.types import VlmbenchError
 if TYPE_CHECKING:
     from vlmbench.store import Run
 
-DIAGNOSE = "diagnose"
-"""Name of the study whose runs are explained as they end."""
-
 
 def explain(
     run: Path, model: str, *, tasks: str | None, output: Path | None, rules: Path | None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from vlmbench.cli._explain import DIAGNOSE, explain_all
+from vlmbench.cli._explain import explain_all
 from vlmbench.cli._folders import cache_root, data_folder
 from vlmbench.cli._planned import planned, row_of
 from vlmbench.cli._printing import display, say, say_json
@@ -155,7 +155,7 @@ def run(
         display(f"left out: {reason}", style="dim")
     say(f"Run written to {folder}")
     say(f"Publish it: vlmbench leaderboard {folder} --output leaderboard")
-    if plan.study.spec.study == DIAGNOSE:
+    if plan.study.spec.explained:
         explain_all(ran, [model.spec.model for model in plan.models])
 
 

@@ -11,17 +11,32 @@ from vlmbench.diagnostics._diagnose import TESTS, diagnose
 from vlmbench.diagnostics._evidence import Evidence
 from vlmbench.diagnostics._indicators import Accuracies, accuracies, indicators
 from vlmbench.diagnostics._mutual_information import Shuffles, conditional_information, ksg
-from vlmbench.diagnostics._outcome import Measurement, Outcome, Quantity, Test, dump_outcomes
+from vlmbench.diagnostics._outcome import (
+    Analysis,
+    Finding,
+    Measured,
+    Measurement,
+    Outcome,
+    Quantity,
+    Test,
+    dump_findings,
+    dump_outcomes,
+)
 from vlmbench.diagnostics._thresholds import Thresholds, load_thresholds
 from vlmbench.diagnostics._verdict import Verdict, verdict
+from vlmbench.diagnostics.analyses import ANALYSES, analyse
 
 __all__ = [
+    "ANALYSES",
     "CRITERIA",
     "INDICATORS",
     "TESTS",
     "WITHOUT",
     "Accuracies",
+    "Analysis",
     "Evidence",
+    "Finding",
+    "Measured",
     "Measurement",
     "Outcome",
     "Quantity",
@@ -31,10 +46,12 @@ __all__ = [
     "Verdict",
     "VerdictName",
     "accuracies",
+    "analyse",
     "compare",
     "conditional_information",
     "diagnose",
     "distributions",
+    "dump_findings",
     "dump_outcomes",
     "indicators",
     "ksg",

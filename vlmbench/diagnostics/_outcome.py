@@ -72,27 +72,14 @@ class Test:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What one test says about one model and task.
+class Measured:
+    """Something that was measured of one model and task.
 
     Attributes:
-        test: Which test.
-        holds: Whether the test holds; None if it is inconclusive or could not be run.
-        reason: One sentence with the numbers that decided, or why the test could not be run.
-        measurements: Everything that the test measured; empty if it could not be run.
+        measurements: Everything that was measured.
     """
 
-    test: Test
-    holds: bool | None
-    reason: str
     measurements: tuple[Measurement, ...] = ()
-
-    @property
-    def word(self) -> str:
-        """What is said of the test: holds, fails, inconclusive or not run."""
-        if self.holds is None:
-            return "inconclusive" if self.measurements else "not run"
-        return "holds" if self.holds else "fails"
 
     def every(self, quantity: Quantity, **at: str | float) -> tuple[Measurement, ...]:
         """Return all measurements of a quantity whose place includes `at`, in their order."""
@@ -119,6 +106,59 @@ class Outcome:
         return None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome(Measured):
+    """What one test says about one model and task.
+
+    Attributes:
+        test: Which test.
+        holds: Whether the test holds; None if it is inconclusive or could not be run.
+        reason: One sentence with the numbers that decided, or why the test could not be run.
+        measurements: Everything that the test measured; empty if it could not be run.
+    """
+
+    test: Test
+    holds: bool | None
+    reason: str
+
+    @property
+    def word(self) -> str:
+        """What is said of the test: holds, fails, inconclusive or not run."""
+        if self.holds is None:
+            return "inconclusive" if self.measurements else "not run"
+        return "holds" if self.holds else "fails"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """Something that is measured without a verdict of its own.
+
+    Attributes:
+        name: What files and plots call it: "stages".
+        title: Its full name: "where the answer is lost".
+        run: Returns the finding from a run's evidence and the seed of resampling; None where the
+            run has no cells for it. May raise a VlmbenchError, which says why it cannot be made.
+    """
+
+    name: str
+    title: str
+    run: Callable[[Evidence, int], Finding | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding(Measured):
+    """What one analysis says about one model and task.
+
+    Attributes:
+        analysis: Which analysis.
+        says: One to three sentences with the numbers that matter most.
+        measurements: Everything that it measured; empty if it could not be made.
+    """
+
+    analysis: Analysis
+    says: str
+
+
 def dump_outcomes(outcomes: tuple[Outcome, ...]) -> str:
     """Return outcomes as JSON, the same bytes for the same outcomes; NaN becomes null."""
     data = [
@@ -129,6 +169,19 @@ def dump_outcomes(outcomes: tuple[Outcome, ...]) -> str:
             "measurements": [_as_json(measurement) for measurement in outcome.measurements],
         }
         for outcome in outcomes
+    ]
+    return json.dumps(data, indent=1, allow_nan=False) + "\n"
+
+
+def dump_findings(findings: tuple[Finding, ...]) -> str:
+    """Return findings as JSON, the same bytes for the same findings; NaN becomes null."""
+    data = [
+        {
+            "analysis": finding.analysis.name,
+            "says": finding.says,
+            "measurements": [_as_json(measurement) for measurement in finding.measurements],
+        }
+        for finding in findings
     ]
     return json.dumps(data, indent=1, allow_nan=False) + "\n"
 

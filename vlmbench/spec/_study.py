@@ -28,6 +28,8 @@ class StudySpec(Spec):
     description: str = ""
     tag: Tags = ()
     cells: tuple[StudyCell, ...] = Field(min_length=1)
+    explained: bool = False
+    """Whether every model is explained as its run ends: printed, with its card written."""
     hints: Hints | None = None
     """Words of hints and fillers, for tasks that have none of their own."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from vlmbench.diagnostics import CRITERIA, Outcome, Thresholds
+from vlmbench.diagnostics import CRITERIA, Measured, Thresholds
 from vlmbench.metrics import MISSING, number, rate, sized
 from vlmbench.report._format import escape, markdown_table
 from vlmbench.report.cards._explanation import Explanation, TaskExplained
@@ -114,8 +114,16 @@ def _task(task: TaskExplained) -> Iterator[str]:
         ],
         left=3,
     )
-    lines = [line for outcome in task.outcomes for line in _measurements(outcome)]
-    table = markdown_table(("Test", "Quantity", "At", "Value", "Unit", "n"), lines, left=4)
+    if task.findings:
+        yield markdown_table(
+            ("Analysis", "Says"),
+            [(found.analysis.title, escape(found.says)) for found in task.findings],
+            left=2,
+        )
+    named: list[tuple[str, Measured]] = [(outcome.test.name, outcome) for outcome in task.outcomes]
+    named += [(finding.analysis.name, finding) for finding in task.findings]
+    lines = [line for name, measured in named for line in _measurements(name, measured)]
+    table = markdown_table(("Of", "Quantity", "At", "Value", "Unit", "n"), lines, left=4)
     yield (
         "<details>\n<summary>All measurements, with 95% intervals (those by layer are in the "
         f"plots and in outcomes.json)</summary>\n\n{table}\n\n</details>"
@@ -126,11 +134,11 @@ def _bullets(lines: Sequence[str]) -> str:
     return "\n".join(f"- {escape(line)}" for line in lines)
 
 
-def _measurements(outcome: Outcome) -> Iterator[tuple[str, ...]]:
-    for found in outcome.measurements:
+def _measurements(name: str, measured: Measured) -> Iterator[tuple[str, ...]]:
+    for found in measured.measurements:
         if "layer" not in found.at:
             yield (
-                outcome.test.name,
+                name,
                 escape(found.quantity.name),
                 escape(", ".join(f"{key} {value}" for key, value in found.at.items())),
                 sized(found.stat),

@@ -35,6 +35,7 @@ def _task(model: str, task: TaskExplained) -> Iterator[RenderableType]:
         name = Text(f"{place} {outcome.test.name}")
         table.add_row(name, Text(outcome.word, style="bold"), outcome.reason)
     yield table
+    yield from _list("Where vision is lost", [found.says for found in task.findings])
     yield from _list("Seen", said.seen)
     yield from _list("What would have changed the verdict", said.would_change)
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from vlmbench.diagnostics import (
     Accuracies,
     Evidence,
+    Finding,
     Outcome,
     Thresholds,
     Verdict,
     accuracies,
+    analyse,
     diagnose,
     indicators,
     load_thresholds,
@@ -32,6 +34,7 @@ class TaskExplained:
         task: Name of the task.
         evidence: The records behind it.
         outcomes: What the tests say.
+        findings: What the analyses say that the run has cells for.
         accuracies: What the model, the blind model and the encoder's readout get right.
         verdict: Which failure, or none.
     """
@@ -39,6 +42,7 @@ class TaskExplained:
     task: str
     evidence: Evidence
     outcomes: tuple[Outcome, ...]
+    findings: tuple[Finding, ...]
     accuracies: Accuracies
     verdict: Verdict
 
@@ -120,7 +124,8 @@ def _explain(
         return None
     evidence = Evidence.load(run, model, name)
     outcomes = diagnose(evidence, seed=seed)
-    if not any(outcome.measurements for outcome in outcomes):
+    findings = analyse(evidence, seed=seed)
+    if not any(one.measurements for one in (*outcomes, *findings)):
         return None
     read = accuracies(
         evidence.get(PROMPTED),
@@ -131,6 +136,7 @@ def _explain(
         task=name,
         evidence=evidence,
         outcomes=outcomes,
+        findings=findings,
         accuracies=read,
         verdict=verdict(indicators(outcomes, read), thresholds),
     )

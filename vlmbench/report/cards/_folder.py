@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from vlmbench.diagnostics import dump_outcomes
+from vlmbench.diagnostics import dump_findings, dump_outcomes
 from vlmbench.report.cards._card import card
 from vlmbench.report.cards._explanation import Explanation
 from vlmbench.report.cards._plots import plots, save
@@ -37,6 +37,7 @@ def _as_json(explanation: Explanation) -> str:
                 "would_change": task.verdict.would_change,
             },
             "outcomes": json.loads(dump_outcomes(task.outcomes)),
+            "findings": json.loads(dump_findings(task.findings)),
         }
         for task in explanation.tasks
     }

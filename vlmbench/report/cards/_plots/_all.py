@@ -7,7 +7,9 @@ from matplotlib.figure import Figure
 
 from vlmbench.diagnostics import (
     WITHOUT,
+    Analysis,
     Evidence,
+    Finding,
     Outcome,
     Test,
     budget,
@@ -68,6 +70,14 @@ def plots(explanation: Explanation) -> dict[str, Figure | None]:
             for task in explanation.tasks
             for outcome in task.outcomes
             if outcome.test == test
+        }
+
+    def of(analysis: Analysis) -> dict[str, Finding]:
+        return {
+            task.task: finding
+            for task in explanation.tasks
+            for finding in task.findings
+            if finding.analysis == analysis
         }
 
     evidence = {task.task: task.evidence for task in explanation.tasks}

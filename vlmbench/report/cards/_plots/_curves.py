@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vlmbench.diagnostics import WITHOUT, Outcome, contribution, override, sensitivity
+from vlmbench.diagnostics import WITHOUT, contribution, override, sensitivity
 from vlmbench.metrics import rate
 from vlmbench.report.cards._plots._style import (
     INK,
@@ -86,7 +86,7 @@ def sensitivity_curves(outcomes: Outcomes) -> Figure:
 
 
 def _sensitivity(
-    panel: Axes, outcome: Outcome, kind: str, look: Look
+    panel: Axes, outcome: Measured, kind: str, look: Look
 ) -> tuple[float, float, str, str] | None:
     """Draw one kind's curve; return its end's label."""
     points = outcome.curve(sensitivity.TOTAL_VARIATION, "strength", by=kind)

@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
-from vlmbench.diagnostics import Outcome, Quantity
+from vlmbench.diagnostics import Measured, Quantity
 from vlmbench.types import Stat
 
-Outcomes = Mapping[str, Outcome]
+Outcomes = Mapping[str, Measured]
 
 INK, GREY, PALE = "#1a1a1a", "#6b6b6b", "#d9d9d9"
 WIDTH, HEIGHT = 3.2, 2.6  # inches of a panel
