@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vlmbench.diagnostics import WITHOUT, contribution, override, sensitivity
+from vlmbench.diagnostics import WITHOUT, Measured, contribution, override, sensitivity
 from vlmbench.metrics import rate
 from vlmbench.report.cards._plots._style import (
     INK,
