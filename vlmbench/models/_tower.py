@@ -73,6 +73,9 @@ class Tower:
             Where the twin says `final_norm`, state `n_layers` is the one after that norm. A
             convolutional tower has one state, its last map, under every number.
         consumed: Number of the state that the VLM consumes, the deepest one if it takes several.
+        several: Numbers of all that it consumes, concatenated; empty where that is the state after
+            the final norm.
+        packed: Whether it takes the patches of all images in one sequence.
         weights_digest: SHA-256 of the tower's own weights.
     """
 
@@ -86,16 +89,16 @@ class Tower:
         self.weights_digest = weights_digest(module)
         self.blocks = blocks_of(module)
         self.n_layers = len(self.blocks)
-        self._packed = "grid_thw" in inspect.signature(type(module).forward).parameters
+        self.packed = "grid_thw" in inspect.signature(type(module).forward).parameters
         self.side = _side(module.config, twin)
         self.letterbox = _letterbox(self.policy, image_processor, self.side)
-        self._several = tuple(self._index(one) for one in _indices(twin))
-        self.consumed = max(self._several, default=self.n_layers)
+        self.several = tuple(self._index(one) for one in _indices(twin))
+        self.consumed = max(self.several, default=self.n_layers)
         self.patch = self._patch()
-        step = self.patch * (int(module.config.spatial_merge_size) if self._packed else 1)
+        step = self.patch * (int(module.config.spatial_merge_size) if self.packed else 1)
         # Some towers' own size is not a multiple (SigLIP's 384 of 14): a strip is left uncovered.
         own = getattr(module.config, "image_size", None)
-        if self.side % step and (own is None or self._packed or self.side != _one(own)):
+        if self.side % step and (own is None or self.packed or self.side != _one(own)):
             raise VlmbenchError(
                 Problem(
                     field="twin.letterbox",
@@ -182,8 +185,8 @@ class Tower:
             layers: Which hidden states, 0 to `n_layers`, in the order wanted.
         """
         assert all(square.size == (self.side, self.side) for square in squares)
-        whole = len(self._several) > 1 and tuple(layers) == (self.consumed,)
-        states = self._run(squares, self._several if whole else layers)
+        whole = len(self.several) > 1 and tuple(layers) == (self.consumed,)
+        states = self._run(squares, self.several if whole else layers)
         states = [torch.cat(states, dim=-1)] if whole else states
         stacked = torch.stack(states, dim=1).float()
         rows = self.side // self.patch
@@ -202,11 +205,11 @@ class Tower:
                 )
             )
         patches = self._patches(stacked).reshape(*stacked.shape[:2], rows, rows, -1)
-        cls_token = stacked[:, -1, self._class_place] if self.twin.pooled == "cls" else None
+        cls_token = stacked[:, -1, self.class_place] if self.twin.pooled == "cls" else None
         return TowerStates(patch_tokens=patches, cls_token=cls_token)
 
     @property
-    def _class_place(self) -> Literal[0, -1]:
+    def class_place(self) -> Literal[0, -1]:
         """Where the class token stands, if there is one, and registers beside it."""
         return -1 if self.module.config.model_type in _CLASS_TOKEN_LAST else 0
 
@@ -214,35 +217,35 @@ class Tower:
         """Return the tokens that stand for patches, of (..., tokens, dim)."""
         extra = max(0, state.shape[-2] - (self.side // self.patch) ** 2)
         kept = state.shape[-2] - extra
-        return state[..., :kept, :] if self._class_place else state[..., extra:, :]
+        return state[..., :kept, :] if self.class_place else state[..., extra:, :]
 
     def _run(self, squares: Sequence[Image.Image], layers: Sequence[int]) -> list[Tensor]:
         """Return (images, tokens, width) per layer, tokens row by row."""
         parameter = next(self.module.parameters())
-        batch = whole_squares(self.image_processor, squares, packed=self._packed)
+        batch = whole_squares(self.image_processor, squares, packed=self.packed)
         pixels = batch.pop("pixel_values").to(parameter.device, parameter.dtype)
         batch = {name: value.to(parameter.device) for name, value in batch.items()}
         runs: list[list[Tensor]] = []
-        with tower_states(self.module, layers, runs.append, normed=self._normed):
+        with tower_states(self.module, layers, runs.append, normed=self.normed):
             self.module(pixels, **batch)
         states = [unpack(state, len(squares)) for state in runs[0]]
-        if self._packed:
+        if self.packed:
             order = packed_order(self.module, batch["grid_thw"])
             states = [state[:, order] for state in states]
         return states
 
     @property
-    def _normed(self) -> bool:
+    def normed(self) -> bool:
         """Whether the deepest state is the one after the final norm."""
         return self.twin.layer == "final_norm"
 
     def _refuse_unconsumed(self, backend: HfBackend) -> None:
         """Refuse to read what the language model is not given."""
-        layers = self._several or (self.consumed,)
+        layers = self.several or (self.consumed,)
         try:
             batch = backend.inputs.trial(self.side)
             reason = mismatch(
-                backend.model, self.module, batch, layers, self._patches, normed=self._normed
+                backend.model, self.module, batch, layers, self._patches, normed=self.normed
             )
             _ = self.width  # it must take a square alone, too
         except Exception as error:  # whatever a family may raise

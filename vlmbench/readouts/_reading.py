@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from vlmbench.types import (
     Document,
     Internals,
     Scale,
+    StageScores,
     clusters_of,
     why_unusable,
 )
@@ -39,6 +40,7 @@ class Answer:
         finish: Why that ended (`stop`, `length`, ...); empty where nothing says so.
         error: Why the document failed; empty if it did not.
         inside: What the language model held meanwhile; None unless it was listened to.
+        stages: (n choices,) float64 by stage, where several were read.
     """
 
     scores: NDArray[np.float64] | None
@@ -47,6 +49,7 @@ class Answer:
     finish: str = ""
     error: str = ""
     inside: Inside | None = None
+    stages: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,6 +64,7 @@ class Reading:
             read (`read_by` names the rule; `unread` and `cut_off` count documents); what a server
             left open and cost; or how the inside of a model was read.
         internals: What the language model held, in document order; None unless it was listened to.
+        stages: Scores of every stage, in the order of the signal, where several were read.
         weights: Digests of the weights that were read, by part: `model`, `encoder`.
     """
 
@@ -69,6 +73,7 @@ class Reading:
     fitted: dict[str, Any]
     notes: dict[str, Any]
     internals: Internals | None = None
+    stages: tuple[StageScores, ...] = ()
     weights: dict[str, str] = field(default_factory=dict)
 
 
@@ -85,8 +90,9 @@ class Numbers:
 
 def _usable(answer: Answer) -> Answer:
     """Return an answer, or why it is none, without what the model held meanwhile."""
-    why = "" if answer.scores is None else why_unusable(answer.scores)
-    return replace(answer, scores=None, error=why, inside=None) if why else answer
+    read = [] if answer.scores is None else [answer.scores, *answer.stages.values()]
+    why = next(filter(None, map(why_unusable, read)), "")
+    return replace(answer, scores=None, error=why, inside=None, stages={}) if why else answer
 
 
 def make_reading(

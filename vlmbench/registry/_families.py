@@ -28,6 +28,9 @@ class Family:
         why: Which lines of transformers `layer` was read from.
         merging: What stands between the tower's tokens and those the language model reads; empty
             where nobody has looked.
+        whole_view: Where a processor that cuts images into tiles puts the tokens of the whole image
+            among those of the image; empty where it makes none or nobody has looked.
+        equal_tiles: Whether each tile has as many tokens as the whole view.
         placeholder: How an image is written in a prompt without chat template; empty for
             `processor.image_token`.
         tower: Path of the tower from the model where `get_encoder` does not find it.
@@ -49,6 +52,8 @@ class Family:
     last_is_normed: bool = False
     why: str = "get_image_features takes last_hidden_state"
     merging: str = ""
+    whole_view: Literal["", "first", "last"] = ""
+    equal_tiles: bool = True
     placeholder: str = ""
     tower: str = ""
     appended: str = ""
@@ -84,6 +89,8 @@ FAMILIES: tuple[Family, ...] = (
         layer=-2,
         why=_FEATURE_LAYER,
         merging=_TILES,
+        whole_view="first",
+        equal_tiles=False,
     ),
     Family(
         name="LLaVA-OneVision",
@@ -91,6 +98,8 @@ FAMILIES: tuple[Family, ...] = (
         layer=-1,
         why=_FEATURE_LAYER,
         merging=_TILES,
+        whole_view="first",
+        equal_tiles=False,
     ),
     Family(
         name="Qwen2-VL, Qwen2.5-VL",
@@ -114,13 +123,20 @@ FAMILIES: tuple[Family, ...] = (
         last_is_normed=True,
         why="get_image_features takes last_hidden_state where vision_feature_layer is -1",
         merging=_SHUFFLE,
+        whole_view="last",
     ),
-    Family(name="Idefics3", model_types=("idefics3",), merging=_SHUFFLE),
+    Family(
+        name="Idefics3",
+        model_types=("idefics3",),
+        merging=_SHUFFLE,
+        whole_view="last",
+    ),
     Family(
         name="SmolVLM",
         model_types=("smolvlm",),
         merging=_SHUFFLE,
         packages=("num2words",),
+        whole_view="last",
     ),
     Family(
         name="Gemma 3",
@@ -168,6 +184,7 @@ FAMILIES: tuple[Family, ...] = (
         merging="average pooling of the whole view and of every tile",
         batches="same_sizes",
         packages=("timm", "torchvision"),
+        whole_view="first",
     ),
     Family(
         name="Aya Vision",
@@ -175,6 +192,7 @@ FAMILIES: tuple[Family, ...] = (
         layer=-1,
         why=_FEATURE_LAYER,
         merging=_SHUFFLE,
+        whole_view="last",
     ),
     Family(
         name="Granite 4 Vision",
@@ -195,6 +213,7 @@ FAMILIES: tuple[Family, ...] = (
         why="the vision adapter takes what layernorm_post gives, without the class token",
         merging=_SHUFFLE,
         packages=_TORCHVISION,
+        whole_view="last",
     ),
     Family(
         name="LFM2-VL",

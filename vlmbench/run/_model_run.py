@@ -21,7 +21,7 @@ from vlmbench.readouts import (
     implementation,
 )
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
-from vlmbench.spec import Condition, Located, ModelSpec, Readout, Server
+from vlmbench.spec import Condition, Hidden, Located, ModelSpec, Readout, Server
 from vlmbench.store import (
     Basis,
     Exchange,
@@ -86,7 +86,7 @@ class ModelRun:
                 if isinstance(found, Numbers):
                     rows += found.rows
                 elif cell.readout.has_rows:
-                    scores[cell.condition, cell.readout] = found
+                    scores |= self._by_stage(cell, found)
             # Cells of the first documents only, or of those that a condition applies to.
             partial = {cell for cell, read in scores.items() if len(read) < len(task.held)}
             if scores:
@@ -101,6 +101,15 @@ class ModelRun:
             self.loaded = None
             gc.collect()
         return rows
+
+    def _by_stage(
+        self, cell: Cell, found: ChoiceScores
+    ) -> dict[tuple[Condition, Readout], ChoiceScores]:
+        """Return a cell's scores, or those of its stages where it has read several."""
+        if not isinstance(cell.readout, Hidden):
+            return {(cell.condition, cell.readout): found}
+        stages = self.folder.record(cell.name).stages()
+        return {(cell.condition, cell.readout.at(name)): read for name, read in stages.items()}
 
     def record(self) -> ModelRecord:
         """Return what the manifest says about the model, after `rows`."""
@@ -153,6 +162,7 @@ class ModelRun:
             fitted=reading.fitted,
             notes=reading.notes,
             internals=reading.internals,
+            stages=reading.stages,
         )
         self._note(cell, record, record.require())
         return reading.scores

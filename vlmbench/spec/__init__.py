@@ -6,6 +6,7 @@ from vlmbench.spec._cheap_rules import CHEAP_RULES, LooksAt, RuleName, rule_obst
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._encoder import Encoder
 from vlmbench.spec._forward_changes import FORWARD_CHANGES, ForwardChange, Intact
+from vlmbench.spec._hidden import Hidden
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._image_changes import (
     GREY,
@@ -125,6 +126,7 @@ from vlmbench.spec._weight_changes import (
 from vlmbench.spec._yaml import YamlDocument, read_yaml
 
 __all__ = [
+    "Hidden",
     "ANSWER_RULES",
     "CHEAP_RULES",
     "FORWARD_CHANGES",

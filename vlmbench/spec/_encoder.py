@@ -22,7 +22,7 @@ class Encoder(Readout):
     implementation = "vlmbench.readouts:EncoderReadout"
     packages = TORCH
     scores_documents, answers, is_direct, has_rows = True, False, True, True
-    options = ("layer", "sampling", "pooling", "sees")
+    options = ("layer", "sampling", "pooling", "sees", "head")
     kind: Literal["encoder"] = "encoder"
     layer: Literal["consumed", "middle", "last"] = "consumed"
     """Which hidden state: the one that the language model consumes, the one halfway to it, or the
@@ -34,6 +34,9 @@ class Encoder(Readout):
     without a class token have only the mean, so that encoders are compared on it."""
     sees: Literal["clean", "marked"] = "clean"
     """Whether images without drawn markers are shown where a task has them."""
+    head: Literal["probe", "linear"] = "probe"
+    """For depth: the probe's decoder, or a linear map of each token, which can be fitted at any
+    stage of a model (readout `hidden`) and so be compared along it."""
 
     @property
     def label(self) -> str:

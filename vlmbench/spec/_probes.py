@@ -29,8 +29,8 @@ class ProbeSpec(Variant):
     ascending; the last is 1."""
 
     varies: ClassVar[frozenset[str]]
-    """Options of the encoder readout that change what it reads. A fitted probe has none: its head
-    belongs to the usual ones."""
+    """Options of the encoder readout that change what it reads. A fitted probe has none but `head`:
+    what it has learnt belongs to the usual ones."""
 
     @property
     def fit_task(self) -> str | None:
@@ -85,7 +85,7 @@ class DepthProbe(ProbeSpec):
     fitted = True
     needs = RegionNeeds(candidates=("point", "box"))
     depths = (0.25, 0.5, 0.75, 1.0)
-    varies = frozenset()
+    varies = frozenset({"head"})
     kind: Literal["depth"] = "depth"
     depth_column: str
     """Column of the training and validation splits with the depth map of image 0: a 16-bit

@@ -18,6 +18,7 @@ from pydantic_core import PydanticKnownError
 from vlmbench.spec._cheap_rules import CHEAP_RULES, RuleName, rule_obstacle
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._encoder import Encoder
+from vlmbench.spec._hidden import Hidden
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._model import ModelSpec
 from vlmbench.spec._readout import TORCH, Opens, Readout, Subject, missing_places
@@ -191,7 +192,9 @@ def only_readout(model: ModelSpec) -> Readout | None:
     return None if model.rule is None else Rule(name=model.rule)
 
 
-READOUTS: tuple[type[Readout], ...] = get_args(Prompted | Internals | Encoder | Rule | Recorded)
+READOUTS: tuple[type[Readout], ...] = get_args(
+    Prompted | Internals | Encoder | Hidden | Rule | Recorded
+)
 """Readouts of this package."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,9 +20,10 @@ from vlmbench.spec import Condition
 from vlmbench.store._files import replacing
 from vlmbench.store._internals import internals_columns, read_internals
 from vlmbench.store._manifest import FORMAT, Said, Versions, unknown_format
-from vlmbench.types import ChoiceScores, Internals, Problem, Scale, VlmbenchError
+from vlmbench.types import ChoiceScores, Internals, Problem, Scale, StageScores, VlmbenchError
 
 _KEY = b"vlmbench"
+_STAGE = "stage "
 _MOST_REASONS = 3
 
 # A hub id with its revision, or name, size and time of every file of a local checkpoint.
@@ -56,6 +57,8 @@ class RecordAbout(Said):
     format: int = FORMAT
     basis: Basis
     scale: Scale
+    stages: dict[str, Scale] = {}
+    """Stages of the model that were read beside the scores, and what a score there is."""
     weights: dict[str, str]
     """SHA-256 of the weights that were read, of `model` and `encoder`."""
     fitted: dict[str, Any]
@@ -142,19 +145,27 @@ class Record:
         fitted: dict[str, Any],
         notes: dict[str, Any],
         internals: Internals | None = None,
+        stages: Sequence[StageScores] = (),
     ) -> None:
         """Write the record, whole or not at all.
 
         Columns are doc_id, gold, scores (one per choice), abstained, failed, cluster (position of
         the first document of the same one), credit (null for failed documents), those of
-        `Exchange`, and those of `internals` where there are any.
+        `Exchange`, those of `internals` where there are any, and `stage NAME` for each stage.
         """
         about = RecordAbout(
-            basis=basis, scale=scores.scale, weights=weights, fitted=fitted, notes=notes
+            basis=basis,
+            scale=scores.scale,
+            stages={stage.stage: stage.scale for stage in stages},
+            weights=weights,
+            fitted=fitted,
+            notes=notes,
         )
         columns = _score_columns(scores) | _exchange_columns(exchanges)
         if internals is not None:
             columns |= internals_columns(internals)
+        for stage in stages:
+            columns[f"{_STAGE}{stage.stage}"] = _rows_of(stage.scores, scores.n_choices)
         said = json.dumps(about.model_dump(mode="json"), sort_keys=True)
         with replacing(self.path) as partial:
             pq.write_table(pa.table(columns).replace_schema_metadata({_KEY: said}), partial)
@@ -167,21 +178,30 @@ class Record:
         names += [name for name in ("cluster",) if name in pq.read_schema(self.path).names]
         table = pq.read_table(self.path, columns=names).to_pydict()
         clusters = table.get("cluster", [])
-        rows = table["scores"]
-        n_choices = np.array([len(row) for row in rows], dtype=np.int64)
-        scores = np.full((len(rows), int(n_choices.max())), -np.inf)
-        for index, row in enumerate(rows):
-            scores[index, : len(row)] = row
+        n_choices = np.array([len(row) for row in table["scores"]], dtype=np.int64)
         return ChoiceScores(
             doc_ids=tuple(table["doc_id"]),
             gold=np.array(table["gold"], dtype=np.int64),
             n_choices=n_choices,
-            scores=scores,
+            scores=_padded(table["scores"]),
             scale=about.scale,
             abstained=np.array(table["abstained"], dtype=bool),
             failed=np.array(table["failed"], dtype=bool),
             clusters=np.array(clusters) if len(set(clusters)) < len(clusters) else None,
         )
+
+    def stages(self) -> dict[str, ChoiceScores]:
+        """Return the scores of every stage, by its name; empty where no stages were read."""
+        about = self.require()
+        if not about.stages:
+            return {}
+        cell = self.scores()
+        columns = [f"{_STAGE}{name}" for name in about.stages]
+        table = pq.read_table(self.path, columns=columns)
+        return {
+            name: replace(cell, scores=_padded(table[column].to_pylist()), scale=scale)
+            for (name, scale), column in zip(about.stages.items(), columns, strict=True)
+        }
 
     def failures(self) -> dict[str, int]:
         """Return how many documents failed for each reason, the commonest first.
@@ -208,16 +228,27 @@ def _score_columns(scores: ChoiceScores) -> dict[str, Any]:
     earned = np.full(len(scores), np.nan)
     if not scores.failed.all():
         earned[~scores.failed] = credit(scores)
-    rows = zip(scores.scores, scores.n_choices, strict=True)
     return {
         "doc_id": list(scores.doc_ids),
         "gold": scores.gold,
-        "scores": [row[:n].tolist() for row, n in rows],
+        "scores": _rows_of(scores.scores, scores.n_choices),
         "abstained": scores.abstained,
         "failed": scores.failed,
         "cluster": scores.cluster_of,
         "credit": pa.array(earned, mask=np.isnan(earned)),
     }
+
+
+def _rows_of(scores: NDArray[np.float64], n_choices: NDArray[np.int64]) -> list[list[float]]:
+    return [row[:n].tolist() for row, n in zip(scores, n_choices, strict=True)]
+
+
+def _padded(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Return rows of different lengths as (n, longest), with -inf behind the shorter ones."""
+    padded = np.full((len(rows), max(map(len, rows))), -np.inf)
+    for index, row in enumerate(rows):
+        padded[index, : len(row)] = row
+    return padded
 
 
 def _exchange_columns(exchanges: Sequence[Exchange]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from vlmbench.types._errors import ComparisonError, DocumentError, Problem, Vlmb
 from vlmbench.types._internals import GROUPS, Group, Internals
 from vlmbench.types._picture import DECODE_VERSION, shown
 from vlmbench.types._scores import ChoiceScores, Scale, why_unusable
+from vlmbench.types._stages import StageScores
 from vlmbench.types._stat import Stat
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Problem",
     "Region",
     "Scale",
+    "StageScores",
     "Stat",
     "VlmbenchError",
     "clusters_of",

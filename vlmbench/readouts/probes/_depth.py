@@ -155,11 +155,7 @@ class FittedDepthHead:
         Depths within 0.1 mm of each other tie.
         """
         check_regions(DepthProbe.needs, document, features)
-        images = sorted({region.image for region in document.candidates})
-        maps = {image: self.predict(features[image]) for image in images}
-        depths = [mean_over_region(maps[region.image], region) for region in document.candidates]
-        merged = _merge_close(np.asarray(depths, dtype=np.float64))
-        return -merged if self.answer == "nearest" else merged
+        return region_scores(document, lambda image: self.predict(features[image]), self.answer)
 
     def record(self) -> dict[str, Any]:
         """Return how the head came about, as JSON values."""
@@ -210,6 +206,22 @@ class FittedDepthHead:
             history=history,
             answer=answer,
         )
+
+
+def region_scores(
+    document: Document, predict: Callable[[int], NDArray[np.float64]], answer: Answer
+) -> NDArray[np.float64]:
+    """Return minus the mean depth of each choice's region, (choices,); plus if the farthest wins.
+
+    Args:
+        document: What is asked.
+        predict: Gives the (height, width) depth map of an image by its number.
+        answer: Which region the question asks for.
+    """
+    maps = {image: predict(image) for image in sorted({r.image for r in document.candidates})}
+    depths = [mean_over_region(maps[region.image], region) for region in document.candidates]
+    merged = _merge_close(np.asarray(depths, dtype=np.float64))
+    return -merged if answer == "nearest" else merged
 
 
 def _pair(values: list[float] | None) -> tuple[float, float] | None:

@@ -101,6 +101,40 @@ class Frame:
         return np.outer(_within(rows, y0, y1), _within(columns, x0, x1))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnGrid:
+    """Where the pixels of an image lie on a grid of tokens: a `Frame` for whatever grid there is.
+
+    Attributes:
+        image_size: (width, height) of the image in pixels.
+        grid: (rows, columns) of tokens.
+        box: (x0, y0, x1, y1) of the image on the grid, in tokens; partly outside where its edges
+            are cut off.
+    """
+
+    image_size: tuple[int, int]
+    grid: tuple[int, int]
+    box: tuple[float, float, float, float]
+
+    def to_grid(self, xy: ArrayLike) -> Points:
+        """Map points (..., 2) of the image to the grid, float64."""
+        x0, y0, x1, y1 = self.box
+        scale = (x1 - x0) / self.image_size[0], (y1 - y0) / self.image_size[1]
+        return np.asarray(xy, dtype=np.float64) * scale + (x0, y0)
+
+    def inside(self) -> Bool[np.ndarray, "h w"]:
+        """Tell which tokens have their centre in the image rather than beside it."""
+        rows, columns = self.grid
+        x0, y0, x1, y1 = self.box
+        return np.outer(_within(rows, y0, y1), _within(columns, x0, x1))
+
+    def shows(self, xy: ArrayLike) -> bool:
+        """Tell whether all points of the image lie on the grid."""
+        rows, columns = self.grid
+        found = self.to_grid(xy)
+        return bool(((found >= 0) & (found <= (columns, rows))).all())
+
+
 def _within(count: int, low: float, high: float) -> Bool[np.ndarray, " count"]:
     """Tell which centres of `count` unit cells lie in [low, high); the nearest if none does."""
     centres = np.arange(count) + 0.5
@@ -119,12 +153,12 @@ class ImageFeatures:
             consumes. Any float dtype, any device.
         cls_token: (dim,) at the consumed layer; None if the tower has none, or if the mean of the
             patch tokens should represent the image.
-        frame: Where the image lies on the patch grid.
+        frame: Where the image lies on the grid of tokens.
     """
 
     patch_tokens: Float[Tensor, "layers h w dim"]
     cls_token: Float[Tensor, " dim"] | None
-    frame: Frame
+    frame: Frame | OnGrid
 
     def __post_init__(self) -> None:
         shape = tuple(self.patch_tokens.shape)
@@ -141,20 +175,20 @@ class ImageFeatures:
 
 @torch.no_grad()
 def consumed_patches(features: ImageFeatures) -> Float[Tensor, "n dim"]:
-    """Return the consumed layer's patch tokens inside the image, (n, dim) float64 on the CPU."""
-    inside = torch.from_numpy(features.frame.inside())
-    return features.patch_tokens[-1].detach().cpu().double()[inside]
+    """Return the consumed layer's patch tokens inside the image, (n, dim) float64 where they are."""
+    tokens = features.patch_tokens[-1].detach().double()
+    return tokens[torch.from_numpy(features.frame.inside()).to(tokens.device)]
 
 
 @torch.no_grad()
 def pooled(
     features: ImageFeatures, pooling: Literal["twin", "mean"] = "twin"
 ) -> Float[Tensor, " dim"]:
-    """Return one vector for the image, (dim,) float64 on the CPU.
+    """Return one vector for the image, (dim,) float64, where its features are.
 
     The CLS token where there is one and the mean is not asked for, else the mean of the consumed
     layer's patch tokens over the patches that are not padding.
     """
     if features.cls_token is not None and pooling == "twin":
-        return features.cls_token.detach().cpu().double()
+        return features.cls_token.detach().double()
     return consumed_patches(features).mean(dim=0)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from vlmbench.readouts.probes._depth import DepthHead, FittedDepthHead
 from vlmbench.readouts.probes._head import CHUNK, Fitting
+from vlmbench.readouts.probes._linear_depth import DepthSums, LinearDepthHead
 from vlmbench.readouts.probes._recipe import recipe_for
 from vlmbench.readouts.probes._tap import FeatureTap
 from vlmbench.readouts.probes._training import DepthExample
@@ -25,16 +26,18 @@ from vlmbench.types import EncodedImage, Problem, VlmbenchError
 MILLIMETRE = 1e-3
 
 
-def depth_head(probe: DepthProbe, fitting: Fitting) -> FittedDepthHead:
-    """Return the fitted head from the cache, or fit and cache it.
+def depth_head(probe: DepthProbe, fitting: Fitting) -> FittedDepthHead | LinearDepthHead:
+    """Return the fitted head: a decoder from the cache or fitted now, or a linear map.
 
-    Heads are cached by weights, layers, how images become squares, data, recipe and seed.
+    Decoders are cached by weights, layers, how images become squares, data, recipe and seed.
     """
+    if fitting.how.head == "linear":
+        return _linear(probe, fitting)
     tap = fitting.tap
     device = next(tap.tower.module.parameters()).device
     recipe = recipe_for(tap.tower.width)
     parts = (fitting.split("train"), fitting.split("validation"))
-    splits = [_depth_maps(part, probe.depth_column) for part in parts]
+    splits = [depth_maps(part, probe.depth_column) for part in parts]
     about = {
         "weights": tap.tower.weights_digest,
         "layers": tap.layers,
@@ -54,6 +57,16 @@ def depth_head(probe: DepthProbe, fitting: Fitting) -> FittedDepthHead:
     fitted = head.fit(train, validation, seed=fitting.seed, recipe=recipe, device=device)
     fitted.save(folder)
     return fitted
+
+
+def _linear(probe: DepthProbe, fitting: Fitting) -> LinearDepthHead:
+    sums = []
+    for role in ("train", "validation"):
+        sums.append(DepthSums())
+        maps = depth_maps(fitting.split(role), probe.depth_column)
+        for example in _depth_examples(maps, fitting.tap):
+            sums[-1].add(example.features, example.depth)
+    return LinearDepthHead.fit(*sums, answer=probe.answer)
 
 
 _DepthMap = tuple[EncodedImage, NDArray[np.float32]]
@@ -79,7 +92,7 @@ def _depth_examples(split: Sequence[_DepthMap], tap: FeatureTap) -> list[DepthEx
     return examples
 
 
-def _depth_maps(documents: Documents, column: str) -> list[_DepthMap]:
+def depth_maps(documents: Documents, column: str) -> list[_DepthMap]:
     """Return each document's first image with its (height, width) depth map in metres."""
     maps = []
     for index in range(len(documents)):

@@ -204,7 +204,7 @@ Split = tuple[NDArray[np.float64], list[str]]
 def _vector(document: Document, features: Sequence[ImageFeatures]) -> NDArray[np.float64]:
     """Return pooled features of the image asked about: the reference's, else the first."""
     image = 0 if document.reference is None else document.reference.image
-    vector: NDArray[np.float64] = pooled(features[image]).numpy()
+    vector: NDArray[np.float64] = pooled(features[image]).cpu().numpy()
     return vector
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from vlmbench.readouts.probes._features import Frame
+from vlmbench.readouts.probes._features import Frame, OnGrid
 from vlmbench.types import Region
 
 
@@ -18,11 +18,11 @@ from vlmbench.types import Region
 def sample_at_points(
     patch_tokens: Float[Tensor, "h w dim"],
     xy: Float[np.ndarray, "points 2"],
-    frame: Frame,
+    frame: Frame | OnGrid,
     *,
     sampling: Literal["bilinear", "nearest"] = "bilinear",
 ) -> Float[Tensor, "points dim"]:
-    """Return patch tokens at points, (points, dim) float64 on the CPU.
+    """Return patch tokens at points, (points, dim) float64, where the tokens are.
 
     A token belongs to its patch's centre; beyond the outermost centres the nearest token is used
     (`grid_sample` with `align_corners=False, padding_mode="border"`).
@@ -36,8 +36,8 @@ def sample_at_points(
     """
     rows, columns = frame.grid
     grid = frame.to_grid(np.asarray(xy, dtype=np.float64) + 0.5) / (columns, rows) * 2 - 1
-    maps = patch_tokens.detach().cpu().double().permute(2, 0, 1)[None]
-    where = torch.from_numpy(grid)[None, None]  # (1, 1, points, 2)
+    maps = patch_tokens.detach().double().permute(2, 0, 1)[None]
+    where = torch.from_numpy(grid).to(maps.device)[None, None]  # (1, 1, points, 2)
     found = grid_sample(maps, where, mode=sampling, padding_mode="border", align_corners=False)
     return found[0, :, 0].T
 

@@ -34,7 +34,7 @@ def _cosines(
     """Return (n, m) cosine similarities in whole steps of 1e-9; 0 for a vector of zeros."""
     unit = torch.nn.functional.normalize(vectors, dim=1)
     other_unit = torch.nn.functional.normalize(others, dim=1)
-    return np.rint((unit @ other_unit.T).numpy() / _COSINE_STEP).astype(np.float64)
+    return np.rint((unit @ other_unit.T).cpu().numpy() / _COSINE_STEP).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,7 @@ class GramHead:
         )
         size = grams.square().mean(dim=(1, 2)).max().clamp(min=torch.finfo(grams.dtype).tiny)
         errors = (grams[1:] - grams[0]).square().mean(dim=(1, 2)) / size
-        scores: NDArray[np.float64] = -errors.numpy()
+        scores: NDArray[np.float64] = -errors.cpu().numpy()
         return scores
 
     def record(self) -> dict[str, Any]:
