@@ -63,7 +63,7 @@ def test_every_member_states_every_fact(base: type[Variant], variant: type[Varia
         (TextChange, {"changes_prompt", "needs_choices", "samples"}),
         (WeightChange, {"trains", "of_encoder", "samples"}),
         (ForwardChange, {"intervenes", "needs_others", "samples"}),
-        (ProbeSpec, {"implementation", "fitted", "needs", "depths", "varies"}),
+        (ProbeSpec, {"implementation", "staged", "fitted", "needs", "depths", "varies"}),
         (Readout, {"implementation", "packages", "scores_documents", "answers", "is_direct",
                    "has_rows"}),
         (Markers, {"in_images", "in_data", "says"}),

@@ -15,6 +15,7 @@ from vlmbench.models._checkpoint import checkpoint_path, weights_digest
 from vlmbench.models._images import Letterbox, join, place, prepare
 from vlmbench.models._load import load_backend, resolve_device
 from vlmbench.models._parts import projector_of
+from vlmbench.models._stages import Seen, Staged, StageTap
 from vlmbench.models._text import PromptText
 from vlmbench.models._tower import Tower, TowerStates
 from vlmbench.models.hf import HfBackend
@@ -30,6 +31,9 @@ __all__ = [
     "PromptText",
     "Remote",
     "Reply",
+    "Seen",
+    "StageTap",
+    "Staged",
     "TakesNotes",
     "Tower",
     "TowerStates",

@@ -57,7 +57,8 @@ class Staged:
     Attributes:
         scores: (choices,) float64, as `Backend.choice_logprobs` gives them.
         lens: (layers + 1, choices) float64, log-probability of each choice's first token if the
-            model's final norm and head read the last position of each hidden state.
+            model's final norm and head read the last position of each hidden state; NaN where
+            choices share their first token.
     """
 
     scores: NDArray[np.float64]
@@ -77,9 +78,7 @@ class StageTap:
         self.tower = tower
         self.views = Views(backend.inputs, tower)
         self.blocks = blocks_of(backend.model.get_decoder())
-        self.projector = [
-            leaf for part in projector_of(backend.model) for leaf in _leaves(part)
-        ]
+        self.projector = [leaf for part in projector_of(backend.model) for leaf in _leaves(part)]
         self.values = [_value_of(block) for block in self.blocks]
 
     def read(
@@ -97,9 +96,9 @@ class StageTap:
         """
         numbers = list(range(len(prompts)))
 
-        def run(alike: Sequence[Prompt], rows: Sequence[Sequence[str]], places: Sequence[int]) -> (
-            list[Staged]
-        ):
+        def run(
+            alike: Sequence[Prompt], rows: Sequence[Sequence[str]], places: Sequence[int]
+        ) -> list[Staged]:
             views = [[self.views.of(image.size) for image in prompt.images] for prompt in alike]
             listener = _Listener(self, alike, rows, views, lambda i, *of: keep(places[i], *of))
             with listener.listening():
@@ -135,9 +134,7 @@ class _Listener:
         tower, model = tap.tower, tap.backend.model
         states = range(tower.n_layers + 1)
         with ExitStack() as hooks:
-            hooks.enter_context(
-                model.register_forward_pre_hook(self._starting, with_kwargs=True)
-            )
+            hooks.enter_context(model.register_forward_pre_hook(self._starting, with_kwargs=True))
             hooks.enter_context(model.register_forward_hook(self._ending))
             hooks.enter_context(
                 tower_states(tower.module, list(states), self._towers, normed=tower.normed)
@@ -156,9 +153,7 @@ class _Listener:
         if sorted(self._last) != list(range(len(self.tap.blocks) + 1)):
             raise VlmbenchError("not every layer of the language model was seen to run")
         states = torch.stack([self._last[k] for k in sorted(self._last)], dim=1)
-        return [
-            Staged(scores=row, lens=self._lens(states[i], i)) for i, row in enumerate(scores)
-        ]
+        return [Staged(scores=row, lens=self._lens(states[i], i)) for i, row in enumerate(scores)]
 
     @torch.inference_mode()
     def _lens(self, states: Tensor, index: int) -> NDArray[np.float64]:
@@ -167,8 +162,11 @@ class _Listener:
         decoder, head = model.get_decoder(), model.get_output_embeddings()
         norm = next(iter(norms_after(decoder, self.tap.blocks)), nn.Identity())
         _, tokens = text.answers(text.render(self.prompts[index]), self.choices[index])
+        first = [ids[0] for ids in tokens]
+        if len(set(first)) < len(first):
+            return np.full((len(states), len(first)), np.nan)
         logs = head(norm(states)).float().log_softmax(dim=-1)
-        found: NDArray[np.float64] = logs[:, [ids[0] for ids in tokens]].double().cpu().numpy()
+        found: NDArray[np.float64] = logs[:, first].double().cpu().numpy()
         return found
 
     # -- hooks ----------------------------------------------------------------------------
@@ -199,7 +197,9 @@ class _Listener:
         for name, state in named.items():
             found = self._whole_views(state, at_tower=True)
             if found is None:
-                raise VlmbenchError(f"{tuple(state.shape)} tokens of its tower do not fit its views")
+                raise VlmbenchError(
+                    f"{tuple(state.shape)} tokens of its tower do not fit its views"
+                )
             self._hand_over(name, found)
 
     def _projected(self, number: int) -> Callable[[nn.Module, Any, Any], None]:
@@ -231,7 +231,7 @@ class _Listener:
             for view in views:
                 first = start + view.start
                 whole = tokens[first : first + view.grid[0] * view.grid[1]]
-                seen.append(Seen(tokens=whole.unflatten(0, view.grid), box=view.token_box))
+                seen.append(Seen(tokens=_on(view.grid, whole), box=view.token_box))
                 start += view.tokens
             self.keep(index, name, seen)
 
@@ -260,7 +260,7 @@ class _Listener:
             pooled = at_tower and tower.twin.pooled == "cls" and extra is not None
             seen.append(
                 Seen(
-                    tokens=ordered.unflatten(0, grid),
+                    tokens=_on(grid, ordered),
                     box=view.box if of_patches else view.token_box,
                     cls_token=extra if pooled else None,
                 )
@@ -270,6 +270,11 @@ class _Listener:
     def _order(self, view: View) -> Tensor:
         grid = torch.tensor([[1, *view.patches]])
         return packed_order(self.tap.tower.module, grid).to(self.tap.backend.model.device)
+
+
+def _on(grid: Grid, tokens: Tensor) -> Tensor:
+    """Return (tokens, dim) row by row as (rows, columns, dim)."""
+    return tokens.reshape(*grid, -1)
 
 
 Cut = list[tuple[Tensor, Tensor | None]]
@@ -320,6 +325,3 @@ def _value_of(block: nn.Module) -> nn.Module | None:
     """Return a layer's projection onto values; None where it is fused with others."""
     named = (part for name, part in block.named_modules() if name.endswith("v_proj"))
     return next(named, None)
-
-
-__all__ = ["SAME", "Grid", "Keep", "Seen", "StageTap", "Staged"]

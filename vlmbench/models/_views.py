@@ -90,6 +90,20 @@ class Views:
             raise DocumentError(f"an image of {size[0]} x {size[1]} pixels: {found}")
         return found
 
+    def record(self) -> dict[str, Any]:
+        """Return what is known of the images seen so far, by size, as JSON values."""
+        return {
+            f"{width}x{height}": {
+                "views": view.views,
+                "read": view.index,
+                "patches": list(view.patches),
+                "box": [round(edge, 3) for edge in view.box],
+                "tokens": list(view.grid),
+            }
+            for (width, height), view in sorted(self._known.items(), key=lambda one: one[0])
+            if isinstance(view, View)
+        }
+
     def _find(self, size: tuple[int, int]) -> View | str:
         ramp = _ramp(size)
         batch = self.inputs.text.processor.image_processor(images=[ramp], return_tensors="pt")

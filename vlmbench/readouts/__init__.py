@@ -8,6 +8,7 @@ from vlmbench.readouts._answers import (
     read_texts,
 )
 from vlmbench.readouts._encoder import EncoderReadout, read_encoder
+from vlmbench.readouts._hidden import HiddenReadout, read_hidden
 from vlmbench.readouts._internals import InternalsReadout, read_internals
 from vlmbench.readouts._prompted import PromptedReadout, build_prompt, place_images, read_prompted
 from vlmbench.readouts._reading import Answer, Numbers, Progress, Reading, make_reading
@@ -19,6 +20,7 @@ from vlmbench.readouts._rules import RuleReadout, read_rule
 __all__ = [
     "Answer",
     "EncoderReadout",
+    "HiddenReadout",
     "InternalsReadout",
     "LoadedModel",
     "Numbers",
@@ -38,6 +40,7 @@ __all__ = [
     "make_reading",
     "place_images",
     "read_encoder",
+    "read_hidden",
     "read_internals",
     "read_prompted",
     "read_recorded",

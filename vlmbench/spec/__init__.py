@@ -126,7 +126,6 @@ from vlmbench.spec._weight_changes import (
 from vlmbench.spec._yaml import YamlDocument, read_yaml
 
 __all__ = [
-    "Hidden",
     "ANSWER_RULES",
     "CHEAP_RULES",
     "FORWARD_CHANGES",
@@ -164,6 +163,7 @@ __all__ = [
     "Generator",
     "GramProbe",
     "GroupSpec",
+    "Hidden",
     "Hint",
     "HintStrength",
     "Hints",

@@ -20,6 +20,9 @@ class ProbeSpec(Variant):
     implementation: ClassVar[str]
     """`module:function` that takes this spec and a `vlmbench.readouts.probes.Fitting`, and returns
     what scores documents, a `vlmbench.readouts.probes.Head`."""
+    staged: ClassVar[str]
+    """`module:class` that takes this spec and reads every stage of a model: a
+    `vlmbench.readouts.probes.StageProbe`."""
     fitted: ClassVar[bool]
     """Whether a head is fitted first, on training and validation documents."""
     needs: ClassVar[RegionNeeds]
@@ -66,6 +69,7 @@ class KeypointProbe(ProbeSpec):
     """Argmax cosine similarity of patch features sampled at the points to the reference's."""
 
     implementation = "vlmbench.readouts.probes._similarity:keypoint_head"
+    staged = "vlmbench.readouts.probes._stages:Unfitted"
     fitted = False
     needs = RegionNeeds(reference=("point",), candidates=("point",))
     depths = (1.0,)
@@ -82,6 +86,7 @@ class DepthProbe(ProbeSpec):
     """
 
     implementation = "vlmbench.readouts.probes._fit_depth:depth_head"
+    staged = "vlmbench.readouts.probes._stages:Depth"
     fitted = True
     needs = RegionNeeds(candidates=("point", "box"))
     depths = (0.25, 0.5, 0.75, 1.0)
@@ -111,6 +116,7 @@ class GramProbe(ProbeSpec):
     """Smallest mean squared error between Gram matrices of the reference and each choice."""
 
     implementation = "vlmbench.readouts.probes._similarity:gram_head"
+    staged = "vlmbench.readouts.probes._stages:Unfitted"
     fitted = False
     needs = RegionNeeds(reference=("image",), candidates=("image",))
     depths = (1.0,)
@@ -122,6 +128,7 @@ class OddOneOutProbe(ProbeSpec):
     """The image with the lowest mean similarity to the others is the odd one."""
 
     implementation = "vlmbench.readouts.probes._similarity:odd_one_out_head"
+    staged = "vlmbench.readouts.probes._stages:Unfitted"
     fitted = False
     needs = RegionNeeds(candidates=("image",), min_candidates=3)
     depths = (1.0,)
@@ -133,6 +140,7 @@ class LinearProbe(ProbeSpec):
     """Multinomial logistic regression on pooled features, fitted on the training split."""
 
     implementation = "vlmbench.readouts.probes._linear:linear_head"
+    staged = "vlmbench.readouts.probes._stages:Linear"
     fitted = True
     needs = RegionNeeds()
     depths = (1.0,)

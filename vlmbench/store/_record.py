@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import PlainSerializer, ValidationError
+from pydantic import Field, PlainSerializer, ValidationError
 
 from vlmbench.metrics import credit
 from vlmbench.spec import Condition
@@ -57,7 +57,7 @@ class RecordAbout(Said):
     format: int = FORMAT
     basis: Basis
     scale: Scale
-    stages: dict[str, Scale] = {}
+    stages: dict[str, Scale] = Field(default_factory=dict)
     """Stages of the model that were read beside the scores, and what a score there is."""
     weights: dict[str, str]
     """SHA-256 of the weights that were read, of `model` and `encoder`."""

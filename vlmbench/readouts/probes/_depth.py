@@ -73,7 +73,7 @@ class DepthHead:
                 shapes, or a loss that is not finite.
         """
         found_range = check_examples(train, validation)
-        embed_dim, side = train[0].features.embed_dim, train[0].features.frame.side
+        embed_dim, side = train[0].features.embed_dim, train[0].features.square.side
         recipe = recipe or recipe_for(embed_dim)
         depth_range = recipe.depth_range or found_range
         with torch.random.fork_rng(devices=[]):
@@ -130,7 +130,7 @@ class FittedDepthHead:
     @torch.no_grad()
     def predict(self, features: ImageFeatures) -> Float[np.ndarray, "height width"]:
         """Return depth at the centre of every pixel of the original image, metres, float64."""
-        frame = features.frame
+        frame = features.square
         tokens = features.patch_tokens.to(self.network.bins.device)[None]
         square = self.network(tokens).cpu().double()  # (1, side, side)
         width, height = frame.image_size

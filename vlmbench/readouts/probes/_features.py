@@ -168,6 +168,12 @@ class ImageFeatures:
             raise ValueError(f"cls_token must be {shape[3:]}, got {tuple(self.cls_token.shape)}")
 
     @property
+    def square(self) -> Frame:
+        """The frame of an image on a tower's square; what reads pixels of it takes no other."""
+        assert isinstance(self.frame, Frame), "a stage's grid has no square of pixels"
+        return self.frame
+
+    @property
     def embed_dim(self) -> int:
         """Length of a token."""
         return int(self.patch_tokens.shape[-1])
@@ -175,7 +181,7 @@ class ImageFeatures:
 
 @torch.no_grad()
 def consumed_patches(features: ImageFeatures) -> Float[Tensor, "n dim"]:
-    """Return the consumed layer's patch tokens inside the image, (n, dim) float64 where they are."""
+    """Return the consumed layer's tokens inside the image, (n, dim) float64, where they are."""
     tokens = features.patch_tokens[-1].detach().double()
     return tokens[torch.from_numpy(features.frame.inside()).to(tokens.device)]
 

@@ -47,7 +47,7 @@ class DepthSums:
         step = features.frame.to_grid(np.array([1.5, 1.5])) - corner
         px = np.rint((np.arange(columns) + 0.5 - corner[0]) / step[0]).astype(int)
         py = np.rint((np.arange(rows) + 0.5 - corner[1]) / step[1]).astype(int)
-        held_x, held_y = (0 <= px) & (px < depth.shape[1]), (0 <= py) & (py < depth.shape[0])
+        held_x, held_y = (px >= 0) & (px < depth.shape[1]), (py >= 0) & (py < depth.shape[0])
         seen = np.zeros((rows, columns))
         seen[np.ix_(held_y, held_x)] = depth[np.ix_(py[held_y], px[held_x])]
         known = seen > 0
@@ -57,8 +57,15 @@ class DepthSums:
         tokens = tokens[torch.from_numpy(known).to(tokens.device)].double()
         target = torch.from_numpy(np.log(seen[known])).to(tokens.device)
         whole = torch.cat([torch.ones_like(target)[:, None], tokens, target[:, None]], dim=1)
-        sums: Floats = (whole.T @ whole).cpu().numpy()
-        self.moments = sums if self.moments is None else self.moments + sums
+        self._add((whole.T @ whole).cpu().numpy())
+
+    def join(self, other: DepthSums) -> None:
+        """Add the sums of other tokens."""
+        if other.moments is not None:
+            self._add(other.moments)
+
+    def _add(self, moments: Floats) -> None:
+        self.moments = moments if self.moments is None else self.moments + moments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -144,9 +151,7 @@ def _ridge(moments: Floats, penalty: float) -> tuple[Floats, float]:
     deviation = np.sqrt(np.maximum(np.diag(covariance)[1:-1], 0))
     scale = np.where(deviation > 1e-9 * (1 + np.abs(mean[1:-1])), deviation, np.inf)
     inner = covariance[1:-1, 1:-1] / np.outer(scale, scale)
-    solved = np.linalg.solve(
-        inner + penalty * np.eye(len(inner)), covariance[1:-1, -1] / scale
-    )
+    solved = np.linalg.solve(inner + penalty * np.eye(len(inner)), covariance[1:-1, -1] / scale)
     weights: Floats = solved / scale
     return weights, float(mean[-1] - weights @ mean[1:-1])
 

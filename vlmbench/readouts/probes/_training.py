@@ -59,7 +59,7 @@ def depth_on_square(example: DepthExample) -> Float[np.ndarray, "side side"]:
 
     Nearest, because a blend of two depths across an edge is the depth of nothing.
     """
-    frame = example.features.frame
+    frame = example.features.square
     inside, rows, columns = _nearest_pixels(frame)
     found = np.zeros((frame.side, frame.side), dtype=np.float32)
     found[inside] = example.depth[rows, columns]
@@ -97,7 +97,7 @@ def check_examples(
         low, high = math.inf, 0.0
         for i in range(len(split)):
             example = split[i]
-            frame, shape = example.features.frame, tuple(example.features.patch_tokens.shape)
+            frame, shape = example.features.square, tuple(example.features.patch_tokens.shape)
             found = (frame.side, frame.patch, shape)
             wanted = wanted or (frame.side, frame.patch, (N_LAYERS, *shape[1:]))
             messages = []

@@ -1,0 +1,332 @@
+"""The hidden readout: every stage of a model read by the task's probe, in one pass a document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmbench.models import Backend, HfBackend, Seen, Staged, StageTap, Tower, place
+from vlmbench.plan import Cell
+from vlmbench.readouts._changed import changed
+from vlmbench.readouts._prompted import Item, answer_all, batch_size, continuations
+from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
+from vlmbench.readouts._reads import Opened
+from vlmbench.readouts.probes import ImageFeatures, OnGrid, StageProbe, centred, stage_probe
+from vlmbench.spec import Condition, Hidden, ProbeSpec, Role, TaskSpec
+from vlmbench.tasks import Documents, ask
+from vlmbench.types import (
+    Asked,
+    Document,
+    DocumentError,
+    Problem,
+    Region,
+    Scale,
+    StageScores,
+    VlmbenchError,
+)
+
+# Documents of a training split whose images are held at once.
+CHUNK = 32
+# Documents of the first batch: the states of all stages of a batch pass through memory.
+FIRST_BATCH = 8
+PARTS = ("tower", "same", "projector", "language", "value", "lens")
+"""Parts of a stage's name, in the order of the signal."""
+
+
+class HiddenReadout:
+    """Takes `spec.Hidden`."""
+
+    def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Reading:
+        """Read every stage while the model is asked every question; see `read_hidden`."""
+        how, twin = cell.readout, cell.model.spec.twin
+        assert isinstance(how, Hidden), "planned for another readout"
+        assert twin is not None, "planned without a twin"
+        with changed(cell, asked, opened) as backend:
+            if not isinstance(backend, HfBackend):
+                raise VlmbenchError(f"{type(backend).__name__} does not show its model's stages")
+            # The tower inside the model, also where the twin is a standalone encoder.
+            inside = twin.model_copy(update={"checkpoint": None})
+            reading = read_hidden(
+                asked,
+                cell.task.spec,
+                StageTap(backend, Tower.inside(backend, inside)),
+                opened.splits,
+                how=how,
+                batch_size=batch_size(cell, opened),
+                progress=opened.progress,
+            )
+        return opened.model.reading(reading)
+
+
+def read_hidden(
+    asked: Sequence[Asked],
+    task: TaskSpec,
+    tap: StageTap,
+    splits: Mapping[Role, Documents],
+    *,
+    how: Hidden | None = None,
+    batch_size: int | None = None,
+    progress: Progress = ignore,
+) -> Reading:
+    """Read every stage of a model by a task's probe, while it is asked every question.
+
+    One pass a document gives all stages: what a probe reads of a stage is reduced as the pass goes
+    (a score, one vector an image, or sums over tokens), and no states are kept. Fitted probes
+    read training and validation documents first, asked as their task asks them; depth is read by a
+    linear map (`LinearDepthHead`). A task's regions are carried to each stage's grid of tokens; a
+    document whose regions the model is not shown, or of which nobody knows which tokens show them,
+    fails. Vectors of images are pooled as the twin says in the tower, and averaged over tokens
+    behind it, where no class token goes.
+
+    Args:
+        asked: Documents, conditions already applied, with their questions.
+        task: Their task; it has a probe.
+        tap: The model.
+        splits: Training and validation documents; needed by probes that are fitted.
+        how: What else is to be chosen; nothing by default.
+        batch_size: Documents per forward pass; None starts at 8 and halves when memory runs out.
+        progress: Called with the number of documents just done.
+
+    Returns:
+        The reading with its `stages`. Its own scores are those of the last layer of the language
+        model, or of the one stage that was asked for.
+
+    Raises:
+        VlmbenchError: If no document of a training split can be read, or there is no such stage.
+    """
+    assert task.bench.probe is not None, "planned without a probe"
+    reader = _Reader(tap, task.bench.probe, how or Hidden(), batch_size)
+    for role, documents in splits.items():
+        reader.learn(role, documents)
+    reader.probe.fit()
+    answers = answer_all(
+        asked, task, tap.backend, reader.look, batch_size=batch_size, first=FIRST_BATCH,
+        progress=progress,
+    )  # fmt: skip
+    return reader.reading([one.document for one in asked], answers)
+
+
+class _Reader:
+    """Reads batches of documents at every stage with one probe."""
+
+    def __init__(self, tap: StageTap, spec: ProbeSpec, how: Hidden, batch_size: int | None) -> None:
+        self.tap, self.spec, self.how, self.batch_size = tap, spec, how, batch_size
+        self.probe: StageProbe = stage_probe(spec)
+        self._learnt: dict[str, dict[str, int]] = {}
+
+    def learn(self, role: Role, documents: Documents) -> None:
+        """Let the probe take what it is fitted on from every document of a split.
+
+        Raises:
+            VlmbenchError: If none can be read.
+        """
+        self.probe.begin(documents)
+        task, errors, read = documents.task.spec, list[str](), 0
+
+        def take(items: Sequence[Item], of: TaskSpec, backend: Backend) -> list[Answer]:
+            self.probe.start()  # again, where memory ran out halfway through a batch
+
+            def keep(index: int, stage: str, features: list[ImageFeatures]) -> None:
+                self.probe.take(stage, items[index].asked.document, features)
+
+            self._pass(items, of, backend, keep)
+            self.probe.keep(role)
+            return [Answer(scores=np.zeros(1)) for _ in items]
+
+        for chunk in _chunks(documents):
+            found = answer_all(
+                chunk, task, self.tap.backend, take, batch_size=self.batch_size, first=FIRST_BATCH
+            )
+            errors += [answer.error for answer in found if answer.error]
+            read += sum(not answer.error for answer in found)
+        if not read:
+            reason = errors[0] if errors else "it is empty"
+            raise VlmbenchError(Problem(message=f"no {role} document can be read: {reason}"))
+        self._learnt[role] = {"documents": read, "failed": len(errors)}
+
+    def look(self, items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
+        """Return the answers of one batch, by stage."""
+        documents = [item.asked.document for item in items]
+        found: list[dict[str, NDArray[np.float64]]] = [{} for _ in items]
+
+        def keep(index: int, stage: str, features: list[ImageFeatures]) -> None:
+            document = documents[index]
+            if not self.spec.needs.are_known(document) or self.how.stage not in ("", stage):
+                return
+            _check_shown(document, features)
+            found[index][stage] = self.probe.head(stage).score(document, features)
+
+        staged = self._pass(items, task, backend, keep)
+        answers = []
+        for item, one, stages in zip(items, staged, found, strict=True):
+            if not self.spec.needs.are_known(item.asked.document):
+                answers.append(Answer(scores=None, error="its coordinates are not known"))
+                continue
+            stages |= {
+                f"lens-{k}": row
+                for k, row in enumerate(one.lens)
+                if self.how.stage in ("", f"lens-{k}")
+            }
+            ordered = {name: stages[name] for name in sorted(stages, key=_rank)}
+            answers.append(
+                Answer(
+                    scores=next(iter(ordered.values()), None),
+                    prompt=backend.render(item.prompt),
+                    stages=ordered,
+                )
+            )
+        return answers
+
+    def reading(self, documents: Sequence[Document], answers: Sequence[Answer]) -> Reading:
+        """Return all answers as one reading, with the scores of every stage.
+
+        Raises:
+            VlmbenchError: If there is no such stage.
+        """
+        read = [answer for answer in answers if answer.stages]
+        names = list(dict.fromkeys(name for answer in read for name in answer.stages))
+        if not names and self.how.stage and not all(answer.error for answer in answers):
+            known = "`vlmbench run` with the readout `hidden` lists the stages that there are."
+            message = f"model {self.tap.backend.spec.model!r} has no stage {self.how.stage!r}"
+            raise VlmbenchError(Problem(message=message, remedy=known))
+        told = [name for name in names if all(_tells(a.stages[name]) for a in read)]
+        last = next((name for name in reversed(told) if name.startswith("language")), told[-1])
+        answers = [
+            replace(a, scores=a.stages[last], stages={name: a.stages[name] for name in told})
+            if a.stages
+            else a
+            for a in answers
+        ]
+        scale = self._scale(last)
+        whole = make_reading(documents, answers, scale, self._fitted(), self._notes(told, names))
+        empty = np.full_like(whole.scores.scores, -np.inf)
+        stages = []
+        for name in told:
+            scores = empty.copy()
+            for index, answer in enumerate(whole.answers):
+                row = answer.stages.get(name, np.zeros(0))
+                scores[index, : len(row)] = row
+            stages.append(StageScores(stage=name, scale=self._scale(name), scores=scores))
+        return replace(whole, stages=tuple(stages))
+
+    def _scale(self, stage: str) -> Scale:
+        return "logprob" if stage.startswith("lens") else self.probe.head(stage).scale
+
+    def _fitted(self) -> dict[str, Any]:
+        stages = self.probe.record()
+        return {"learnt_from": self._learnt, "stages": stages} if stages else {}
+
+    def _notes(self, told: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+        left_out = [name for name in names if name not in told]
+        return {
+            "stages": list(told),
+            # Choices that begin with the same token cannot be told apart by it.
+            "left_out": dict.fromkeys(left_out, "choices share their first token"),
+            "similarity": self.how.similarity,
+            "pooled": {"tower": self.tap.tower.twin.pooled, "behind": "mean"},
+            "grids": self.tap.views.record(),
+        }
+
+    def _pass(
+        self,
+        items: Sequence[Item],
+        task: TaskSpec,
+        backend: Backend,
+        keep: Callable[[int, str, list[ImageFeatures]], None],
+    ) -> list[Staged]:
+        """Run one batch and hand over the features of its documents' images, stage by stage."""
+        frames = [_frames(item, self.tap) for item in items]
+
+        def seen(index: int, stage: str, images: Sequence[Seen]) -> None:
+            features = [
+                _features(images[where.image], where.box, size) for where, size in frames[index]
+            ]
+            keep(index, stage, centred(features) if self.how.similarity == "centred" else features)
+
+        following = continuations([item.asked for item in items], task, backend)
+        return self.tap.read([item.prompt for item in items], following, seen)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Where:
+    """Where one of a document's images lies on the images of its prompt.
+
+    Attributes:
+        image: Which image of the prompt.
+        box: (x0, y0, x1, y1) on it, as shares of its width and height.
+    """
+
+    image: int
+    box: tuple[float, float, float, float]
+
+
+def _frames(item: Item, tap: StageTap) -> list[tuple[_Where, tuple[int, int]]]:
+    """Return where each of a document's images is in its prompt, and its size in pixels.
+
+    Raises:
+        DocumentError: If the images that regions are given on are not of the sizes of those shown.
+    """
+    document, shown = item.asked.document, item.prompt.images
+    sizes = [image.size for image in document.images]
+    if sizes != [image.size for image in document.encoder_images]:
+        raise DocumentError("its images with and without markers differ in size")
+    whole = [
+        Region(image=i, kind="box", xy=(0.0, 0.0, *map(float, size)))
+        for i, size in enumerate(sizes)
+    ]
+    frames = []
+    for region, size in zip(place(whole, sizes, tap.backend.spec.image), sizes, strict=True):
+        width, height = shown[region.image].size
+        x0, y0, x1, y1 = region.xy
+        box = (x0 / width, y0 / height, x1 / width, y1 / height)
+        frames.append((_Where(image=region.image, box=box), size))
+    return frames
+
+
+def _features(
+    seen: Seen, box: tuple[float, float, float, float], size: tuple[int, int]
+) -> ImageFeatures:
+    """Return one image's features from the view of the prompt's image that shows it."""
+    x0, y0, x1, y1 = seen.box
+    width, height = x1 - x0, y1 - y0
+    placed = (
+        x0 + box[0] * width, y0 + box[1] * height, x0 + box[2] * width, y0 + box[3] * height
+    )  # fmt: skip
+    rows, columns, _ = seen.tokens.shape
+    return ImageFeatures(
+        patch_tokens=seen.tokens[None],
+        cls_token=seen.cls_token,
+        frame=OnGrid(image_size=size, grid=(rows, columns), box=placed),
+    )
+
+
+def _check_shown(document: Document, features: Sequence[ImageFeatures]) -> None:
+    """Refuse a document whose points or boxes lie where the model sees nothing of the image."""
+    regions = [*([document.reference] if document.reference else []), *document.candidates]
+    for region in regions:
+        frame = features[region.image].frame
+        if region.kind == "image" or not isinstance(frame, OnGrid):
+            continue
+        xy = np.reshape(region.xy, (-1, 2))
+        if not frame.shows(xy + 0.5 if region.kind == "point" else xy):
+            raise DocumentError("one of its regions lies outside of what the model is shown")
+
+
+def _tells(scores: NDArray[np.float64]) -> bool:
+    return not bool(np.isnan(scores).any())
+
+
+def _rank(stage: str) -> tuple[int, int]:
+    part, _, number = stage.partition("-")
+    return PARTS.index(part), int(number or 0)
+
+
+def _chunks(documents: Documents) -> Iterator[list[Asked]]:
+    """Yield a split's documents as their task asks them, a few at once."""
+    for start in range(0, len(documents), CHUNK):
+        part = [documents[i] for i in range(start, min(start + CHUNK, len(documents)))]
+        yield ask(part, documents.task.spec, Condition())
