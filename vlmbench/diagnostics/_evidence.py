@@ -47,6 +47,8 @@ class Evidence:
             basis = record.require().basis
             condition = unseeded(basis.condition)
             scores.setdefault((basis.readout, condition), record.scores())
+            for stage, read in record.stages().items():
+                scores.setdefault((f"{basis.readout}-{stage}", condition), read)
             inside = record.internals()
             if inside is not None:
                 internals.setdefault(condition, inside)

@@ -53,7 +53,7 @@ def readout_accuracies(
         seed: Seed of the folds.
     """
     n = len(gold)
-    fold = np.random.default_rng(seed).permutation(np.arange(len(clusters)) % FOLDS)[clusters.index]
+    fold = fold_of(clusters, FOLDS, seed)
     found = []
     for of, values in states.items():
         for layer in range(values.shape[1]):
@@ -63,6 +63,13 @@ def readout_accuracies(
     chance = Stat(value=float((1 / n_choices).mean()), n=n, coverage=coverage)
     majority = Stat(value=float(np.bincount(gold).max() / n), n=n, coverage=coverage)
     return [*found, CHANCE.measured(chance), MAJORITY.measured(majority)]
+
+
+def fold_of(clusters: Clusters, folds: int, seed: int) -> NDArray[np.int64]:
+    """Return the fold of each document, (n,) int64; those of a cluster share one."""
+    order = np.random.default_rng(seed).permutation(np.arange(len(clusters)) % folds)
+    found: NDArray[np.int64] = order[clusters.index]
+    return found
 
 
 def _right(

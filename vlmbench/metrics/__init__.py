@@ -26,6 +26,7 @@ from vlmbench.metrics._distributions import (
     tv_to_truth,
 )
 from vlmbench.metrics._intervals import bounded_stat, difference_stat, rate_stat, tango, wilson
+from vlmbench.metrics._lost import LOSSES, losses
 from vlmbench.metrics._mass import (
     SMALL_LOW_MASS,
     SMALL_MASS,
@@ -57,6 +58,7 @@ __all__ = [
     "ENCODER_MEAN",
     "GAP",
     "INTERNALS",
+    "LOSSES",
     "METRICS_VERSION",
     "MISSING",
     "PROMPTED",
@@ -95,6 +97,7 @@ __all__ = [
     "holm",
     "kept",
     "load_rows",
+    "losses",
     "majority",
     "mcnemar",
     "mean_stat",

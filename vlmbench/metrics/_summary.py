@@ -20,6 +20,7 @@ from vlmbench.metrics._distributions import (
     tv_between,
     tv_to_truth,
 )
+from vlmbench.metrics._lost import losses
 from vlmbench.metrics._mass import choice_mass
 from vlmbench.metrics._paired import gap, gap_corrected, mismatches
 from vlmbench.metrics._power import gap_power
@@ -54,9 +55,10 @@ def summarise(
     has no choices, so there is no chance (nor anything based on it), no majority and no tv. Own
     images read by encoder and prompt give gap, gap_corrected, smallest_gap and mcnemar_p. Where
     answers were read from text, or some could not be read, accuracy_answered, gap_answered and
-    mcnemar_p_answered leave out what was not answered. Where documents share something, accuracies
-    and gaps have an effective_n as well, and flip_p stands in the place of mcnemar_p. Prompted
-    readings give tv: own against blank, and each against the truth.
+    mcnemar_p_answered leave out what was not answered. Where the stages of the model were read,
+    lost_NAME says how much of the gap arises between each two of them (`losses`). Where documents
+    share something, accuracies and gaps have an effective_n as well, and flip_p stands in the place
+    of mcnemar_p. Prompted readings give tv: own against blank, and each against the truth.
 
     Args:
         cells: Scores by condition and readout.
@@ -75,6 +77,7 @@ def summarise(
     numbers = [
         *(row for cell, scores in ordered.items() for row in _single(cell, scores)),
         *_gaps(whole, seed=seed),
+        *_losses(whole),
         *_variations(whole, seed=seed),
     ]
     return [
@@ -204,6 +207,13 @@ def _gaps(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:
             found, p_answered = gap_answered(direct, prompted, seed=seed)
             yield *where, "gap_answered", found
             yield *where, f"{p}_answered", p_answered
+
+
+def _losses(cells: Mapping[Cell, ChoiceScores]) -> _Numbers:
+    """Yield how much of the gap arises between each two stages of the model."""
+    own = {readout.label: scores for (of, readout), scores in cells.items() if of == _OWN}
+    for name, pair, stat in losses(own):
+        yield _OWN.label, pair, f"lost_{name.replace(' ', '_')}", stat
 
 
 def _variations(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:

@@ -20,6 +20,7 @@ from vlmbench.diagnostics import (
     override,
     sensitivity,
 )
+from vlmbench.diagnostics.analyses import answer_inside, stages
 from vlmbench.metrics import PROMPTED, answer_distribution, credit, truth_distribution
 from vlmbench.report.cards._explanation import Explanation
 from vlmbench.report.cards._plots._answers import (
@@ -36,6 +37,7 @@ from vlmbench.report.cards._plots._layers import (
     consistency_by_layer,
     readout_by_layer,
 )
+from vlmbench.report.cards._plots._stages import answer_by_layer, stage_curve, waterfall
 from vlmbench.report.cards._plots._strip import Line, strip
 from vlmbench.types import ChoiceScores, VlmbenchError
 
@@ -56,6 +58,12 @@ HOW_TO_READ = {
     "line, the image makes the model more certain; crosses are certain and wrong.",
     "attention": "Where the last position of the prompt looks, layer by layer.",
     "filler": "The same for the image, as text that says nothing is added.",
+    "stages": "What the task's probe gets right at every stage of the model's own forward pass: "
+    "where the curve falls, the answer is lost.",
+    "waterfall": "The gap taken apart, from the encoder's accuracy to the answer's. Hatched parts "
+    "give some of it back.",
+    "inside": "What the prompt's last position holds of the answer. If a linear readout is far "
+    "above the answer, it is known and not said.",
     "budget": "What the image keeps of its influence as the prompt grows.",
 }
 """Names of the plots, in the order of the card, with a line on each."""
@@ -104,6 +112,9 @@ def plots(explanation: Explanation) -> dict[str, Figure | None]:
         "attention": attention_by_layer(attention),
         "filler": attention_by_filler(attention),
         "budget": budget_by_length(attention),
+        "stages": stage_curve(of(stages.ANALYSIS)),
+        "waterfall": waterfall(of(stages.ANALYSIS)),
+        "inside": answer_by_layer(of(answer_inside.ANALYSIS)),
     }
 
 
