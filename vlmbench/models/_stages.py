@@ -99,7 +99,10 @@ class StageTap:
         def run(
             alike: Sequence[Prompt], rows: Sequence[Sequence[str]], places: Sequence[int]
         ) -> list[Staged]:
-            views = [[self.views.of(image.size) for image in prompt.images] for prompt in alike]
+            views = [
+                [self.views.of(image.size, len(prompt.images)) for image in prompt.images]
+                for prompt in alike
+            ]
             listener = _Listener(self, alike, rows, views, lambda i, *of: keep(places[i], *of))
             with listener.listening():
                 scores = self.backend.choice_logprobs(alike, rows)

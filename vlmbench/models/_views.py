@@ -75,17 +75,17 @@ class Views:
     def __init__(self, inputs: Inputs, tower: Tower) -> None:
         self.inputs = inputs
         self.tower = tower
-        self._known: dict[tuple[int, int], View | str] = {}
+        self._known: dict[tuple[tuple[int, int], int], View | str] = {}
 
-    def of(self, size: tuple[int, int]) -> View:
-        """Return the whole view of images of a size.
+    def of(self, size: tuple[int, int], among: int = 1) -> View:
+        """Return the whole view of images of a size in prompts with so many images.
 
         Raises:
             DocumentError: If it is not known which patches or tokens show what.
         """
-        if size not in self._known:
-            self._known[size] = self._find(size)
-        found = self._known[size]
+        if (size, among) not in self._known:
+            self._known[size, among] = self._find(size, among)
+        found = self._known[size, among]
         if isinstance(found, str):
             raise DocumentError(f"an image of {size[0]} x {size[1]} pixels: {found}")
         return found
@@ -100,20 +100,22 @@ class Views:
                 "box": [round(edge, 3) for edge in view.box],
                 "tokens": list(view.grid),
             }
-            for (width, height), view in sorted(self._known.items(), key=lambda one: one[0])
+            for ((width, height), _), view in sorted(self._known.items(), key=lambda one: one[0])
             if isinstance(view, View)
         }
 
-    def _find(self, size: tuple[int, int]) -> View | str:
+    def _find(self, size: tuple[int, int], among: int) -> View | str:
         ramp = _ramp(size)
         batch = self.inputs.text.processor.image_processor(images=[ramp], return_tensors="pt")
         seen = self._packed(batch) or self._seen(batch, size)
         if isinstance(seen, str):
             return seen
         views, index, patches, box = seen
-        prompt = Prompt(user=IMAGE_PLACEHOLDER, images=(ramp,))
+        prompt = Prompt(user=IMAGE_PLACEHOLDER * among, images=(ramp,) * among)
         encoded = self.inputs.encode([self.inputs.text.render(prompt)], [prompt], side="right")
-        tokens = int(self.inputs.image_positions(encoded).sum())
+        tokens = int(self.inputs.image_positions(encoded).sum()) // among
+        if tokens - patches[0] * patches[1] == 1:  # and a newline: there is no room for tiles
+            views, index = 1, 0
         laid = self._laid(views, patches, tokens)
         if isinstance(laid, str):
             return laid
@@ -166,7 +168,7 @@ class Views:
         """Return where among an image's tokens the whole view starts, and its grid."""
         family, per_view = self.inputs.text.family, patches[0] * patches[1]
         if views == 1:
-            grid = _merged(patches, tokens)
+            grid = _merged(patches, min(tokens, per_view))
             return (0, grid) if grid else f"{tokens} tokens do not tile {patches} patches"
         if not family.whole_view:
             return "it is cut into tiles, and nobody has looked which of its tokens show it whole"

@@ -40,10 +40,11 @@ def outcome(
     Ridge classification of the index of the right choice on the standardised state of the prompt's
     last position (scikit-learn's `RidgeClassifierCV`). Five folds over documents (over clusters
     where they share something) are each answered by a fit that did not see them, whose penalty the
-    others choose among themselves, each left out in turn. *Shuffled labels* is the same with gold permuted: what the readout finds where
-    there is nothing. *Known, not said* is the readout of the layer at three quarters of the depth
-    minus the answer, on the same documents. *Logit lens*: the answer that the model's own norm and
-    head would give from each layer (https://arxiv.org/abs/2303.08112 says what it cannot see).
+    others choose among themselves, each left out in turn. *Shuffled labels* is the same with gold
+    permuted: what the readout finds where there is nothing. *Known, not said* is the readout of
+    the layer at three quarters of the depth minus the answer, on the same documents. *Logit lens*:
+    the answer that the model's own norm and head would give from each layer
+    (https://arxiv.org/abs/2303.08112 says what it cannot see).
 
     Args:
         scores: The answers, log-likelihoods, from the pass that the states are of.

@@ -70,7 +70,7 @@ def _values(panel: Axes, points: list[tuple[float, Stat]], start: float) -> None
 @plot_of(stages.LOST)
 def waterfall(outcomes: Outcomes) -> Figure:
     """Draw, per task, the way from the encoder's accuracy down to the answer's."""
-    figure, panels = grid(list(outcomes))
+    figure, panels = grid(list(outcomes), width=4.0)
     for panel, outcome in zip(panels, outcomes.values(), strict=True):
         lost = [(str(found.at["of"]), found.stat) for found in outcome.every(stages.LOST)]
         best, said = (outcome.find(of) for of in (stages.ENCODER_ACCURACY, stages.ANSWER_ACCURACY))
@@ -98,7 +98,6 @@ def waterfall(outcomes: Outcomes) -> Figure:
         if base is not None:
             level(panel, base.value, "chance")
         panel.set_xticks(range(len(names)), [n.replace(" ", "\n") for n in names], fontsize=7)
-        panel.tick_params(axis="x", rotation=0)
         panel.set_ylim(0, 1)
     label_left(panels, "accuracy")
     return figure
