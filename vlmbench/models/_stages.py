@@ -127,6 +127,7 @@ class _Listener:
         self.all_views = [view for one in views for view in one]
         self._hears = self._heard = False
         self._batch: Any = None
+        self._parts = 0  # of the projector that have been seen
         self._positions: list[Tensor] = []
         self._last: dict[int, Tensor] = {}  # (prompts, width) by number of the hidden state
 
@@ -142,8 +143,8 @@ class _Listener:
             hooks.enter_context(
                 tower_states(tower.module, list(states), self._towers, normed=tower.normed)
             )
-            for number, leaf in enumerate(tap.projector, start=1):
-                hooks.enter_context(leaf.register_forward_hook(self._projected(number)))
+            for leaf in tap.projector:
+                hooks.enter_context(leaf.register_forward_hook(self._projected))
             layers = range(len(tap.blocks) + 1)
             hooks.enter_context(block_states(tap.blocks, layers, self._language))
             for number, value in enumerate(tap.values, start=1):
@@ -205,14 +206,14 @@ class _Listener:
                 )
             self._hand_over(name, found)
 
-    def _projected(self, number: int) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_: nn.Module, __: Any, output: Any) -> None:
-            if self._hears and isinstance(output, Tensor):
-                found = self._whole_views(output, at_tower=False)
-                if found is not None:
-                    self._hand_over(f"projector-{number}", found)
-
-        return hook
+    def _projected(self, _: nn.Module, __: Any, output: Any) -> None:
+        """Hand over what a part of the projector puts out, numbered as they come."""
+        if not (self._hears and isinstance(output, Tensor)):
+            return
+        found = self._whole_views(output, at_tower=False)
+        if found is not None:
+            self._parts += 1
+            self._hand_over(f"projector-{self._parts}", found)
 
     def _language(self, number: int, state: Tensor) -> None:
         if self._hears:
@@ -295,14 +296,16 @@ def _cut(
         class_place: Where a class token would stand; None where there is none.
     """
     total = sum(view.views * size for view, size in zip(views, sizes, strict=True))
-    if state.shape[:-1].numel() == total:
+    rows = sum(view.views for view in views)
+    # Of the right size is not enough: some projectors put tokens before views.
+    in_order = state.ndim == 2 or len(state) in (1, rows)
+    if in_order and state.shape[:-1].numel() == total:
         flat, start, found = state.reshape(-1, state.shape[-1]), 0, Cut()
         for view, size in zip(views, sizes, strict=True):
             first = start + view.index * size
             found.append((flat[first : first + size], None))
             start += view.views * size
         return found
-    rows = sum(view.views for view in views)
     if class_place is None or state.ndim != 3 or len(state) != rows or len(set(sizes)) > 1:
         return None
     extra = state.shape[1] - sizes[0]

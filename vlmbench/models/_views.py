@@ -134,7 +134,9 @@ class Views:
 
     def _seen(self, batch: Any, size: tuple[int, int]) -> tuple[int, int, Grid, Box] | str:
         """Return the view that shows most of the ramp, as its colours say."""
-        pixels = torch.as_tensor(np.asarray(batch["pixel_values"]))
+        if "pixel_values" not in batch:
+            return "its processor gives pixels of other views than the ones that are known"
+        pixels = torch.as_tensor(batch["pixel_values"]).double()
         if pixels.ndim < 4 or pixels.shape[-3] != 3:
             return "its processor gives patches, and does not say where they lie"
         colours = self._colours(pixels.reshape(-1, *pixels.shape[-3:]))
@@ -153,7 +155,7 @@ class Views:
     def _colours(self, pixels: torch.Tensor) -> NDArray[np.float64]:
         """Return (views, 3, height, width) in grey levels, the processor's normalisation undone."""
         processor = self.inputs.text.processor.image_processor
-        values = pixels.double().numpy()
+        values = pixels.numpy()
         if getattr(processor, "do_normalize", False):
             mean, deviation = (
                 np.broadcast_to(np.asarray(of, dtype=np.float64), 3)[:, None, None]
