@@ -102,7 +102,9 @@ def nested(features: Floats, gold: NDArray[np.int64], clusters: Clusters, *, see
 
 def _says(lead: Stat, layer: int) -> str:
     clear = clear_of_zero(lead) and lead.value > 0
-    knows = "knows more of the answer than is said" if clear else "does not clearly know more"
+    knows = (
+        "knows more of the answer than is said" if clear else "is not clearly ahead of what is said"
+    )
     return f"A linear readout of the last position at layer {layer} {knows}: {told(lead)}."
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from vlmbench.tasks import Documents
 from vlmbench.types import Document
 
 
+@runtime_checkable
 class StageProbe(Protocol):
     """A task's probe at every stage of a model."""
 
