@@ -22,6 +22,7 @@ from vlmbench.spec._image_changes import (
     OwnImages,
     Perturbation,
     PixelChange,
+    RedrawnMarkers,
     ScrambledImage,
     SwappedImages,
 )
@@ -38,7 +39,15 @@ from vlmbench.spec._load import (
     load_text,
     reading_digest,
 )
-from vlmbench.spec._markers import MARKERS, DrawnAlready, DrawnHere, InText, Markers
+from vlmbench.spec._markers import (
+    MARKER_LOOKS,
+    MARKERS,
+    DrawnAlready,
+    DrawnHere,
+    InText,
+    MarkerLook,
+    Markers,
+)
 from vlmbench.spec._model import (
     ImagePolicy,
     ModelSpec,
@@ -96,6 +105,7 @@ from vlmbench.spec._task import (
     VlmbenchTask,
     VpBenchPoints,
     WholeImages,
+    Wording,
 )
 from vlmbench.spec._template import (
     doc_answers,
@@ -112,8 +122,12 @@ from vlmbench.spec._text_changes import (
     Filler,
     Hint,
     HintStrength,
+    Letters,
+    Order,
+    Paraphrase,
     PlainText,
     TextChange,
+    Texts,
 )
 from vlmbench.spec._variants import Variant
 from vlmbench.spec._weight_changes import (
@@ -122,6 +136,7 @@ from vlmbench.spec._weight_changes import (
     RandomWeights,
     WeightChange,
 )
+from vlmbench.spec._wordings import worded, wordings
 from vlmbench.spec._yaml import YamlDocument, read_yaml
 
 __all__ = [
@@ -132,6 +147,7 @@ __all__ = [
     "GREY",
     "IMAGE_CHANGES",
     "MARKERS",
+    "MARKER_LOOKS",
     "PROBES",
     "READOUTS",
     "TEXT_CHANGES",
@@ -172,11 +188,13 @@ __all__ = [
     "Internals",
     "KeypointProbe",
     "Kind",
+    "Letters",
     "LinearProbe",
     "LmEvalTask",
     "Loaded",
     "Located",
     "LooksAt",
+    "MarkerLook",
     "MarkerPoints",
     "Markers",
     "MaskedCells",
@@ -186,9 +204,11 @@ __all__ = [
     "Noise",
     "OddOneOutProbe",
     "Opens",
+    "Order",
     "OwnImages",
     "OwnScoring",
     "Padding",
+    "Paraphrase",
     "Perturbation",
     "PixelChange",
     "PlainText",
@@ -204,6 +224,7 @@ __all__ = [
     "Readout",
     "Recorded",
     "RecordedScores",
+    "RedrawnMarkers",
     "RegionKind",
     "RegionNeeds",
     "RegionSource",
@@ -222,12 +243,14 @@ __all__ = [
     "TaskMetadata",
     "TaskSpec",
     "TextChange",
+    "Texts",
     "Twin",
     "Variant",
     "VlmbenchTask",
     "VpBenchPoints",
     "WeightChange",
     "WholeImages",
+    "Wording",
     "YamlDocument",
     "check_columns",
     "did_you_mean",
@@ -252,5 +275,7 @@ __all__ = [
     "starter",
     "undeclared",
     "unknown_columns",
+    "worded",
+    "wordings",
     "write_schemas",
 ]

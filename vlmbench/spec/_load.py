@@ -23,6 +23,7 @@ from vlmbench.spec._study import StudySpec
 from vlmbench.spec._task import GroupSpec, TaskSpec
 from vlmbench.spec._template import unknown_columns
 from vlmbench.spec._translate import translate
+from vlmbench.spec._wording_checks import check_wordings
 from vlmbench.spec._yaml import YamlDocument, read_text, read_yaml
 from vlmbench.types import Problem, VlmbenchError
 
@@ -202,7 +203,8 @@ def _digest(values: object) -> str:
 def _flaws(spec: AnySpec) -> Iterator[Flaw]:
     match spec:
         case TaskSpec():
-            return chain(check_task(spec), check_markers(spec), check_lm_eval_file(spec))
+            checks = (check_task, check_wordings, check_markers, check_lm_eval_file)
+            return chain.from_iterable(check(spec) for check in checks)
         case ModelSpec():
             return check_model(spec)
         case StudySpec():

@@ -24,6 +24,28 @@ _WIDE = {
 _REF = ("##..###.###", "#.#.#...#..", "##..##..##.", "#.#.#...#..", "#.#.###.#..")
 
 
+def _tag(label: str) -> NDArray[np.uint8]:
+    """(7, w, 3) letters of white dots on black, with a border of one pixel."""
+    rows = _REF if label == "REF" else _WIDE[label]
+    dots = np.pad([[dot == "#" for dot in row] for row in rows], 1)
+    return np.where(dots[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
+
+
+STYLE = Style(
+    shape="ring",
+    colour=_RED,
+    radius=RADIUS,
+    stroke=1.5,
+    rim=0.7,
+    smooth=False,
+    gap=2.0,
+    clear=2.0,
+    side="above",
+    tile=_tag,
+)
+"""How every world draws its markers."""
+
+
 def draw_markers(
     rgb: NDArray[np.uint8], points: ArrayLike, labels: Sequence[str]
 ) -> NDArray[np.uint8]:
@@ -34,24 +56,5 @@ def draw_markers(
         points: (n, 2) positions (x, y); a pixel's centre ends in .5.
         labels: `A` to `D` or `REF`, one per point.
     """
-    style = Style(
-        shape="ring",
-        colour=_RED,
-        radius=RADIUS,
-        stroke=1.5,
-        rim=0.7,
-        smooth=False,
-        gap=2.0,
-        clear=2.0,
-        side="above",
-        tile=_tag,
-    )
     places = [(x, y) for x, y in np.asarray(points, float).reshape(-1, 2).tolist()]
-    return draw(rgb, places, labels, style)
-
-
-def _tag(label: str) -> NDArray[np.uint8]:
-    """(7, w, 3) letters of white dots on black, with a border of one pixel."""
-    rows = _REF if label == "REF" else _WIDE[label]
-    dots = np.pad([[dot == "#" for dot in row] for row in rows], 1)
-    return np.where(dots[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
+    return draw(rgb, places, labels, STYLE)
