@@ -20,6 +20,7 @@ from vlmbench.diagnostics import (
     override,
     sensitivity,
 )
+from vlmbench.diagnostics.analyses import prompts
 from vlmbench.metrics import PROMPTED, answer_distribution, credit, truth_distribution
 from vlmbench.report.cards._explanation import Explanation
 from vlmbench.report.cards._plots._answers import (
@@ -36,6 +37,7 @@ from vlmbench.report.cards._plots._layers import (
     consistency_by_layer,
     readout_by_layer,
 )
+from vlmbench.report.cards._plots._prompts import accuracy_by_prompt
 from vlmbench.report.cards._plots._strip import Line, strip
 from vlmbench.types import ChoiceScores, VlmbenchError
 
@@ -57,6 +59,8 @@ HOW_TO_READ = {
     "attention": "Where the last position of the prompt looks, layer by layer.",
     "filler": "The same for the image, as text that says nothing is added.",
     "budget": "What the image keeps of its influence as the prompt grows.",
+    "prompts": "Accuracy under every form of the same question. If all dots lie far left of the "
+    "encoder's line, no prompt closes the gap.",
 }
 """Names of the plots, in the order of the card, with a line on each."""
 
@@ -104,6 +108,7 @@ def plots(explanation: Explanation) -> dict[str, Figure | None]:
         "attention": attention_by_layer(attention),
         "filler": attention_by_filler(attention),
         "budget": budget_by_length(attention),
+        "prompts": accuracy_by_prompt(of(prompts.ANALYSIS)),
     }
 
 
