@@ -57,12 +57,17 @@ def _own_style(task: TaskSpec, size: tuple[int, int]) -> Style:
     """Return how the task draws markers on images of (width, height)."""
     markers = task.bench.markers
     if task.bench.generator is not None:
-        return worlds.MARKER_STYLE
+        return worlds.marker_style()
     return blink_style(size, markers) if isinstance(markers, DrawnHere) else blink_style(size)
 
 
 def _styled(style: Style, look: MarkerLook) -> Style:
-    """Return a style with what a look changes; letters stay as large as they are."""
+    """Return a style with what a look changes; letters stay as large as they are.
+
+    Where size or side change, labels get the half pixel that rounding takes: else a label that
+    would touch its own shape by a fraction of a pixel stands on another side than it should.
+    """
+    moved = look.scale != 1 or look.side is not None
     return replace(
         style,
         colour=look.colour or style.colour,
@@ -70,6 +75,7 @@ def _styled(style: Style, look: MarkerLook) -> Style:
         stroke=style.stroke * look.scale,
         shape=look.shape or style.shape,
         side=look.side or style.side,
+        gap=max(style.gap, style.clear + 0.5) if moved else style.gap,
     )
 
 

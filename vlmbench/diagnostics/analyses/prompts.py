@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import stdev
 
 import numpy as np
 from numpy.typing import NDArray
@@ -152,7 +153,7 @@ def _accuracies(
     for column, kind, name in zip(earned.T, kinds, names, strict=True):
         yield ACCURACY.measured(shared.share(column), by=kind, form=name)
     yield MEAN.measured(shared.share(earned.mean(axis=1)))
-    for quantity, value in ((DEVIATION, means.std(ddof=1)), (RANGE, np.ptp(means))):
+    for quantity, value in ((DEVIATION, stdev(means.tolist())), (RANGE, np.ptp(means))):
         stat = Stat(value=float(value), n=len(shared), coverage=shared.coverage)
         yield quantity.measured(stat)
     yield WORST.measured(shared.share(earned[:, worst]), form=names[worst])

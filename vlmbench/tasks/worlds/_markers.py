@@ -31,19 +31,20 @@ def _tag(label: str) -> NDArray[np.uint8]:
     return np.where(dots[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=2)
 
 
-STYLE = Style(
-    shape="ring",
-    colour=_RED,
-    radius=RADIUS,
-    stroke=1.5,
-    rim=0.7,
-    smooth=False,
-    gap=2.0,
-    clear=2.0,
-    side="above",
-    tile=_tag,
-)
-"""How every world draws its markers."""
+def marker_style() -> Style:
+    """Return how every world draws its markers."""
+    return Style(
+        shape="ring",
+        colour=_RED,
+        radius=RADIUS,
+        stroke=1.5,
+        rim=0.7,
+        smooth=False,
+        gap=2.0,
+        clear=2.0,
+        side="above",
+        tile=_tag,
+    )
 
 
 def draw_markers(
@@ -57,4 +58,4 @@ def draw_markers(
         labels: `A` to `D` or `REF`, one per point.
     """
     places = [(x, y) for x, y in np.asarray(points, float).reshape(-1, 2).tolist()]
-    return draw(rgb, places, labels, STYLE)
+    return draw(rgb, places, labels, marker_style())
