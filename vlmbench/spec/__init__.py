@@ -38,6 +38,7 @@ from vlmbench.spec._load import (
     load_files,
     load_text,
     reading_digest,
+    wordings_digest,
 )
 from vlmbench.spec._markers import (
     MARKER_LOOKS,
@@ -277,5 +278,6 @@ __all__ = [
     "unknown_columns",
     "worded",
     "wordings",
+    "wordings_digest",
     "write_schemas",
 ]

@@ -24,6 +24,7 @@ from vlmbench.spec._task import GroupSpec, TaskSpec
 from vlmbench.spec._template import unknown_columns
 from vlmbench.spec._translate import translate
 from vlmbench.spec._wording_checks import check_wordings
+from vlmbench.spec._wordings import wordings
 from vlmbench.spec._yaml import YamlDocument, read_text, read_yaml
 from vlmbench.types import Problem, VlmbenchError
 
@@ -193,6 +194,15 @@ def reading_digest(task: TaskSpec) -> str:
     condition = task.bench.condition.label
     rule = [task.answer_rule.name] if task.output_type == "generate_until" else []
     return _digest([task.model_dump(mode="json", include=top), bench, condition, *rule])
+
+
+def wordings_digest(task: TaskSpec) -> str | None:
+    """Return the hex SHA-256 of a task's other wordings; None if it has none.
+
+    It decides what `paraphrase-1`, `letters` and `texts` are, and nothing else.
+    """
+    declared = [(keys, other.doc_to_text, other.doc_to_choice) for keys, other in wordings(task)]
+    return _digest(declared) if declared else None
 
 
 def _digest(values: object) -> str:
