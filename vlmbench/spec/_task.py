@@ -14,7 +14,7 @@ from vlmbench.spec._answers import AnswerRule, AnyAnswerRule, Declared, Filters,
 from vlmbench.spec._base import Spec
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._hints import Hints
-from vlmbench.spec._markers import AnyMarkers, DrawnHere
+from vlmbench.spec._markers import AnyMarkers
 from vlmbench.spec._probes import Probe
 
 Tags = str | tuple[str, ...]
@@ -215,12 +215,6 @@ class VlmbenchTask(Spec):
     hints: Hints | None = None
     """Words of hints and fillers, for studies that use them."""
     source: Source | None = None
-
-    @property
-    def draws_markers(self) -> bool:
-        """Whether vlmbench drew the markers in its images, and has the images without them."""
-        ours = self.generator is not None or self.reader is not None
-        return isinstance(self.markers, DrawnHere) or (ours and self.encoder_images is not None)
 
 
 class TaskMetadata(Spec):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vlmbench.spec._conditions import Condition
+from vlmbench.spec._markers import DrawnHere
 from vlmbench.spec._nodes import Keys
 from vlmbench.spec._readout import Subject
 from vlmbench.spec._task import TaskSpec
@@ -63,8 +64,15 @@ def unasked(subject: Subject, task: TaskSpec, condition: Condition) -> Iterator[
             count = len(task.doc_to_choice)
             if change.rotation >= count:
                 yield f"{name} has {count} choices, so `{change.label}` repeats an earlier order"
-    if condition.image.redraws_markers and not task.bench.draws_markers:
+    if condition.image.redraws_markers and not _draws_markers(task):
         yield f"{name} has no markers that vlmbench drew, so there are none to draw anew"
+
+
+def _draws_markers(task: TaskSpec) -> bool:
+    """Tell whether vlmbench drew the markers in a task's images, and has the images without."""
+    bench = task.bench
+    ours = bench.generator is not None or bench.reader is not None
+    return isinstance(bench.markers, DrawnHere) or (ours and bench.encoder_images is not None)
 
 
 def _writes(subject: Subject, task: TaskSpec) -> bool:
