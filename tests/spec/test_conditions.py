@@ -10,13 +10,17 @@ from hypothesis import strategies as st
 
 from vlmbench.spec import (
     IMAGE_CHANGES,
+    MARKER_LOOKS,
     BlankImage,
     Condition,
     EvidenceMask,
     Filler,
     Hint,
     Hints,
+    Order,
+    Paraphrase,
     Perturbation,
+    RedrawnMarkers,
     ScrambledImage,
     load_file,
 )
@@ -32,6 +36,7 @@ images = st.one_of(
     st.builds(BlankImage, fill=st.sampled_from(["grey", "mean", "noise"])),
     st.builds(ScrambledImage, grid=st.integers(2, 64)),
     st.builds(EvidenceMask, where=st.sampled_from(["regions", "random"])),
+    st.builds(RedrawnMarkers, style=st.sampled_from(list(MARKER_LOOKS))),
 )
 texts = st.one_of(
     st.just("plain"),
@@ -41,6 +46,9 @@ texts = st.one_of(
         strength=st.sampled_from(["weak", "medium", "strong"]),
     ),
     st.builds(Filler, tokens=st.integers(1, 10**6), place=st.sampled_from(["before", "after"])),
+    st.builds(Paraphrase, number=st.integers(1, 99)),
+    st.builds(Order, rotation=st.integers(1, 99)),
+    st.sampled_from(["letters", "texts"]),
 )
 conditions = st.builds(
     Condition,
@@ -74,6 +82,10 @@ def test_a_label_reads_back_as_its_condition(condition: Condition) -> None:
         (Condition(image="evidence-random"), "evidence-random"),  # type: ignore[arg-type]
         (Condition(text="hint-wrong-strong"), "own+hint-wrong-strong"),  # type: ignore[arg-type]
         (Condition(text="filler-256-before"), "own+filler-256-before"),  # type: ignore[arg-type]
+        (Condition(text="paraphrase-2"), "own+paraphrase-2"),  # type: ignore[arg-type]
+        (Condition(text="order-1"), "own+order-1"),  # type: ignore[arg-type]
+        (Condition(text="texts"), "own+texts"),  # type: ignore[arg-type]
+        (Condition(image="markers-blue"), "markers-blue"),  # type: ignore[arg-type]
         (Condition(batch="single"), "own+single"),
         (Condition(image={"kind": "none"}), "none"),  # type: ignore[arg-type]
     ],
@@ -92,6 +104,9 @@ def test_labels_are_stable(condition: Condition, label: str) -> None:
         ("blank+none", ["names one image, not `blank` and `none`"]),
         ("hint-wrong", ["`hint-wrong`"]),
         ("mask-half", ["valid number"]),
+        ("order-0", ["greater than or equal to 1"]),
+        ("paraphrase-0", ["greater than or equal to 1"]),
+        ("markers-pink", ["`markers-pink`", "markers-blue"]),
     ],
 )
 def test_what_is_no_label_is_refused_with_a_way_out(label: str, words: list[str]) -> None:
@@ -172,3 +187,26 @@ def test_hints_name_only_what_there_is(tmp_path: Path) -> None:
         "hints.filler",
     ):
         assert word in message
+
+
+@pytest.mark.parametrize(
+    ("label", "rewords"),
+    [
+        ("own", False), ("own+paraphrase-1", True), ("own+order-2", True), ("own+letters", True),
+        ("own+texts", True), ("markers-blue", True), ("markers-small+order-1", True),
+        ("own+hint-right-weak", False), ("own+filler-9-after", False), ("blank", False),
+        ("blank+order-1", False), ("own+order-1+single", False), ("own+order-1+random", False),
+    ],
+)  # fmt: skip
+def test_what_asks_the_same_question_in_another_form(label: str, rewords: bool) -> None:
+    assert Condition.parse(label).rewords is rewords
+
+
+def test_every_look_of_markers_can_be_named_and_changes_one_thing() -> None:
+    plain = MARKER_LOOKS["own"]
+    for name, look in MARKER_LOOKS.items():
+        assert Condition.parse(f"markers-{name}").image.label == f"markers-{name}"
+        changed = [
+            field for field in plain.__slots__ if getattr(look, field) != getattr(plain, field)
+        ]
+        assert len(changed) == (name != "own")

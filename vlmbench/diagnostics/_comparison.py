@@ -88,19 +88,35 @@ def compare(*cells: ChoiceScores) -> Comparison:
                 f"scores on the scale {cell.scale!r} cannot be turned into a distribution over "
                 "choices; log-likelihoods are needed"
             )
+    left = graded(*cells)
+    answered = np.logical_and.reduce([~cell.abstained for cell in left.cells])
+    if not answered.any():
+        raise ComparisonError(
+            f"none of the {min(map(len, cells))} documents was answered in every cell"
+        )
+    left = left.only(answered)
+    width = int(left.cells[0].n_choices.max())
+    trimmed = tuple(_trimmed(cell, width) for cell in left.cells)
+    _require_finite(trimmed)
+    return Comparison(cells=trimmed, coverage=left.coverage)
+
+
+def graded(*cells: ChoiceScores) -> Comparison:
+    """Return cells of any scale as `compare` does, with the documents that were abstained on.
+
+    Raises:
+        ComparisonError: As `compare`, if all documents failed in one cell or another.
+    """
     shortest = min(cells, key=len)
     held = [restricted(cell, shortest.doc_ids) for cell in cells]
     for field in ("gold", "n_choices", "cluster_of"):
         if any((getattr(cell, field) != getattr(shortest, field)).any() for cell in held):
             what = field.removesuffix("_of")
             raise ComparisonError(f"the cells differ in {what}: they are not of the same task")
-    answered = np.logical_and.reduce([~cell.failed & ~cell.abstained for cell in held])
-    if not answered.any():
+    ran = np.logical_and.reduce([~cell.failed for cell in held])
+    if not ran.any():
         raise ComparisonError(f"none of the {len(shortest)} documents was answered in every cell")
-    width = int(shortest.n_choices[answered].max())
-    left = tuple(_trimmed(cell.take(answered), width) for cell in held)
-    _require_finite(left)
-    return Comparison(cells=left, coverage=float(answered.mean()))
+    return Comparison(cells=tuple(cell.take(ran) for cell in held), coverage=float(ran.mean()))
 
 
 def restricted(cell: ChoiceScores, doc_ids: Sequence[str]) -> ChoiceScores:

@@ -14,7 +14,7 @@ from vlmbench.metrics._accuracy import (
     majority,
 )
 from vlmbench.metrics._answered import accuracy_answered, gap_answered, has_unread
-from vlmbench.metrics._bootstrap import mean_stat
+from vlmbench.metrics._bootstrap import distance_stat, mean_stat
 from vlmbench.metrics._calibration import expected_calibration_error, probabilities
 from vlmbench.metrics._clusters import Clusters
 from vlmbench.metrics._credit import TIE_TOLERANCE, answers, credit, kept, permute_choices
@@ -83,6 +83,7 @@ __all__ = [
     "corrected",
     "credit",
     "difference_stat",
+    "distance_stat",
     "dump_rows",
     "effective_n",
     "expected_calibration_error",

@@ -11,7 +11,14 @@ from vlmbench.readouts._encoder import EncoderReadout, read_encoder
 from vlmbench.readouts._hidden import HiddenReadout, read_hidden
 from vlmbench.readouts._internals import InternalsReadout, read_internals
 from vlmbench.readouts._prompted import PromptedReadout, build_prompt, place_images, read_prompted
-from vlmbench.readouts._reading import Answer, Numbers, Progress, Reading, make_reading
+from vlmbench.readouts._reading import (
+    Answer,
+    Numbers,
+    Progress,
+    Reading,
+    in_canonical_order,
+    make_reading,
+)
 from vlmbench.readouts._reads import LoadedModel, Opened, Reads, implementation
 from vlmbench.readouts._recorded import RecordedReadout, read_recorded
 from vlmbench.readouts._replies import read_replies
@@ -37,6 +44,7 @@ __all__ = [
     "by_filters",
     "by_lm_eval",
     "implementation",
+    "in_canonical_order",
     "make_reading",
     "place_images",
     "read_encoder",

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmbench.metrics import StatRow
+from vlmbench.metrics import StatRow, permute_choices
 from vlmbench.models import Inside
 from vlmbench.types import (
+    Asked,
     ChoiceScores,
     Document,
     Internals,
@@ -86,6 +87,22 @@ class Numbers:
     """
 
     rows: tuple[StatRow, ...]
+
+
+def in_canonical_order(reading: Reading, asked: Sequence[Asked]) -> Reading:
+    """Return a reading whose scores are in the documents' own order of choices.
+
+    Args:
+        reading: Scores by the places at which the prompts list the choices.
+        asked: The questions, in the order of the reading.
+    """
+    if not any(one.order for one in asked):
+        return reading
+    n, width = reading.scores.scores.shape
+    permutation = np.tile(np.arange(width), (n, 1))
+    for row, one in zip(permutation, asked, strict=True):
+        row[: len(one.order)] = one.order
+    return replace(reading, scores=permute_choices(reading.scores, permutation))
 
 
 def _usable(answer: Answer) -> Answer:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 
 from vlmbench.metrics import StatRow
 from vlmbench.report._answered import is_written
+from vlmbench.spec import Condition
 from vlmbench.store import Manifest, ModelRecord, Run, TaskRecord
 from vlmbench.types import ComparisonError, Problem, VlmbenchError
 
@@ -15,6 +17,7 @@ _COMPARED = {
     "tasks": {
         "reading": "how the task's answers are read",
         "answers": "the rule by which text is read",
+        "wordings": "the task's other wordings",
         "version": "the task's version",
         "documents": "the documents or their order",
         "n": "the number of documents",
@@ -145,12 +148,31 @@ def _record_problems(a: Run, b: Run) -> Iterator[Problem]:
                 )
 
 
+@lru_cache(maxsize=1024)
+def is_form(label: str) -> bool:
+    """Tell whether rows of that condition ask the same question in another form."""
+    try:
+        return Condition.parse(label).rewords
+    except VlmbenchError:  # two conditions that are compared, or one of another version
+        return False
+
+
+_DEPENDING: Mapping[str, Callable[[StatRow], bool]] = {
+    "answers": is_written,
+    "wordings": lambda row: is_form(row.condition),
+}
+"""Fields that only some rows depend on, and which."""
+
+
 def _is_compared(field: str, name: str, values: tuple[object, object], runs: Sequence[Run]) -> bool:
     """Tell whether runs must agree on a field; None is what runs have from before its time."""
-    if field not in ("reading", "answers"):
+    if field == "reading":
+        return None not in values
+    if field not in _DEPENDING:
         return True
-    read = [any(row.task == name and is_written(row) for row in run.rows) for run in runs]
-    return None not in values and (field == "reading" or all(read))
+    depends = _DEPENDING[field]
+    used = [any(row.task == name and depends(row) for row in run.rows) for run in runs]
+    return None not in values and all(used)
 
 
 def _row_problems(a: Run, b: Run) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from vlmbench.report._baselines import (
 )
 from vlmbench.report._board import Board, assemble
 from vlmbench.report._format import escape, markdown_table, reasons
+from vlmbench.report._prompts import prompts_table
 from vlmbench.report._ranks import rank, rank_notes, rank_table
 from vlmbench.report._readings import readings_table
 from vlmbench.report._tables import (
@@ -87,6 +88,7 @@ def page(board: Board, recorded: Sequence[ModelSpec] = ()) -> str:
         *_reading(board),
         *_baselines(board),
         *_ranks(board),
+        *_prompts(board),
         *_recorded(board, recorded),
         "## How to read this",
         _GUIDE,
@@ -155,6 +157,14 @@ _RANKS = (
     "chance) / (1 - chance) over the same tasks, because a plain mean would mix tasks with "
     "different chance levels. Controls are left out. The 95% intervals combine those of the "
     "tasks as independent."
+)
+
+_PROMPTS = (
+    "The same question in other words, with its choices in another order, asked by letters or by "
+    "texts, with other markers. Does the order of the models hang on that? **Ranks** are their "
+    "places among the models of this table under all forms; where intervals overlap, another place "
+    "says nothing. The lowest and the highest of several are further apart than they would be on "
+    "other questions."
 )
 
 _ELSEWHERE = (
@@ -248,6 +258,12 @@ def _ranks(board: Board) -> Iterator[str]:
     if ranking is not None:
         yield from ("## Rank of the encoders", _RANKS)
         yield from (rank_table(board, ranking), rank_notes(board, ranking))
+
+
+def _prompts(board: Board) -> Iterator[str]:
+    table = prompts_table(board)
+    if table:
+        yield from ("## How much the prompt decides", _PROMPTS, table)
 
 
 def _recorded(board: Board, recorded: Sequence[ModelSpec]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from vlmbench.run._models import run_models
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Condition
 from vlmbench.store import Run, RunFolder
-from vlmbench.tasks import obstacle
+from vlmbench.tasks import obstacle, order_obstacle
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -69,7 +69,10 @@ def _feasible(plan: Plan, tasks: Mapping[str, CheckedTask]) -> Plan:
         name = cell.task.spec.task
         key = (name, cell.condition)
         if key not in reasons:
-            reasons[key] = obstacle(tasks[name].held, cell.condition)
+            held, spec = tasks[name].held, cell.task.spec
+            reasons[key] = obstacle(held, cell.condition) or order_obstacle(
+                held, spec, cell.condition
+            )
         reason = reasons[key]
         if reason is None:
             cells.append(cell)

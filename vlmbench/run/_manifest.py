@@ -10,7 +10,7 @@ from typing import Any
 from vlmbench.metrics import StatRow
 from vlmbench.plan import Plan
 from vlmbench.run._settings import CheckedTask
-from vlmbench.spec import reading_digest
+from vlmbench.spec import reading_digest, wordings_digest
 from vlmbench.store import (
     FailedCell,
     Manifest,
@@ -43,6 +43,7 @@ def task_record(plan: Plan, task: CheckedTask) -> TaskRecord:
         marked=any(document.marked for document in task.held),
         answers=spec.answer_rule.name,
         places=None if spec.bench.markers is None else spec.bench.markers.kind,
+        wordings=wordings_digest(spec),
         version=spec.metadata.version,
         source=None if source is None else source.title,
     )

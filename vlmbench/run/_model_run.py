@@ -19,6 +19,7 @@ from vlmbench.readouts import (
     Progress,
     Reading,
     implementation,
+    in_canonical_order,
 )
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Condition, Hidden, Located, ModelSpec, Readout, Server
@@ -147,13 +148,16 @@ class ModelRun:
             self._note(cell, record, stored)
             self.reporter.start(f"{label}  already there", 0)
             return record.scores()
-        documents = apply_conditions(task.held, cell.condition, first=cell.first)
+        documents = apply_conditions(
+            task.held, cell.condition, task=cell.task.spec, first=cell.first
+        )
         advance = self.reporter.start(label, len(documents))
         asked = ask(documents, cell.task.spec, cell.condition, cell.hints)
         reading = implementation(cell.readout).read(cell, asked, self._opened(cell, task, advance))
         if isinstance(reading, Numbers):
             return reading
         _refuse_all_failed(cell, reading)
+        reading = in_canonical_order(reading, asked)
         record.write(
             basis,
             reading.scores,
@@ -226,7 +230,7 @@ def _exchanges(asked: Sequence[Asked], reading: Reading) -> list[Exchange]:
     """Return what was asked about each document and what came back."""
     return [
         Exchange(
-            choices=one.document.choices,
+            choices=one.scored,
             marked=one.document.marked,
             hint_target=one.hint_target,
             prompt=answer.prompt,

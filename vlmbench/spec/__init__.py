@@ -23,6 +23,7 @@ from vlmbench.spec._image_changes import (
     OwnImages,
     Perturbation,
     PixelChange,
+    RedrawnMarkers,
     ScrambledImage,
     SwappedImages,
 )
@@ -38,8 +39,17 @@ from vlmbench.spec._load import (
     load_files,
     load_text,
     reading_digest,
+    wordings_digest,
 )
-from vlmbench.spec._markers import MARKERS, DrawnAlready, DrawnHere, InText, Markers
+from vlmbench.spec._markers import (
+    MARKER_LOOKS,
+    MARKERS,
+    DrawnAlready,
+    DrawnHere,
+    InText,
+    MarkerLook,
+    Markers,
+)
 from vlmbench.spec._model import (
     ImagePolicy,
     ModelSpec,
@@ -97,6 +107,7 @@ from vlmbench.spec._task import (
     VlmbenchTask,
     VpBenchPoints,
     WholeImages,
+    Wording,
 )
 from vlmbench.spec._template import (
     doc_answers,
@@ -113,8 +124,12 @@ from vlmbench.spec._text_changes import (
     Filler,
     Hint,
     HintStrength,
+    Letters,
+    Order,
+    Paraphrase,
     PlainText,
     TextChange,
+    Texts,
 )
 from vlmbench.spec._variants import Variant
 from vlmbench.spec._weight_changes import (
@@ -123,6 +138,7 @@ from vlmbench.spec._weight_changes import (
     RandomWeights,
     WeightChange,
 )
+from vlmbench.spec._wordings import worded, wordings
 from vlmbench.spec._yaml import YamlDocument, read_yaml
 
 __all__ = [
@@ -133,6 +149,7 @@ __all__ = [
     "GREY",
     "IMAGE_CHANGES",
     "MARKERS",
+    "MARKER_LOOKS",
     "PROBES",
     "READOUTS",
     "TEXT_CHANGES",
@@ -174,11 +191,13 @@ __all__ = [
     "Internals",
     "KeypointProbe",
     "Kind",
+    "Letters",
     "LinearProbe",
     "LmEvalTask",
     "Loaded",
     "Located",
     "LooksAt",
+    "MarkerLook",
     "MarkerPoints",
     "Markers",
     "MaskedCells",
@@ -188,9 +207,11 @@ __all__ = [
     "Noise",
     "OddOneOutProbe",
     "Opens",
+    "Order",
     "OwnImages",
     "OwnScoring",
     "Padding",
+    "Paraphrase",
     "Perturbation",
     "PixelChange",
     "PlainText",
@@ -206,6 +227,7 @@ __all__ = [
     "Readout",
     "Recorded",
     "RecordedScores",
+    "RedrawnMarkers",
     "RegionKind",
     "RegionNeeds",
     "RegionSource",
@@ -224,12 +246,14 @@ __all__ = [
     "TaskMetadata",
     "TaskSpec",
     "TextChange",
+    "Texts",
     "Twin",
     "Variant",
     "VlmbenchTask",
     "VpBenchPoints",
     "WeightChange",
     "WholeImages",
+    "Wording",
     "YamlDocument",
     "check_columns",
     "did_you_mean",
@@ -254,5 +278,8 @@ __all__ = [
     "starter",
     "undeclared",
     "unknown_columns",
+    "worded",
+    "wordings",
+    "wordings_digest",
     "write_schemas",
 ]

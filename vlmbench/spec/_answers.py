@@ -21,6 +21,8 @@ class AnswerRule(Variant):
     and returns a vote or credit per document, or None."""
     edition: ClassVar[int]
     """Raised when the rule reads some text otherwise than before."""
+    any_choice: ClassVar[bool]
+    """Whether it reads a choice by whatever the prompt calls it."""
     says: ClassVar[str]
     """What it reads, in words, for people who look at its numbers."""
 
@@ -34,7 +36,7 @@ class Declared(AnswerRule):
     """The choice that a reply declares, by the grammar in docs/answers.md."""
 
     implementation = "vlmbench.readouts:by_declaration"
-    edition = 1
+    edition, any_choice = 1, True
     says = "the choice that the reply declares (docs/answers.md)"
     kind: Literal["declared"] = "declared"
 
@@ -43,7 +45,7 @@ class Blink(AnswerRule):
     """BLINK's own rule: nothing but `A` or `(A)`, else the one `(A)` in the text or its end."""
 
     implementation = "vlmbench.readouts:by_blink"
-    edition = 1
+    edition, any_choice = 1, False
     says = (
         "BLINK's rule: a reply that is the letter alone, else the one letter in brackets in the "
         "whole reply, or in its last paragraph"
@@ -55,7 +57,7 @@ class Filters(AnswerRule):
     """lm-eval's filters of the task, then an exact match with one choice."""
 
     implementation = "vlmbench.readouts:by_filters"
-    edition = 1
+    edition, any_choice = 1, False
     says = "lm-eval's filters of the task, then its exact match with one choice"
     kind: Literal["filters"] = "filters"
 
@@ -64,7 +66,7 @@ class OwnScoring(AnswerRule):
     """lm-eval's own code credits free text, which names no choice."""
 
     implementation = "vlmbench.readouts:by_lm_eval"
-    edition = 1
+    edition, any_choice = 1, False
     says = "free text, credited by lm-eval's own code"
     kind: Literal["lm_eval"] = "lm_eval"
 

@@ -115,11 +115,11 @@ def _hints(keys: Keys, hints: Hints | None) -> Iterator[Flaw]:
 
 
 def _task_templates(spec: TaskSpec) -> Iterator[Flaw]:
-    for name, template in templates(spec).items():
+    for keys, template in templates(spec).items():
         error = syntax_error(template)
         if error is not None:
             message, line = error
-            yield Flaw((name,), f"is not valid Jinja: {message}", template_line=line)
+            yield Flaw(keys, f"is not valid Jinja: {message}", template_line=line)
     for column in spec.image_columns:
         if "{" in column:
             message = f"`{column}` is a template, but images are taken from columns"
@@ -162,16 +162,22 @@ def _answer_rule(spec: TaskSpec) -> Iterator[Flaw]:
         yield Flaw(keys, message, "Write `declared`, `blink` or `filters`.")
 
 
+def image_marks(spec: TaskSpec, text: str, keys: Keys) -> Iterator[Flaw]:
+    """Compare literal `<image>` marks of a prompt and image columns where both can be counted."""
+    if isinstance(spec.doc_to_image, str):
+        return
+    marks, n = text.count(IMAGE), len(spec.doc_to_image)
+    fixed = "{" not in text and not text.isidentifier()
+    if (marks != n and fixed) or (marks > n and "{%" not in text):
+        message = f"{marks} `{IMAGE}` for the {n} columns of doc_to_image"
+        yield Flaw(keys, message, f"Write `{IMAGE}` once per image, in order.")
+
+
 def _images(spec: TaskSpec) -> Iterator[Flaw]:
-    """Compare literal `<image>` marks and image columns where both can be counted."""
-    marks = spec.doc_to_text.count(IMAGE)
+    yield from image_marks(spec, spec.doc_to_text, ("doc_to_text",))
     if isinstance(spec.doc_to_image, str):
         return
     n = len(spec.doc_to_image)
-    fixed = "{" not in spec.doc_to_text and not spec.doc_to_text.isidentifier()
-    if (marks != n and fixed) or (marks > n and "{%" not in spec.doc_to_text):
-        message = f"{marks} `{IMAGE}` for the {n} columns of doc_to_image"
-        yield Flaw(("doc_to_text",), message, f"Write `{IMAGE}` once per image, in order.")
     clean = spec.bench.encoder_images
     if clean is not None and len(clean) != n:
         message = f"{len(clean)} columns for the {n} of doc_to_image"

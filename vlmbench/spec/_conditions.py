@@ -27,11 +27,11 @@ class Condition(Spec):
     """`own`: the document's images. `blank`: images of the same sizes, all mid-grey (127).
     `none`: no images, and no place for them in the prompt. `swapped`: another document's images.
     Or `blank-mean`, `blank-noise`, `scrambled-8`, `mask-0.5` (crop, colour, blur, noise),
-    `evidence`, `evidence-random`, or the same as keys."""
+    `evidence`, `evidence-random`, `markers-blue`, or the same as keys."""
 
     text: AnyTextChange = PlainText()
-    """`plain`: the task's prompt. Or `hint-wrong-strong`, `filler-256-before`, or the same as
-    keys."""
+    """`plain`: the task's prompt. Or `hint-wrong-strong`, `filler-256-before`, `paraphrase-1`,
+    `order-1`, `letters`, `texts`, or the same as keys."""
 
     weights: AnyWeightChange = BaseWeights()
     """`base`: the model's own weights. `random`: the encoder's architecture with freshly drawn
@@ -84,6 +84,16 @@ class Condition(Spec):
     def is_own_model(self) -> bool:
         """Whether weights and forward pass are the model's own."""
         return isinstance(self.weights, BaseWeights) and not self.forward.intervenes
+
+    @property
+    def rewords(self) -> bool:
+        """Whether it asks the same question in another form, and changes nothing else."""
+        image, text = self.image, self.text
+        rest = self.model_copy(update={"image": OwnImages(), "text": PlainText(), "seed": 0})
+        same_images = image.redraws_markers or isinstance(image, OwnImages)
+        same_text = text.rewords or isinstance(text, PlainText)
+        changed = image.redraws_markers or text.rewords
+        return rest == Condition() and same_images and same_text and changed
 
     @property
     def label(self) -> str:

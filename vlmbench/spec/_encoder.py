@@ -80,6 +80,8 @@ class Encoder(Readout):
             yield from self._idle_options(task, task.bench.probe)
         if condition.text.changes_prompt:
             yield "an encoder does not read the prompt, so there is nothing to change"
+        if condition.image.redraws_markers and self.sees == "clean":
+            yield "an encoder that sees the images without markers does not see how they look"
         if not condition.image.keeps_images:
             yield "an encoder cannot answer without an image"
         if condition.forward.intervenes:

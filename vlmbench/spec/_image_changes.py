@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, assert_never, ge
 
 from pydantic import BeforeValidator, Field
 
+from vlmbench.spec._markers import MARKER_LOOKS, MarkerLook
 from vlmbench.spec._variants import Variant, spelled_out
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class ImageChange(Variant):
     """Whether it takes the other documents of the task as well."""
     replaces: ClassVar[bool]
     """Whether nothing is left of the document's own images."""
+    redraws_markers: ClassVar[bool]
+    """Whether the markers that vlmbench drew are drawn anew, on the images without them."""
     samples: ClassVar[tuple[str, ...]]
     """Labels that show what it does: in messages, tests and on the contact sheet."""
 
@@ -48,7 +51,7 @@ class OwnImages(ImageChange):
     """The document's own images."""
 
     keeps_images, moves_places, needs_places, needs_others = True, False, False, False
-    replaces = False
+    replaces, redraws_markers = False, False
     samples = ("own",)
     kind: Literal["own"] = "own"
 
@@ -57,7 +60,7 @@ class NoImages(ImageChange):
     """No images, and no place for them in the prompt."""
 
     keeps_images, moves_places, needs_places, needs_others = False, False, False, False
-    replaces = True
+    replaces, redraws_markers = True, False
     samples = ("none",)
     kind: Literal["none"] = "none"
 
@@ -66,7 +69,7 @@ class SwappedImages(ImageChange):
     """The images of another document of the task."""
 
     keeps_images, moves_places, needs_places, needs_others = True, True, False, True
-    replaces = True
+    replaces, redraws_markers = True, False
     samples = ("swapped",)
     kind: Literal["swapped"] = "swapped"
 
@@ -75,7 +78,7 @@ class EvidenceMask(ImageChange):
     """The places that the question is about are greyed out, or just as much somewhere else."""
 
     keeps_images, moves_places, needs_places, needs_others = True, False, True, False
-    replaces = False
+    replaces, redraws_markers = False, False
     samples = ("evidence", "evidence-random")
     options, unsaid = ("where",), ("regions",)
     kind: Literal["evidence"] = "evidence"
@@ -83,11 +86,33 @@ class EvidenceMask(ImageChange):
     """`regions`: the document's points and boxes. `random`: the same shapes at other places."""
 
 
+class RedrawnMarkers(ImageChange):
+    """Markers that look otherwise, at the same places."""
+
+    keeps_images, moves_places, needs_places, needs_others = True, False, False, False
+    replaces, redraws_markers = False, True
+    samples = (
+        "markers-own", "markers-blue", "markers-small", "markers-large", "markers-square",
+        "markers-below", "markers-jpeg30",
+    )  # fmt: skip
+    options = ("style",)
+    kind: Literal["markers"] = "markers"
+    style: Literal["own", "blue", "small", "large", "square", "below", "jpeg30"]
+    """`own`: as the task draws them, to see what redrawing alone does. The others change one thing
+    each: colour, size of the shape to two thirds or by half, shape, the label's side, or how the
+    image that carries them is compressed."""
+
+    @property
+    def look(self) -> MarkerLook:
+        """In what they differ from the task's own."""
+        return MARKER_LOOKS[self.style]
+
+
 class PixelChange(ImageChange, ABC):
     """A change of each image by itself, whatever the question is."""
 
     keeps_images, moves_places, needs_places, needs_others = True, False, False, False
-    replaces = False
+    replaces, redraws_markers = False, False
 
     @property
     def is_idle(self) -> bool:
@@ -273,7 +298,7 @@ class Noise(Perturbation):
 
 _Any = (
     OwnImages | BlankImage | NoImages | SwappedImages | ScrambledImage | MaskedCells | Crop
-    | ColourShift | Blur | Noise | EvidenceMask
+    | ColourShift | Blur | Noise | EvidenceMask | RedrawnMarkers
 )  # fmt: skip
 IMAGE_CHANGES: tuple[type[ImageChange], ...] = get_args(_Any)
 """Every variant."""

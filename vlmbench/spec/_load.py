@@ -23,6 +23,8 @@ from vlmbench.spec._study import StudySpec
 from vlmbench.spec._task import GroupSpec, TaskSpec
 from vlmbench.spec._template import unknown_columns
 from vlmbench.spec._translate import translate
+from vlmbench.spec._wording_checks import check_wordings
+from vlmbench.spec._wordings import wordings
 from vlmbench.spec._yaml import YamlDocument, read_text, read_yaml
 from vlmbench.types import Problem, VlmbenchError
 
@@ -194,6 +196,15 @@ def reading_digest(task: TaskSpec) -> str:
     return _digest([task.model_dump(mode="json", include=top), bench, condition, *rule])
 
 
+def wordings_digest(task: TaskSpec) -> str | None:
+    """Return the hex SHA-256 of a task's other wordings; None if it has none.
+
+    It decides what `paraphrase-1`, `letters` and `texts` are, and nothing else.
+    """
+    declared = [(keys, other.doc_to_text, other.doc_to_choice) for keys, other in wordings(task)]
+    return _digest(declared) if declared else None
+
+
 def _digest(values: object) -> str:
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -202,7 +213,8 @@ def _digest(values: object) -> str:
 def _flaws(spec: AnySpec) -> Iterator[Flaw]:
     match spec:
         case TaskSpec():
-            return chain(check_task(spec), check_markers(spec), check_lm_eval_file(spec))
+            checks = (check_task, check_wordings, check_markers, check_lm_eval_file)
+            return chain.from_iterable(check(spec) for check in checks)
         case ModelSpec():
             return check_model(spec)
         case StudySpec():

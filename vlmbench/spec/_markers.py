@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field
@@ -64,6 +67,39 @@ class InText(Markers):
     in_images, in_data = False, False
     says = "coordinates in the prompt"
     kind: Literal["text"] = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkerLook:
+    """In what redrawn markers differ from a task's own.
+
+    Attributes:
+        colour: Red, green and blue of the shape; None leaves it.
+        scale: Size and line of the shape about a point, relative to the task's own.
+        shape: What is drawn about a point; None leaves it.
+        side: Where the label stands; None leaves it.
+        jpeg: Quality at which the model's images are compressed afterwards; None does not.
+    """
+
+    colour: tuple[int, int, int] | None = None
+    scale: float = 1.0
+    shape: Literal["ring", "disc", "square"] | None = None
+    side: Literal["above", "below", "left", "right"] | None = None
+    jpeg: int | None = None
+
+
+MARKER_LOOKS: Mapping[str, MarkerLook] = MappingProxyType(
+    {
+        "own": MarkerLook(),
+        "blue": MarkerLook(colour=(20, 60, 235)),
+        "small": MarkerLook(scale=2 / 3),
+        "large": MarkerLook(scale=1.5),
+        "square": MarkerLook(shape="square"),
+        "below": MarkerLook(side="below"),
+        "jpeg30": MarkerLook(jpeg=30),
+    }
+)
+"""Looks by the name that conditions use (`markers-blue`)."""
 
 
 _Any = DrawnHere | DrawnAlready | InText

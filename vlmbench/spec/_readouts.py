@@ -24,6 +24,7 @@ from vlmbench.spec._model import ModelSpec
 from vlmbench.spec._readout import TORCH, Opens, Readout, Subject, missing_places
 from vlmbench.spec._task import TaskSpec
 from vlmbench.spec._variants import spelled_out
+from vlmbench.spec._wordings import unasked
 from vlmbench.types import Problem, VlmbenchError
 
 GROUP = "vlmbench.readouts"
@@ -48,8 +49,7 @@ class Prompted(Readout):
             yield subject.needs_images
         if condition.batch == "single" and subject.spec.server is not None:
             yield "a server forms its batches itself"
-        if condition.text.needs_choices and task.is_free_text:
-            yield f"task {task.task!r} is answered in free text: there is no choice to hint at"
+        yield from unasked(subject, task, condition)
         yield from missing_places(task, condition)
         yield from _misplaced(subject, task, condition)
         if too_long := subject.too_long(task, condition, hints):
@@ -113,6 +113,7 @@ class Rule(Readout):
             yield f"model {subject.spec.model!r} is not the rule {self.name!r}"
         if not condition.is_own_model:
             yield "a rule has no weights and no forward pass to change"
+        yield from unasked(subject, task, condition)
         if reason := rule_obstacle(self.name, task):
             yield reason
 

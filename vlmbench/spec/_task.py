@@ -159,6 +159,15 @@ class Source(Spec):
     """What is known to be wrong in the published data, and in which of its versions."""
 
 
+class Wording(Spec):
+    """The question as it is asked and scored in another form, over the same columns."""
+
+    doc_to_text: str
+    """As the task's own key."""
+    doc_to_choice: str | tuple[str, ...]
+    """As the task's own key: as many choices, in the same order."""
+
+
 class VlmbenchTask(Spec):
     """What only vlmbench knows about a task. All of it may be absent."""
 
@@ -194,6 +203,13 @@ class VlmbenchTask(Spec):
     """How a choice is read from generated text: `declared` (docs/answers.md), `blink`, or
     `filters` (lm-eval's `filter_list`, then an exact match). Where absent `filters` if the task
     has a `filter_list`, else `declared`."""
+    paraphrases: tuple[str, ...] = ()
+    """`doc_to_text` in other words, over the same columns and with as many images, for the
+    conditions `paraphrase-1`, `paraphrase-2` and so on. None may tell more than the task's own."""
+    letters: Wording | None = None
+    """How the question is asked for letters, where `doc_to_choice` gives texts (`letters`)."""
+    texts: Wording | None = None
+    """How the question is asked for texts, where `doc_to_choice` gives letters (`texts`)."""
     condition: Condition = Condition()
     """What is changed before anything sees a document (a blind variant blanks its images)."""
     hints: Hints | None = None

@@ -107,30 +107,37 @@ def syntax_error(template: str) -> tuple[str, int] | None:
     return None
 
 
-def templates(spec: TaskSpec) -> dict[str, str]:
-    """Return the fields of a task that may hold Jinja or the name of a column."""
-    fields = {
-        "doc_to_text": spec.doc_to_text,
-        "doc_to_choice": spec.doc_to_choice,
-        "doc_to_target": spec.doc_to_target,
-        "description": spec.description,
+def templates(spec: TaskSpec) -> dict[Keys, str]:
+    """Return the fields of a task that may hold Jinja or the name of a column, by their keys."""
+    bench: Keys = ("metadata", "vlmbench")
+    fields: dict[Keys, str | tuple[str, ...] | int | None] = {
+        ("doc_to_text",): spec.doc_to_text,
+        ("doc_to_choice",): spec.doc_to_choice,
+        ("doc_to_target",): spec.doc_to_target,
+        ("description",): spec.description,
     }
-    return {name: text for name, text in fields.items() if isinstance(text, str)}
+    for place, text in enumerate(spec.bench.paraphrases):
+        fields[*bench, "paraphrases", place] = text
+    for name in ("letters", "texts"):
+        wording = getattr(spec.bench, name)
+        for field, text in () if wording is None else wording:
+            fields[*bench, name, field] = text
+    return {keys: text for keys, text in fields.items() if isinstance(text, str)}
 
 
 def unknown_columns(spec: TaskSpec, columns: Collection[str]) -> list[tuple[Keys, str, str]]:
     """Return (keys, message, remedy) for every name that a task uses and its data lacks."""
     wanted: list[tuple[Keys, str]] = []
-    columns_only = {"doc_to_text", "doc_to_choice"}
-    if spec.is_free_text:
-        columns_only.add("doc_to_target")
-    for field, template in templates(spec).items():
+    may_be_text = {("description",)}
+    if not spec.is_free_text:
+        may_be_text.add(("doc_to_target",))
+    for keys, template in templates(spec).items():
         if template in columns:
             continue
-        wanted += [((field,), name) for name in sorted(undeclared(template))]
-        if template.isidentifier() and field in columns_only:
+        wanted += [(keys, name) for name in sorted(undeclared(template))]
+        if template.isidentifier() and keys not in may_be_text:
             # As text a lone word is not a question, a list or an answer: a column was meant.
-            wanted.append(((field,), template))
+            wanted.append((keys, template))
     wanted += _named_columns(spec)
     return [
         (keys, f"the data has no column `{name}`", did_you_mean(name, columns, what="Columns"))

@@ -18,6 +18,8 @@ class TextChange(Variant):
     """Whether the prompt differs from the task's."""
     needs_choices: ClassVar[bool]
     """Whether the task has to offer choices."""
+    rewords: ClassVar[bool]
+    """Whether it asks the same question in another form, which tells no more and no less."""
     samples: ClassVar[tuple[str, ...]]
     """Labels that show what it does, for messages and tests."""
 
@@ -30,7 +32,7 @@ class TextChange(Variant):
 class PlainText(TextChange):
     """The task's prompt, unchanged."""
 
-    changes_prompt, needs_choices = False, False
+    changes_prompt, needs_choices, rewords = False, False, False
     samples = ("plain",)
     kind: Literal["plain"] = "plain"
 
@@ -38,7 +40,7 @@ class PlainText(TextChange):
 class Hint(TextChange):
     """The prompt asserts an answer."""
 
-    changes_prompt, needs_choices = True, True
+    changes_prompt, needs_choices, rewords = True, True, False
     samples = ("hint-wrong-strong", "hint-right-strong")
     options = ("target", "strength")
     kind: Literal["hint"] = "hint"
@@ -50,7 +52,7 @@ class Hint(TextChange):
 class Filler(TextChange):
     """Text that says nothing makes the prompt longer."""
 
-    changes_prompt, needs_choices = True, False
+    changes_prompt, needs_choices, rewords = True, False, False
     samples = ("filler-256-before",)
     options = ("tokens", "place")
     kind: Literal["filler"] = "filler"
@@ -66,7 +68,45 @@ class Filler(TextChange):
         return self.tokens
 
 
-_Any = PlainText | Hint | Filler
+class Paraphrase(TextChange):
+    """The task's question in other words, which the task declares."""
+
+    changes_prompt, needs_choices, rewords = True, False, True
+    samples = ("paraphrase-1",)
+    options = ("number",)
+    kind: Literal["paraphrase"] = "paraphrase"
+    number: int = Field(ge=1)
+    """Which of `metadata.vlmbench.paraphrases`, counted from 1."""
+
+
+class Order(TextChange):
+    """The choices in another order; their marks stay where they are."""
+
+    changes_prompt, needs_choices, rewords = True, True, True
+    samples = ("order-1",)
+    options = ("rotation",)
+    kind: Literal["order"] = "order"
+    rotation: int = Field(ge=1)
+    """How many places each choice moves up; those at the top go to the end."""
+
+
+class Letters(TextChange):
+    """Choices are asked and scored as letters, where the task does so by their texts."""
+
+    changes_prompt, needs_choices, rewords = True, True, True
+    samples = ("letters",)
+    kind: Literal["letters"] = "letters"
+
+
+class Texts(TextChange):
+    """Choices are asked and scored by their texts, where the task does so as letters."""
+
+    changes_prompt, needs_choices, rewords = True, True, True
+    samples = ("texts",)
+    kind: Literal["texts"] = "texts"
+
+
+_Any = PlainText | Hint | Filler | Paraphrase | Order | Letters | Texts
 TEXT_CHANGES: tuple[type[TextChange], ...] = get_args(_Any)
 """Every variant."""
 

@@ -100,6 +100,8 @@ class TaskRecord(Said):
     answers: str | None = None
     """The rule by which text is read, and its edition: `declared-1`; none in runs from before it
     was recorded."""
+    wordings: str | None = None
+    """Hash of the task's other wordings; none where it has none, and in runs from before these."""
     ability: str
     alias: str | None
     version: float | str

@@ -79,7 +79,7 @@ class Exchange:
     """What was asked about one document, and what came back besides its scores.
 
     Attributes:
-        choices: The answers to choose from.
+        choices: The answers to choose from, in canonical order.
         marked: Markers are drawn into the images that the encoder sees.
         hint_target: The choice that the prompt's hint asserts; -1 if there is no hint.
         prompt: The exact text that a model was given; empty for readouts without one.

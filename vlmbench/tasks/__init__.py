@@ -13,6 +13,7 @@ from vlmbench.tasks._documents import (
 from vlmbench.tasks._lm_eval import scoring_task, task_over
 from vlmbench.tasks._questions import ask, filler, listed_choices
 from vlmbench.tasks._rules import FittedText, rule_scores
+from vlmbench.tasks._wordings import order_obstacle
 
 __all__ = [
     "Documents",
@@ -27,6 +28,7 @@ __all__ = [
     "load_documents",
     "obstacle",
     "open_split",
+    "order_obstacle",
     "require_regions",
     "rule_scores",
     "scoring_task",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from vlmbench.spec import IMAGE_CHANGES, Condition, Perturbation
+from vlmbench.spec import IMAGE_CHANGES, Condition, Perturbation, TaskSpec
 from vlmbench.tasks._conditions import apply_conditions
 from vlmbench.types import Document
 
@@ -16,11 +16,14 @@ _GAP = 6
 _CAPTION = 14
 
 
-def condition_sheet(documents: Sequence[Document], *, side: int = 128) -> Image.Image:
+def condition_sheet(
+    documents: Sequence[Document], task: TaskSpec, *, side: int = 128
+) -> Image.Image:
     """Draw the first image of the first document under each condition, with its label.
 
     Args:
         documents: At least two, of which the others only lend their images to `swapped`.
+        task: Their task, whose markers vlmbench drew.
         side: Size of each picture in pixels.
     """
     wide, high = side + _GAP, side + _CAPTION + _GAP
@@ -29,7 +32,7 @@ def condition_sheet(documents: Sequence[Document], *, side: int = 128) -> Image.
     pen = ImageDraw.Draw(page)
     for row, labels in enumerate(rows):
         for column, label in enumerate(labels):
-            shown = apply_conditions(documents, Condition.parse(label), first=1)
+            shown = apply_conditions(documents, Condition.parse(label), task=task, first=1)
             x, y = _GAP + column * wide, _GAP + row * high
             page.paste(shown[0].images[0].decode().resize((side, side)), (x, y))
             pen.text((x, y + side + 1), label, fill="black")

@@ -14,8 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlmbench.spec import GREY, Condition, EvidenceMask, NoImages, PixelChange, SwappedImages
+from vlmbench.spec import (
+    GREY,
+    Condition,
+    EvidenceMask,
+    NoImages,
+    PixelChange,
+    RedrawnMarkers,
+    SwappedImages,
+    TaskSpec,
+)
 from vlmbench.tasks._evidence import Mask, elsewhere, region_mask
+from vlmbench.tasks._redraw import redrawn
 from vlmbench.tasks._swap import swap
 from vlmbench.types import Document, EncodedImage, Region, VlmbenchError
 
@@ -23,7 +33,11 @@ Pixels = NDArray[np.uint8]
 
 
 def apply_conditions(
-    documents: Sequence[Document], condition: Condition, *, first: int | None = None
+    documents: Sequence[Document],
+    condition: Condition,
+    *,
+    task: TaskSpec | None = None,
+    first: int | None = None,
 ) -> list[Document]:
     """Return documents as a condition shows them.
 
@@ -36,6 +50,7 @@ def apply_conditions(
     Args:
         documents: All documents of the task: images are swapped among them.
         condition: What to change. Its text is left to `ask`.
+        task: Their task; needed where markers are drawn anew.
         first: Return only the first so many.
 
     Raises:
@@ -47,6 +62,9 @@ def apply_conditions(
     change = condition.image
     if isinstance(change, SwappedImages):
         return _swapped(documents, condition.seed)[:first]
+    if isinstance(change, RedrawnMarkers):
+        assert task is not None, "markers are drawn anew as the task draws them"
+        return [redrawn(document, task, change) for document in documents[:first]]
     shown = documents
     if change.needs_places:
         shown = [document for document in documents if _places(document)]

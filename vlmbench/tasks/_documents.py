@@ -27,6 +27,7 @@ from vlmbench.tasks import worlds
 from vlmbench.tasks._data import image_folder, open_split, split_name
 from vlmbench.tasks._regions import document_regions
 from vlmbench.tasks._shown_places import draw_places, unwritten
+from vlmbench.tasks._wordings import wording_faults
 from vlmbench.tasks.sources import describe_source, points_remedy
 from vlmbench.types import Document, EncodedImage, Problem, VlmbenchError
 
@@ -200,6 +201,9 @@ def _check_one(documents: Documents, document: Document, index: int, seen: dict[
     problems += _image_problems(document, where) or _region_problems(document, where)
     if not problems and isinstance(documents.task.spec.bench.markers, InText):
         problems += _text_problems(document, documents.prompt(document), where)
+    if not problems:
+        faults = wording_faults(document, documents.task.spec)
+        problems += [where.problem(message, field=field) for field, message in faults]
     if problems:
         raise VlmbenchError(problems)
 

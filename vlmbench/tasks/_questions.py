@@ -1,4 +1,4 @@
-"""What a condition does to the prompt: hints, filler, and prompts without images.
+"""What a condition does to the prompt: hints, filler, other wordings, prompts without images.
 
 A hint, and filler that comes after the question, gets a line of its own just before the prompt's
 last line, which asks for the answer and so still ends the prompt. If the last line contains an
@@ -12,8 +12,23 @@ import re
 from collections.abc import Sequence
 from typing import assert_never
 
-from vlmbench.spec import Condition, Filler, Hint, Hints, PlainText, TaskSpec, doc_text, render
+from vlmbench.spec import (
+    Condition,
+    Filler,
+    Hint,
+    Hints,
+    Letters,
+    Order,
+    Paraphrase,
+    PlainText,
+    TaskSpec,
+    Texts,
+    doc_text,
+    render,
+    worded,
+)
 from vlmbench.tasks._conditions import draw
+from vlmbench.tasks._wordings import in_order, renamed
 from vlmbench.types import Asked, Document
 
 PLACEHOLDER = "<image>"
@@ -48,13 +63,18 @@ def ask(
 
 
 def _asked(document: Document, task: TaskSpec, condition: Condition, words: Hints) -> Asked:
+    change = condition.text
+    task = worded(task, change)
     text = doc_text(task, document.row)
     if not condition.image.keeps_images:
         text = without_images(text)
-    change = condition.text
     match change:
-        case PlainText():
+        case PlainText() | Paraphrase():
             return Asked(document=document, text=text)
+        case Order():
+            return in_order(document, text, change.rotation)
+        case Letters() | Texts():
+            return Asked(document=renamed(document, task), text=text)
         case Filler():
             extra = filler(words, change.tokens)
             longer = f"{extra}\n{text}"

@@ -35,16 +35,28 @@ def draw_places(
     Raises:
         VlmbenchError: If a label cannot be written, or an image is too small for it.
     """
-    labels = [_label(choice) for choice in choices[: len(candidates)]]
-    labelled = [*zip(candidates, labels, strict=True)]
-    if reference is not None:
-        labelled.insert(0, (reference, REFERENCE))
+    marks = labelled(reference, candidates, choices)
     shown = list(images)
     for index, image in enumerate(images):
-        here = [(r, text) for r, text in labelled if r.image == index and r.kind != "image"]
+        here = [(region, text) for region, text in marks if region.image == index]
         if here:
             shown[index] = _marked(image, here, wanted)
     return tuple(shown)
+
+
+def labelled(
+    reference: Region | None, candidates: Sequence[Region], choices: Sequence[str]
+) -> list[tuple[Region, str]]:
+    """Return a document's points and boxes with their labels, in the order they are drawn in.
+
+    Raises:
+        VlmbenchError: If a choice cannot be written as a label.
+    """
+    labels = [_label(choice) for choice in choices[: len(candidates)]]
+    marks = [*zip(candidates, labels, strict=True)]
+    if reference is not None:
+        marks.insert(0, (reference, REFERENCE))
+    return [(region, text) for region, text in marks if region.kind != "image"]
 
 
 def _marked(
@@ -54,7 +66,7 @@ def _marked(
         picture = image.decode()
     except (OSError, ValueError, SyntaxError):
         return image  # reported where documents are checked
-    places = [_place(region) for region, _ in labelled]
+    places = [place_of(region) for region, _ in labelled]
     try:
         marked = mark(picture, places, [label for _, label in labelled], wanted)
     except ValueError as error:
@@ -72,7 +84,7 @@ def _label(choice: str) -> str:
     return label
 
 
-def _place(region: Region) -> Place:
+def place_of(region: Region) -> Place:
     """Return where a region lies between the edges of pixels; a point is its pixel's centre."""
     half = 0.5 if region.kind == "point" else 0.0
     return tuple(value + half for value in region.xy)

@@ -148,11 +148,23 @@ class Asked:
     """A document and the question that is asked about it, from the moment it is asked on.
 
     Attributes:
-        document: The document, as a condition shows it.
+        document: The document, as a condition shows it: gold and candidates by the places at which
+            the prompt lists the choices.
         text: The rendered prompt, with `<image>` in the place of each image.
         hint_target: Index of the choice that a hint in the prompt asserts; -1 without one.
+        order: Canonical index of the choice that the prompt lists at each place; empty where that
+            is the canonical order.
     """
 
     document: Document
     text: str
     hint_target: int = -1
+    order: tuple[int, ...] = ()
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """What is scored for each choice, in canonical order."""
+        shown = self.document.choices
+        if not self.order:
+            return shown
+        return tuple(shown[self.order.index(choice)] for choice in range(len(shown)))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from vlmbench.diagnostics._evidence import Evidence
 from vlmbench.diagnostics._outcome import Analysis, Finding
-from vlmbench.diagnostics.analyses import answer_inside, stages
+from vlmbench.diagnostics.analyses import answer_inside, prompts, stages
 from vlmbench.types import VlmbenchError
 
-ANALYSES: tuple[Analysis, ...] = (stages.ANALYSIS, answer_inside.ANALYSIS)
+ANALYSES: tuple[Analysis, ...] = (stages.ANALYSIS, answer_inside.ANALYSIS, prompts.ANALYSIS)
 """All analyses, in the order in which they are made and reported."""
 
 

@@ -5,7 +5,7 @@ Embree, scipy and `datasets` are loaded where they are used, so importing this p
 
 from vlmbench.tasks.worlds._build import build, export, fingerprint, is_built, load
 from vlmbench.tasks.worlds._cheap import CHEAP_RULES
-from vlmbench.tasks.worlds._markers import draw_markers
+from vlmbench.tasks.worlds._markers import draw_markers, marker_style
 from vlmbench.tasks.worlds._random import random_scene
 from vlmbench.tasks.worlds._registry import WORLDS
 from vlmbench.tasks.worlds._render import look, render
@@ -34,6 +34,7 @@ __all__ = [
     "is_built",
     "load",
     "look",
+    "marker_style",
     "random_scene",
     "random_shape",
     "render",

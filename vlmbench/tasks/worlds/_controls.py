@@ -123,4 +123,5 @@ POINTING = World(
         "point": "point",
     },
     row=_pointing,
+    markers={"image_1": ("point", ("A",))},
 )

@@ -141,4 +141,5 @@ DEPTH = World(
     variants=2,
     columns={"image_1": "image", "unmarked_1": "image", "depth_1": "depth", "points": "points"},
     row=_row,
+    markers={"image_1": ("points", ("A", "B"))},
 )

@@ -20,6 +20,7 @@ from vlmbench.tasks.worlds._scene import Scene, vector
 from vlmbench.tasks.worlds._world import (
     ATTEMPTS,
     LETTERS,
+    PAIRED,
     SIZE,
     Draw,
     Image,
@@ -158,4 +159,5 @@ LOW_LEVEL_MATCHING = World(
         "points": "points",
     },
     row=_row,
+    markers=PAIRED,
 )

@@ -30,6 +30,7 @@ from vlmbench.tasks.worlds._shapes import COMPOSITES, solid
 from vlmbench.tasks.worlds._world import (
     ATTEMPTS,
     LETTERS,
+    PAIRED,
     SIZE,
     Column,
     Draw,
@@ -244,6 +245,7 @@ SEMANTIC_CORRESPONDENCE = World(
     variants=1,
     columns=_COLUMNS,
     row=partial(_row, use=False),
+    markers=PAIRED,
 )
 
 OBJECT_AFFORDANCE = World(
@@ -255,4 +257,5 @@ OBJECT_AFFORDANCE = World(
     variants=1,
     columns=_COLUMNS,
     row=partial(_row, use=True),
+    markers=PAIRED,
 )

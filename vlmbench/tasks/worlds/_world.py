@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,11 @@ SIZE = 96
 """Side of every image in pixels."""
 
 LETTERS = "ABCD"
+
+PAIRED: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
+    {"image_1": ("reference", ("REF",)), "image_2": ("points", tuple(LETTERS))}
+)
+"""Markers of a world that asks which point of its second image belongs to one of its first."""
 
 Column = Literal["string", "strings", "int", "point", "points", "image", "depth"]
 """What a column holds; `depth` is a 16-bit image in millimetres, 0 where nothing is."""
@@ -58,6 +64,7 @@ class World:
         variants: How many variants are balanced against each other.
         columns: Its columns beyond the common ones.
         row: Draws everything but the common columns.
+        markers: Columns of images with markers: the column of their places, and their labels.
         difficulty: Default of its option of that name.
         first_name: The name it first had, if it was renamed; its seeds and document ids go on using
             that one, so that its documents stay the same.
@@ -71,6 +78,7 @@ class World:
     variants: int
     columns: Mapping[str, Column]
     row: Callable[[Draw], Row] = field(repr=False)
+    markers: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
     difficulty: float = 0.5
     first_name: str = ""
 

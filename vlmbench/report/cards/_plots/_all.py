@@ -20,7 +20,7 @@ from vlmbench.diagnostics import (
     override,
     sensitivity,
 )
-from vlmbench.diagnostics.analyses import answer_inside, stages
+from vlmbench.diagnostics.analyses import answer_inside, prompts, stages
 from vlmbench.metrics import PROMPTED, answer_distribution, credit, truth_distribution
 from vlmbench.report.cards._explanation import Explanation
 from vlmbench.report.cards._plots._answers import (
@@ -37,6 +37,7 @@ from vlmbench.report.cards._plots._layers import (
     consistency_by_layer,
     readout_by_layer,
 )
+from vlmbench.report.cards._plots._prompts import accuracy_by_prompt
 from vlmbench.report.cards._plots._stages import answer_by_layer, stage_curve, waterfall
 from vlmbench.report.cards._plots._strip import Line, strip
 from vlmbench.types import ChoiceScores, VlmbenchError
@@ -65,6 +66,8 @@ HOW_TO_READ = {
     "inside": "What the prompt's last position holds of the answer. If a linear readout is far "
     "above the answer, it is known and not said.",
     "budget": "What the image keeps of its influence as the prompt grows.",
+    "prompts": "Accuracy under every form of the same question. If all dots lie far left of the "
+    "encoder's line, no prompt closes the gap.",
 }
 """Names of the plots, in the order of the card, with a line on each."""
 
@@ -115,6 +118,7 @@ def plots(explanation: Explanation) -> dict[str, Figure | None]:
         "stages": stage_curve(of(stages.ANALYSIS)),
         "waterfall": waterfall(of(stages.ANALYSIS)),
         "inside": answer_by_layer(of(answer_inside.ANALYSIS)),
+        "prompts": accuracy_by_prompt(of(prompts.ANALYSIS)),
     }
 
 
