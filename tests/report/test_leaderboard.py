@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -311,3 +312,23 @@ def test_the_page_says_how_answers_were_read(tmp_path, run_folder):
     assert "Matching" not in section
     folder.manifest["tasks"]["depth"]["answers"] = None
     assert "- Depth: another rule (`not recorded`)" in page(tmp_path, folder)
+
+
+def test_the_gaps_parts_stand_in_the_order_of_the_signal_and_only_where_they_were_read(
+    tmp_path, run_folder
+):
+    folder = run_folder()
+    assert "Where the gap arises" not in page(tmp_path, folder)
+    parts = {"lost_view": 0.05, "lost_projector": -0.1, "lost_language_head": 0.3}
+    folder.rows += [
+        replace(
+            folder.rows[0], task="depth", condition="own", readout="a|b", metric=metric,
+            value=value, low=value - 0.1, high=value + 0.1,
+        )
+        for metric, value in parts.items()
+    ]  # fmt: skip
+    head, _, line = table_with(page(tmp_path / "again", folder), "Language head")
+    assert head == ["Task", "Model", "Gap", "Head", "View", "Projector", "Layers", "Language head"]
+    assert line[3:] == [
+        "–", "+.050 [-.050, +.150]", "-.100 [-.200, .000]", "–", "+.300 [+.200, +.400]",
+    ]  # fmt: skip

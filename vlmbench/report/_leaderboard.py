@@ -19,6 +19,7 @@ from vlmbench.report._baselines import (
 )
 from vlmbench.report._board import Board, assemble
 from vlmbench.report._format import escape, markdown_table, reasons
+from vlmbench.report._lost import lost_table
 from vlmbench.report._prompts import prompts_table
 from vlmbench.report._ranks import rank, rank_notes, rank_table
 from vlmbench.report._readings import readings_table
@@ -86,6 +87,7 @@ def page(board: Board, recorded: Sequence[ModelSpec] = ()) -> str:
         *_results(board),
         *_notes(board),
         *_reading(board),
+        *_lost(board),
         *_baselines(board),
         *_ranks(board),
         *_prompts(board),
@@ -178,6 +180,16 @@ _CORRECTED = "(accuracy - chance) / (1 - chance): 0 is a guess and 1 is perfect,
 _CONTROL = (
     "With blank images, both readouts should fall to chance. Anything above chance comes from "
     "the question, the order of the choices, or where the markers are."
+)
+
+_LOST = (
+    "The gap taken apart along the model's own forward pass; the parts sum to it, up to documents "
+    "that failed at some stage. **View**: the encoder's best view (whole, unmarked, its own "
+    "square) minus the tower as the model runs it, with the prompt's pixels, joined images and "
+    "markers. **Projector**: minus what the language model's first layer is given; a class token "
+    "is lost here. **Layers**: minus its last layer at the image's positions. **Language head**: "
+    "minus the answer. Depth is read by one linear map of each token at every stage, and **Head** "
+    "is what the probe's own decoder adds to that. Intervals are Tango's, each part by itself."
 )
 
 _READINGS = (
@@ -307,6 +319,12 @@ def _notes(board: Board) -> Iterator[str]:
             f"probability of only {rate(mean.value)}** on average, {rate(low.value)} at the 5th "
             "percentile. Their likelihoods rank answers that the model would often not write."
         )
+
+
+def _lost(board: Board) -> Iterator[str]:
+    table = lost_table(board)
+    if table:
+        yield from ("## Where the gap arises", _LOST, table)
 
 
 def _section(title: str, text: str, table: str, board: Board) -> Iterator[str]:
