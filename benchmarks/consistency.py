@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from vlmbench.diagnostics import Shuffles, conditional_information, consistency
+from vlmbench.metrics import Clusters
 
 SIGNAL, WIDTH, NOISE = 4, 48, 0.05
 PERMUTATIONS = 200
@@ -76,12 +77,13 @@ def line(n: int, classes: int, correlation: float, trials: int) -> list[str]:
         rng = np.random.default_rng([n, classes, round(100 * correlation), trial])
         made = channel(correlation, rng)
         y = rng.integers(0, classes, n)
-        shuffles = Shuffles.draw(y, permutations=PERMUTATIONS, rng=rng)
+        shuffles = Shuffles.draw(y, Clusters.none(n), permutations=PERMUTATIONS, rng=rng)
         assert shuffles is not None
         shared = conditional_information(*made.draw(y, rng), shuffles)
         truths.append(made.bits)
         estimates.append(shared.bits)
-        held.append(shared.low <= made.bits <= shared.high)
+        low, high = shared.interval
+        held.append(low <= made.bits <= high)
         low_p.append(shared.p < 0.01)
     error = np.array(estimates) - np.array(truths)
     return [
@@ -102,7 +104,7 @@ def false_positives(n: int, classes: int, draws: int) -> list[str]:
     for draw in range(draws):
         rng = np.random.default_rng([n, classes, draw])
         y = rng.integers(0, classes, n)
-        shuffles = Shuffles.draw(y, permutations=PERMUTATIONS, rng=rng)
+        shuffles = Shuffles.draw(y, Clusters.none(n), permutations=PERMUTATIONS, rng=rng)
         assert shuffles is not None
         made = channel(0.0, rng)
         layers = [conditional_information(*made.draw(y, rng), shuffles) for _ in range(LAYERS)]

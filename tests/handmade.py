@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
@@ -65,10 +66,12 @@ def basis(
     return Basis(**about | changes)
 
 
-def exchanges(n: int, hint_targets: Sequence[int] | None = None) -> list[Exchange]:
+def exchanges(
+    n: int, hint_targets: Sequence[int] | None = None, *, choices: str = "AB"
+) -> list[Exchange]:
     targets = [-1] * n if hint_targets is None else hint_targets
     return [
-        Exchange(choices=("A", "B"), marked=False, hint_target=int(target), prompt=f"p{index}")
+        Exchange(choices=tuple(choices), marked=False, hint_target=int(target), prompt=f"p{index}")
         for index, target in enumerate(targets)
     ]
 
@@ -105,10 +108,10 @@ def write(
 ) -> str:
     """Write a cell's record; return the cell's name."""
     cell = f"{about.model}/{about.task}/{about.readout}-{about.condition.label}"
+    asked = exchanges(len(held), hint_targets, choices=ascii_uppercase[: held.scores.shape[1]])
     folder.record(cell).write(
-        about, held, exchanges(len(held), hint_targets), weights={}, fitted={}, notes={},
-        internals=internals,
-    )  # fmt: skip
+        about, held, asked, weights={}, fitted={}, notes={}, internals=internals
+    )
     return cell
 
 

@@ -77,10 +77,12 @@ class FakeModel:
         scores = handmade.scored(logits - 20.0, self.gold)
         return scores if first is None else scores.take(np.arange(first))
 
-    def inside(self, *, filler: int = 0, first: int | None = None, layers: int = 2) -> Internals:
+    def inside(
+        self, *, filler: int = 0, first: int | None = None, layers: int = 2, blank: bool = False
+    ) -> Internals:
         """Return uniform attention over 16 image, 4 choice and 12 text tokens and filler.
 
-        Both states show the symbol's latent; the last position shows gold.
+        Both states show the image's latent, unless it is blank; the last position shows gold.
         """
         n = self.n if first is None else first
         rng = np.random.default_rng(self.seed + 3)
@@ -92,7 +94,7 @@ class FakeModel:
         return Internals(
             doc_ids=tuple(f"doc-{i}" for i in range(n)),
             h_image=(own + 0.1 * rng.standard_normal(own.shape)).astype(np.float32),
-            h_text=(own + 0.1 * rng.standard_normal(own.shape)).astype(np.float32),
+            h_text=((not blank) * own + 0.1 * rng.standard_normal(own.shape)).astype(np.float32),
             h_last=np.tile(np.eye(12)[self.gold[:n]][:, None], (1, layers + 1, 1)).astype(
                 np.float32
             ),

@@ -11,7 +11,7 @@ from vlmbench.types import ComparisonError
 FILLERS = (32, 96, 224)  # prompts of 64, 128 and 256 tokens after one of 32
 
 
-def outcome(model, *, starved, other="blank", fillers=FILLERS):
+def outcome(model, *, starved, other="blank", fillers=FILLERS, floor=1e-6):
     def context(filler, first):
         length = (32 + filler) / 32 if starved else 1.0
         return budget.Context(
@@ -23,7 +23,7 @@ def outcome(model, *, starved, other="blank", fillers=FILLERS):
     filled = {
         (place, filler): context(filler, 24) for place in ("before", "after") for filler in fillers
     }
-    return budget.outcome(context(0, 150), filled, floor=1e-6, seed=0)
+    return budget.outcome(context(0, 150), filled, floor=floor, seed=0)
 
 
 def test_uniform_attention_gives_the_share_of_tokens_exactly(fake):
@@ -63,6 +63,13 @@ def test_a_model_without_influence_has_none_to_lose(fake):
     found = outcome(fake(sight=0.0), starved=False)
     assert found.holds is None
     assert "no influence to lose" in found.reason
+
+
+@pytest.mark.parametrize("starved", [False, True])
+def test_without_a_measured_floor_the_test_is_open(fake, starved):
+    found = outcome(fake(), starved=starved, floor=None)
+    assert found.holds is None
+    assert "floor was not measured" in found.reason
 
 
 def test_without_another_image_influence_is_not_guessed_from_attention(fake):

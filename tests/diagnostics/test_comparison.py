@@ -11,15 +11,15 @@ from scipy.spatial.distance import cityblock
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
+from vlmbench.diagnostics._cells import LEAST_FLOOR, numeric_floor
 from vlmbench.diagnostics._comparison import (
-    LEAST_FLOOR,
     compare,
     distances,
     distributions,
     entropies,
     exceeds,
     gold_bits,
-    numeric_floor,
+    information_changes,
     ratio_of,
 )
 from vlmbench.metrics import Clusters
@@ -96,12 +96,14 @@ def test_choices_that_a_document_lacks_count_for_nothing(fake, noisy):
 def test_the_floor_is_the_largest_distance_between_repeats(fake, noisy):
     own = fake(n=60).read()
     assert numeric_floor(own, own) == LEAST_FLOOR
-    assert numeric_floor(own, None) is None
     repeat = noisy(own, 0.01).take(np.arange(20))
     p, q = (softmax(scores.scores, axis=1) for scores in (own.take(np.arange(20)), repeat))
     largest = max(cityblock(one, other) / 2 for one, other in zip(p, q, strict=True))
     assert largest > LEAST_FLOOR
     assert numeric_floor(own, repeat) == pytest.approx(largest)
+    bits = np.log2(p / q)[np.arange(20), repeat.gold]
+    floor = numeric_floor(own, repeat, information_changes)
+    assert floor == pytest.approx(np.abs(bits).max())
 
 
 def test_a_ratio_of_proportional_values_is_exact():

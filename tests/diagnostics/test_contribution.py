@@ -11,11 +11,12 @@ from vlmbench.diagnostics import contribution
 
 
 def outcome(model, tokens=None):
-    return contribution.outcome(model.read(), {"none": model.read("none")}, tokens, seed=0)
+    own = model.read()
+    return contribution.outcome(own, {"blank": model.read("blank")}, own, tokens, seed=0)
 
 
 def find(found, quantity):
-    return found.find(quantity, against="none")
+    return found.find(quantity, against="blank")
 
 
 @pytest.mark.parametrize("clear", [0.4, 0.7, 0.9])
@@ -55,13 +56,13 @@ def test_confidence_in_wrong_answers_lowers_entropy_and_does_harm(fake):
 
 def test_bits_per_token_and_their_quotient(fake):
     model = fake(clear=0.9)
-    assert outcome(model).find(contribution.PER_IMAGE_TOKEN, against="none") is None
+    assert find(outcome(model), contribution.PER_IMAGE_TOKEN) is None
     found = outcome(model, contribution.Tokens(image=16.0, text=8.0))
     usable = find(found, contribution.USABLE)
     assert find(found, contribution.PER_IMAGE_TOKEN).value == pytest.approx(usable.value / 16)
     # The text says nothing over a guess, so there is no rate to exchange at.
     assert find(found, contribution.USABLE_TEXT).value == pytest.approx(0.0)
-    assert found.find(contribution.EXCHANGE_RATE, against="none") is None
+    assert find(found, contribution.EXCHANGE_RATE) is None
 
 
 def test_the_exchange_rate_where_both_say_something(fake):
@@ -69,7 +70,8 @@ def test_the_exchange_rate_where_both_say_something(fake):
     model = fake(clear=0.9)
     found = contribution.outcome(
         model.read(),
-        {"none": model.read(seen=0.5)},
+        {"blank": model.read(seen=0.5)},
+        model.read(),
         contribution.Tokens(image=10.0, text=5.0),
         seed=0,
     )
@@ -85,11 +87,43 @@ def test_the_exchange_rate_where_both_say_something(fake):
     assert rate.low < rate.value < rate.high
 
 
-def test_a_blank_image_stands_in_where_none_is_impossible(fake):
+def test_text_alone_decides_nothing(fake):
+    # What leaving the tokens out does, to a model that sees nothing of what they show.
+    blind = fake(clear=0.9, sight=0.0)
+    own, none = blind.read(), fake(clear=0.9, sight=-1.0).read()
+    alone = contribution.outcome(own, {"none": none}, own, None, seed=0)
+    assert alone.find(contribution.USABLE, against="none").low > 0
+    assert alone.holds is None
+    assert "no blank image" in alone.reason
+    both = contribution.outcome(
+        own, {"none": none, "blank": blind.read("blank")}, own, None, seed=0
+    )
+    assert both.holds is False
+
+
+def test_without_a_measured_floor_the_test_is_open(fake):
     model = fake()
-    found = contribution.outcome(model.read(), {"blank": model.read("blank")}, None, seed=0)
-    assert found.holds is True
-    assert "blank" in found.reason
+    found = contribution.outcome(model.read(), {"blank": model.read("blank")}, None, None, seed=0)
+    assert found.holds is None
+    assert "floor was not measured" in found.reason
+
+
+def test_rounding_that_repeats_show_as_well_is_no_information(fake):
+    # Shifted towards gold, and so surer, by no more than a repeat is on one document.
+    model = fake(sight=0.0, lean=1.0)
+    blank, rows = model.read(), np.arange(model.n)
+
+    def shifted(size):
+        scores = blank.scores.copy()
+        scores[rows, blank.gold] += size * (blank.gold == 0)
+        return replace(blank, scores=scores)
+
+    own, repeat = shifted(1.0), shifted(1.0)
+    repeat.scores[0, repeat.gold[0]] += 1.0
+    assert contribution.outcome(own, {"blank": blank}, own, None, seed=0).holds is True
+    found = contribution.outcome(own, {"blank": blank}, repeat, None, seed=0)
+    assert found.find(contribution.NUMERIC_FLOOR, of="information").value > 0.5
+    assert found.holds is False
 
 
 def test_a_document_counts_for_no_more_than_a_certain_answer_is_worth(fake):
@@ -99,7 +133,7 @@ def test_a_document_counts_for_no_more_than_a_certain_answer_is_worth(fake):
     scores[0] = -50.0
     scores[0, (own.gold[0] + 1) % 4] = 0.0  # certain, and wrong: -72 bits
     found = contribution.outcome(
-        replace(own, scores=scores), {"none": model.read("none")}, None, seed=0
+        replace(own, scores=scores), {"blank": model.read("blank")}, None, None, seed=0
     )
     plain, capped = (
         find(found, quantity) for quantity in (contribution.UNCAPPED, contribution.USABLE)

@@ -48,6 +48,7 @@ def test_without_a_measured_floor_the_test_is_open(fake):
     found = dependency.outcome(model.read(), {"swapped": model.read("swapped")}, None, seed=0)
     assert found.holds is None
     assert "not measured" in found.reason
+    assert found.find(dependency.ABOVE_FLOOR, against="swapped") is None
 
 
 def test_leaving_the_image_out_is_not_another_image(fake):

@@ -48,6 +48,8 @@ def cells(model) -> dict[tuple[str, str], tuple[ChoiceScores, dict[str, object]]
         found["prompted", f"blur-{strength}"] = (model.read(seen=1 - strength, first=40), {})
     found["prompted", "evidence"] = (model.read(seen=0.1, first=150), {})
     found["prompted", "evidence-random"] = (model.read(seen=0.8, first=150), {})
+    inside = {"internals": model.inside(first=150, layers=1, blank=True)}
+    found["internals", "blank"] = (model.read("blank", first=150), inside)
     for filler in (0, 64, 256):
         first = 24 if filler else 150
         text = f"+filler-{filler}-before" if filler else ""

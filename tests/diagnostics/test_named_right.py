@@ -41,6 +41,7 @@ def evidence(model, *, encoder, starved=False, says=True, fused=True, elsewhere=
         ("prompted", "swapped"): model.read(other),
         ("encoder", "own"): replace(encoder.read(), scale="similarity"),
         ("internals", "own"): model.read(own, first=150),
+        ("internals", "blank"): model.read("blank", first=150),
     }
     targets = {}
     for strength in ("weak", "medium", "strong"):
@@ -57,7 +58,8 @@ def evidence(model, *, encoder, starved=False, says=True, fused=True, elsewhere=
         inside = replace(
             inside, h_text=noise.standard_normal(inside.h_text.shape).astype(np.float32)
         )
-    internals = {Condition(): inside}
+    blank = model.inside(first=150, layers=1, blank=True)
+    internals = {Condition(): inside, Condition.parse("blank"): blank}
     for filler in FILLERS:
         length = 1 + filler / 32 if starved else 1.0
         for image, shown in (("own", own), ("blank", "blank")):

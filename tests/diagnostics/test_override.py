@@ -13,7 +13,7 @@ from vlmbench.types import VlmbenchError
 STRENGTHS = ("weak", "medium", "strong")
 
 
-def outcome(model, encoder=None):
+def outcome(model, encoder=None, blank="as the model"):
     wrong = {
         strength: override.Hinted(
             scores=model.read(hint=model.wrong, strength=strength, first=150),
@@ -22,7 +22,8 @@ def outcome(model, encoder=None):
         for strength in STRENGTHS
     }
     right = model.read(hint=model.gold, first=150)
-    return override.outcome(model.read(), wrong, right, encoder, seed=0)
+    blank = model.read("blank") if blank == "as the model" else blank
+    return override.outcome(model.read(), wrong, right, encoder, blank, seed=0)
 
 
 def share(found, strength="all", of="all"):
@@ -63,6 +64,21 @@ def test_a_model_without_any_preference_is_neither(fake):
     assert found.holds is None
 
 
+def test_a_model_that_knows_the_answer_from_the_text_does_not_see_it(fake):
+    # Its text is another's image: it resists hints, and a blank image takes nothing away.
+    knows = fake(clear=0.9)
+    found = outcome(knows, blank=knows.read())
+    assert share(found).low > 0.5
+    assert found.find(override.BEYOND).value == 0.0
+    assert found.holds is not True
+
+
+def test_without_a_blank_image_the_test_is_open(fake):
+    found = outcome(fake(clear=0.9), blank=None)
+    assert found.holds is None
+    assert "no blank image" in found.reason
+
+
 def test_the_encoders_subset_is_the_documents_that_it_answers_right(fake):
     model = fake(clear=0.7)
     encoder = replace(model.read(), scale="similarity")
@@ -84,4 +100,4 @@ def test_a_wrong_hint_that_asserts_gold_is_refused(fake):
     model = fake(n=40)
     hinted = override.Hinted(scores=model.read(), target=model.gold)
     with pytest.raises(VlmbenchError, match="40 of 40"):
-        override.outcome(model.read(), {"weak": hinted}, None, None, seed=0)
+        override.outcome(model.read(), {"weak": hinted}, None, None, None, seed=0)

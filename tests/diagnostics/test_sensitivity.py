@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vlmbench.diagnostics import sensitivity
+from vlmbench.diagnostics._cells import numeric_floor
 from vlmbench.types import ComparisonError
 
 GRADES = (0.25, 0.5, 0.75, 1.0)
@@ -58,6 +59,23 @@ def test_a_grounded_model_moves_more_where_the_evidence_is(fake):
     ratio = found.find(sensitivity.GROUNDING, of="logits")
     assert found.holds is True
     assert (ratio.low, ratio.value, ratio.high) == pytest.approx((5, 5, 5))
+
+
+@pytest.mark.parametrize("sight", [0.0, 1.0])
+def test_without_a_measured_floor_the_test_is_open_and_has_no_ratio(fake, sight):
+    found = outcome(fake(sight=sight), regions=0.0, random=0.8, floor=None)
+    assert found.holds is None
+    assert "floor was not measured" in found.reason
+    assert found.find(sensitivity.GROUNDING, of="TV") is None
+
+
+def test_rounding_that_repeats_show_as_well_is_no_sensitivity(fake, noisy):
+    own = fake(sight=0.0).read()
+    graded = {("blur", s): noisy(own, 1e-3, seed=int(8 * s)) for s in GRADES}
+    floor = numeric_floor(own, noisy(own, 1e-3, seed=1))
+    args = (own, graded, None, None)
+    assert sensitivity.outcome(*args, floor=floor, seed=0).holds is False
+    assert sensitivity.outcome(*args, floor=1e-6, seed=0).holds is True
 
 
 def test_a_model_that_looks_elsewhere_fails(fake):

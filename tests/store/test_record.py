@@ -74,6 +74,23 @@ def test_hint_targets_come_back(record):
 
 
 @pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("Which?\n(A) cat\n(B) dog\nAnswer:", ["cat", "dog", "cat", "dog"]),
+        ("Which? A. a cat B. a dog", ["a cat", "a dog", "a cat", "a dog"]),
+        ("A point, labeled by A. What is at A?\n(A) cat\n(B) dog", ["cat", "dog", "cat", "dog"]),
+        ("Which?", ["A", "B", "A", "B"]),
+        ("", ["A", "B", "A", "B"]),
+    ],
+)
+def test_what_the_right_choice_says_is_what_the_prompt_lists_beside_it(record, prompt, said):
+    asked = [replace(one, prompt=prompt) for one in handmade.exchanges(4)]
+    held = replace(SCORES, gold=np.array([0, 1, 0, 1]))
+    record.write(handmade.basis(), held, asked, weights={}, fitted={}, notes={})
+    assert list(record.answers()) == said
+
+
+@pytest.mark.parametrize(
     "label", ["own", "blank-noise", "blur-0.25+seed-7", "own+hint-right-weak", "own+random+single"]
 )
 def test_what_a_record_is_of_comes_back_as_it_was(record, label):

@@ -1,8 +1,13 @@
-"""The stored cells that several tests compare."""
+"""The stored cells that several tests compare, and the numeric floor that one of them measures."""
 
 from __future__ import annotations
 
-from vlmbench.diagnostics._comparison import numeric_floor
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vlmbench.diagnostics._comparison import compare, distances
 from vlmbench.diagnostics._evidence import Evidence
 from vlmbench.metrics import PROMPTED
 from vlmbench.spec import Condition
@@ -10,9 +15,19 @@ from vlmbench.types import ChoiceScores
 
 OWN = Condition()
 
-WITHOUT = {"none": "text alone", "blank": "a blank image"}
-"""What can count as the text alone, in words; the first that was run decides. A blank image still
-uses image tokens."""
+WITHOUT = {"blank": "a blank image", "none": "text alone"}
+"""What can count as the text alone, in words. Only a blank image decides: a prompt without image
+tokens is another prompt, and changes what a model says that sees nothing."""
+
+Change = Callable[[ChoiceScores, ChoiceScores], NDArray[np.float64]]
+"""What differs between two cells of a `Comparison`, per document."""
+
+NO_BLANK = "no blank image was shown, without which nothing is decided"
+
+UNMEASURED = "the numeric floor was not measured (condition own+single)"
+
+LEAST_FLOOR = 1e-6
+"""No difference below this, in TV or bits, counts as one, however exact the repeat."""
 
 
 def other_images(evidence: Evidence) -> dict[str, ChoiceScores]:
@@ -38,6 +53,16 @@ def repeated(evidence: Evidence) -> ChoiceScores | None:
     return evidence.get(PROMPTED, "own+single")
 
 
+def numeric_floor(own: ChoiceScores, repeat: ChoiceScores, change: Change = distances) -> float:
+    """Return the largest change that arithmetic alone causes.
+
+    The largest over documents, in size, between two runs of the same input under different batch
+    composition, and at least `LEAST_FLOOR`. By default of the total variation distance.
+    """
+    return max(LEAST_FLOOR, float(np.abs(change(*compare(own, repeat).cells)).max()))
+
+
 def floor_of(evidence: Evidence) -> float | None:
     """Return the numeric floor of the dependency test; None if it was not measured."""
-    return numeric_floor(evidence.need(PROMPTED), repeated(evidence))
+    own, repeat = evidence.need(PROMPTED), repeated(evidence)
+    return None if repeat is None else numeric_floor(own, repeat)

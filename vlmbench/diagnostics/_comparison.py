@@ -23,9 +23,6 @@ from vlmbench.types import ChoiceScores, ComparisonError, Problem, Stat, Vlmbenc
 DRAWS = 2000
 """Bootstrap resamples of a ratio, as many as `vlmbench.metrics` takes for a mean."""
 
-LEAST_FLOOR = 1e-6
-"""No difference between two distributions below this counts as one, however exact the repeat."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Comparison:
@@ -191,6 +188,18 @@ def entropies(scores: ChoiceScores) -> NDArray[np.float64]:
     return result
 
 
+def entropy_changes(a: ChoiceScores, b: ChoiceScores) -> NDArray[np.float64]:
+    """Return how much lower the first cell's entropy is than the other's, per document, in bits."""
+    return entropies(b) - entropies(a)
+
+
+def information_changes(a: ChoiceScores, b: ChoiceScores) -> NDArray[np.float64]:
+    """Return log2 p(gold) in the first cell less that in the other, cut at log2(choices) bits."""
+    most = np.log2(a.n_choices)
+    cut: NDArray[np.float64] = np.clip(gold_bits(a) - gold_bits(b), -most, most)
+    return cut
+
+
 def gold_bits(scores: ChoiceScores) -> NDArray[np.float64]:
     """Return log2 p(gold | image, text) of each document: (n,) float64."""
     bits: NDArray[np.float64] = log_probabilities(scores)[
@@ -211,17 +220,6 @@ def distances(a: ChoiceScores, b: ChoiceScores) -> NDArray[np.float64]:
     """
     result: NDArray[np.float64] = np.abs(distributions(a) - distributions(b)).sum(axis=1) / 2
     return result
-
-
-def numeric_floor(own: ChoiceScores, repeat: ChoiceScores | None) -> float | None:
-    """Return the largest distance that arithmetic alone causes; None if it was not measured.
-
-    The largest total variation distance over documents between two runs of the same input under
-    different batch composition, and at least `LEAST_FLOOR`.
-    """
-    if repeat is None:
-        return None
-    return max(LEAST_FLOOR, float(distances(*compare(own, repeat).cells).max()))
 
 
 def ratio_of(

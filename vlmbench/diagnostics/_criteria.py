@@ -30,7 +30,7 @@ INDICATORS: dict[IndicatorName, str] = {
     "gain": "accuracy with the image minus accuracy with a blank one",
     "late": "accuracy of a linear readout of a late layer minus that of prompt, blind or majority",
     "shift": "mean TV against swapped images",
-    "consistency": "p-value of the information shared by image and text states",
+    "consistency": "p-value of image and text states sharing more than without the image",
     "information": "usable information of the image (bits)",
     "override": "share of documents that follow the image against a wrong hint",
     "fall": "share of the image's influence that filler takes away",
@@ -115,7 +115,7 @@ CRITERIA: tuple[Criterion, ...] = (
     ),
     Criterion(
         verdict="fusion bottleneck",
-        says="the encoder knows, but image and text states share no information",
+        says="the encoder knows, but image and text states share no more than without the image",
         clauses=(
             Clause("encoder", "above", "high_encoder"),
             Clause("consistency", "above", "consistency"),

@@ -25,6 +25,7 @@ class Evidence:
         scores: Scores by readout and condition.
         internals: States and attention by condition.
         targets: (n,) int64 by condition: the choice that each document's hint asserts.
+        answers: By condition that has internals: what the right choice of each document says.
     """
 
     model: str
@@ -32,6 +33,7 @@ class Evidence:
     scores: Mapping[tuple[str, Condition], ChoiceScores]
     internals: Mapping[Condition, Internals] = field(default_factory=dict)
     targets: Mapping[Condition, NDArray[np.int64]] = field(default_factory=dict)
+    answers: Mapping[Condition, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, run: Run, model: str, task: str) -> Evidence:
@@ -43,6 +45,7 @@ class Evidence:
         scores: dict[tuple[str, Condition], ChoiceScores] = {}
         internals: dict[Condition, Internals] = {}
         targets: dict[Condition, NDArray[np.int64]] = {}
+        answers: dict[Condition, tuple[str, ...]] = {}
         for record in run.records(model, task):
             basis = record.require().basis
             condition = unseeded(basis.condition)
@@ -52,6 +55,7 @@ class Evidence:
             inside = record.internals()
             if inside is not None:
                 internals.setdefault(condition, inside)
+                answers.setdefault(condition, record.answers())
             if condition.text.kind == "hint":
                 targets.setdefault(condition, record.hint_targets())
         if not scores:
@@ -62,7 +66,14 @@ class Evidence:
                     remedy="Its models and tasks are listed in manifest.json in that folder.",
                 )
             )
-        return cls(model=model, task=task, scores=scores, internals=internals, targets=targets)
+        return cls(
+            model=model,
+            task=task,
+            scores=scores,
+            internals=internals,
+            targets=targets,
+            answers=answers,
+        )
 
     def get(self, readout: str, condition: str = "own") -> ChoiceScores | None:
         """Return the scores of a readout under the condition of that label, or None."""

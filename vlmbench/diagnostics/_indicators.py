@@ -14,7 +14,6 @@ from vlmbench.diagnostics import (
     late_layers,
     override,
 )
-from vlmbench.diagnostics._cells import WITHOUT
 from vlmbench.diagnostics._comparison import restricted
 from vlmbench.diagnostics._criteria import IndicatorName
 from vlmbench.diagnostics._outcome import Outcome, Quantity, Test
@@ -83,10 +82,10 @@ def indicators(outcomes: Sequence[Outcome], read: Accuracies) -> Indicators:
     """Return what the criteria are applied to; what was not measured is left out.
 
     *shift* is the mean total variation against other documents' images, *override* the share that
-    follows the image over all strengths and documents, *consistency* the p over layers,
-    *information* the usable information against text alone, or against a blank image where text
-    alone was not run, *fall* the share of influence that is lost at the place of filler where it
-    loses more, *late* the readout of a late layer (`_late`).
+    follows the image over all strengths and documents, *consistency* the p over layers, which needs
+    the control, *information* the usable information against a blank image, *fall* the share of
+    influence that is lost at the place of filler where it loses more, *late* the readout of a late
+    layer (`_late`).
     """
     by_test = {outcome.test: outcome for outcome in outcomes}
 
@@ -95,14 +94,13 @@ def indicators(outcomes: Sequence[Outcome], read: Accuracies) -> Indicators:
 
     floor = found(dependency.TEST, dependency.NUMERIC_FLOOR)
     lost = [found(budget.TEST, budget.LOST, place=place) for place in ("before", "after")]
-    usable = [found(contribution.TEST, contribution.USABLE, against=name) for name in WITHOUT]
     stats: dict[IndicatorName, Stat | None] = {
         "encoder": _corrected(read),
         "gain": read.gain,
         "late": _late(by_test.get(consistency.TEST), read),
         "shift": found(dependency.TEST, dependency.TOTAL_VARIATION, against="swapped"),
         "consistency": found(consistency.TEST, consistency.P_OVER_LAYERS),
-        "information": next(filter(None, usable), None),
+        "information": found(contribution.TEST, contribution.USABLE, against="blank"),
         "override": found(override.TEST, override.FOLLOWING, strength="all", of="all"),
         "fall": max(filter(None, lost), key=lambda stat: stat.value, default=None),
     }

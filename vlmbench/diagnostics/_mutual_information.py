@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, stdtrit
 
+from vlmbench.metrics import Clusters
+
 Floats = NDArray[np.float64]
 
-SMALLEST_CLASS = 10
-"""A class of y with fewer documents is left out: its covariance says nothing."""
-
-DOCUMENTS_PER_COMPONENT = 6
-"""Documents of the smallest class per component and side, so three per row of its covariance."""
+DOCUMENTS_PER_COMPONENT = 20
+"""Documents per component and side, each class mean taking one away: ten per row of the
+covariance."""
 
 MOST_COMPONENTS = 16
 
 SHRINKAGE = 1e-3
-"""Weight of the identity in each class's correlation matrix. It keeps an exact relation finite (at
-4.5 bits a component) and costs less than .01 bits where the true value is one bit. Shrinkage
+"""Weight of the identity in the correlation matrix. It keeps an exact relation finite (at 4.5 bits
+a component) and costs less than .01 bits where the true value is one bit. Shrinkage
 estimated from the data takes most of the signal: on the states of benchmarks/consistency.py
 Ledoit-Wolf gives .5 to .97 and reads .18 bits where 1.28 are true. Few components and the
 permutations do its work instead."""
@@ -41,117 +40,142 @@ class Shared:
     Attributes:
         bits: Estimate of I(a; b | y) in bits: the plug-in estimate minus the mean of its
             permutation null. May be negative.
-        low: Lower end of its 95% jackknife interval.
-        high: Upper end.
+        left_out: (groups,) float64, the estimate without each group of documents.
         null: (permutations,) float64, the null, with its own mean taken off.
         p: Share of permutations, the data itself counted as one, that reach `bits`.
         components: Components per side, (a, b).
     """
 
     bits: float
-    low: float
-    high: float
+    left_out: Floats
     null: Floats
     p: float
     components: tuple[int, int]
 
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Ends of the 95% jackknife interval."""
+        half = float(stdtrit(len(self.left_out) - 1, 0.975)) * standard_error(self.left_out)
+        return self.bits - half, self.bits + half
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shuffles:
-    """Documents by class of y, and permutations of the documents within each class.
+    """Independent documents with their classes of y, and permutations within each class.
 
     Attributes:
-        classes: Positions of each class's documents.
-        orders: Per class, (permutations, documents of the class) int64.
-        held: Positions of all documents of these classes.
+        held: (n,) int64, positions of the documents: at most one of each cluster, those of a class
+            together.
+        classes: (n,) int64, the class of each, counted from 0.
+        orders: (permutations, n) int64, places in `held`.
     """
 
-    classes: tuple[NDArray[np.int64], ...]
-    orders: tuple[NDArray[np.int64], ...]
     held: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    orders: NDArray[np.int64]
 
     @classmethod
     def draw(
-        cls, y: NDArray[np.int64], *, permutations: int, rng: np.random.Generator
+        cls,
+        y: NDArray[np.int64],
+        clusters: Clusters,
+        *,
+        permutations: int,
+        rng: np.random.Generator,
     ) -> Shuffles | None:
-        """Draw permutations within every class of `y` that is large enough; None if none is."""
-        found = [np.flatnonzero(y == value) for value in np.unique(y)]
-        classes = tuple(rows for rows in found if len(rows) >= SMALLEST_CLASS)
-        if not classes:
+        """Draw one document of each cluster, and permutations within every class of `y`.
+
+        Documents of a cluster are not exchangeable one by one, and clusters whose documents have
+        other answers not as wholes; single documents of different clusters are. Those that are
+        alone in their class are left out. None if the rest cannot bear one component.
+        """
+        order = rng.permutation(len(y))
+        drawn = order[np.unique(clusters.index[order], return_index=True)[1]]
+        _, classes, sizes = np.unique(y[drawn], return_inverse=True, return_counts=True)
+        drawn = drawn[sizes[classes] > 1]
+        held = drawn[np.lexsort((drawn, y[drawn]))]
+        _, classes, sizes = np.unique(y[held], return_inverse=True, return_counts=True)
+        if len(held) - len(sizes) < DOCUMENTS_PER_COMPONENT:
             return None
-        orders = tuple(
-            rng.permuted(np.tile(np.arange(len(rows)), (permutations, 1)), axis=1)
-            for rows in classes
-        )
-        return cls(classes=classes, orders=orders, held=np.sort(np.concatenate(classes)))
+        parts = np.split(np.arange(len(held)), np.cumsum(sizes)[:-1])
+        orders = [rng.permuted(np.tile(rows, (permutations, 1)), axis=1) for rows in parts]
+        return cls(held=held, classes=classes, orders=np.concatenate(orders, axis=1))
 
     @property
     def components(self) -> int:
-        """Components per side that the smallest class can bear, at most `MOST_COMPONENTS`."""
-        smallest = min(len(rows) for rows in self.classes)
-        return min(MOST_COMPONENTS, max(1, smallest // DOCUMENTS_PER_COMPONENT))
+        """Components per side that the documents can bear, at most `MOST_COMPONENTS`."""
+        free = len(self.held) - int(self.classes[-1]) - 1
+        return min(MOST_COMPONENTS, free // DOCUMENTS_PER_COMPONENT)
 
 
 def conditional_information(a: Floats, b: Floats, shuffles: Shuffles) -> Shared:
-    """Return I(a; b | y) under a Gaussian model of each class, freed of small-sample bias.
+    """Return I(a; b | y) under a Gaussian model, freed of small-sample bias.
 
-    Each side is projected to its first principal components after the class means are taken off.
-    Within each class the correlation matrix of both sides is shrunk towards the identity, and its
-    mutual information is -1/2 log2 det(I - C C'), C being the cross-correlation of the whitened
-    sides; classes count by their documents. The mean over permutations within classes is
-    subtracted: the bias of the plug-in estimate depends on sizes only, not on the truth (the
-    log-determinant of a Wishart matrix), so this removes it where y leaves enough documents. The
-    interval is a stratified delete-a-group jackknife (20 groups, Student's t).
+    Class means are taken off each side, which is then projected to its first principal components.
+    Classes share one covariance, so that a few documents of each are enough. The correlation
+    matrix of both sides is shrunk towards the identity, and its mutual information is
+    -1/2 log2 det(I - C C'), C being the cross-correlation of the whitened sides. The mean over
+    permutations within classes is subtracted: the bias of the plug-in estimate depends on sizes
+    only, not on the truth (the log-determinant of a Wishart matrix), so this removes it. The
+    interval is a delete-a-group jackknife (20 groups stratified by class, Student's t). Documents
+    are those of `shuffles`, no two of one cluster, so permutations exchange clusters and the
+    jackknife leaves out whole ones.
 
-    What it cannot see: dependence that leaves the class-wise correlations alone (of magnitudes,
-    of signs, of anything not linear); whatever lies outside the first principal components, which
-    are the directions of most variance and not of most meaning; and dependence that is there
-    because the inputs were dependent before any fusion.
+    What it cannot see: dependence that leaves the correlations alone (of magnitudes, of signs, of
+    anything not linear, of opposite sign in different classes); whatever lies outside the first
+    principal components, which are the directions of most variance and not of most meaning; and
+    that the inputs were dependent before any fusion.
 
     Args:
         a: (n, width of a) float64.
         b: (n, width of b) float64, the same documents.
-        shuffles: Classes of y and permutations within them.
+        shuffles: Documents with their classes of y, and permutations within them.
     """
     a, b = project(a, shuffles), project(b, shuffles)
-    observed = _information(a, b, shuffles.classes)
-    draws = np.zeros(len(shuffles.orders[0]))
-    for rows, orders in zip(shuffles.classes, shuffles.orders, strict=True):
-        white_a, white_b = _whitened(a[rows]), _whitened(b[rows])
-        weight = len(rows) / len(shuffles.held)
-        draws += weight * _bits(np.matmul(white_a[orders].transpose(0, 2, 1), white_b))
+    white_a, white_b = _whitened(a), _whitened(b)
+    observed = float(_bits(white_a.T @ white_b))
+    draws = _bits(np.matmul(white_a[shuffles.orders].transpose(0, 2, 1), white_b))
     mean = float(draws.mean())
-    half = _jackknife_half_width(a, b, shuffles.classes)
     # Sums taken in another order may differ by rounding; a tie is one that reached the value.
     reached = int((draws >= observed - 1e-9).sum())
     return Shared(
         bits=observed - mean,
-        low=observed - mean - half,
-        high=observed - mean + half,
+        left_out=_left_out(a, b, shuffles.classes) - mean,
         null=draws - mean,
         p=(1 + reached) / (1 + len(draws)),
         components=(a.shape[1], b.shape[1]),
     )
 
 
+def standard_error(left_out: Floats) -> float:
+    """Return the jackknife's standard error, from what it finds without each group."""
+    return math.sqrt((len(left_out) - 1) * float(np.var(left_out)))
+
+
 def project(side: Floats, shuffles: Shuffles) -> Floats:
     """Return the first principal components of one side, class means taken off.
 
-    (n, components) float64 with rows of zeros for documents of classes left out; a side that
-    does not vary at all has one component of zeros.
+    (documents of `shuffles`, components) float64; a side that does not vary at all has one
+    component of zeros.
     """
-    centred = np.zeros(side.shape)
-    for rows in shuffles.classes:
-        centred[rows] = side[rows] - side[rows].mean(axis=0)
-    left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
+    side = side[shuffles.held]
+    left, sizes, _ = np.linalg.svd(_within(side, shuffles.classes), full_matrices=False)
     # Rounding of a constant is not variation: it is compared with what was centred away as well.
-    least = max(sizes[0] * RANK_TOLERANCE, np.linalg.norm(side[shuffles.held]) * 1e-7)
+    least = max(sizes[0] * RANK_TOLERANCE, np.linalg.norm(side) * 1e-7)
     rank = int((sizes > least).sum())
     if rank == 0:
         return np.zeros((len(side), 1))
     k = min(shuffles.components, rank)
     projected: Floats = left[:, :k] * sizes[:k]
     return projected
+
+
+def _within(side: Floats, classes: NDArray[np.int64]) -> Floats:
+    """Return what is left of each document's vector without the mean of its class."""
+    one_hot = np.eye(int(classes.max()) + 1)[classes]
+    means = one_hot.T @ side / np.maximum(one_hot.sum(axis=0), 1)[:, None]
+    centred: Floats = side - means[classes]
+    return centred
 
 
 def ksg(a: Floats, b: Floats, *, neighbours: int = 3) -> float:
@@ -180,12 +204,8 @@ def ksg(a: Floats, b: Floats, *, neighbours: int = 3) -> float:
 
 
 def conditional_ksg(a: Floats, b: Floats, shuffles: Shuffles) -> float:
-    """Return the KSG estimate of I(a; b | y) in bits, on the projected and standardised sides."""
-    a, b = project(a, shuffles), project(b, shuffles)
-    total = sum(
-        len(rows) * ksg(_standardised(a[rows]), _standardised(b[rows])) for rows in shuffles.classes
-    )
-    return float(total) / len(shuffles.held)
+    """Return the KSG estimate in bits on the projected and standardised sides, class means off."""
+    return ksg(*(_standardised(project(side, shuffles)) for side in (a, b)))
 
 
 def _standardised(side: Floats) -> Floats:
@@ -196,7 +216,7 @@ def _standardised(side: Floats) -> Floats:
 
 
 def _whitened(side: Floats) -> Floats:
-    """Return one class's side scaled so that products of two sides are a shrunk correlation.
+    """Return a side scaled so that products of two sides are a shrunk correlation.
 
     With R the shrunk correlation matrix and L L' = R, the rows z become sqrt((1 - s) / n) L^-1 z.
     """
@@ -215,41 +235,13 @@ def _bits(cross: Floats) -> Floats:
     return bits
 
 
-def _information(a: Floats, b: Floats, classes: Sequence[NDArray[np.int64]]) -> float:
-    """Return the plug-in estimate in bits, classes counting by their documents."""
-    total = sum(
-        len(rows) * float(_bits(_whitened(a[rows]).T @ _whitened(b[rows]))) for rows in classes
-    )
-    return total / sum(len(rows) for rows in classes)
-
-
-def _jackknife_half_width(a: Floats, b: Floats, classes: Sequence[NDArray[np.int64]]) -> float:
-    """Return half the 95% interval from leaving out every 20th document of each class in turn."""
-    groups = min(GROUPS, *(len(rows) for rows in classes))
-    left, total = np.zeros(groups), np.zeros(groups)
-    for rows in classes:
-        kept, bits = _left_out(np.concatenate([a[rows], b[rows]], axis=1), a.shape[1], groups)
-        left += kept * bits
-        total += kept
-    spread = (groups - 1) * float(np.var(left / total))
-    return float(stdtrit(groups - 1, 0.975)) * math.sqrt(spread)
-
-
-def _left_out(both: Floats, k: int, groups: int) -> tuple[Floats, Floats]:
-    """Return, per group left out, one class's documents that are left and its plug-in estimate.
-
-    From moments, which are those of all documents less those of the group. `both` holds side a in
-    its first k columns and side b in the others.
-    """
-    both = both - both.mean(axis=0)
-    member = (np.arange(len(both)) % groups == np.arange(groups)[:, None]).astype(np.float64)
-    kept = len(both) - member.sum(axis=1)
-    first = -(member @ both) / kept[:, None]
-    second = both.T @ both - np.matmul((both.T[None] * member[:, None]), both)
-    covariance = second / kept[:, None, None] - first[:, :, None] * first[:, None, :]
-    variance = np.diagonal(covariance, axis1=1, axis2=2)
-    scale = np.where(variance > 0, np.sqrt(np.abs(variance)), np.inf)
-    correlation = covariance / scale[:, :, None] / scale[:, None, :]
-    shrunk = (1 - SHRINKAGE) * correlation + SHRINKAGE * np.eye(both.shape[1])
-    logs = [np.linalg.slogdet(part)[1] for part in (shrunk[:, :k, :k], shrunk[:, k:, k:], shrunk)]
-    return kept, (logs[0] + logs[1] - logs[2]) / (2 * math.log(2))
+def _left_out(a: Floats, b: Floats, classes: NDArray[np.int64]) -> Floats:
+    """Return the plug-in estimate without every 20th document, from each of the first 20 on."""
+    groups = np.arange(len(a)) % GROUPS
+    found = np.zeros(GROUPS)
+    for group in range(GROUPS):
+        kept = groups != group
+        sides = (_whitened(_within(side[kept], classes[kept])) for side in (a, b))
+        white_a, white_b = sides
+        found[group] = _bits(white_a.T @ white_b)
+    return found

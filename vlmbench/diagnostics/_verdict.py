@@ -12,7 +12,7 @@ failure:
 3. *visual neglect*, the strong form (the dependency test fails): answers that do not depend on the
    image make every later test a test of the text alone.
 4. *fusion bottleneck*: the encoder is high and answers move with the image, but image and text
-   states share nothing.
+   states share nothing that they do not share without the image.
 5. *negative exchange rate*: the image arrives and does harm, under the plain prompt; this comes
    before what only shows under hints or filler.
 6. *text dominance* and 7. *budget collapse*: the image counts until text competes, first by what

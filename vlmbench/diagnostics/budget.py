@@ -9,9 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmbench.diagnostics._cells import OWN, floor_of
+from vlmbench.diagnostics._cells import OWN, UNMEASURED, floor_of
 from vlmbench.diagnostics._comparison import (
-    LEAST_FLOOR,
     Comparison,
     compare,
     distances,
@@ -77,13 +76,14 @@ def outcome(
     document, then averaged.
 
     The test fails if for some place the interval of influence's slope lies wholly below 0, by more
-    than the numeric floor, and holds if for none. It is open if influence was not measured, or does
-    not exceed the numeric floor without filler, because then there is none to lose.
+    than the numeric floor, and holds if for none. It is open if influence or the floor was not
+    measured, or if influence without filler does not exceed the floor, because then there is none
+    to lose.
 
     Args:
         plain: Without filler.
         filled: With filler, by its place and tokens asked for.
-        floor: Numeric floor of the dependency test; None if not measured (then `LEAST_FLOOR`).
+        floor: Numeric floor of the dependency test; None if not measured.
         seed: Seed of the bootstrap.
 
     Raises:
@@ -101,12 +101,12 @@ def outcome(
         found += curves
         if influence is not None:
             slopes[place] = influence
-    holds, reason = _decision(bool(filled), slopes, LEAST_FLOOR if floor is None else floor)
+    holds, reason = _decision(bool(filled), slopes, floor)
     return Outcome(test=TEST, holds=holds, reason=reason, measurements=tuple(found))
 
 
 def _decision(
-    lengthened: bool, slopes: Mapping[Place, tuple[Stat, Stat]], floor: float
+    lengthened: bool, slopes: Mapping[Place, tuple[Stat, Stat]], floor: float | None
 ) -> tuple[bool | None, str]:
     """Return whether the test holds and why, from (influence without filler, slope) per place."""
     if not lengthened:
@@ -116,6 +116,11 @@ def _decision(
     if not slopes:
         return None, "No cell changes the image under filler, so its influence was not measured."
     start = next(iter(slopes.values()))[0]
+    if floor is None:
+        return None, (
+            f"Without filler the image moves the distribution over choices by {told(start)}, but "
+            f"{UNMEASURED}."
+        )
     if not all(exceeds(plain, floor) for plain, _ in slopes.values()):
         return None, (
             f"Without filler the image moves the distribution over choices by {told(start)}, "

@@ -6,14 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vlmbench.diagnostics._cells import other_images, repeated
+from vlmbench.diagnostics._cells import UNMEASURED, numeric_floor, other_images, repeated
 from vlmbench.diagnostics._comparison import (
-    LEAST_FLOOR,
     Comparison,
     compare,
     distances,
     exceeds,
-    numeric_floor,
 )
 from vlmbench.diagnostics._evidence import Evidence
 from vlmbench.diagnostics._outcome import Measurement, Outcome, Quantity, Test
@@ -62,7 +60,7 @@ def outcome(
     decider = next((name for name in DECIDING if name in others), None)
     if decider is None:
         return TEST.could_not_run("no cell shows the model another image")
-    floor = numeric_floor(own, repeat)
+    floor = None if repeat is None else numeric_floor(own, repeat)
     found: list[Measurement] = []
     means: dict[str, Stat] = {}
     if repeat is not None and floor is not None:
@@ -72,12 +70,8 @@ def outcome(
     for name, other in others.items():
         pair = compare(own, other)
         means[name] = pair.mean(distances(*pair.cells), seed=seed)
-        found += _against(name, pair, means[name], LEAST_FLOOR if floor is None else floor)
-    limit = (
-        "the numeric floor was not measured"
-        if floor is None
-        else f"the numeric floor is {brief(floor)}"
-    )
+        found += _against(name, pair, means[name], floor)
+    limit = UNMEASURED if floor is None else f"the numeric floor is {brief(floor)}"
     reason = (
         f"With {DECIDING[decider]} the distribution over choices moves by {told(means[decider])} "
         f"in total variation on {means[decider].n} documents; {limit}."
@@ -86,16 +80,18 @@ def outcome(
     return Outcome(test=TEST, holds=holds, reason=reason, measurements=tuple(found))
 
 
-def _against(name: str, pair: Comparison, mean: Stat, floor: float) -> list[Measurement]:
-    """Return the three quantities against one replacement."""
+def _against(name: str, pair: Comparison, mean: Stat, floor: float | None) -> list[Measurement]:
+    """Return the quantities against one replacement, the last only where a floor was measured."""
     own, other = pair.cells
     flipped = np.abs(answers(own) - answers(other)).sum(axis=1) / 2
-    above = (distances(own, other) > floor).astype(np.float64)
-    return [
+    found = [
         TOTAL_VARIATION.measured(mean, against=name),
         FLIP_RATE.measured(pair.share(flipped), against=name),
-        ABOVE_FLOOR.measured(pair.share(above), against=name),
     ]
+    if floor is not None:
+        above = (distances(own, other) > floor).astype(np.float64)
+        found.append(ABOVE_FLOOR.measured(pair.share(above), against=name))
+    return found
 
 
 def _run(evidence: Evidence, seed: int) -> Outcome:

@@ -9,10 +9,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmbench.diagnostics._cells import NO_BLANK
 from vlmbench.diagnostics._comparison import (
     Comparison,
     compare,
     distributions,
+    every,
     exceeds,
     log_probabilities,
     restricted,
@@ -24,6 +26,7 @@ from vlmbench.spec import Condition
 from vlmbench.types import ChoiceScores, VlmbenchError
 
 FOLLOWING = Quantity("share following the image", "share")
+BEYOND = Quantity("share beyond a blank image's without a hint", "share")
 LOG_ODDS = Quantity("log-odds", "log-odds (nats)")
 ACCURACY = Quantity("accuracy", "accuracy")
 AGREEING_GAIN = Quantity("gain from an agreeing hint", "probability")
@@ -51,6 +54,7 @@ def outcome(
     wrong: Mapping[Strength, Hinted],
     right: ChoiceScores | None,
     encoder: ChoiceScores | None,
+    blank: ChoiceScores | None,
     *,
     seed: int,
 ) -> Outcome:
@@ -65,14 +69,17 @@ def outcome(
 
     Measured per strength, and per document averaged over strengths ("all"): share of documents
     with p(c_i) > p(c_t), equal ones counting as half, and the mean log-odds log p(c_i)/p(c_t) in
-    nats. The test holds if the share over all strengths exceeds 1/2 with its interval, and fails
-    if its interval lies at or below 1/2.
+    nats. The test holds if the share over all strengths exceeds 1/2 with its interval, and what a
+    blank image without any hint reaches against the same c_t, with that of the paired difference:
+    text alone may tell gold from c_t, and a wrong hint adds nothing to it. It fails if either
+    interval lies at or below its level, and is open if no blank image was shown.
 
     Args:
         own: Scores without a hint.
         wrong: Scores under a hint that asserts a wrong choice, by strength.
         right: Scores under a strong hint that asserts the right one, if run.
         encoder: The encoder readout's scores on the same images, if run; any scale.
+        blank: Scores without a hint and with a blank image, if run.
         seed: Seed of the bootstrap.
 
     Raises:
@@ -82,11 +89,12 @@ def outcome(
     strengths = [strength for strength in STRENGTHS if strength in wrong]
     if not strengths:
         return TEST.could_not_run("no cell gives a hint that asserts a wrong choice")
-    shared = compare(own, *(wrong[strength].scores for strength in strengths))
+    hinted = [wrong[strength].scores for strength in strengths]
+    shared = compare(own, *hinted, *([] if blank is None else [blank]))
     targets = [_targets(wrong[strength], shared) for strength in strengths]
     odds: dict[str, NDArray[np.float64]] = {
         strength: _log_odds(scores, target)
-        for strength, scores, target in zip(strengths, shared.cells[1:], targets, strict=True)
+        for strength, scores, target in zip(strengths, shared.cells[1:], targets, strict=False)
     }
     ids = np.array(shared.cells[0].doc_ids)
     subsets = {"all": np.ones(len(ids), bool), "own right": credit(shared.cells[0]) == 1}
@@ -99,12 +107,20 @@ def outcome(
             found += _curve(curve, list(odds), held, of, shared, seed)
     found += _accuracies(shared, strengths)
     found += _agreeing(own, right, seed)
-    decisive = shared.share(np.mean([_ahead(values) for values in odds.values()], axis=0))
+    ahead = np.mean([_ahead(values) for values in odds.values()], axis=0)
+    decisive = shared.share(ahead)
     reason = (
         "With hints that assert a wrong choice, the image's choice stays ahead on a share of "
-        f"{told(decisive)} of {decisive.n} documents, over {len(strengths)} strengths of hint."
+        f"{told(decisive)} of {decisive.n} documents, over {len(strengths)} strengths of hint"
     )
-    holds = exceeds(decisive, 0.5)
+    if blank is None:
+        return Outcome(
+            test=TEST, holds=None, reason=f"{reason}; {NO_BLANK}.", measurements=tuple(found)
+        )
+    beyond = shared.difference(ahead - _ahead(_log_odds(shared.cells[-1], targets[0])))
+    found.append(BEYOND.measured(beyond))
+    reason += f", which is {told(beyond)} more than with a blank image and no hint."
+    holds = every(exceeds(decisive, 0.5), exceeds(beyond, 0.0))
     return Outcome(test=TEST, holds=holds, reason=reason, measurements=tuple(found))
 
 
@@ -180,7 +196,7 @@ def _accuracies(shared: Comparison, strengths: list[Strength]) -> list[Measureme
     hints = {"none": "none"} | dict.fromkeys(strengths, "wrong")
     return [
         ACCURACY.measured(shared.share(credit(scores)), hint=hint, strength=strength)
-        for (strength, hint), scores in zip(hints.items(), shared.cells, strict=True)
+        for (strength, hint), scores in zip(hints.items(), shared.cells, strict=False)
     ]
 
 
@@ -204,7 +220,14 @@ def _run(evidence: Evidence, seed: int) -> Outcome:
         if scores is not None:
             wrong[strength] = Hinted(scores=scores, target=evidence.targets[condition])
     right = evidence.get(PROMPTED, "own+hint-right-strong")
-    return outcome(evidence.need(PROMPTED), wrong, right, evidence.get(ENCODER), seed=seed)
+    return outcome(
+        evidence.need(PROMPTED),
+        wrong,
+        right,
+        evidence.get(ENCODER),
+        evidence.get(PROMPTED, "blank"),
+        seed=seed,
+    )
 
 
 TEST = Test(name="override", title="counterfactual override", head="override", run=_run)

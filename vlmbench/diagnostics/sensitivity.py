@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmbench.diagnostics._cells import floor_of
+from vlmbench.diagnostics._cells import UNMEASURED, floor_of
 from vlmbench.diagnostics._comparison import (
-    LEAST_FLOOR,
     Comparison,
     compare,
     distances,
@@ -53,21 +52,20 @@ def outcome(
 
     The test holds if the mean area over kinds lies above the numeric floor (times the range of
     strengths) and the grounding ratio, where there is one, lies above 1. It fails if either
-    interval lies at or below its level. A ratio whose denominator does not exceed the floor is
-    not given.
+    interval lies at or below its level, and is open if the floor was not measured. A ratio whose
+    denominator is not known to exceed the floor is not given.
 
     Args:
         own: Scores with unperturbed images.
         perturbed: Scores by kind of perturbation and strength in (0, 1].
         evidence: Scores with the named regions masked, if run.
         random: Scores with equal area elsewhere masked, if run.
-        floor: Numeric floor of the dependency test; None if not measured (then `LEAST_FLOOR`).
+        floor: Numeric floor of the dependency test; None if not measured.
         seed: Seed of the bootstrap.
 
     Raises:
         ComparisonError: If a cell does not cover documents of `own`, in order.
     """
-    level = LEAST_FLOOR if floor is None else floor
     graded = {key: perturbed[key] for key in sorted(perturbed) if key[1] > 0}
     if not graded:
         return TEST.could_not_run("no cell perturbs the image")
@@ -75,21 +73,24 @@ def outcome(
     found, areas, spans = _curves(shared, list(graded), seed)
     mean = shared.mean(areas.mean(axis=0), seed=seed)
     found.append(MEAN_AREA.measured(mean))
-    ratios = _grounding(own, evidence, random, level, seed)
+    ratios = _grounding(own, evidence, random, floor, seed)
     found += ratios
     ratio = next((r.stat for r in ratios if r.quantity == GROUNDING and r.at["of"] == "TV"), None)
-    holds = exceeds(mean, level * float(np.mean(spans)))
+    holds = None if floor is None else exceeds(mean, floor * float(np.mean(spans)))
     if ratio is not None:
         holds = every(holds, exceeds(ratio, 1.0))
+    if floor is None:
+        end = UNMEASURED
+    elif ratio is None:
+        end = "the grounding ratio is not defined"
+    else:
+        end = (
+            f"masking the evidence moves the output {told(ratio)} times as far as masking an equal "
+            "area elsewhere"
+        )
     reason = (
         f"Over {len(areas)} kinds of perturbation the area under the curve of total variation is "
-        f"{told(mean)} on {mean.n} documents; "
-        + (
-            "the grounding ratio is not defined."
-            if ratio is None
-            else f"masking the evidence moves the output {told(ratio)} times as far as masking an "
-            "equal area elsewhere."
-        )
+        f"{told(mean)} on {mean.n} documents; {end}."
     )
     return Outcome(test=TEST, holds=holds, reason=reason, measurements=tuple(found))
 
@@ -139,7 +140,7 @@ def _grounding(
     own: ChoiceScores,
     evidence: ChoiceScores | None,
     random: ChoiceScores | None,
-    floor: float,
+    floor: float | None,
     seed: int,
 ) -> list[Measurement]:
     """Return the effects of both masks and their ratios, as far as these are defined."""
@@ -157,7 +158,7 @@ def _grounding(
         named, elsewhere = measure(plain, masked), measure(plain, control)
         for where, values in (("regions", named), ("random", elsewhere)):
             found.append(effect.measured(shared.mean(values, seed=seed), where=where, of=of))
-        if elsewhere.mean() > floor:
+        if floor is not None and elsewhere.mean() > floor:
             ratio = ratio_of(named, elsewhere, shared.clusters, coverage=shared.coverage, seed=seed)
             found.append(GROUNDING.measured(ratio, of=of))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from vlmbench.spec import Condition
 from vlmbench.store._files import replacing
 from vlmbench.store._internals import internals_columns, read_internals
 from vlmbench.store._manifest import FORMAT, Said, Versions, unknown_format
+from vlmbench.tasks import listed_choices
 from vlmbench.types import ChoiceScores, Internals, Problem, Scale, StageScores, VlmbenchError
 
 _KEY = b"vlmbench"
@@ -222,6 +224,22 @@ class Record:
         """(n,) int64: the choice that each document's hint asserts; -1 if there is none."""
         column = pq.read_table(self.path, columns=["hint_target"])["hint_target"]
         return np.array(column.to_pylist(), dtype=np.int64)
+
+    def answers(self) -> tuple[str, ...]:
+        """Return what each document's right choice says, in document order.
+
+        The words that its prompt lists beside the choice, or the choice itself where it lists none.
+        """
+        table = pq.read_table(self.path, columns=["prompt", "choices", "gold"]).to_pydict()
+        return tuple(map(_words, table["prompt"], table["choices"], table["gold"]))
+
+
+def _words(prompt: str, choices: Sequence[str], gold: int) -> str:
+    """Return the words of a choice, first from lines that begin with one: questions name points."""
+    marks = "|".join(re.escape(choice.strip("().: ")) for choice in choices)
+    lines = re.findall(rf"^[ \t]*\(?(?:{marks})[).:].*$", prompt, re.MULTILINE)
+    listed = listed_choices("\n".join(lines), choices) or listed_choices(prompt, choices)
+    return (listed[gold][1] if listed else "") or choices[gold]
 
 
 def _score_columns(scores: ChoiceScores) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def shared(sight: float) -> Outcome:
             consistency.INFORMATION.measured(stat(bits, 0.12), layer=layer),
             consistency.NULL.measured(null, layer=layer),
             consistency.P.measured(Stat(value=p, n=150), layer=layer),
+            consistency.CONTROL.measured(stat(0.1 * sight, 0.12), layer=layer),
             consistency.NEAREST_NEIGHBOURS.measured(Stat(value=0.8 * bits, n=150), layer=layer),
         ]
         for of, top in (("last", 0.5), ("image", 0.25)):

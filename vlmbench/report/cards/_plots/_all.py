@@ -49,7 +49,8 @@ HOW_TO_READ = {
     "override": "Share of documents on which the image's choice stays ahead of the one that a "
     "wrong hint asserts. Below one half the text wins.",
     "consistency": "Information that image and text states share, given the answer. Inside the "
-    "band it cannot be told apart from shuffled documents.",
+    "band it cannot be told apart from shuffled documents; what is not above the control came with "
+    "the question.",
     "readout": "What a linear readout of the states gets right, compared with what the model "
     "says. If late layers are far above the head, the answer is there but is not said.",
     "sensitivity": "How far the answer moves as the image is damaged.",

@@ -27,7 +27,7 @@ from vlmbench.types import GROUPS, Stat
 
 @plot_of(consistency.INFORMATION)
 def consistency_by_layer(outcomes: Outcomes) -> Figure:
-    """Draw, per task, the information that image and text states share, with its null band."""
+    """Draw, per task, what image and text states share, with its null band and its control."""
     figure, panels = grid(list(outcomes))
     for panel, outcome in zip(panels, outcomes.values(), strict=True):
         points = outcome.curve(consistency.INFORMATION, "layer")
@@ -45,6 +45,8 @@ def consistency_by_layer(outcomes: Outcomes) -> Figure:
                 label="null: documents shuffled (95%)",
             )
         _over_layers(panel, points, LOOKS[0], "measured")
+        control = outcome.curve(consistency.CONTROL, "layer")
+        _over_layers(panel, control, LOOKS[1], "control: text about a blank image")
         p = outcome.find(consistency.P_OVER_LAYERS)
         below = "" if p is None else f"\np over layers: {p_value(p.value)}"
         panel.set_xlabel(f"layer (0: embeddings, not counted){below}")
