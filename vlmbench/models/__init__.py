@@ -14,6 +14,7 @@ from vlmbench.models._batches import in_batches
 from vlmbench.models._checkpoint import checkpoint_path, weights_digest
 from vlmbench.models._images import Letterbox, join, place, prepare
 from vlmbench.models._load import load_backend, resolve_device
+from vlmbench.models._parts import projector_of
 from vlmbench.models._text import PromptText
 from vlmbench.models._tower import Tower, TowerStates
 from vlmbench.models.hf import HfBackend
@@ -38,6 +39,7 @@ __all__ = [
     "load_backend",
     "place",
     "prepare",
+    "projector_of",
     "resolve_device",
     "weights_digest",
 ]

@@ -31,6 +31,8 @@ class Family:
         placeholder: How an image is written in a prompt without chat template; empty for
             `processor.image_token`.
         tower: Path of the tower from the model where `get_encoder` does not find it.
+        projector: Paths of the modules between tower and language model, in the order in which an
+            image passes them, where they do not go by one of the usual names.
         appended: What the processor adds at the end of every prompt by itself.
         prefix_lm: Whether all tokens of the prompt see each other, and only the answer is
             causal; its processor calls the answer's tokens type 1.
@@ -51,6 +53,7 @@ class Family:
     merging: str = ""
     placeholder: str = ""
     tower: str = ""
+    projector: tuple[str, ...] = ()
     appended: str = ""
     prefix_lm: bool = False
     text_only: bool = True
@@ -106,6 +109,7 @@ FAMILIES: tuple[Family, ...] = (
         layer=-1,
         why=_MERGER,
         merging=f"{_MERGE}; shallower states (deepstack) are added further up the language model",
+        projector=("model.visual.merger", "model.visual.deepstack_merger_list"),
         placeholder=_QWEN_IMAGE,
     ),
     Family(
@@ -150,6 +154,11 @@ FAMILIES: tuple[Family, ...] = (
         why="get_img_features takes hidden_states[vision_config.feature_layer]",
         merging="2 x 2 average pooling of the whole view and of every tile, newlines added",
         tower="model.embed_tokens_extend.image_embed.img_processor",
+        projector=(
+            "model.embed_tokens_extend.image_embed.image_token_compression",
+            "model.embed_tokens_extend.image_embed.img_projection_up",
+            "model.embed_tokens_extend.image_embed.img_projection_down",
+        ),
         # In transformers 5.23 its tower attends causally unless an image of the batch is padded,
         # so only images that are padded alike give what each gives alone.
         batches="same_sizes",
@@ -179,6 +188,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="Granite 4 Vision",
         model_types=("granite4_vision",),
+        projector=("model.layerwise_projectors", "model.spatial_projectors"),
         encoder="several projections of several hidden states enter at different depths of the "
         "language model, so there is no one consumed layer",
     ),
@@ -187,12 +197,14 @@ FAMILIES: tuple[Family, ...] = (
         model_types=("glm4v", "glm4v_moe"),
         why="the downsampling convolution takes what post_layernorm gives",
         merging="a strided convolution over spatial_merge_size x spatial_merge_size patches",
+        projector=("model.visual.downsample", "model.visual.merger"),
         placeholder="<|begin_of_image|><|image|><|end_of_image|>",
     ),
     Family(
         name="Llama 4",
         model_types=("llama4",),
         why="the vision adapter takes what layernorm_post gives, without the class token",
+        projector=("vision_model.vision_adapter", "multi_modal_projector"),
         merging=_SHUFFLE,
         packages=_TORCHVISION,
     ),
