@@ -19,6 +19,7 @@ from vlmbench.spec import (
     StudyCell,
     StudySpec,
     TaskSpec,
+    Tuning,
     did_you_mean,
     only_readout,
 )
@@ -40,6 +41,7 @@ class Cell:
             only the data can tell.
         first: Only the first so many documents are read; None for all.
         hints: Words of hints and fillers.
+        tuning: How its weights are trained, if they are.
     """
 
     model: Located[ModelSpec]
@@ -50,6 +52,7 @@ class Cell:
     forward_passes: int | None
     first: int | None = None
     hints: Hints = field(default_factory=Hints)
+    tuning: Tuning = field(default_factory=Tuning)
 
     @property
     def name(self) -> str:
@@ -130,6 +133,7 @@ def cell_key(cell: Cell, plan: Plan) -> str:
             cell.readout.model_dump(mode="json"),
             cell.first,
             cell.hints.model_dump() if cell.condition.text.changes_prompt else None,
+            cell.tuning.model_dump() if cell.condition.weights.trains else None,
             plan.limit,
             plan.seed,
             cell.task.spec.answer_rule.name if _reads_text(cell) else None,
@@ -202,6 +206,7 @@ def make_plan(
                         forward_passes=_forwards(task.spec, readout, documents),
                         first=first,
                         hints=hints,
+                        tuning=study.spec.tuning,
                     )
                 )
     return Plan(

@@ -115,11 +115,16 @@ from vlmbench.spec._text_changes import (
     PlainText,
     TextChange,
 )
+from vlmbench.spec._tuning import Tuning
 from vlmbench.spec._variants import Variant
 from vlmbench.spec._weight_changes import (
     WEIGHT_CHANGES,
     BaseWeights,
+    Lora,
+    Part,
+    Prefix,
     RandomWeights,
+    Trained,
     WeightChange,
 )
 from vlmbench.spec._yaml import YamlDocument, read_yaml
@@ -177,6 +182,7 @@ __all__ = [
     "Loaded",
     "Located",
     "LooksAt",
+    "Lora",
     "MarkerPoints",
     "Markers",
     "MaskedCells",
@@ -189,11 +195,13 @@ __all__ = [
     "OwnImages",
     "OwnScoring",
     "Padding",
+    "Part",
     "Perturbation",
     "PixelChange",
     "PlainText",
     "PointColumn",
     "Points",
+    "Prefix",
     "Prices",
     "Probe",
     "ProbeSpec",
@@ -222,6 +230,8 @@ __all__ = [
     "TaskMetadata",
     "TaskSpec",
     "TextChange",
+    "Trained",
+    "Tuning",
     "Twin",
     "Variant",
     "VlmbenchTask",
