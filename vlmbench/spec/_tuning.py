@@ -17,7 +17,7 @@ class Tuning(Spec):
 
     documents: int = Field(default=5000, ge=1)
     """Only the first N training documents; all there are if they are fewer."""
-    steps: int = Field(default=500, ge=1)
+    steps: int = Field(default=300, ge=1)
     """Steps of the optimizer. The weights that are kept are those of the check with the least loss
     on validation documents, and the untrained ones are among them."""
     batch: int = Field(default=16, ge=1)
@@ -36,7 +36,7 @@ class Tuning(Spec):
     """Low-rank updates are scaled by this over their rank."""
     check_every: int = Field(default=50, ge=1)
     """Steps from one check on validation documents to the next."""
-    check_documents: int = Field(default=200, ge=1)
+    check_documents: int = Field(default=100, ge=1)
     """Only the first N validation documents."""
     patience: int = Field(default=4, ge=1)
     """Checks in a row without a lower loss after which training stops."""
