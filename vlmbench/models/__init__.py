@@ -11,6 +11,7 @@ from vlmbench.models._backend import (
     TakesNotes,
 )
 from vlmbench.models._batches import in_batches
+from vlmbench.models._blocks import image_tower
 from vlmbench.models._checkpoint import checkpoint_path, stand_in_digest, weights_digest
 from vlmbench.models._gold import gold_losses
 from vlmbench.models._images import Letterbox, join, place, prepare
@@ -41,6 +42,7 @@ __all__ = [
     "checkpoint_path",
     "fresh_lora",
     "gold_losses",
+    "image_tower",
     "in_batches",
     "join",
     "load_backend",

@@ -18,6 +18,8 @@ from vlmbench.types import VlmbenchError
 
 # What transformers calls the module between a tower and a language model.
 _PROJECTORS = frozenset({"multi_modal_projector", "connector", "aligner", "merger"})
+# Of what is differentiated, so that slopes do not vanish in half precision.
+_SCALE = 1024.0
 
 
 def projector_of(model: Any) -> tuple[nn.Module, ...]:
@@ -63,7 +65,8 @@ def matrices_of(model: Any, batch: Mapping[str, Any]) -> dict[Part, tuple[Matrix
     """Return the linear layers of each part that an answer about an image depends on.
 
     A part may hold layers that do nothing for an answer: LLaVA reads the last state but one of its
-    tower, so the last block's come to nothing, and a tower's pooling is not read at all. Parts are
+    tower, so the last block's come to nothing, and a tower's pooling is not read at all. Taken are
+    those by whose output the likelihood of a token after the prompt has a slope. Parts are
     disjoint; embeddings, and the head that tokens are read off, belong to none.
 
     Args:
@@ -106,7 +109,7 @@ def _own(modules: tuple[nn.Module, ...]) -> Iterator[nn.Parameter]:
 
 
 def _reached(model: Any, batch: Mapping[str, Any]) -> list[tuple[str, nn.Linear]]:
-    """Return the linear layers whose output the logits of a prompt depend on, with their names."""
+    """Return the linear layers whose output moves what follows a prompt, with their names."""
     layers = [
         (name, part)
         for name, part in model.named_modules()
@@ -126,12 +129,13 @@ def _reached(model: Any, batch: Mapping[str, Any]) -> list[tuple[str, nn.Linear]
         with ExitStack() as hooks, torch.enable_grad():
             for _, layer in layers:
                 hooks.enter_context(layer.register_forward_hook(keep))
-            total = model(**batch, use_cache=False).logits.float().sum()
+            last = model(**batch, use_cache=False).logits[:, -1].float().log_softmax(dim=-1)
+            total = _SCALE * last[:, 0].sum()
             values = [output for _, output in outputs]
             slopes = torch.autograd.grad(total, values, allow_unused=True)
     finally:
         for parameter in asking:
             parameter.requires_grad_(True)
     pairs = zip(outputs, slopes, strict=True)
-    used = {layer for (layer, _), slope in pairs if slope is not None}
+    used = {layer for (layer, _), slope in pairs if slope is not None and slope.any()}
     return [(name, layer) for name, layer in layers if layer in used]
