@@ -202,12 +202,17 @@ def _recomputing(model: Any, *, on: bool) -> Iterator[None]:
     if not on:
         yield
         return
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    # By its name since transformers 5.23, or the older one.
+    enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+    disable = getattr(
+        model, "activation_checkpointing_disable", model.gradient_checkpointing_disable
+    )
+    enable({"use_reentrant": False})
     blocks = [part for part in model.modules() if getattr(part, "gradient_checkpointing", False)]
     try:
         for block in blocks:
             block.training = True
         yield
     finally:
-        model.gradient_checkpointing_disable()
+        disable()
         model.eval()
