@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from home import ROOT, Home, vlmbench
+from llava import make_llava
+from safetensors.torch import load_file, save_file
 from tuning_task import coloured
 
+from vlmbench.spec import Condition
 from vlmbench.store import Record, RunFolder
 
 TUNING = {"steps": 40, "batch": 8, "check_every": 10, "rate": 0.003}
@@ -165,6 +169,71 @@ def test_each_training_is_kept_once_as_an_adapter_of_peft(output, cache):
         assert {file.name for file in folder.iterdir()} == {
             "adapter_config.json", "adapter_model.safetensors", "training.json",
         }  # fmt: skip
+
+
+def kept_by(cache: Path, label: str) -> Path:
+    """Return the folder in the cache that holds what a condition trained."""
+    (found,) = [
+        folder
+        for folder in (cache / "tuned").iterdir()
+        if Condition.parse(label).weights.model_dump(mode="json")
+        == json.loads((folder / "training.json").read_text())["about"]["change"]
+    ]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("label", "readout"), [("lora-language", "prompted"), ("lora-tower", "encoder")]
+)
+def test_an_adapter_in_a_models_yaml_is_read_as_the_condition_was(
+    home, output, cache, llava_folder, label, readout
+):
+    (home.folder / "kept").mkdir(exist_ok=True)
+    shutil.copytree(kept_by(cache, label), home.folder / "kept" / label)
+    twin = {"layer": -2, "relation": "identical"}
+    home.model("merged", llava_folder, twin=twin, weights={"lora": f"kept/{label}"})
+    found = home.run("merged", "colours", "--study", "gap", output=f"merged-{label}")
+    scores = RunFolder(found).record(f"merged/colours/{readout}-own").scores().scores
+    expected = record(output, f"{readout}-own+{label}").scores().scores
+    np.testing.assert_allclose(scores, expected, atol=1e-4, rtol=1e-4)
+    own = record(output, f"{readout}-own").scores().scores
+    assert np.abs(own - expected).max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("kept", "why"),
+    [
+        ("nowhere", "no adapter_config.json and no adapter_model.safetensors"),
+        ("prefix", "is of peft's type 'PROMPT_TUNING', not 'LORA'"),
+        ("other", "does not fit the checkpoint: it was trained on other weights"),
+        ("foreign", "does not fit the checkpoint"),
+        ("partial", "does not fit the checkpoint: 1 tensors are in it"),
+    ],
+)
+def test_an_adapter_that_does_not_fit_is_refused_with_what_to_do(
+    home, output, cache, llava_folder, tmp_path, kept, why
+):
+    checkpoint, folder = llava_folder, tmp_path / kept
+    if kept == "prefix":
+        folder = kept_by(cache, "prefix-3")
+    elif kept == "other":
+        checkpoint, folder = make_llava(tmp_path / "llava", seed=1), kept_by(cache, "lora-tower")
+    elif kept in ("foreign", "partial"):  # of a model with other layers, or with layers missing
+        shutil.copytree(kept_by(cache, "lora-tower"), folder)
+        tensors = load_file(folder / "adapter_model.safetensors")
+        config = json.loads((folder / "adapter_config.json").read_text())
+        first = sorted(tensors)[0]
+        if kept == "foreign":
+            config["target_modules"] = ["bridge"]
+        save_file({first: tensors[first]}, folder / "adapter_model.safetensors")
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+    home.model("unfit", checkpoint, weights={"lora": str(folder)})
+    said = vlmbench(
+        "run", "--models", "unfit", "--tasks", "colours", "--include-path", home.folder,
+        "--output", tmp_path / "run", "--device", "cpu", "--conditions", "own", status=1,
+    )  # fmt: skip
+    assert "weights.lora" in said.words
+    assert why in said.words
 
 
 def test_what_is_reported_on_is_never_trained_on(home, output, cache, monkeypatch):

@@ -15,10 +15,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from vlmbench.models._checkpoint import weights_digest
 from vlmbench.models._parts import Matrix
 from vlmbench.types import Problem, VlmbenchError
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
+# What trained conditions say beside the two about how the adapter came about.
+RECORD = "training.json"
 
 
 @contextmanager
@@ -80,6 +83,7 @@ def add_lora(model: Any, folder: Path) -> Any:
     added = {name for name in model.state_dict() if ".lora_" in name} - before
     held = len(_tensor_names(folder))
     if held != len(added):
+        wrapped.unload()
         raise _unfitting(folder, f"{held} tensors are in it, and the model has {len(added)} places")
     return wrapped
 
@@ -89,6 +93,23 @@ def stored_lora(model: Any, folder: Path) -> Iterator[None]:
     """Put the updates of an adapter's folder into a model for a while; see `add_lora`."""
     with _taken_out(model, add_lora(model, folder)):
         yield
+
+
+def merge_lora(model: Any, folder: Path) -> None:
+    """Add the updates of an adapter's folder to a model's weights, for good.
+
+    Raises:
+        VlmbenchError: As `add_lora`; or if the folder says that they were trained on other weights.
+    """
+    check_adapter(folder, "LORA")
+    record = folder / RECORD
+    if record.is_file():
+        about = json.loads(record.read_text(encoding="utf-8"))["about"]
+        if about["dtype"] == str(model.dtype) and about["weights"] != weights_digest(model):
+            raise _unfitting(folder, "it was trained on other weights")
+    add_lora(model, folder).merge_and_unload()
+    if hasattr(model, "peft_config"):
+        del model.peft_config
 
 
 def check_adapter(folder: Path, kind: str) -> None:

@@ -24,6 +24,7 @@ from vlmbench.models._continuations import can_continue, from_cache, run_whole
 from vlmbench.models._greedy import GREEDY, finish_of, greedy_config, refuse_overflow
 from vlmbench.models._inputs import Inputs
 from vlmbench.models._inspect import look_inside
+from vlmbench.models._lora import merge_lora
 from vlmbench.models._processor import load_processor
 from vlmbench.models._text import PromptText, cut, stops_of
 from vlmbench.models._trial import try_out
@@ -88,6 +89,8 @@ class HfBackend:
         try:
             processor = load_processor(source, spec.revision)
             model, unused = load_model(source, spec, device, dtype)
+            if spec.weights is not None:
+                merge_lora(model, (folder or Path()) / spec.weights.lora)
         except VlmbenchError:
             raise
         except Exception as error:  # whatever a family may raise

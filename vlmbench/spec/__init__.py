@@ -49,6 +49,7 @@ from vlmbench.spec._model import (
     RecordedScores,
     Server,
     Twin,
+    Weights,
 )
 from vlmbench.spec._nearest import did_you_mean, nearest
 from vlmbench.spec._probes import (
@@ -237,6 +238,7 @@ __all__ = [
     "VlmbenchTask",
     "VpBenchPoints",
     "WeightChange",
+    "Weights",
     "WholeImages",
     "YamlDocument",
     "check_columns",

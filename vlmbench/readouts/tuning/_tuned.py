@@ -13,17 +13,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from vlmbench.models import HfBackend, stand_in_digest
+from vlmbench.models import RECORD, HfBackend, stand_in_digest
 from vlmbench.plan import Cell
 from vlmbench.readouts._reads import Opened
 from vlmbench.readouts.tuning._examples import Examples
 from vlmbench.readouts.tuning._learners import learned, learning
 from vlmbench.readouts.tuning._train import train
-from vlmbench.spec import Trained
+from vlmbench.spec import Role, Trained
 from vlmbench.store import installed_versions, write_atomically
 from vlmbench.types import Problem, VlmbenchError
-
-RECORD = "training.json"
 
 
 @contextmanager
@@ -61,9 +59,10 @@ def tuned(cell: Cell, opened: Opened) -> Iterator[HfBackend]:
 def _trained(cell: Cell, weights: Trained, opened: Opened, backend: HfBackend) -> Path:
     """Return the folder of a cell's trained weights, trained now if need be."""
     task, tuning = cell.task.spec, cell.tuning
+    most: dict[Role, int] = {"train": tuning.documents, "validation": tuning.check_documents}
     parts = {
-        role: Examples(task=task, documents=opened.training[role], most=most, hints=cell.hints)
-        for role, most in (("train", tuning.documents), ("validation", tuning.check_documents))
+        role: Examples(task=task, documents=opened.training[role], most=count, hints=cell.hints)
+        for role, count in most.items()
     }
     spec, device = backend.spec, backend.model.device
     about = {
@@ -90,7 +89,8 @@ def _trained(cell: Cell, weights: Trained, opened: Opened, backend: HfBackend) -
     with learning(backend, weights, tuning, seed=seed) as learner:
         checks = train(learner, tuning, *parts.values(), seed=seed, checkpoint=checkpoint)
         learner.save(unfinished)
-    training = _record(about, dict(learner.about), checks, {r: len(p) for r, p in parts.items()})
+    counts = {str(role): len(part) for role, part in parts.items()}
+    training = _record(about, dict(learner.about), checks, counts)
     adapter = hashlib.sha256((unfinished / "adapter_model.safetensors").read_bytes()).hexdigest()
     kept = {"adapter": adapter, "training": training, "about": about}
     write_atomically(unfinished / RECORD, json.dumps(kept, indent=1, sort_keys=True) + "\n")
