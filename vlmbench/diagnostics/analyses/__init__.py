@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from vlmbench.diagnostics._evidence import Evidence
 from vlmbench.diagnostics._outcome import Analysis, Finding
+from vlmbench.diagnostics.analyses import prefix, tuning
 from vlmbench.types import VlmbenchError
 
-ANALYSES: tuple[Analysis, ...] = ()
+ANALYSES: tuple[Analysis, ...] = (tuning.ANALYSIS, prefix.ANALYSIS)
 """All analyses, in the order in which they are made and reported."""
 
 

@@ -20,6 +20,7 @@ from vlmbench.diagnostics import (
     override,
     sensitivity,
 )
+from vlmbench.diagnostics.analyses import prefix, tuning
 from vlmbench.metrics import PROMPTED, answer_distribution, credit, truth_distribution
 from vlmbench.report.cards._explanation import Explanation
 from vlmbench.report.cards._plots._answers import (
@@ -37,6 +38,7 @@ from vlmbench.report.cards._plots._layers import (
     readout_by_layer,
 )
 from vlmbench.report.cards._plots._strip import Line, strip
+from vlmbench.report.cards._plots._tuning import arms, prefix_curve
 from vlmbench.types import ChoiceScores, VlmbenchError
 
 HOW_TO_READ = {
@@ -57,6 +59,11 @@ HOW_TO_READ = {
     "attention": "Where the last position of the prompt looks, layer by layer.",
     "filler": "The same for the image, as text that says nothing is added.",
     "budget": "What the image keeps of its influence as the prompt grows.",
+    "tuning": "What training as many parameters in each part gains. Strokes are single seeds. The "
+    "part that gains most is the one that held the answer back; none can be expected to pass "
+    "the encoder.",
+    "prefix": "What learned embeddings before the prompt gain: little, if it is not the wording "
+    "that is at fault.",
 }
 """Names of the plots, in the order of the card, with a line on each."""
 
@@ -104,6 +111,8 @@ def plots(explanation: Explanation) -> dict[str, Figure | None]:
         "attention": attention_by_layer(attention),
         "filler": attention_by_filler(attention),
         "budget": budget_by_length(attention),
+        "tuning": arms(of(tuning.ANALYSIS)),
+        "prefix": prefix_curve(of(prefix.ANALYSIS)),
     }
 
 
