@@ -188,6 +188,25 @@ def test_every_document_is_seen_before_any_is_seen_again():
     assert order == order_of(16, tuning, seed=3) != order_of(16, tuning, seed=4)
 
 
+def test_every_part_sees_the_same_documents_in_the_same_order(backend, tmp_path, monkeypatch):
+    from vlmbench.readouts.tuning import _examples
+
+    run, seen = _examples.gold_losses, list[list[bytes]]()
+
+    def spy(backend, prompts, *more):
+        seen[-1].extend(image.tobytes() for prompt in prompts for image in prompt.images)
+        return run(backend, prompts, *more)
+
+    monkeypatch.setattr(_examples, "gold_losses", spy)
+    short = QUICK.model_copy(update={"steps": 4, "check_every": 2})
+    for weights in (Lora(part="tower"), Lora(part="language"), Prefix(tokens=2)):
+        seen.append([])
+        trained(backend, weights, tmp_path / weights.label, short)
+    tower, language, prefix = seen
+    assert tower == language == prefix
+    assert len(tower) == 4 * 8 + 3 * len(VALIDATION)
+
+
 def test_what_is_learned_from_is_told_apart_by_its_digest():
     own = examples(TRAIN).digest()
     assert examples(list(TRAIN)).digest() == own

@@ -64,20 +64,8 @@ def _trained(cell: Cell, weights: Trained, opened: Opened, backend: HfBackend) -
         role: Examples(task=task, documents=opened.training[role], most=count, hints=cell.hints)
         for role, count in most.items()
     }
-    spec, device = backend.spec, backend.model.device
-    about = {
-        "weights": backend.weights_digest,
-        "prompting": [spec.prompt.model_dump(mode="json"), spec.image.model_dump(mode="json")],
-        "change": weights.model_dump(mode="json"),
-        "tuning": tuning.model_dump(mode="json"),
-        "data": {role: part.digest() for role, part in parts.items()},
-        "seed": opened.seed,
-        "dtype": str(backend.model.dtype),
-        "device": device.type,
-        # Sums on a CPU are split over its threads, so another number gives other last bits.
-        "threads": torch.get_num_threads() if device.type == "cpu" else None,
-        "versions": installed_versions().model_dump(mode="json"),
-    }
+    about = _about(cell, weights, opened, backend)
+    about["data"] = {role: part.digest() for role, part in parts.items()}
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     folder = opened.cache / "tuned" / key[:32]
     if (folder / RECORD).is_file():
@@ -98,6 +86,23 @@ def _trained(cell: Cell, weights: Trained, opened: Opened, backend: HfBackend) -
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.replace(folder)
     return folder
+
+
+def _about(cell: Cell, weights: Trained, opened: Opened, backend: HfBackend) -> dict[str, Any]:
+    """Return what trained weights depend on besides the documents, as JSON."""
+    spec, device = backend.spec, backend.model.device
+    return {
+        "weights": backend.weights_digest,
+        "prompting": [spec.prompt.model_dump(mode="json"), spec.image.model_dump(mode="json")],
+        "change": weights.model_dump(mode="json"),
+        "tuning": cell.tuning.model_dump(mode="json"),
+        "seed": opened.seed,
+        "dtype": str(backend.model.dtype),
+        "device": device.type,
+        # Sums on a CPU are split over its threads, so another number gives other last bits.
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "versions": installed_versions().model_dump(mode="json"),
+    }
 
 
 def _record(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -70,14 +72,7 @@ HOW_TO_READ = {
 
 def plots(explanation: Explanation) -> dict[str, Figure | None]:
     """Draw all plots; None for one that nothing was recorded for."""
-
-    def by_task(test: Test) -> dict[str, Outcome]:
-        return {
-            task.task: outcome
-            for task in explanation.tasks
-            for outcome in task.outcomes
-            if outcome.test == test
-        }
+    by_task = partial(_outcomes, explanation)
 
     def of(analysis: Analysis) -> dict[str, Finding]:
         return {
@@ -113,6 +108,16 @@ def plots(explanation: Explanation) -> dict[str, Figure | None]:
         "budget": budget_by_length(attention),
         "tuning": arms(of(tuning.ANALYSIS)),
         "prefix": prefix_curve(of(prefix.ANALYSIS)),
+    }
+
+
+def _outcomes(explanation: Explanation, test: Test) -> dict[str, Outcome]:
+    """Return the outcomes of one test by task."""
+    return {
+        task.task: outcome
+        for task in explanation.tasks
+        for outcome in task.outcomes
+        if outcome.test == test
     }
 
 
