@@ -123,6 +123,12 @@ def test_only_trained_cells_open_the_training_splits(tmp_path):
     assert plain.trains_on == Opens()
 
 
+def test_training_is_counted_where_it_is_first_read(tmp_path):
+    cells = "lora-tower}, {readout: prompted, condition: blank+lora-tower"
+    made = planned(tmp_path, "tuning: {steps: 20, batch: 3}\n", cells)
+    assert [cell.forward_passes for cell in made.cells] == [8 + 20 * 3, 8]
+
+
 @pytest.mark.parametrize(
     ("label", "weights"),
     [
