@@ -11,10 +11,15 @@ from vlmbench.models._backend import (
     TakesNotes,
 )
 from vlmbench.models._batches import in_batches
-from vlmbench.models._checkpoint import checkpoint_path, weights_digest
+from vlmbench.models._blocks import image_tower
+from vlmbench.models._checkpoint import checkpoint_path, stand_in_digest, weights_digest
+from vlmbench.models._gold import gold_losses
 from vlmbench.models._images import Letterbox, join, place, prepare
 from vlmbench.models._load import load_backend, resolve_device
-from vlmbench.models._parts import projector_of
+from vlmbench.models._lora import RECORD, fresh_lora, save_lora, stored_lora
+from vlmbench.models._parts import matrices_of, projector_of
+from vlmbench.models._prefix import load_prefix, new_prefix, prefixed, save_prefix
+from vlmbench.models._ranks import budget_of, solve_ranks
 from vlmbench.models._stages import Seen, Staged, StageTap
 from vlmbench.models._text import PromptText
 from vlmbench.models._tower import Tower, TowerStates
@@ -22,6 +27,7 @@ from vlmbench.models.hf import HfBackend
 
 __all__ = [
     "IMAGE_PLACEHOLDER",
+    "RECORD",
     "Backend",
     "HfBackend",
     "Inside",
@@ -37,13 +43,26 @@ __all__ = [
     "TakesNotes",
     "Tower",
     "TowerStates",
+    "budget_of",
     "checkpoint_path",
+    "fresh_lora",
+    "gold_losses",
+    "image_tower",
     "in_batches",
     "join",
     "load_backend",
+    "load_prefix",
+    "matrices_of",
+    "new_prefix",
     "place",
+    "prefixed",
     "prepare",
     "projector_of",
     "resolve_device",
+    "save_lora",
+    "save_prefix",
+    "solve_ranks",
+    "stand_in_digest",
+    "stored_lora",
     "weights_digest",
 ]

@@ -94,22 +94,38 @@ def run_whole(model: Any, batch: Any, row: Tokens, *, answer_type: int) -> Tenso
     """
     prompt = batch["input_ids"].shape[1]
     ids, real = padded(row, model.device)
-    tails = {
-        "input_ids": ids,
-        "attention_mask": real.long(),
-        "token_type_ids": torch.full_like(ids, answer_type),
-        "mm_token_type_ids": torch.zeros_like(ids),
-    }
-    inputs = dict(batch)
-    for name, tail in tails.items():
-        if name in inputs:
-            inputs[name] = torch.cat([inputs[name], tail.to(inputs[name].dtype)], dim=1)
-    crossed = inputs.get("cross_attention_mask")
-    if crossed is not None:  # answers see the images that the prompt's last token sees
-        shape = (-1, ids.shape[1], *crossed.shape[2:])
-        inputs["cross_attention_mask"] = torch.cat([crossed, crossed[:, -1:].expand(shape)], dim=1)
-    logits = model(**inputs).logits[:, prompt - 1 : -1]
+    logits = model(**appended(batch, row, answer_type=answer_type)).logits[:, prompt - 1 : -1]
     return _summed(logits, ids, real)
+
+
+def appended(batch: Any, row: Tokens, *, answer_type: int) -> dict[str, Any]:
+    """Return a right-padded batch of prompts with an answer directly behind each of them.
+
+    Args:
+        batch: The prompts, as the model takes them.
+        row: An answer's tokens for each; may be none.
+        answer_type: `token_type_ids` of an answer's tokens.
+    """
+    starts = batch["attention_mask"].sum(dim=1).tolist()
+    inputs = dict(batch)
+    room = max(0, *(start + len(ids) for start, ids in zip(starts, row, strict=True)))
+    more = max(0, room - batch["input_ids"].shape[1])
+    values = {"attention_mask": 1, "token_type_ids": answer_type, "mm_token_type_ids": 0}
+    for name in ("input_ids", *values, "cross_attention_mask"):
+        if name not in inputs:
+            continue
+        old = inputs[name]
+        wide = torch.cat([old, old.new_zeros(len(old), more, *old.shape[2:])], dim=1)
+        for index, (start, ids) in enumerate(zip(starts, row, strict=True)):
+            place = wide[index, start : start + len(ids)]
+            if name == "input_ids":
+                place.copy_(torch.tensor(ids, dtype=old.dtype, device=old.device))
+            elif name in values:
+                place.fill_(values[name])
+            else:  # answers see the images that the prompt's last token sees
+                place.copy_(old[index, start - 1].expand_as(place))
+        inputs[name] = wide
+    return inputs
 
 
 def _summed(logits: Tensor, ids: Tensor, real: Tensor) -> Tensor:

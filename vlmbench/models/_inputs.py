@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import numpy as np
+import torch
 from jaxtyping import Bool
 from PIL import Image
 from torch import Tensor
@@ -27,10 +28,14 @@ class Inputs:
     Args:
         model: The model.
         text: Renders and tokenises its prompts.
+
+    Attributes:
+        prefix: Tokens that stand before every prompt for learned embeddings; see `prefixed`.
     """
 
     def __init__(self, model: Any, text: PromptText) -> None:
         self.model = model
+        self.prefix = 0
         self.text = text
         tokenizer = text.processor.tokenizer
         if tokenizer.pad_token_id is None:
@@ -66,12 +71,28 @@ class Inputs:
             return_tensors="pt",
         )
         batch.pop("labels", None)  # PaliGemma's processor prepares for training
+        if self.prefix:
+            self._put_before(batch)
         left = min(self.room_behind(batch))
         if left < room and self.context is not None:
             taken = self.context - left + room
             message = f"the prompt and its answer take {taken:,} tokens; the model reads "
             raise DocumentError(f"{message}{self.context:,}")
         return batch.to(self.model.device, self.model.dtype)
+
+    def _put_before(self, batch: Any) -> None:
+        """Put as many tokens before the prompts of a batch as the prefix has embeddings."""
+        values = {
+            "input_ids": self.text.processor.tokenizer.pad_token_id,
+            "attention_mask": 1,
+            "token_type_ids": 0,
+            "mm_token_type_ids": 0,
+            "cross_attention_mask": 0,
+        }
+        for name in values.keys() & batch.keys():
+            old = batch[name]
+            shape = (len(old), self.prefix, *old.shape[2:])
+            batch[name] = torch.cat([old.new_full(shape, values[name]), old], dim=1)
 
     @cached_property
     def context(self) -> int | None:

@@ -24,6 +24,7 @@ from vlmbench.models._continuations import can_continue, from_cache, run_whole
 from vlmbench.models._greedy import GREEDY, finish_of, greedy_config, refuse_overflow
 from vlmbench.models._inputs import Inputs
 from vlmbench.models._inspect import look_inside
+from vlmbench.models._lora import merge_lora
 from vlmbench.models._processor import load_processor
 from vlmbench.models._text import PromptText, cut, stops_of
 from vlmbench.models._trial import try_out
@@ -46,6 +47,7 @@ class HfBackend:
         inputs: Encodes them.
         weights_digest: SHA-256 over names, shapes and bytes of all parameters and buffers.
         unused_weights: Names of weights in the checkpoint that the model has no place for.
+        training: How its weights were trained just now; empty for its own.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class HfBackend:
         self.weights_digest = weights_digest(model)
         model.generation_config, self._set_aside = greedy_config(model.generation_config)
         self.unused_weights = unused_weights
+        self.training: dict[str, Any] = {}
         self.family = family_of(model.config.model_type)
         self.text = PromptText(processor, spec, self.family)
         self.inputs = Inputs(model, self.text)
@@ -86,6 +89,8 @@ class HfBackend:
         try:
             processor = load_processor(source, spec.revision)
             model, unused = load_model(source, spec, device, dtype)
+            if spec.weights is not None:
+                merge_lora(model, (folder or Path()) / spec.weights.lora)
         except VlmbenchError:
             raise
         except Exception as error:  # whatever a family may raise
@@ -194,13 +199,24 @@ class HfBackend:
     def _last(self, batch: Any, *, use_cache: bool) -> tuple[Tensor, Any]:
         """Return float32 log-probabilities (batch, vocab) after each prompt, and the cache."""
         ends = batch["attention_mask"].sum(dim=1) - 1
+        rows = torch.arange(len(ends), device=ends.device)
+        logits, cache = self._logits_at(batch, rows, ends, use_cache=use_cache)
+        return logits.float().log_softmax(dim=-1), cache
+
+    def logits_at(self, batch: Any, places: Sequence[tuple[int, int]]) -> Tensor:
+        """Return (places, vocab) logits of an encoded batch, at places of (prompt, token)."""
+        rows, columns = torch.tensor(places, device=batch["input_ids"].device).T
+        return self._logits_at(batch, rows, columns, use_cache=False)[0]
+
+    def _logits_at(
+        self, batch: Any, rows: Tensor, columns: Tensor, *, use_cache: bool
+    ) -> tuple[Tensor, Any]:
         if self._picks_logits:  # of all positions, only those: vocabularies are large
-            kept, ends = torch.unique(ends, return_inverse=True)
+            kept, columns = torch.unique(columns, return_inverse=True)
             output = self.model(**batch, use_cache=use_cache, logits_to_keep=kept)
         else:
             output = self.model(**batch, use_cache=use_cache)
-        rows = torch.arange(len(ends), device=ends.device)
-        return output.logits[rows, ends].float().log_softmax(dim=-1), output.past_key_values
+        return output.logits[rows, columns], output.past_key_values
 
     def _answers(self, kwargs: GenerationKwargs, prompts: Sequence[Prompt]) -> list[Reply]:
         until = () if self.text.thinks else stops_of(kwargs)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from vlmbench.plan._candidate import Candidate
 from vlmbench.registry import backends
@@ -19,6 +19,7 @@ from vlmbench.spec import (
     StudyCell,
     StudySpec,
     TaskSpec,
+    Tuning,
     did_you_mean,
     only_readout,
 )
@@ -36,10 +37,12 @@ class Cell:
         readout: Where the answer is read.
         documents: Documents it reads; None if only the data can tell.
         forward_passes: Inputs that go through the model: one per document when prompted (its
-            choices share it), one per image for an encoder; see `Readout.forward_passes`. None if
-            only the data can tell.
+            choices share it), one per image for an encoder; see `Readout.forward_passes`. Where
+            weights are trained, the first cell that reads them has one more for every document of
+            every step. None if only the data can tell.
         first: Only the first so many documents are read; None for all.
         hints: Words of hints and fillers.
+        tuning: How its weights are trained, if they are.
     """
 
     model: Located[ModelSpec]
@@ -50,6 +53,7 @@ class Cell:
     forward_passes: int | None
     first: int | None = None
     hints: Hints = field(default_factory=Hints)
+    tuning: Tuning = field(default_factory=Tuning)
 
     @property
     def name(self) -> str:
@@ -130,6 +134,7 @@ def cell_key(cell: Cell, plan: Plan) -> str:
             cell.readout.model_dump(mode="json"),
             cell.first,
             cell.hints.model_dump() if cell.condition.text.changes_prompt else None,
+            cell.tuning.model_dump() if cell.condition.weights.trains else None,
             plan.limit,
             plan.seed,
             cell.task.spec.answer_rule.name if _reads_text(cell) else None,
@@ -202,11 +207,12 @@ def make_plan(
                         forward_passes=_forwards(task.spec, readout, documents),
                         first=first,
                         hints=hints,
+                        tuning=study.spec.tuning,
                     )
                 )
     return Plan(
         study=study,
-        cells=tuple(cells),
+        cells=tuple(_with_training(cells)),
         skipped=tuple(skipped),
         limit=limit,
         seed=seed,
@@ -295,3 +301,15 @@ def _forwards(task: TaskSpec, readout: Readout, documents: int | None) -> int | 
     if documents is None:
         return None if readout.forward_passes(task, 1) else 0
     return readout.forward_passes(task, documents)
+
+
+def _with_training(cells: Iterable[Cell]) -> Iterator[Cell]:
+    """Yield cells, the first that reads trained weights with what training them takes."""
+    trained = set()
+    for cell in cells:
+        weights = (cell.model.spec.model, cell.task.spec.task, cell.condition.weights.label)
+        passes = cell.forward_passes
+        if cell.condition.weights.trains and passes is not None and weights not in trained:
+            trained.add(weights)
+            passes += cell.tuning.steps * cell.tuning.batch
+        yield replace(cell, forward_passes=passes)

@@ -10,7 +10,8 @@ from vlmbench.readouts._answers import (
 from vlmbench.readouts._encoder import EncoderReadout, read_encoder
 from vlmbench.readouts._hidden import HiddenReadout, read_hidden
 from vlmbench.readouts._internals import InternalsReadout, read_internals
-from vlmbench.readouts._prompted import PromptedReadout, build_prompt, place_images, read_prompted
+from vlmbench.readouts._prompted import PromptedReadout, read_prompted
+from vlmbench.readouts._prompts import build_prompt, place_images
 from vlmbench.readouts._reading import (
     Answer,
     Numbers,

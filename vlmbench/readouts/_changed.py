@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from vlmbench.models import Backend, Remote
 from vlmbench.plan import Cell
 from vlmbench.readouts._reads import Opened
+from vlmbench.readouts.tuning import tuned
 from vlmbench.types import Asked
 
 
@@ -20,5 +21,9 @@ def changed(cell: Cell, asked: Sequence[Asked], opened: Opened) -> Iterator[Back
         asked: All documents that are asked, in order.
         opened: What it may use; the training split if weights are trained.
     """
-    del cell, asked
-    yield opened.model.backend
+    del asked
+    if cell.condition.weights.trains:
+        with tuned(cell, opened) as backend:
+            yield backend
+    else:
+        yield opened.model.backend

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from vlmbench.plan import Cell
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
 from vlmbench.readouts.probes import FeatureTap, Fitting, examples, make_head
-from vlmbench.spec import Encoder, ProbeSpec, Role
+from vlmbench.readouts.tuning import tuned
+from vlmbench.spec import Encoder, ProbeSpec, Role, Twin
 from vlmbench.tasks import Documents
 from vlmbench.types import Asked, Document, Problem, VlmbenchError
 
@@ -25,21 +27,31 @@ class EncoderReadout:
         assert isinstance(how, Encoder), "planned for another readout"
         assert probe is not None, "planned without a probe"
         assert twin is not None, "planned without a twin"
-        tower = opened.model.tower
-        if cell.condition.weights.of_encoder:
-            tower = tower.randomised(opened.seed)
-        reading = read_encoder(
-            [one.document for one in asked],
-            probe,
-            tower,
-            opened.splits,
-            how=how,
-            seed=opened.seed,
-            cache=opened.cache,
-            progress=opened.progress,
-        )
-        reading = replace(reading, weights={"encoder": tower.weights_digest})
-        return reading if twin.checkpoint is not None else opened.model.reading(reading)
+        with _tower(cell, twin, opened) as tower:
+            reading = read_encoder(
+                [one.document for one in asked],
+                probe,
+                tower,
+                opened.splits,
+                how=how,
+                seed=opened.seed,
+                cache=opened.cache,
+                progress=opened.progress,
+            )
+            reading = replace(reading, weights={"encoder": tower.weights_digest})
+            return reading if twin.checkpoint is not None else opened.model.reading(reading)
+
+
+@contextmanager
+def _tower(cell: Cell, twin: Twin, opened: Opened) -> Iterator[Tower]:
+    """Give the tower with the weights of a cell's condition, for a while."""
+    if cell.condition.weights.trains:
+        with tuned(cell, opened) as backend:
+            yield Tower.inside(backend, twin)
+    elif cell.condition.weights.of_encoder:
+        yield opened.model.tower.randomised(opened.seed)
+    else:
+        yield opened.model.tower
 
 
 def read_encoder(

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from vlmbench.models import Backend, HfBackend, Seen, Staged, StageTap, Tower, place
 from vlmbench.plan import Cell
 from vlmbench.readouts._changed import changed
-from vlmbench.readouts._prompted import Item, answer_all, batch_size, continuations
+from vlmbench.readouts._prompted import Item, answer_all, batch_size
+from vlmbench.readouts._prompts import continuations
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
 from vlmbench.readouts.probes import ImageFeatures, OnGrid, StageProbe, centred, stage_probe

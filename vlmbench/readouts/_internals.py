@@ -11,7 +11,8 @@ import numpy as np
 from vlmbench.models import Backend, Inside, Inspects, place
 from vlmbench.plan import Cell
 from vlmbench.readouts._changed import changed
-from vlmbench.readouts._prompted import Item, answer_all, batch_size, continuations
+from vlmbench.readouts._prompted import Item, answer_all, batch_size
+from vlmbench.readouts._prompts import continuations
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
 from vlmbench.spec import ImagePolicy, TaskSpec
@@ -38,7 +39,7 @@ class InternalsReadout:
                 batch_size=batch_size(cell, opened),
                 progress=opened.progress,
             )
-        return opened.model.reading(reading)
+            return opened.model.reading(reading)
 
 
 def read_internals(

@@ -6,17 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from PIL import Image
-
 from vlmbench.metrics import choice_mass
-from vlmbench.models import Backend, Prompt, Remote, Reply, TakesNotes, in_batches, prepare
+from vlmbench.models import Backend, Prompt, Remote, Reply, TakesNotes, in_batches
 from vlmbench.plan import Cell
 from vlmbench.readouts._answers import notes_on, read_texts, text_scale
 from vlmbench.readouts._changed import changed
+from vlmbench.readouts._prompts import build_prompt, continuations
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
 from vlmbench.readouts._replies import read_replies
-from vlmbench.spec import GenerationKwargs, ModelSpec, TaskSpec, doc_description
+from vlmbench.spec import GenerationKwargs, ModelSpec, TaskSpec
 from vlmbench.types import Asked, DocumentError, Problem, VlmbenchError
 
 # Large enough to keep a GPU busy, small enough for a laptop; halved when memory runs out.
@@ -36,7 +35,7 @@ class PromptedReadout:
                 batch_size=batch_size(cell, opened),
                 progress=opened.progress,
             )
-        return opened.model.reading(reading)
+            return opened.model.reading(reading)
 
 
 def batch_size(cell: Cell, opened: Opened) -> int | None:
@@ -157,23 +156,6 @@ def _why(error: Exception) -> str:
     return str(error) if told else f"{type(error).__name__}: {error}"
 
 
-def build_prompt(asked: Asked, task: TaskSpec, model: ModelSpec) -> Prompt:
-    """Return a question as the backend takes it, images under the model's image policy."""
-    images = [image.decode() for image in asked.document.images]
-    return place_images(asked.text, images, model, system=doc_description(task, asked.document.row))
-
-
-def place_images(
-    question: str, images: Sequence[Image.Image], model: ModelSpec, *, system: str = ""
-) -> Prompt:
-    """Return a question and its RGB images as a prompt, under the model's image policy."""
-    prepared = prepare(list(images), model.image)
-    if len(prepared) < len(images):  # joined: one placeholder stands for all
-        first, _, rest = question.partition("<image>")
-        question = f"{first}<image>{rest.replace('<image>', '')}"
-    return Prompt(user=question, images=tuple(prepared), system=system)
-
-
 def _refuse_endless_thought(answers: Sequence[Answer], model: ModelSpec) -> None:
     """Refuse answers that would make the model look as if it abstained on everything."""
     ran = [answer for answer in answers if not answer.error]
@@ -183,16 +165,6 @@ def _refuse_endless_thought(answers: Sequence[Answer], model: ModelSpec) -> None
     now = model.prompt.thinking or 0
     remedy = f"Leave it more room: `prompt: {{thinking: {max(2048, 2 * now)}}}`."
     raise VlmbenchError(Problem(field="prompt.thinking", message=message, remedy=remedy))
-
-
-def continuations(
-    asked: Sequence[Asked], task: TaskSpec, backend: Backend | Remote
-) -> list[list[str]]:
-    """Return what follows each prompt for every choice."""
-    return [
-        [backend.continuation(choice, task.target_delimiter) for choice in one.document.choices]
-        for one in asked
-    ]
 
 
 def _ask(asked: Sequence[Asked], task: TaskSpec, backend: Remote, progress: Progress) -> Reading:

@@ -43,11 +43,14 @@ class LoadedModel:
 
     def reading(self, reading: Reading) -> Reading:
         """Return a reading of the model itself with what is known of its weights."""
-        unused = getattr(self.backend, "unused_weights", ())
+        said = {
+            "unused_weights": list(getattr(self.backend, "unused_weights", ())),
+            "training": getattr(self.backend, "training", {}),
+        }
         return replace(
             reading,
             weights=reading.weights | {"model": self.backend.weights_digest},
-            notes=reading.notes | ({"unused_weights": list(unused)} if unused else {}),
+            notes=reading.notes | {name: value for name, value in said.items() if value},
         )
 
     @cached_property

@@ -252,11 +252,13 @@ def _refuse_all_failed(cell: Cell, reading: Reading) -> None:
 
 
 def _checkpoint_identity(model: Located[ModelSpec]) -> list[Any]:
-    """Return what tells whether the model's files, and its twin's, are still the same."""
+    """Return what tells whether the files of the model, its updates and twin are the same."""
     spec, twin = model.spec, model.spec.twin
     if spec.checkpoint is None:
         return []
     found = [_files(spec.checkpoint, spec.revision, model.folder)]
+    if spec.weights is not None:
+        found.append(_files(spec.weights.lora, None, model.folder))
     if twin is not None and twin.checkpoint is not None:
         found.append(_files(twin.checkpoint, twin.revision, model.folder))
     return found

@@ -60,6 +60,7 @@ from vlmbench.spec._model import (
     RecordedScores,
     Server,
     Twin,
+    Weights,
 )
 from vlmbench.spec._nearest import did_you_mean, nearest
 from vlmbench.spec._probes import (
@@ -131,11 +132,16 @@ from vlmbench.spec._text_changes import (
     TextChange,
     Texts,
 )
+from vlmbench.spec._tuning import Tuning
 from vlmbench.spec._variants import Variant
 from vlmbench.spec._weight_changes import (
     WEIGHT_CHANGES,
     BaseWeights,
+    Lora,
+    Part,
+    Prefix,
     RandomWeights,
+    Trained,
     WeightChange,
 )
 from vlmbench.spec._wordings import worded, wordings
@@ -197,6 +203,7 @@ __all__ = [
     "Loaded",
     "Located",
     "LooksAt",
+    "Lora",
     "MarkerLook",
     "MarkerPoints",
     "Markers",
@@ -212,11 +219,13 @@ __all__ = [
     "OwnScoring",
     "Padding",
     "Paraphrase",
+    "Part",
     "Perturbation",
     "PixelChange",
     "PlainText",
     "PointColumn",
     "Points",
+    "Prefix",
     "Prices",
     "Probe",
     "ProbeSpec",
@@ -247,11 +256,14 @@ __all__ = [
     "TaskSpec",
     "TextChange",
     "Texts",
+    "Trained",
+    "Tuning",
     "Twin",
     "Variant",
     "VlmbenchTask",
     "VpBenchPoints",
     "WeightChange",
+    "Weights",
     "WholeImages",
     "Wording",
     "YamlDocument",

@@ -60,6 +60,7 @@ def check_model(spec: ModelSpec) -> Iterator[Flaw]:
     """Yield what does not fit together in a model."""
     yield from _wrapper(spec)
     yield from _server(spec)
+    yield from _updates(spec)
     yield from _source_of_answers(spec)
     for position, scores in enumerate(spec.recorded):
         yield from _recorded(("recorded", position), scores)
@@ -69,6 +70,13 @@ def check_model(spec: ModelSpec) -> Iterator[Flaw]:
         )
         remedy = "Say `identical`, or name the standalone encoder under `checkpoint`."
         yield Flaw(("twin", "relation"), message, remedy)
+
+
+def _updates(spec: ModelSpec) -> Iterator[Flaw]:
+    """Yield that a backend cannot put updates into the weights."""
+    if spec.weights is not None and spec.backend != "hf":
+        remedy = "Use `backend: hf`, or name a checkpoint into which they are merged."
+        yield Flaw(("weights",), f"`backend: {spec.backend}` does not take updates", remedy)
 
 
 def _source_of_answers(spec: ModelSpec) -> Iterator[Flaw]:
@@ -82,7 +90,7 @@ def _source_of_answers(spec: ModelSpec) -> Iterator[Flaw]:
             yield Flaw(("checkpoint",), "the model has no checkpoint", remedy)
         return
     what = "rule" if spec.recorded == () else "recorded"
-    for name in ("backend", "checkpoint", "twin", "server"):
+    for name in ("backend", "checkpoint", "weights", "twin", "server"):
         if name in spec.model_fields_set:
             message = f"a model with `{what}` has no weights, so `{name}` does not apply to it"
             yield Flaw((name,), message, "Leave it out.")

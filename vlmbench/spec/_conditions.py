@@ -35,7 +35,8 @@ class Condition(Spec):
 
     weights: AnyWeightChange = BaseWeights()
     """`base`: the model's own weights. `random`: the encoder's architecture with freshly drawn
-    weights, to judge its readout against (encoder readout only)."""
+    weights, to judge its readout against (encoder readout only). `lora-language`, `prefix-5`:
+    trained on the task first, as the study's `tuning` says."""
 
     forward: AnyForwardChange = Intact()
     """`intact`: the forward pass as it is. Or what is done inside the language model."""

@@ -8,7 +8,15 @@ from typing import Literal, get_args, get_type_hints
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._probes import ProbeSpec
-from vlmbench.spec._readout import TORCH, Opens, Readout, Subject, has_places, missing_places
+from vlmbench.spec._readout import (
+    TORCH,
+    Opens,
+    Readout,
+    Subject,
+    has_places,
+    missing_places,
+    untrainable,
+)
 from vlmbench.spec._task import TaskSpec
 
 
@@ -86,6 +94,7 @@ class Encoder(Readout):
             yield "an encoder cannot answer without an image"
         if condition.forward.intervenes:
             yield "what is done inside the language model does not reach the encoder"
+        yield from _untrained(subject, task, condition)
         if condition.batch == "single":
             yield "an encoder does not take prompts, so there are no batches of them to split"
         if condition.image.moves_places and has_places(task):
@@ -121,3 +130,15 @@ class Encoder(Readout):
             of=probe.fit_task,
             columns=probe.fit_columns,
         )
+
+
+def _untrained(subject: Subject, task: TaskSpec, condition: Condition) -> Iterator[str]:
+    """Yield why training the weights that a condition asks for does not change the encoder."""
+    weights, twin = condition.weights, subject.spec.twin
+    if not weights.trains:
+        return
+    yield from untrainable(subject, task, condition)
+    if not weights.reaches_encoder:
+        yield f"`{weights.label}` leaves the encoder as it is; its readings are those without it"
+    elif twin is not None and twin.checkpoint is not None:
+        yield "a twin in a checkpoint of its own is not trained with the model"

@@ -76,6 +76,14 @@ class Twin(Spec):
     published."""
 
 
+class Weights(Spec):
+    """What is put into a checkpoint's weights before it is asked."""
+
+    lora: str
+    """Folder of an adapter of peft with low-rank updates (LoRA), as `save_pretrained` and trained
+    conditions leave it; relative ones start at this file's folder. They are merged."""
+
+
 class Needs(Spec):
     """What a model needs of a device."""
 
@@ -156,6 +164,8 @@ class ModelSpec(Spec):
     """Commit, branch or tag on the hub."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto`: bfloat16 on cuda and xpu, float16 on mps, float32 on cpu."""
+    weights: Weights | None = None
+    """Updates of the checkpoint's weights, which make it a tuned model of its own."""
     needs: Needs = Needs()
     prompt: Prompting = Prompting()
     image: ImagePolicy = ImagePolicy()

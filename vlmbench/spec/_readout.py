@@ -128,3 +128,25 @@ def missing_places(task: TaskSpec, condition: Condition) -> Iterator[str]:
         )
     else:
         yield f"the regions of task {task.task!r} are whole images, not places in them"
+
+
+def untrainable(subject: Subject, task: TaskSpec, condition: Condition) -> Iterator[str]:
+    """Yield why the weights that a condition asks for cannot be trained."""
+    if not condition.weights.trains:
+        return
+    label, model = condition.weights.label, subject.spec
+    if subject.keeps_tower:
+        yield (
+            f"backend {model.backend!r} does not give access to the weights of model "
+            f"{model.model!r}"
+        )
+    splits = (task.training_split, task.validation_split, task.test_split)
+    if None in splits or len(set(splits)) < len(splits):
+        yield (
+            f"task {task.task!r} has no training and validation splits apart from its test split "
+            f"to train `{label}` on"
+        )
+    if task.is_free_text:
+        yield f"task {task.task!r} is answered in free text: there is no choice to learn"
+    if model.prompt.thinking is not None:
+        yield "a model that thinks first has no likelihood of an answer to train"

@@ -21,7 +21,14 @@ from vlmbench.spec._encoder import Encoder
 from vlmbench.spec._hidden import Hidden
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._model import ModelSpec
-from vlmbench.spec._readout import TORCH, Opens, Readout, Subject, missing_places
+from vlmbench.spec._readout import (
+    TORCH,
+    Opens,
+    Readout,
+    Subject,
+    missing_places,
+    untrainable,
+)
 from vlmbench.spec._task import TaskSpec
 from vlmbench.spec._variants import spelled_out
 from vlmbench.spec._wordings import unasked
@@ -44,7 +51,9 @@ class Prompted(Readout):
         """Yield why the model cannot be asked."""
         if condition.weights.of_encoder:
             yield "only encoders can be given random weights"
-        yield from _unchangeable(subject, task, condition)
+        if condition.forward.intervenes and subject.hidden:
+            yield subject.hidden
+        yield from untrainable(subject, task, condition)
         if not condition.image.keeps_images and subject.needs_images:
             yield subject.needs_images
         if condition.batch == "single" and subject.spec.server is not None:
@@ -156,17 +165,6 @@ class Recorded(Readout):
         """Return 0: there is no model."""
         del task, documents
         return 0
-
-
-def _unchangeable(subject: Subject, task: TaskSpec, condition: Condition) -> Iterator[str]:
-    """Yield why other weights or another forward pass cannot be had of a model and a task."""
-    if (condition.weights.trains or condition.forward.intervenes) and subject.hidden:
-        yield subject.hidden
-    if condition.weights.trains and None in (task.training_split, task.validation_split):
-        yield (
-            f"task {task.task!r} has no training and validation splits to train "
-            f"`{condition.weights.label}` on"
-        )
 
 
 def _misplaced(subject: Subject, task: TaskSpec, condition: Condition) -> Iterator[str]:

@@ -9,6 +9,7 @@ from vlmbench.spec._conditions import Condition
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._readouts import AnyReadout
 from vlmbench.spec._task import Tags
+from vlmbench.spec._tuning import Tuning
 
 
 class StudyCell(Spec):
@@ -32,6 +33,8 @@ class StudySpec(Spec):
     """Whether every model is explained as its run ends: printed, with its card written."""
     hints: Hints | None = None
     """Words of hints and fillers, for tasks that have none of their own."""
+    tuning: Tuning = Tuning()
+    """How weights are trained under conditions that ask for trained ones."""
 
     @property
     def tags(self) -> tuple[str, ...]:

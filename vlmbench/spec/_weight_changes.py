@@ -19,6 +19,11 @@ class WeightChange(Variant):
     samples: ClassVar[tuple[str, ...]]
     """Labels that show what it does, for messages and tests."""
 
+    @property
+    def reaches_encoder(self) -> bool:
+        """Whether the encoder's weights are other ones, too."""
+        return self.of_encoder
+
 
 class BaseWeights(WeightChange):
     """The model's own weights."""
@@ -36,7 +41,56 @@ class RandomWeights(WeightChange):
     kind: Literal["random"] = "random"
 
 
-_Any = BaseWeights | RandomWeights
+class Trained(WeightChange):
+    """Weights that are trained on the task first, as `tuning` says.
+
+    A label names the seed where it is not 0: `lora-language`, `lora-language-1`.
+    """
+
+    trains, of_encoder = True, False
+    seed: int = Field(default=0, ge=0)
+    """Seed of the first values and of the order of documents, whatever the condition draws."""
+
+    @property
+    def label(self) -> str:
+        """The short form."""
+        return super().label.removesuffix("-0")
+
+    @classmethod
+    def options_from(cls, words: str) -> dict[str, str] | None:
+        """Return the options that a label's words name; the seed may be left out."""
+        return super().options_from(words) or super().options_from(f"{words}-0")
+
+
+Part = Literal["tower", "projector", "language"]
+"""The parts of a vision-language model; the tower is its vision encoder."""
+
+
+class Lora(Trained):
+    """Low-rank updates of every linear layer of one part, and nothing else, are trained."""
+
+    samples = ("lora-tower", "lora-projector", "lora-language", "lora-language-1")
+    options = ("part", "seed")
+    kind: Literal["lora"] = "lora"
+    part: Part
+
+    @property
+    def reaches_encoder(self) -> bool:
+        """Whether it is the tower that is trained."""
+        return self.part == "tower"
+
+
+class Prefix(Trained):
+    """Embeddings that are put before those of the prompt, and nothing else, are trained."""
+
+    samples = ("prefix-5", "prefix-5-1")
+    options = ("tokens", "seed")
+    kind: Literal["prefix"] = "prefix"
+    tokens: int = Field(ge=1, le=1000)
+    """How many. None at all is `base`."""
+
+
+_Any = BaseWeights | RandomWeights | Lora | Prefix
 WEIGHT_CHANGES: tuple[type[WeightChange], ...] = get_args(_Any)
 """Every variant."""
 

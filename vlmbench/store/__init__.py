@@ -1,6 +1,6 @@
 """The store: a run's folder, with its manifest, statistics and records; no model is needed."""
 
-from vlmbench.store._files import write_atomically
+from vlmbench.store._files import replacing, write_atomically
 from vlmbench.store._folder import Run, RunFolder, file_stem
 from vlmbench.store._manifest import (
     FailedCell,
@@ -30,5 +30,6 @@ __all__ = [
     "Versions",
     "file_stem",
     "installed_versions",
+    "replacing",
     "write_atomically",
 ]

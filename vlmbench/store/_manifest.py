@@ -20,7 +20,7 @@ count as 0: their manifest and statistics are still read, their records are not.
 
 _PACKAGES = (
     "torch", "transformers", "tokenizers", "datasets", "lm-eval", "numpy", "scipy",
-    "scikit-learn", "scikit-image", "embreex", "pillow", "pyarrow", "pydantic",
+    "scikit-learn", "scikit-image", "embreex", "pillow", "pyarrow", "pydantic", "peft",
 )  # fmt: skip
 
 

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from vlmbench.diagnostics._evidence import Evidence
 from vlmbench.diagnostics._outcome import Analysis, Finding
-from vlmbench.diagnostics.analyses import answer_inside, prompts, stages
+from vlmbench.diagnostics.analyses import answer_inside, prefix, prompts, stages, tuning
 from vlmbench.types import VlmbenchError
 
-ANALYSES: tuple[Analysis, ...] = (stages.ANALYSIS, answer_inside.ANALYSIS, prompts.ANALYSIS)
+ANALYSES: tuple[Analysis, ...] = (
+    stages.ANALYSIS,
+    answer_inside.ANALYSIS,
+    prompts.ANALYSIS,
+    prefix.ANALYSIS,
+    tuning.ANALYSIS,
+)
 """All analyses, in the order in which they are made and reported."""
 
 

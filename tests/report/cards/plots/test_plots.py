@@ -18,6 +18,7 @@ from vlmbench.diagnostics import (
     override,
     sensitivity,
 )
+from vlmbench.diagnostics.analyses import prefix, tuning
 from vlmbench.report.cards._plots._answers import (
     Answers,
     Confidence,
@@ -34,6 +35,8 @@ from vlmbench.report.cards._plots._layers import (
 )
 from vlmbench.report.cards._plots._strip import Line, strip
 from vlmbench.report.cards._plots._style import LOOKS, save
+from vlmbench.report.cards._plots._tuning import arms, prefix_curve
+from vlmbench.types import Stat
 
 DRAWN = {
     "override": dose_curve,
@@ -92,13 +95,47 @@ def draw(name: str, outcomes) -> Figure:
             text, both = rng.uniform(0.3, 1, (2, 60))
             found = Confidence(text=text, both=both, right=both > text, without="text alone")
             figure = confidence_shift({"naming": found})
+        case "tuning":
+            figure = arms({"semantic_correspondence": trained(0.1), "naming": trained(0.35)})
+        case "prefix":
+            figure = prefix_curve({"depth": prefixed(0.02), "naming": prefixed(0.1)})
         case _:
             figure = DRAWN[name](of_test(outcomes, TESTS[name]))
     assert figure is not None
     return figure
 
 
-NAMES = [*DRAWN, "summary", "answers", "confidence"]
+def read(value: float, half: float = 0.05) -> Stat:
+    return Stat(value=value, low=value - half, high=value + half, n=300)
+
+
+def trained(gain: float) -> tuning.Finding:
+    """Arms that gain a tenth, none and all of it, with seeds beside them."""
+    found = [tuning.ACCURACY.measured(read(0.51), arm="untrained")]
+    for part, share in (("tower", 0.1), ("projector", 0.0), ("language", 1.0)):
+        value = 0.51 + share * gain
+        found.append(tuning.ACCURACY.measured(read(value), arm=part))
+        found += [
+            tuning.ACCURACY.measured(read(value + 0.02 * seed), arm=part, seed=seed)
+            for seed in (-1, 0, 1)
+        ]
+    levels = {"encoder": 0.9, "blank": 0.505, "chance": 0.5}
+    found += [tuning.ACCURACY.measured(read(value), arm=arm) for arm, value in levels.items()]
+    return tuning.Finding(analysis=tuning.ANALYSIS, says="So.", measurements=tuple(found))
+
+
+def prefixed(gain: float) -> prefix.Finding:
+    found = [
+        prefix.ACCURACY.measured(read(0.5 + gain * (tokens > 0)), tokens=tokens)
+        for tokens in (0, 1, 5, 10)
+    ]
+    found += [
+        prefix.LEVEL.measured(read(v), of=of) for of, v in (("encoder", 0.8), ("chance", 0.5))
+    ]
+    return prefix.Finding(analysis=prefix.ANALYSIS, says="So.", measurements=tuple(found))
+
+
+NAMES = [*DRAWN, "summary", "answers", "confidence", "tuning", "prefix"]
 
 
 def never_drawn(figure: Figure) -> set[int]:

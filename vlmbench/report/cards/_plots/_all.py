@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -20,7 +22,7 @@ from vlmbench.diagnostics import (
     override,
     sensitivity,
 )
-from vlmbench.diagnostics.analyses import answer_inside, prompts, stages
+from vlmbench.diagnostics.analyses import answer_inside, prefix, prompts, stages, tuning
 from vlmbench.metrics import PROMPTED, answer_distribution, credit, truth_distribution
 from vlmbench.report.cards._explanation import Explanation
 from vlmbench.report.cards._plots._answers import (
@@ -40,6 +42,7 @@ from vlmbench.report.cards._plots._layers import (
 from vlmbench.report.cards._plots._prompts import accuracy_by_prompt
 from vlmbench.report.cards._plots._stages import answer_by_layer, stage_curve, waterfall
 from vlmbench.report.cards._plots._strip import Line, strip
+from vlmbench.report.cards._plots._tuning import arms, prefix_curve
 from vlmbench.types import ChoiceScores, VlmbenchError
 
 HOW_TO_READ = {
@@ -69,20 +72,18 @@ HOW_TO_READ = {
     "budget": "What the image keeps of its influence as the prompt grows.",
     "prompts": "Accuracy under every form of the same question. If all dots lie far left of the "
     "encoder's line, no prompt closes the gap.",
+    "tuning": "What training as many parameters in each part gains. Strokes are single seeds. The "
+    "part that gains most is the one that held the answer back; none can be expected to pass "
+    "the encoder.",
+    "prefix": "What learned embeddings before the prompt gain: little, if it is not the wording "
+    "that is at fault.",
 }
 """Names of the plots, in the order of the card, with a line on each."""
 
 
 def plots(explanation: Explanation) -> dict[str, Figure | None]:
     """Draw all plots; None for one that nothing was recorded for."""
-
-    def by_task(test: Test) -> dict[str, Outcome]:
-        return {
-            task.task: outcome
-            for task in explanation.tasks
-            for outcome in task.outcomes
-            if outcome.test == test
-        }
+    by_task = partial(_outcomes, explanation)
 
     def of(analysis: Analysis) -> dict[str, Finding]:
         return {
@@ -120,6 +121,18 @@ def plots(explanation: Explanation) -> dict[str, Figure | None]:
         "waterfall": waterfall(of(stages.ANALYSIS)),
         "inside": answer_by_layer(of(answer_inside.ANALYSIS)),
         "prompts": accuracy_by_prompt(of(prompts.ANALYSIS)),
+        "tuning": arms(of(tuning.ANALYSIS)),
+        "prefix": prefix_curve(of(prefix.ANALYSIS)),
+    }
+
+
+def _outcomes(explanation: Explanation, test: Test) -> dict[str, Outcome]:
+    """Return the outcomes of one test by task."""
+    return {
+        task.task: outcome
+        for task in explanation.tasks
+        for outcome in task.outcomes
+        if outcome.test == test
     }
 
 
