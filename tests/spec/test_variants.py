@@ -62,7 +62,7 @@ def test_every_member_states_every_fact(base: type[Variant], variant: type[Varia
                        "samples"}),
         (TextChange, {"changes_prompt", "needs_choices", "samples"}),
         (WeightChange, {"trains", "of_encoder", "samples"}),
-        (ForwardChange, {"intervenes", "needs_others", "samples"}),
+        (ForwardChange, {"intervenes", "needs_others", "patches", "samples"}),
         (ProbeSpec, {"implementation", "fitted", "needs", "depths", "varies"}),
         (Readout, {"implementation", "packages", "scores_documents", "answers", "is_direct",
                    "has_rows"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlmbench.spec import GenerationKwargs, ModelSpec
+from vlmbench.spec import ForwardChange, GenerationKwargs, ModelSpec
 from vlmbench.types import Region
 
 IMAGE_PLACEHOLDER = "<image>"
@@ -34,11 +35,14 @@ class Prompt:
         user: The question, with `<image>` in the place of each image.
         images: RGB images, one per placeholder, after the model's image policy.
         system: The task's description, if any.
+        others: Images, prepared alike, whose states are to stand in for those of `images`; see
+            `spec.Patch`.
     """
 
     user: str
     images: tuple[Image.Image, ...]
     system: str = ""
+    others: tuple[Image.Image, ...] = ()
 
 
 class Model(Protocol):
@@ -125,6 +129,19 @@ class Inspects(Protocol):
             prompts: Questions.
             choices: Per prompt, the continuations exactly as they follow the rendered prompt.
             regions: Per prompt, regions in pixels of its images; empty if there are none.
+        """
+
+
+@runtime_checkable
+class Intervenes(Protocol):
+    """Can be asked while something is done inside its language model."""
+
+    def under(self, change: ForwardChange, *, seed: int) -> AbstractContextManager[None]:
+        """Change every forward pass for a while.
+
+        Args:
+            change: What to do.
+            seed: Of everything that is drawn for it.
         """
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from vlmbench.models import Backend, Remote
+from vlmbench.models import Backend, Intervenes, Remote
 from vlmbench.plan import Cell
 from vlmbench.readouts._reads import Opened
-from vlmbench.types import Asked
+from vlmbench.types import Asked, VlmbenchError
 
 
 @contextmanager
@@ -20,5 +20,13 @@ def changed(cell: Cell, asked: Sequence[Asked], opened: Opened) -> Iterator[Back
         asked: All documents that are asked, in order.
         opened: What it may use; the training split if weights are trained.
     """
-    del cell, asked
-    yield opened.model.backend
+    del asked
+    backend, condition = opened.model.backend, cell.condition
+    if not condition.forward.intervenes:
+        yield backend
+        return
+    if not isinstance(backend, Intervenes):
+        message = f"{type(backend).__name__} does not allow `{condition.forward.label}`"
+        raise VlmbenchError(cell.model.problem("backend", message, "Use the backend `hf`."))
+    with backend.under(condition.forward, seed=condition.seed):
+        yield backend

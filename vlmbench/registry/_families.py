@@ -40,6 +40,7 @@ class Family:
             other's answers: of any number and size, of one number, or of one number and size.
         encoder: Why the encoder readout does not apply; empty if it does.
         internals: Why the internals readout does not apply; empty if it does.
+        patching: Why states of image tokens cannot be patched; empty if they can.
         packages: What transformers needs in addition to run it.
     """
 
@@ -58,6 +59,7 @@ class Family:
     batches: Literal["any", "same_count", "same_sizes"] = "any"
     encoder: str = ""
     internals: str = ""
+    patching: str = ""
     packages: tuple[str, ...] = ()
 
 
@@ -68,6 +70,7 @@ _QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 _MERGE = "spatial_merge_size x spatial_merge_size patches become one token"
 _TILES = "one token per patch of the whole view and of every tile, padding cut, newlines added"
 _SHUFFLE = "pixel shuffle: neighbouring patches become one token"
+_AGAIN = "features of the images enter its language model again further up, past a patch"
 _TORCHVISION = ("torchvision",)
 
 FAMILIES: tuple[Family, ...] = (
@@ -107,6 +110,7 @@ FAMILIES: tuple[Family, ...] = (
         why=_MERGER,
         merging=f"{_MERGE}; shallower states (deepstack) are added further up the language model",
         placeholder=_QWEN_IMAGE,
+        patching=_AGAIN,
     ),
     Family(
         name="InternVL",
@@ -181,6 +185,7 @@ FAMILIES: tuple[Family, ...] = (
         model_types=("granite4_vision",),
         encoder="several projections of several hidden states enter at different depths of the "
         "language model, so there is no one consumed layer",
+        patching=_AGAIN,
     ),
     Family(
         name="GLM-4V",
@@ -201,6 +206,7 @@ FAMILIES: tuple[Family, ...] = (
         model_types=("lfm2_vl",),
         encoder="its tower takes patches with their number of rows and columns, and no square of "
         "pixels",
+        internals="most layers of its language model convolve and give no attention weights",
         packages=_TORCHVISION,
     ),
     Family(

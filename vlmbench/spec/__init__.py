@@ -5,7 +5,15 @@ from vlmbench.spec._base import Spec
 from vlmbench.spec._cheap_rules import CHEAP_RULES, LooksAt, RuleName, rule_obstacle
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._encoder import Encoder
-from vlmbench.spec._forward_changes import FORWARD_CHANGES, ForwardChange, Intact
+from vlmbench.spec._forward_changes import (
+    FORWARD_CHANGES,
+    ForwardChange,
+    Intact,
+    Knockout,
+    Patch,
+    PatchImage,
+    PatchLast,
+)
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._image_changes import (
     GREY,
@@ -172,6 +180,7 @@ __all__ = [
     "Internals",
     "KeypointProbe",
     "Kind",
+    "Knockout",
     "LinearProbe",
     "LmEvalTask",
     "Loaded",
@@ -189,6 +198,9 @@ __all__ = [
     "OwnImages",
     "OwnScoring",
     "Padding",
+    "Patch",
+    "PatchImage",
+    "PatchLast",
     "Perturbation",
     "PixelChange",
     "PlainText",

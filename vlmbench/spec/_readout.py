@@ -32,6 +32,14 @@ class Subject(Protocol):
         """Why its hidden states cannot be read; empty if they can."""
 
     @property
+    def unpatchable(self) -> str:
+        """Why states of image tokens cannot be replaced; empty if they can."""
+
+    @property
+    def layers(self) -> int | None:
+        """Layers of its language model; None if nothing says so."""
+
+    @property
     def keeps_tower(self) -> bool:
         """Whether its backend does not give access to its vision tower."""
 

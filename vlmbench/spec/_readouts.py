@@ -158,8 +158,18 @@ class Recorded(Readout):
 
 def _unchangeable(subject: Subject, task: TaskSpec, condition: Condition) -> Iterator[str]:
     """Yield why other weights or another forward pass cannot be had of a model and a task."""
-    if (condition.weights.trains or condition.forward.intervenes) and subject.hidden:
+    change = condition.forward
+    if (condition.weights.trains or change.intervenes) and subject.hidden:
         yield subject.hidden
+    if change.intervenes and not condition.image.keeps_images:
+        yield f"without images there is nothing for `{change.label}` to change"
+    if change.patches and subject.unpatchable:
+        yield f"model {subject.spec.model!r} cannot be patched: {subject.unpatchable}"
+    if subject.layers is not None and subject.layers < change.fewest_layers:
+        yield (
+            f"model {subject.spec.model!r} has {subject.layers} layers, too few for the windows of "
+            f"`{change.label}`"
+        )
     if condition.weights.trains and None in (task.training_split, task.validation_split):
         yield (
             f"task {task.task!r} has no training and validation splits to train "
