@@ -59,7 +59,7 @@ def test_every_member_states_every_fact(base: type[Variant], variant: type[Varia
     ("base", "facts"),
     [
         (ImageChange, {"keeps_images", "moves_places", "needs_places", "needs_others", "replaces",
-                       "samples"}),
+                       "redraws", "samples"}),
         (TextChange, {"changes_prompt", "needs_choices", "samples"}),
         (WeightChange, {"trains", "of_encoder", "samples"}),
         (ForwardChange, {"intervenes", "needs_others", "patches", "samples"}),
@@ -76,7 +76,7 @@ def test_the_facts_are_these(base: type[Variant], facts: set[str]) -> None:
 def test_a_member_that_leaves_a_fact_out_is_found() -> None:
     class Rotated(ImageChange):
         keeps_images, needs_places, needs_others = True, False, False
-        replaces, samples = False, ("rotate-0.5",)
+        replaces, redraws, samples = False, False, ("rotate-0.5",)
         kind: Literal["rotate"] = "rotate"
 
     assert unsaid(ImageChange, Rotated) == {"moves_places"}

@@ -25,6 +25,8 @@ class Evidence:
         scores: Scores by readout and condition.
         internals: States and attention by condition.
         targets: (n,) int64 by condition: the choice that each document's hint asserts.
+        image_targets: (n,) int64 by readout and condition, where a condition shows other images
+            than the document's own: the choice that is right for them; -1 where it is not known.
     """
 
     model: str
@@ -32,6 +34,7 @@ class Evidence:
     scores: Mapping[tuple[str, Condition], ChoiceScores]
     internals: Mapping[Condition, Internals] = field(default_factory=dict)
     targets: Mapping[Condition, NDArray[np.int64]] = field(default_factory=dict)
+    image_targets: Mapping[tuple[str, Condition], NDArray[np.int64]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, run: Run, model: str, task: str) -> Evidence:
@@ -43,6 +46,7 @@ class Evidence:
         scores: dict[tuple[str, Condition], ChoiceScores] = {}
         internals: dict[Condition, Internals] = {}
         targets: dict[Condition, NDArray[np.int64]] = {}
+        image_targets: dict[tuple[str, Condition], NDArray[np.int64]] = {}
         for record in run.records(model, task):
             basis = record.require().basis
             condition = unseeded(basis.condition)
@@ -52,6 +56,8 @@ class Evidence:
                 internals.setdefault(condition, inside)
             if condition.text.kind == "hint":
                 targets.setdefault(condition, record.hint_targets())
+            if condition.image.redraws or condition.forward.needs_others:
+                image_targets.setdefault((basis.readout, condition), record.image_targets())
         if not scores:
             raise VlmbenchError(
                 Problem(
@@ -60,7 +66,14 @@ class Evidence:
                     remedy="Its models and tasks are listed in manifest.json in that folder.",
                 )
             )
-        return cls(model=model, task=task, scores=scores, internals=internals, targets=targets)
+        return cls(
+            model=model,
+            task=task,
+            scores=scores,
+            internals=internals,
+            targets=targets,
+            image_targets=image_targets,
+        )
 
     def get(self, readout: str, condition: str = "own") -> ChoiceScores | None:
         """Return the scores of a readout under the condition of that label, or None."""

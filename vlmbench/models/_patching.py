@@ -89,7 +89,8 @@ class Patch(Intervention):
         with block_states(self.blocks, [self.number], lambda _, state: kept.append(state)):
             # Not the model itself: whoever listens to it waits for the prompts' own pass.
             self.inputs.model.base_model.forward(**theirs, use_cache=False)
-        return kept[0][self._where]
+        states: Tensor = kept[0][self._where]
+        return states
 
     def _drawn(self, prompt: Prompt, count: int) -> States:
         """Return random unit vectors (count, width) that depend on seed and prompt alone."""

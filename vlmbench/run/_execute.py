@@ -69,7 +69,7 @@ def _feasible(plan: Plan, tasks: Mapping[str, CheckedTask]) -> Plan:
         name = cell.task.spec.task
         key = (name, cell.condition)
         if key not in reasons:
-            reasons[key] = obstacle(tasks[name].held, cell.condition)
+            reasons[key] = obstacle(tasks[name].held, cell.condition, task=cell.task)
         reason = reasons[key]
         if reason is None:
             cells.append(cell)

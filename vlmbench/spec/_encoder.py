@@ -8,7 +8,15 @@ from typing import Literal, get_args, get_type_hints
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._probes import ProbeSpec
-from vlmbench.spec._readout import TORCH, Opens, Readout, Subject, has_places, missing_places
+from vlmbench.spec._readout import (
+    TORCH,
+    Opens,
+    Readout,
+    Subject,
+    has_places,
+    missing_places,
+    not_drawn,
+)
 from vlmbench.spec._task import TaskSpec
 
 
@@ -89,6 +97,8 @@ class Encoder(Readout):
                 "the wrong pixels"
             )
         yield from missing_places(task, condition)
+        yield from not_drawn(task, condition)
+        yield from not_drawn(task, condition)
 
     def _idle_options(self, task: TaskSpec, probe: ProbeSpec) -> Iterator[str]:
         """Yield the options that would be written on the label and change nothing."""

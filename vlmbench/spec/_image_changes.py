@@ -40,6 +40,8 @@ class ImageChange(Variant):
     """Whether it takes the other documents of the task as well."""
     replaces: ClassVar[bool]
     """Whether nothing is left of the document's own images."""
+    redraws: ClassVar[bool]
+    """Whether its images are drawn anew, by the world that drew the task's."""
     samples: ClassVar[tuple[str, ...]]
     """Labels that show what it does: in messages, tests and on the contact sheet."""
 
@@ -48,7 +50,7 @@ class OwnImages(ImageChange):
     """The document's own images."""
 
     keeps_images, moves_places, needs_places, needs_others = True, False, False, False
-    replaces = False
+    replaces, redraws = False, False
     samples = ("own",)
     kind: Literal["own"] = "own"
 
@@ -57,7 +59,7 @@ class NoImages(ImageChange):
     """No images, and no place for them in the prompt."""
 
     keeps_images, moves_places, needs_places, needs_others = False, False, False, False
-    replaces = True
+    replaces, redraws = True, False
     samples = ("none",)
     kind: Literal["none"] = "none"
 
@@ -66,7 +68,7 @@ class SwappedImages(ImageChange):
     """The images of another document of the task."""
 
     keeps_images, moves_places, needs_places, needs_others = True, True, False, True
-    replaces = True
+    replaces, redraws = True, False
     samples = ("swapped",)
     kind: Literal["swapped"] = "swapped"
 
@@ -75,7 +77,7 @@ class EvidenceMask(ImageChange):
     """The places that the question is about are greyed out, or just as much somewhere else."""
 
     keeps_images, moves_places, needs_places, needs_others = True, False, True, False
-    replaces = False
+    replaces, redraws = False, False
     samples = ("evidence", "evidence-random")
     options, unsaid = ("where",), ("regions",)
     kind: Literal["evidence"] = "evidence"
@@ -83,11 +85,24 @@ class EvidenceMask(ImageChange):
     """`regions`: the document's points and boxes. `random`: the same shapes at other places."""
 
 
+class CounterfactualImage(ImageChange):
+    """The images are drawn anew with the one fact changed that decides the answer.
+
+    Another choice is right then, the document's `image_target`. Documents of which more would
+    change are left out.
+    """
+
+    keeps_images, moves_places, needs_places, needs_others = True, False, False, False
+    replaces, redraws = False, True
+    samples = ("counterfactual",)
+    kind: Literal["counterfactual"] = "counterfactual"
+
+
 class PixelChange(ImageChange, ABC):
     """A change of each image by itself, whatever the question is."""
 
     keeps_images, moves_places, needs_places, needs_others = True, False, False, False
-    replaces = False
+    replaces, redraws = False, False
 
     @property
     def is_idle(self) -> bool:
@@ -273,7 +288,7 @@ class Noise(Perturbation):
 
 _Any = (
     OwnImages | BlankImage | NoImages | SwappedImages | ScrambledImage | MaskedCells | Crop
-    | ColourShift | Blur | Noise | EvidenceMask
+    | ColourShift | Blur | Noise | EvidenceMask | CounterfactualImage
 )  # fmt: skip
 IMAGE_CHANGES: tuple[type[ImageChange], ...] = get_args(_Any)
 """Every variant."""

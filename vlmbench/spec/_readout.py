@@ -125,6 +125,15 @@ def has_places(task: TaskSpec) -> bool:
     return task.bench.regions is not None and task.bench.regions.has_places
 
 
+def not_drawn(task: TaskSpec, condition: Condition) -> Iterator[str]:
+    """Yield that a task's images are files if a condition has to draw them anew."""
+    if condition.image.redraws and task.bench.generator is None:
+        yield (
+            f"the images of task {task.task!r} were not drawn here (key "
+            "`metadata.vlmbench.generator`), so they cannot be drawn with another answer"
+        )
+
+
 def missing_places(task: TaskSpec, condition: Condition) -> Iterator[str]:
     """Yield that a task has no points or boxes if a condition needs them."""
     if not condition.image.needs_places or has_places(task):

@@ -20,7 +20,7 @@ from vlmbench.spec._conditions import Condition
 from vlmbench.spec._encoder import Encoder
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._model import ModelSpec
-from vlmbench.spec._readout import TORCH, Opens, Readout, Subject, missing_places
+from vlmbench.spec._readout import TORCH, Opens, Readout, Subject, missing_places, not_drawn
 from vlmbench.spec._task import TaskSpec
 from vlmbench.spec._variants import spelled_out
 from vlmbench.types import Problem, VlmbenchError
@@ -50,6 +50,7 @@ class Prompted(Readout):
         if condition.text.needs_choices and task.is_free_text:
             yield f"task {task.task!r} is answered in free text: there is no choice to hint at"
         yield from missing_places(task, condition)
+        yield from not_drawn(task, condition)
         yield from _misplaced(subject, task, condition)
         if too_long := subject.too_long(task, condition, hints):
             yield too_long

@@ -42,7 +42,7 @@ def _rows() -> list[tuple[str, ...]]:
     others = [
         label
         for change in IMAGE_CHANGES
-        if change.keeps_images and change not in graded
+        if change.keeps_images and not change.redraws and change not in graded
         for label in change.samples
     ]
     rows = [tuple(others[i : i + _COLUMNS]) for i in range(0, len(others), _COLUMNS)]
