@@ -98,8 +98,9 @@ class Patch(Intervention):
         digest = hashlib.sha256(b"|".join([str(self.seed).encode(), prompt.user.encode(), *pixels]))
         rng = np.random.default_rng(int.from_bytes(digest.digest()[:16], "big"))
         assert self._given is not None, "drawn for states that are known"
-        drawn = torch.from_numpy(rng.standard_normal((count, self._given.shape[1])))
-        return (drawn / drawn.norm(dim=1, keepdim=True)).float()
+        drawn = rng.standard_normal((count, self._given.shape[1]))
+        drawn /= np.linalg.norm(drawn, axis=1, keepdims=True)
+        return torch.from_numpy(drawn.astype(np.float32))
 
     def _patched(self, state: Tensor) -> Tensor:
         """Return the states (prompts, tokens, width) of a pass as they go on."""

@@ -20,6 +20,7 @@ from vlmbench.diagnostics import (
     override,
     sensitivity,
 )
+from vlmbench.diagnostics.analyses import counterfactual, interventions
 from vlmbench.metrics import PROMPTED, answer_distribution, credit, truth_distribution
 from vlmbench.report.cards._explanation import Explanation
 from vlmbench.report.cards._plots._answers import (
@@ -29,6 +30,11 @@ from vlmbench.report.cards._plots._answers import (
     confidence_shift,
 )
 from vlmbench.report.cards._plots._curves import dose_curve, information_bars, sensitivity_curves
+from vlmbench.report.cards._plots._interventions import (
+    counterfactual_following,
+    knockout_by_window,
+    patching_by_depth,
+)
 from vlmbench.report.cards._plots._layers import (
     attention_by_filler,
     attention_by_layer,
@@ -57,6 +63,14 @@ HOW_TO_READ = {
     "attention": "Where the last position of the prompt looks, layer by layer.",
     "filler": "The same for the image, as text that says nothing is added.",
     "budget": "What the image keeps of its influence as the prompt grows.",
+    "knockout": "How the probability of the right answer changes when attention to the image is "
+    "cut in a window of layers. Where cutting the question's attention costs most, the image is "
+    "taken into the text; where the last position's does, it is read directly.",
+    "patching": "Share of answers that change when states are replaced by those another image "
+    "gives. The depth at which image states stop mattering is where the answer has left them; "
+    "random directions say what a change of that size does by itself.",
+    "counterfactual": "Who is right with an image and with the same one drawn to another answer. "
+    "A reader of the text alone never is, and answers both alike.",
 }
 """Names of the plots, in the order of the card, with a line on each."""
 
@@ -104,6 +118,9 @@ def plots(explanation: Explanation) -> dict[str, Figure | None]:
         "attention": attention_by_layer(attention),
         "filler": attention_by_filler(attention),
         "budget": budget_by_length(attention),
+        "knockout": knockout_by_window(of(interventions.KNOCKOUT)),
+        "patching": patching_by_depth(of(interventions.PATCHING)),
+        "counterfactual": counterfactual_following(of(counterfactual.ANALYSIS)),
     }
 
 
