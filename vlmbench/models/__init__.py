@@ -15,6 +15,7 @@ from vlmbench.models._batches import in_batches
 from vlmbench.models._checkpoint import checkpoint_path, weights_digest
 from vlmbench.models._images import Letterbox, join, place, prepare
 from vlmbench.models._load import load_backend, resolve_device
+from vlmbench.models._sinks import rule as sink_rule
 from vlmbench.models._text import PromptText
 from vlmbench.models._tower import Tower, TowerStates
 from vlmbench.models.hf import HfBackend
@@ -41,5 +42,6 @@ __all__ = [
     "place",
     "prepare",
     "resolve_device",
+    "sink_rule",
     "weights_digest",
 ]

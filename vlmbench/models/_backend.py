@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vlmbench.models._head_attention import HeadAttention
 from vlmbench.spec import ForwardChange, GenerationKwargs, ModelSpec
 from vlmbench.types import Region
 
@@ -103,6 +104,7 @@ class Inside:
         mass: (layers, 4) float64, attention of the last position to `vlmbench.types.GROUPS`, mean
             over heads; regions are NaN where it is not known which tokens show them.
         tokens: (4,) int64, tokens in each of those groups.
+        attention: The same attention by head; None where it was not kept.
     """
 
     scores: NDArray[np.float64]
@@ -111,6 +113,7 @@ class Inside:
     h_last: NDArray[np.float32]
     mass: NDArray[np.float64]
     tokens: NDArray[np.int64]
+    attention: HeadAttention | None = None
 
 
 @runtime_checkable
@@ -121,14 +124,15 @@ class Inspects(Protocol):
         self,
         prompts: Sequence[Prompt],
         choices: Sequence[Sequence[str]],
-        regions: Sequence[Sequence[Region]],
+        regions: Sequence[Sequence[Region | None]],
     ) -> list[Inside]:
         """Return, per prompt, its choices' scores and the summaries.
 
         Args:
             prompts: Questions.
             choices: Per prompt, the continuations exactly as they follow the rendered prompt.
-            regions: Per prompt, regions in pixels of its images; empty if there are none.
+            regions: Per prompt, in pixels of its images, the reference region (None without one)
+                and then those of the choices; empty if there are none.
         """
 
 

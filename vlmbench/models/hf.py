@@ -147,7 +147,7 @@ class HfBackend:
         self,
         prompts: Sequence[Prompt],
         choices: Sequence[Sequence[str]],
-        regions: Sequence[Sequence[Region]],
+        regions: Sequence[Sequence[Region | None]],
     ) -> list[Inside]:
         """Return scores of choices and what the language model held; see `look_inside`."""
         return look_inside(self.inputs, self.choice_logprobs, prompts, choices, regions)
