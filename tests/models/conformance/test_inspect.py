@@ -13,7 +13,7 @@ from PIL import Image
 from tiny_checkpoints import backend_of
 from transformers.integrations.sdpa_attention import sdpa_attention_forward as kernel
 
-from vlmbench.models import HfBackend, Inside, Inspects, Prompt
+from vlmbench.models import HfBackend, Inside, Inspects, Prompt, _sinks
 from vlmbench.models._inspect import _distributed, _mass
 from vlmbench.models._last_row import LastRow
 from vlmbench.models._token_groups import token_groups
@@ -179,6 +179,21 @@ def test_attention_by_head_is_that_of_transformers(backend):
             order = rows.mean(1).mean(0)[image].numpy()
             kept = one.attention.maps[~np.isnan(one.attention.maps[:, 0])]
             np.testing.assert_allclose(kept.mean(0), order, atol=1e-6)
+
+
+def test_sinks_are_read_off_the_states_that_each_layer_is_given(backend, monkeypatch):
+    """At a threshold that the states of a tiny model reach."""
+    monkeypatch.setattr(_sinks, "MASSIVE", 1.5)
+    prompt = asked()[0]
+    (one,) = inside(backend, 0)
+    batch, output = plain(backend, prompt)
+    image = backend.inputs.image_positions(batch)[0].numpy()
+    for layer, state in enumerate(output.hidden_states[:-1]):
+        ratio = (state[0].abs() / state[0].square().mean(1, keepdim=True).sqrt()).numpy()
+        sinks = (ratio[:, ratio[0] >= 1.5] >= 1.5).any(1)
+        expected = [int((sinks & image).sum()), int((sinks & ~image).sum())]
+        assert one.attention.sinks[layer].tolist() == expected
+    assert one.attention.sinks.sum() > 0
 
 
 @pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "internvl", "gemma3", "paligemma"])

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from vlmbench.diagnostics._evidence import Evidence
 from vlmbench.diagnostics._outcome import Analysis, Finding
-from vlmbench.diagnostics.analyses import counterfactual, interventions
+from vlmbench.diagnostics.analyses import attention, counterfactual, interventions
 from vlmbench.types import VlmbenchError
 
 ANALYSES: tuple[Analysis, ...] = (
     interventions.KNOCKOUT,
     interventions.PATCHING,
     counterfactual.ANALYSIS,
+    attention.ANALYSIS,
 )
 """All analyses, in the order in which they are made and reported."""
 

@@ -20,6 +20,7 @@ from vlmbench.diagnostics import (
     override,
     sensitivity,
 )
+from vlmbench.diagnostics.analyses import attention as looks
 from vlmbench.diagnostics.analyses import counterfactual, interventions
 from vlmbench.metrics import PROMPTED, answer_distribution, credit, truth_distribution
 from vlmbench.report.cards._explanation import Explanation
@@ -28,6 +29,11 @@ from vlmbench.report.cards._plots._answers import (
     Confidence,
     answer_distributions,
     confidence_shift,
+)
+from vlmbench.report.cards._plots._attention import (
+    image_by_head,
+    maps_over_images,
+    parts_by_layer,
 )
 from vlmbench.report.cards._plots._curves import dose_curve, information_bars, sensitivity_curves
 from vlmbench.report.cards._plots._interventions import (
@@ -71,6 +77,11 @@ HOW_TO_READ = {
     "random directions say what a change of that size does by itself.",
     "counterfactual": "Who is right with an image and with the same one drawn to another answer. "
     "A reader of the text alone never is, and answers both alike.",
+    "parts": "Where the last position of the prompt looks, with attention sinks apart: tokens that "
+    "are attended to whatever is asked.",
+    "heads": "What each head of each layer pays the image, its sinks left out.",
+    "maps": "How attention to the image lies on it, mean over documents, its sinks left out. Where "
+    "there are trained weights, what changes with them.",
 }
 """Names of the plots, in the order of the card, with a line on each."""
 
@@ -121,6 +132,9 @@ def plots(explanation: Explanation) -> dict[str, Figure | None]:
         "knockout": knockout_by_window(of(interventions.KNOCKOUT)),
         "patching": patching_by_depth(of(interventions.PATCHING)),
         "counterfactual": counterfactual_following(of(counterfactual.ANALYSIS)),
+        "parts": parts_by_layer(of(looks.ANALYSIS)),
+        "heads": image_by_head(of(looks.ANALYSIS)),
+        "maps": maps_over_images(evidence),
     }
 
 
