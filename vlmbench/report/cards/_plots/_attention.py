@@ -33,6 +33,7 @@ _SHOWN = {
     "choices": "listing of choices",
     "text": "other text",
     "text_sinks": "text sinks",
+    "reference": "reference",
 }
 _COLOURS = "Greys"
 
