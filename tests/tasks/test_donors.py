@@ -50,6 +50,13 @@ def test_one_gold_for_all_leaves_nobody_to_lend():
     assert obstacle(held(2), OTHER) is None
 
 
+def test_a_document_to_which_nobody_can_lend_is_left_out(task):
+    lone = document(7, noise(7, (16, 8)))
+    shown = apply_conditions([*held(4), lone], OTHER, task=task)
+    assert [one.doc_id for one in shown] == ["d0", "d1", "d2", "d3"]
+    assert len(apply_conditions([*held(4), lone], SELF, task=task)) == 5
+
+
 def test_a_document_has_the_images_and_the_gold_of_its_lender(task):
     documents = held(6)
     shown = apply_conditions(documents, OTHER, task=task)

@@ -48,9 +48,10 @@ def apply_conditions(
     Images and `encoder_images` are changed alike, at the same places. What is drawn for a
     document depends on the condition's seed, the document's id and the kind of change, and on
     nothing else; only `swapped` and patches depend on all the documents. Where a change needs
-    points or boxes, documents whose regions are not known are left out, and where images are drawn
-    anew, those that cannot be. Regions stay as they are, except where the change moves places:
-    points and boxes would name the wrong pixels there, and are dropped.
+    points or boxes, documents whose regions are not known are left out, where images are drawn
+    anew, those that cannot be, and where states are patched, those to whom no other can lend its
+    own. Regions stay as they are, except where the change moves places: points and boxes would name
+    the wrong pixels there, and are dropped.
 
     Args:
         documents: All documents of the task: images are swapped among them.

@@ -21,18 +21,16 @@ def donors(documents: Sequence[Document], rng: np.random.Generator) -> list[int 
     Returns:
         Positions; None for a document that has no such other.
     """
-    order = [int(place) for place in rng.permutation(len(documents))]
-    sizes = [tuple(image.size for image in document.images) for document in documents]
+    alike: dict[object, list[int]] = {}
+    for place in rng.permutation(len(documents)).tolist():
+        sizes = tuple(image.size for image in documents[place].images)
+        alike.setdefault(sizes, []).append(place)
     found: list[int | None] = [None] * len(documents)
-    for at, place in enumerate(order):
-        found[place] = next(
-            (
-                other
-                for other in (*order[at + 1 :], *order[:at])
-                if sizes[other] == sizes[place] and documents[other].gold != documents[place].gold
-            ),
-            None,
-        )
+    for places in alike.values():
+        for at, place in enumerate(places):
+            gold = documents[place].gold
+            others = (*places[at + 1 :], *places[:at])
+            found[place] = next((one for one in others if documents[one].gold != gold), None)
     return found
 
 
@@ -43,7 +41,7 @@ def with_others(
     task: TaskSpec | None,
     rights: Sequence[int],
 ) -> list[Document]:
-    """Return documents with the images whose states they are given.
+    """Return documents with the images whose states they are given; those without are left out.
 
     Where the lender is asked the very same question, the choice that is right for it is known to
     be right for its images; where questions differ, letters mean other things and none is known.
@@ -60,7 +58,6 @@ def with_others(
     given = []
     for document, place in zip(documents, lending, strict=True):
         if place is None:
-            given.append(document)
             continue
         lender = documents[place]
         target = rights[place] if patch.source == "other" and _alike(document, lender, task) else -1
