@@ -136,12 +136,12 @@ class Knockout(Intervention):
 
     def _cutting(self, _: nn.Module, args: Any, given: dict[str, Any]) -> Any:
         states = next(v for v in (*args, *given.values()) if isinstance(v, Tensor))
-        mask, queries = given["attention_mask"], states.shape[1]
+        mask, queries = given.get("attention_mask", ()), states.shape[1]
         if mask is None:  # the kernel is told `causal`, or sees one token that sees all
             shape = (queries, self.start + queries)
             mask = torch.ones(shape, dtype=torch.bool, device=states.device)
             mask = mask.tril(self.start)[None, None]
-        if mask.ndim != 4:
+        if not isinstance(mask, Tensor) or mask.ndim != 4:
             raise VlmbenchError("attention is cut in models under `sdpa` and `eager` only")
         cut = self.cut(queries, mask.shape[3]).to(mask.device)[:, None]
         if mask.dtype == torch.bool:

@@ -60,7 +60,7 @@ class Patch(Intervention):
         if self.random:
             count = self._where.sum(dim=1).tolist()
             drawn = [self._drawn(*pair) for pair in zip(prompts, count, strict=True)]
-            self._directions = torch.cat(drawn).to(self._given.device)
+            self._directions = torch.cat(drawn)
 
     def answers(self, index: int, count: int) -> None:
         """Say that answers are read next; their prompt's cache holds the states as replaced."""
@@ -89,7 +89,7 @@ class Patch(Intervention):
         with block_states(self.blocks, [self.number], lambda _, state: kept.append(state)):
             # Not the model itself: whoever listens to it waits for the prompts' own pass.
             self.inputs.model.base_model.forward(**theirs, use_cache=False)
-        states: Tensor = kept[0][self._where]
+        states: Tensor = kept[0][self._where.to(kept[0].device)]
         return states
 
     def _drawn(self, prompt: Prompt, count: int) -> States:
@@ -106,12 +106,13 @@ class Patch(Intervention):
         """Return the states (prompts, tokens, width) of a pass as they go on."""
         if self._given is None or self.start:
             return state
-        ours = torch.nn.functional.pad(self._where, (0, state.shape[1] - self._where.shape[1]))
-        new = self._given
+        more = state.shape[1] - self._where.shape[1]
+        ours = torch.nn.functional.pad(self._where, (0, more)).to(state.device)
+        new = self._given.to(state.device)
         if self.random:
             own = state[ours].float()
             far = (new.float() - own).norm(dim=1, keepdim=True)
-            new = (own + far * self._directions).to(state.dtype)
+            new = (own + far * self._directions.to(state.device)).to(state.dtype)
         state = state.clone()
         state[ours] = new
         return state

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vlmbench.models._backend import Prompt
 from vlmbench.models._inputs import Inputs
+from vlmbench.models._text import PromptText
 from vlmbench.models._token_groups import (
     Grid,
     TokenGroups,
@@ -44,25 +48,25 @@ def groups_of(
     whole = _sees_whole(text.processor.image_processor, batch, prompts)
     found, seen = [], 0
     for index, prompt in enumerate(prompts):
-        before, _ = text.answers(text.render(prompt), choices[index])
         length = int(lengths[index])
         is_image = images[index, :length]
         packed = None if grids is None else grids[seen : seen + len(prompt.images)].tolist()
         seen += len(prompt.images)
         laid = known_grids(prompt.images, int(is_image.sum()), packed, merge=merge, whole=whole)
-        listed = listed_tokens(
-            text.processor.tokenizer,
-            ids[index, :length].tolist(),
-            text.tail(before),
-            [text.without_delimiter(choice) for choice in choices[index]],
-        )
+        listed = _listed(text, prompt, choices[index], ids[index, :length].tolist())
         cells = [_cells(held, prompt, laid) for held in _named(regions[index])]
-        found.append(
-            token_groups(
-                is_image, cells[0], listed, reference=cells[1], candidates=cells[2], grids=laid
-            )
-        )
+        more: dict[str, Any] = {"reference": cells[1], "candidates": cells[2], "grids": laid}
+        found.append(token_groups(is_image, cells[0], listed, **more))
     return found
+
+
+def _listed(
+    text: PromptText, prompt: Prompt, choices: Sequence[str], ids: Sequence[int]
+) -> NDArray[np.bool_]:
+    """Tell which tokens of a prompt list its choices."""
+    before, _ = text.answers(text.render(prompt), choices)
+    shown = [text.without_delimiter(choice) for choice in choices]
+    return listed_tokens(text.processor.tokenizer, ids, text.tail(before), shown)
 
 
 def _named(regions: Sequence[Region | None]) -> list[list[Region]]:

@@ -22,13 +22,13 @@ from vlmbench.models._checkpoint import (
     weights_digest,
 )
 from vlmbench.models._continuations import can_continue, from_cache, run_whole
-from vlmbench.models._greedy import GREEDY, finish_of, greedy_config, refuse_overflow
+from vlmbench.models._greedy import GREEDY, greedy_config, refuse_overflow, reply_of
 from vlmbench.models._inputs import Inputs
 from vlmbench.models._inspect import look_inside
 from vlmbench.models._interventions import Intervention
 from vlmbench.models._patching import intervening
 from vlmbench.models._processor import load_processor
-from vlmbench.models._text import PromptText, cut, stops_of
+from vlmbench.models._text import PromptText, stops_of
 from vlmbench.models._trial import try_out
 from vlmbench.registry import family_of
 from vlmbench.spec import ForwardChange, GenerationKwargs, ModelSpec
@@ -246,18 +246,8 @@ class HfBackend:
             tokenizer=tokenizer if until else None,
         )
         written = output[:, batch["input_ids"].shape[1] :].tolist()
+        ends = self.model.generation_config.eos_token_id
         return [
-            self._reply(ids[:most], stops_of(kwargs), most=most)
+            reply_of(self.text, ids[:most], stops_of(kwargs), ends, most=most)
             for ids, most in zip(written, room, strict=True)
         ]
-
-    def _reply(self, ids: list[int], until: Sequence[str], *, most: int) -> Reply:
-        """Return what a model said by its tokens, thoughts apart."""
-        tokenizer = self.processor.tokenizer
-        end = tokenizer.decode([tokenizer.eos_token_id], skip_special_tokens=False)
-        thoughts, said = self.text.split(ids)
-        text = cut(said, until)
-        finish = finish_of(ids, self.model.generation_config.eos_token_id, most=most)
-        return Reply(
-            text=cut(text, [end]), thoughts=thoughts, finish="stop" if text != said else finish
-        )
