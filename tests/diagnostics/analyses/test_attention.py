@@ -108,6 +108,31 @@ def test_attention_that_moves_to_the_choices_with_what_is_gained(fake):
     assert np.isnan(by[WITH_GAIN, "image"].value)
 
 
+def test_internals_under_other_weights_are_compared_with_the_models_own(fake):
+    """Any weights but the model's own; blank images under them are no comparison."""
+    model, other = fake(n=40), Condition.parse("own+random")
+    held = evidence(model, uniform(40))
+    after = moved(uniform(40), "image", np.full(40, 0.1))
+    inside = replace(model.inside(first=30), attention=_first(after, 30))
+    more = {other: inside, Condition.parse("blank+random"): inside}
+    found = only(
+        replace(
+            held,
+            scores={**held.scores} | {("internals", one): model.read(first=30) for one in more},
+            internals={**held.internals, **more},
+        )
+    )
+    change = found.find(CHANGE, weights="random", part="image")
+    assert (change.value, change.n) == (pytest.approx(0.1), 30)
+    assert {one.at["weights"] for one in found.every(CHANGE)} == {"random"}
+    assert "With `random` most changes for" in found.says
+
+
+def _first(attention: Attention, n: int) -> Attention:
+    names = ("heads", "sinks", "maps", "grids")
+    return Attention(**{name: getattr(attention, name)[:n] for name in names})
+
+
 def test_a_change_that_has_nothing_to_do_with_the_gain_is_not_correlated(fake):
     model = fake(n=200)
     rng = np.random.default_rng(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import handmade
 import numpy as np
 import pytest
@@ -154,6 +156,23 @@ def test_a_map_says_where_attention_to_the_image_lies():
     assert table.shape == (SIDE, SIDE)
     assert table[1, 1] == 1
     assert table.sum() == 1
+
+
+def test_what_changes_with_the_weights_is_drawn_beside_it():
+    base, other = evidence(), Condition.parse("own+random")
+    maps = np.roll(base.internals[Condition()].attention.maps, 1, axis=2)
+    inside = base.internals[Condition()]
+    moved = replace(inside, attention=replace(inside.attention, maps=maps))
+    both = replace(base, internals={**base.internals, other: moved})
+    own, change = maps_over_images({"naming": both}).axes
+    assert change.get_title(loc="left") == "naming: change with random"
+    table = np.asarray(change.images[0].get_array())
+    assert (table[1, 1], table[1, 2]) == (-1, 1)
+    assert np.asarray(own.images[0].get_array())[1, 1] == 1
+    panels = attention_over(both, document(1, noise(1, (32, 32)))).axes
+    assert [panel.get_title(loc="left") for panel in panels] == [
+        "", "attention", "with random", "change with random",
+    ]  # fmt: skip
 
 
 def test_where_the_grid_is_unknown_there_is_no_map():
