@@ -43,7 +43,7 @@ sheets: $(STAMP)
 	from vlmbench.tasks import condition_sheet, load_documents; from vlmbench.cli._folders import data_folder; \
 	task = catalogue().select_tasks('depth')[0]; \
 	documents = list(load_documents(task, 'reported', data_folder(None), 4)); \
-	condition_sheet(documents, task.spec).quantize(128).save('docs/conditions.png', optimize=True)"
+	condition_sheet(documents, task).quantize(128).save('docs/conditions.png', optimize=True)"
 
 # The picture in the README: of the run that it shows, the first document that the encoder gets
 # right and the model gets wrong.

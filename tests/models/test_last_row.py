@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from vlmbench.models._last_row import LastRow, last_row, with_last_row
+from vlmbench.models._last_row import LastRow, rows_of, with_last_row
 
 PROMPTS, HEADS, KEY_HEADS, TOKENS, DIM = 3, 4, 2, 6, 8
 ENDS = torch.tensor([5, 3, 4])
@@ -48,20 +48,29 @@ def test_rows_are_those_of_the_whole_map(scaling):
     query, key, _ = attended()
     mask = causal_and_padded()
     expected = at_ends(written_out(mask, scaling or DIM**-0.5))
-    torch.testing.assert_close(last_row(query, key, mask, ENDS, scaling), expected)
+
+    def last_row(mask: torch.Tensor | None) -> torch.Tensor:
+        return rows_of(query, key, mask, ENDS[:, None], scaling)[:, :, 0]
+
+    torch.testing.assert_close(last_row(mask), expected)
     added = torch.where(mask, 0.0, torch.finfo(torch.float32).min)
-    torch.testing.assert_close(last_row(query, key, added, ENDS, scaling), expected)
-    unmasked = at_ends(written_out(None, scaling or DIM**-0.5))
-    torch.testing.assert_close(last_row(query, key, None, ENDS, scaling), unmasked)
+    torch.testing.assert_close(last_row(added), expected)
+    causal = torch.ones(TOKENS, TOKENS).tril().bool()[None, None]
+    told_causal = at_ends(written_out(causal, scaling or DIM**-0.5))
+    torch.testing.assert_close(last_row(None), told_causal)
     assert (expected[1, :, 4:] == 0).all()
-    assert (unmasked > 0).all()
+    several = torch.tensor([[0, 5], [2, 3], [1, 4]])
+    found = rows_of(query, key, mask, several, scaling)
+    whole = written_out(mask, scaling or DIM**-0.5)
+    for prompt, places in enumerate(several):
+        torch.testing.assert_close(found[prompt], whole[prompt][:, places])
 
 
 def test_weights_come_beside_the_kernels_output_while_asked_for():
     attention, mask = LastRow(), causal_and_padded()
     output, nothing = attention(MODULE, *attended(), mask)
     assert nothing is None
-    attention.ends = ENDS
+    attention.rows = ENDS[:, None]
     again, weights = attention(MODULE, *attended(), mask)
     assert torch.equal(output, again)
     torch.testing.assert_close(weights[:, :, 0], at_ends(written_out(mask)))
@@ -70,7 +79,7 @@ def test_weights_come_beside_the_kernels_output_while_asked_for():
 def test_weights_that_do_not_explain_the_output_are_not_given():
     """The kernel told of a bias, first of zeros, then of one that the formula does not know."""
     attention = LastRow()
-    attention.ends = ENDS
+    attention.rows = ENDS[:, None]
     bias = torch.zeros(1, HEADS, TOKENS, TOKENS)
     _, weights = attention(MODULE, *attended(), causal_and_padded(), position_bias=bias)
     assert weights is not None

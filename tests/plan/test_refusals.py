@@ -276,3 +276,57 @@ def test_the_diagnose_study_keeps_to_its_budget():
             for p in ("before", "after")
         ),
     }  # fmt: skip
+
+
+SHALLOW = {**CONFIG, "text_config": {"num_hidden_layers": 3}}
+
+
+@pytest.mark.parametrize(
+    ("condition", "config", "words"),
+    [
+        ("own+knockout-last-1-4", SHALLOW, "3 layers, too few"),
+        ("own+knockout-last-1-3", SHALLOW, ""),
+        ("own+knockout-last-1-4", CONFIG, ""),  # a config need not say how many there are
+        ("none+knockout-all-1-1", CONFIG, "nothing for `knockout-all-1-1` to change"),
+        ("none+patch-other-0.5", CONFIG, "nothing for `patch-other-0.5` to change"),
+        ("own+patch-other-0.5", {"model_type": "qwen3_vl"}, "further up, past a patch"),
+        ("own+knockout-all-1-1", {"model_type": "qwen3_vl"}, ""),
+        ("own+patch-other-0.5", {"model_type": "mllama"}, "cross-attention"),
+        ("own+knockout-all-1-1", {"model_type": "lfm2_vl"}, "convolve"),
+    ],
+)
+def test_what_cannot_be_done_in_a_forward_pass(tmp_path, condition, config, words):
+    made = plan(tmp_path, cells(f"readout: prompted, condition: {condition}"), config=config)
+    found = reasons(made, condition)
+    assert set(found) == ({"points", "whole", "bare"} if words else set())
+    assert all(words in reason for reason in found.values())
+
+
+def test_a_server_is_not_reached_into_and_an_encoder_has_no_language_model(tmp_path):
+    rows = (
+        "readout: prompted, condition: own+knockout-all-1-1",
+        "readout: encoder, condition: own+patch-other-0.5",
+    )
+    server = "backend: openai\ncheckpoint: x\nserver: {base_url: 'http://localhost:1/v1'}\n"
+    made = plan(tmp_path, cells(*rows))
+    found = reasons(made, "own+patch-other-0.5", "encoder")
+    assert "does not reach the encoder" in found["points"]
+    served = tmp_path / "served.yaml"
+    served.write_text(f"model: s\n{server}")
+    tasks = [load_file(tmp_path / "bare.yaml")]
+    study = load_file(tmp_path / "study.yaml")
+    made = make_plan([load_file(served)], tasks, study, count=lambda _: 50)
+    assert "does not show the inside" in reasons(made, "own+knockout-all-1-1")["bare"]
+
+
+def test_images_that_are_files_are_not_drawn_anew(tmp_path):
+    made = plan(tmp_path, cells("readout: prompted, condition: counterfactual"))
+    assert not made.skipped  # whether their world can is seen once it is asked
+    drawn = "    generator: {world: naming, test: 50}\n"
+    (tmp_path / "files.yaml").write_text(
+        TASK.format(name="files", more="", **ONE).replace(drawn, "")
+    )
+    tasks = [load_file(tmp_path / "files.yaml")]
+    study = load_file(tmp_path / "study.yaml")
+    made = make_plan(list(made.models), tasks, study, count=lambda _: 50)
+    assert "not drawn here" in reasons(made, "counterfactual")["files"]

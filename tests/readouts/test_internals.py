@@ -131,6 +131,7 @@ def test_the_shipped_model_answers_as_when_prompted(tiny_clip):
     assert (held.mass[:, :, 1] < held.mass[:, :, 0]).all()
     assert reading.notes == {
         "attention": "of the last position, by the formula",
+        "sinks": "10 equal shares of the attention of the median question position",
         "regions_unknown": 0,
         "choices_not_found": 0,
     }

@@ -200,7 +200,9 @@ class Open(Mute):
         states[2, :, 4 : 4 + LATENTS] = 0.1 * gaussian(pixels, b"last")
         image, text = count_tokens(prompt)
         listed = 3 * len(choices)
-        named = round(sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (r.xy for r in regions)) / 64)
+        named = round(
+            sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (r.xy for r in regions if r)) / 64
+        )
         tokens = np.array([image, named, listed, text - listed])
         mass = tokens / (image + text)
         if (share := self.weights.get("attention")) is not None:

@@ -59,10 +59,10 @@ def test_every_member_states_every_fact(base: type[Variant], variant: type[Varia
     ("base", "facts"),
     [
         (ImageChange, {"keeps_images", "moves_places", "needs_places", "needs_others", "replaces",
-                       "redraws_markers", "samples"}),
+                       "redraws_markers", "redraws", "samples"}),
         (TextChange, {"changes_prompt", "needs_choices", "rewords", "samples"}),
         (WeightChange, {"trains", "of_encoder", "samples"}),
-        (ForwardChange, {"intervenes", "needs_others", "samples"}),
+        (ForwardChange, {"intervenes", "needs_others", "patches", "samples"}),
         (ProbeSpec, {"implementation", "staged", "fitted", "needs", "depths", "varies"}),
         (Readout, {"implementation", "packages", "scores_documents", "answers", "is_direct",
                    "has_rows"}),
@@ -76,7 +76,8 @@ def test_the_facts_are_these(base: type[Variant], facts: set[str]) -> None:
 def test_a_member_that_leaves_a_fact_out_is_found() -> None:
     class Rotated(ImageChange):
         keeps_images, needs_places, needs_others = True, False, False
-        replaces, redraws_markers, samples = False, False, ("rotate-0.5",)
+        replaces, redraws_markers, redraws = False, False, False
+        samples = ("rotate-0.5",)
         kind: Literal["rotate"] = "rotate"
 
     assert unsaid(ImageChange, Rotated) == {"moves_places"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import handmade
 import numpy as np
 import pyarrow as pa
@@ -10,7 +12,7 @@ import pytest
 from home import loaded_by
 
 from vlmbench.store import Record, RunFolder
-from vlmbench.types import Internals
+from vlmbench.types import PARTS, WINDOWS, Attention, Internals
 
 
 def internals(n: int = 3, layers: int = 2, width: int = 5, scale: float = 1.0) -> Internals:
@@ -48,6 +50,39 @@ def test_arrays_come_back_in_their_shapes(tmp_path, scale, kind):
     np.testing.assert_array_equal(back.mass, held.mass)
     np.testing.assert_array_equal(back.tokens, held.tokens)
     np.testing.assert_array_equal(record.scores().scores, handmade.scores().scores)
+
+
+def attention(n: int = 3, layers: int = 2) -> Attention:
+    rng = np.random.default_rng(1)
+    maps = rng.random((n, WINDOWS, 7)).astype(np.float32)
+    maps[2, :, 4:] = np.nan
+    return Attention(
+        heads=rng.random((n, layers, 5, len(PARTS))).astype(np.float32),
+        sinks=rng.integers(0, 9, (n, layers, 2)), maps=maps,
+        grids=np.array([[1, 2, 3], [0, 0, 0], [2, 1, 2]]),
+    )  # fmt: skip
+
+
+def test_attention_by_head_comes_back_and_records_without_it_are_read(tmp_path):
+    held = replace(internals(), attention=attention())
+    back = written(tmp_path, held).internals().attention
+    for name in ("heads", "maps"):
+        np.testing.assert_allclose(
+            getattr(back, name), getattr(held.attention, name), rtol=1e-3, atol=1e-7
+        )
+    np.testing.assert_array_equal(back.sinks, held.attention.sinks)
+    np.testing.assert_array_equal(back.grids, held.attention.grids)
+    assert back.grid(0).shape == (1, 2, 3)
+    np.testing.assert_allclose(back.grid(0).ravel(), back.maps[0, :, :6].mean(0))
+    assert back.grid(1) is None
+    assert written(tmp_path, internals()).internals().attention is None
+
+
+def test_attention_of_other_layers_is_refused():
+    with pytest.raises(ValueError, match="attention must be of"):
+        replace(internals(), attention=attention(layers=3))
+    with pytest.raises(ValueError, match="sinks must be"):
+        replace(attention(), sinks=np.zeros((3, 2, 1), dtype=np.int64))
 
 
 def test_shapes_that_do_not_fit_are_refused():

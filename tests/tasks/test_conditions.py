@@ -21,7 +21,7 @@ LABELS = tuple(
     label
     for change in IMAGE_CHANGES
     for label in change.samples
-    if change.keeps_images and not change.redraws_markers and label != "own"
+    if change.keeps_images and not (change.redraws_markers or change.redraws) and label != "own"
 )
 GRADED = [change.kind_of() for change in IMAGE_CHANGES if issubclass(change, Perturbation)]
 

@@ -24,13 +24,13 @@ def pixels(image: Any) -> np.ndarray:
     return np.asarray(image.decode()).astype(int)
 
 
-def shown(documents: list[Document], task: TaskSpec, look: str) -> list[Document]:
+def shown(documents: list[Document], task: Located[TaskSpec], look: str) -> list[Document]:
     return apply_conditions(documents, Condition.parse(f"markers-{look}"), task=task)
 
 
-def world(name: str, root: Path, count: int = 12) -> tuple[TaskSpec, list[Document]]:
+def world(name: str, root: Path, count: int = 12) -> tuple[Located[TaskSpec], list[Document]]:
     (task,) = catalogue().select_tasks(name)
-    return task.spec, list(load_documents(task, "reported", root, count))
+    return task, list(load_documents(task, "reported", root, count))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def drawn(tmp_path: Path) -> tuple[TaskSpec, list[Document]]:
+def drawn(tmp_path: Path) -> tuple[Located[TaskSpec], list[Document]]:
     """A user's task whose markers vlmbench draws: a reference and two points, on noise."""
     home = Home(tmp_path)
     rows = [
@@ -58,7 +58,7 @@ def drawn(tmp_path: Path) -> tuple[TaskSpec, list[Document]]:
         doc_to_text="<image><image>Which is it, A or B?",
     )  # fmt: skip
     task: Located[TaskSpec] = load_file(path)  # type: ignore[assignment]
-    return task.spec, list(load_documents(task, "reported", tmp_path))
+    return task, list(load_documents(task, "reported", tmp_path))
 
 
 def same(before: Document, after: Document) -> bool:
@@ -160,6 +160,6 @@ def test_every_world_with_images_without_markers_says_how_it_marks_them() -> Non
 def test_the_sheet_of_conditions_shows_every_look(root: Path) -> None:
     (task,) = catalogue().select_tasks("depth")
     documents = list(load_documents(task, "reported", root, 4))
-    page = condition_sheet(documents, task.spec, side=32)
+    page = condition_sheet(documents, task, side=32)
     assert page.size[0] > 4 * 32
     assert len(np.unique(np.asarray(page).reshape(-1, 3), axis=0)) > 1000

@@ -117,7 +117,7 @@ def _show_document(
         )
     condition = task.spec.bench.condition
     every = list(documents) if condition.image.needs_others else [documents[index]]
-    document = apply_conditions(every, condition, task=task.spec)[index if len(every) > 1 else 0]
+    document = apply_conditions(every, condition, task=task)[index if len(every) > 1 else 0]
     (asked,) = ask([document], task.spec, condition)
     say(f"document {document.doc_id}", style="bold")
     say(asked.text)

@@ -26,6 +26,8 @@ class Evidence:
         internals: States and attention by condition.
         targets: (n,) int64 by condition: the choice that each document's hint asserts.
         answers: By condition that has internals: what the right choice of each document says.
+        image_targets: (n,) int64 by readout and condition, where a condition shows other images
+            than the document's own: the choice that is right for them; -1 where it is not known.
     """
 
     model: str
@@ -34,6 +36,7 @@ class Evidence:
     internals: Mapping[Condition, Internals] = field(default_factory=dict)
     targets: Mapping[Condition, NDArray[np.int64]] = field(default_factory=dict)
     answers: Mapping[Condition, tuple[str, ...]] = field(default_factory=dict)
+    image_targets: Mapping[tuple[str, Condition], NDArray[np.int64]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, run: Run, model: str, task: str) -> Evidence:
@@ -46,6 +49,7 @@ class Evidence:
         internals: dict[Condition, Internals] = {}
         targets: dict[Condition, NDArray[np.int64]] = {}
         answers: dict[Condition, tuple[str, ...]] = {}
+        image_targets: dict[tuple[str, Condition], NDArray[np.int64]] = {}
         for record in run.records(model, task):
             basis = record.require().basis
             condition = unseeded(basis.condition)
@@ -58,6 +62,8 @@ class Evidence:
                 answers.setdefault(condition, record.answers())
             if condition.text.kind == "hint":
                 targets.setdefault(condition, record.hint_targets())
+            if condition.image.redraws or condition.forward.needs_others:
+                image_targets.setdefault((basis.readout, condition), record.image_targets())
         if not scores:
             raise VlmbenchError(
                 Problem(
@@ -73,6 +79,7 @@ class Evidence:
             internals=internals,
             targets=targets,
             answers=answers,
+            image_targets=image_targets,
         )
 
     def get(self, readout: str, condition: str = "own") -> ChoiceScores | None:

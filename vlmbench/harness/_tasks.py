@@ -146,7 +146,7 @@ def our_task(located: Located[TaskSpec], data_root: Path) -> ConfigurableTask:
     _refuse_condition(located)
     documents = load_documents(located, "reported", data_root)
     check_documents(documents)
-    shown = apply_conditions(list(documents), spec.bench.condition, task=spec)
+    shown = apply_conditions(list(documents), spec.bench.condition, task=located)
     plain = [column for column in documents.dataset.column_names if column in shown[0].row]
     # `datasets` decodes them: those that it would decode otherwise than we do are given as PNG.
     pictures = [

@@ -5,6 +5,7 @@ from vlmbench.models._backend import (
     Backend,
     Inside,
     Inspects,
+    Intervenes,
     Prompt,
     Remote,
     Reply,
@@ -20,6 +21,7 @@ from vlmbench.models._lora import RECORD, fresh_lora, save_lora, stored_lora
 from vlmbench.models._parts import matrices_of, projector_of
 from vlmbench.models._prefix import load_prefix, new_prefix, prefixed, save_prefix
 from vlmbench.models._ranks import budget_of, solve_ranks
+from vlmbench.models._sinks import rule as sink_rule
 from vlmbench.models._stages import Seen, Staged, StageTap
 from vlmbench.models._text import PromptText
 from vlmbench.models._tower import Tower, TowerStates
@@ -32,6 +34,7 @@ __all__ = [
     "HfBackend",
     "Inside",
     "Inspects",
+    "Intervenes",
     "Letterbox",
     "Prompt",
     "PromptText",
@@ -61,6 +64,7 @@ __all__ = [
     "resolve_device",
     "save_lora",
     "save_prefix",
+    "sink_rule",
     "solve_ranks",
     "stand_in_digest",
     "stored_lora",

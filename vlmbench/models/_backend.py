@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vlmbench.spec import GenerationKwargs, ModelSpec
+from vlmbench.models._head_attention import HeadAttention
+from vlmbench.spec import ForwardChange, GenerationKwargs, ModelSpec
 from vlmbench.types import Region
 
 IMAGE_PLACEHOLDER = "<image>"
@@ -34,11 +36,14 @@ class Prompt:
         user: The question, with `<image>` in the place of each image.
         images: RGB images, one per placeholder, after the model's image policy.
         system: The task's description, if any.
+        others: Images, prepared alike, whose states are to stand in for those of `images`; see
+            `spec.Patch`.
     """
 
     user: str
     images: tuple[Image.Image, ...]
     system: str = ""
+    others: tuple[Image.Image, ...] = ()
 
 
 class Model(Protocol):
@@ -99,6 +104,7 @@ class Inside:
         mass: (layers, 4) float64, attention of the last position to `vlmbench.types.GROUPS`, mean
             over heads; regions are NaN where it is not known which tokens show them.
         tokens: (4,) int64, tokens in each of those groups.
+        attention: The same attention by head; None where it was not kept.
     """
 
     scores: NDArray[np.float64]
@@ -107,6 +113,7 @@ class Inside:
     h_last: NDArray[np.float32]
     mass: NDArray[np.float64]
     tokens: NDArray[np.int64]
+    attention: HeadAttention | None = None
 
 
 @runtime_checkable
@@ -117,14 +124,28 @@ class Inspects(Protocol):
         self,
         prompts: Sequence[Prompt],
         choices: Sequence[Sequence[str]],
-        regions: Sequence[Sequence[Region]],
+        regions: Sequence[Sequence[Region | None]],
     ) -> list[Inside]:
         """Return, per prompt, its choices' scores and the summaries.
 
         Args:
             prompts: Questions.
             choices: Per prompt, the continuations exactly as they follow the rendered prompt.
-            regions: Per prompt, regions in pixels of its images; empty if there are none.
+            regions: Per prompt, in pixels of its images, the reference region (None without one)
+                and then those of the choices; empty if there are none.
+        """
+
+
+@runtime_checkable
+class Intervenes(Protocol):
+    """Can be asked while something is done inside its language model."""
+
+    def under(self, change: ForwardChange, *, seed: int) -> AbstractContextManager[None]:
+        """Change every forward pass for a while.
+
+        Args:
+            change: What to do.
+            seed: Of everything that is drawn for it.
         """
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vlmbench.models._backend import Reply
+from vlmbench.models._text import PromptText, cut
 from vlmbench.types import DocumentError, why_unusable
 
 # The likeliest token at every step, whatever has been written so far.
@@ -76,3 +79,23 @@ def finish_of(ids: list[int], ends: Any, *, most: int) -> str:
     """
     ending = {ends} if isinstance(ends, int) else set(ends or ())
     return "stop" if len(ids) < most or ending.intersection(ids) else "length"
+
+
+def reply_of(
+    text: PromptText, ids: list[int], until: Sequence[str], ends: Any, *, most: int
+) -> Reply:
+    """Return what a model said by its tokens, thoughts apart.
+
+    Args:
+        text: How its texts are read.
+        ids: Its tokens.
+        until: Where what it says is cut.
+        ends: Token or tokens that end a text; None if none does.
+        most: Most tokens that it could have.
+    """
+    tokenizer = text.processor.tokenizer
+    end = tokenizer.decode([tokenizer.eos_token_id], skip_special_tokens=False)
+    thoughts, said = text.split(ids)
+    kept = cut(said, until)
+    finish = "stop" if kept != said else finish_of(ids, ends, most=most)
+    return Reply(text=cut(kept, [end]), thoughts=thoughts, finish=finish)

@@ -2,13 +2,13 @@
 
 Scores come from the very path of the prompted readout. While it runs, hooks on the decoder's
 layers reduce every hidden state to means over tokens, and the attention of a prompt's last
-position to sums over them, at once. The fused kernel does not give weights, so those of that
-position are computed separately; hidden states and scores are the prompted readout's, bit for bit.
+position to sums over them. The fused kernel does not give weights, so those of that position are
+computed separately; hidden states and scores are the prompted readout's, bit for bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -19,15 +19,12 @@ from torch import Tensor, nn
 
 from vlmbench.models._backend import Inside, Prompt
 from vlmbench.models._blocks import block_states, blocks_of
+from vlmbench.models._head_attention import head_attention
 from vlmbench.models._inputs import Inputs
 from vlmbench.models._last_row import LastRow, with_last_row
-from vlmbench.models._token_groups import (
-    TokenGroups,
-    known_grids,
-    listed_tokens,
-    region_cells,
-    token_groups,
-)
+from vlmbench.models._prompt_groups import groups_of
+from vlmbench.models._sinks import attended, massive, queries, tells_by_states
+from vlmbench.models._token_groups import TokenGroups
 from vlmbench.types import Region, VlmbenchError
 
 # Weights rounded to bfloat16 miss 1 by less than this; a map that is not a softmax misses by more.
@@ -43,7 +40,7 @@ def look_inside(
     score: Score,
     prompts: Sequence[Prompt],
     choices: Sequence[Sequence[str]],
-    regions: Sequence[Sequence[Region]],
+    regions: Sequence[Sequence[Region | None]],
 ) -> list[Inside]:
     """Return, per prompt, the scores of its choices and what the language model held inside.
 
@@ -52,7 +49,7 @@ def look_inside(
         score: What is listened to.
         prompts: Questions, run as one batch as far as the family allows.
         choices: Per prompt, the continuations exactly as they follow the rendered prompt.
-        regions: Per prompt, regions in pixels of its images; empty if there are none.
+        regions: As `Inspects.inspect` takes them.
 
     Raises:
         VlmbenchError: If the model's attention cannot be listened to.
@@ -80,7 +77,7 @@ class _Listener:
         attention: LastRow,
         prompts: Sequence[Prompt],
         choices: Sequence[Sequence[str]],
-        regions: Sequence[Sequence[Region]],
+        regions: Sequence[Sequence[Region | None]],
     ) -> None:
         self.inputs = inputs
         self.prompts, self.choices, self.regions = prompts, choices, regions
@@ -89,12 +86,14 @@ class _Listener:
         self._groups: list[TokenGroups] = []
         self._shape = (0, 0)  # prompts, tokens of the padded batch
         self._states: dict[int, NDArray[np.float32]] = {}  # by number: (prompts, 3, width)
-        self._mass: dict[int, NDArray[np.float64]] = {}  # by layer: (prompts, 4)
+        # By layer, a prompt each: (heads, tokens) of its last position, and (tokens,) sinks.
+        self._rows: dict[int, list[NDArray[np.float32]]] = {}
+        self._sinks: dict[int, list[NDArray[np.bool_]]] = {}
 
     @property
     def _hears(self) -> bool:
         """Whether this is the pass to listen to."""
-        return self.attention.ends is not None
+        return self.attention.rows is not None
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -118,24 +117,29 @@ class _Listener:
             VlmbenchError: If not every layer gave a hidden state and one map of attention.
         """
         layers = len(self.blocks)
-        if sorted(self._states) != list(range(layers + 1)) or len(self._mass) != layers:
+        if sorted(self._states) != list(range(layers + 1)) or len(self._rows) != layers:
             raise VlmbenchError(
-                f"model {self.inputs.text.spec.model!r}: {len(self._mass)} of {layers} layers "
+                f"model {self.inputs.text.spec.model!r}: {len(self._rows)} of {layers} layers "
                 "gave attention weights, so its hidden states and attention cannot be read"
             )
         states = np.stack([self._states[k] for k in range(layers + 1)])  # (L + 1, prompts, 3, d)
-        mass = np.stack([self._mass[k] for k in range(layers)])  # (L, prompts, 4)
-        return [
-            Inside(
-                scores=row,
-                h_image=states[:, index, 0],
-                h_text=states[:, index, 1],
-                h_last=states[:, index, 2],
-                mass=mass[:, index],
-                tokens=self._groups[index].counts,
-            )
-            for index, row in enumerate(scores)
-        ]
+        return [self._inside(index, row, states[:, index]) for index, row in enumerate(scores)]
+
+    def _inside(
+        self, index: int, scores: NDArray[np.float64], states: NDArray[np.float32]
+    ) -> Inside:
+        """Return the summaries of one prompt."""
+        groups, layers = self._groups[index], range(len(self.blocks))
+        rows = [self._rows[layer][index] for layer in layers]
+        return Inside(
+            scores=scores,
+            h_image=states[:, 0],
+            h_text=states[:, 1],
+            h_last=states[:, 2],
+            mass=np.stack([_mass(row, groups) for row in rows]),
+            tokens=groups.counts,
+            attention=head_attention(rows, [self._sinks[n][index] for n in layers], groups),
+        )
 
     # -- hooks ----------------------------------------------------------------------------
 
@@ -143,11 +147,13 @@ class _Listener:
         if self._groups:
             return  # continuations of the prompts
         self._shape = tuple(batch["input_ids"].shape)
-        self._groups = _groups_of(self.inputs, batch, self.prompts, self.choices, self.regions)
-        self.attention.ends = batch["attention_mask"].sum(dim=1) - 1
+        self._groups = groups_of(self.inputs, batch, self.prompts, self.choices, self.regions)
+        width = self.inputs.model.get_decoder().config.hidden_size
+        rows = np.stack([queries(groups.question, width) for groups in self._groups])
+        self.attention.rows = torch.as_tensor(rows, device=batch["input_ids"].device)
 
     def _ending(self, _: nn.Module, __: Any, ___: Any) -> None:
-        self.attention.ends = None
+        self.attention.rows = None
 
     def _attending(self, layer: int) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
@@ -157,19 +163,45 @@ class _Listener:
             prompts, tokens = self._shape
             if weights.shape[0] != prompts or weights.shape[3] != tokens:
                 return
-            ends = [groups.last for groups in self._groups]
+            rows = self.attention.rows
+            assert rows is not None, "heard"
             if weights.shape[2] == tokens:  # the formula's, which gives all rows
-                weights = weights[range(prompts), :, ends][:, :, None]
-            if weights.shape[2] == 1:
-                pairs = zip(weights[:, :, 0], self._groups, strict=True)
-                self._mass[layer] = np.stack([_mass(row, groups) for row, groups in pairs])
+                each = torch.arange(prompts, device=weights.device)[:, None]
+                weights = weights[each, :, rows.to(weights.device)].transpose(1, 2)
+            if weights.shape[2] == rows.shape[1]:
+                self._keep_rows(layer, weights.float().cpu().numpy())
 
         return hook
 
+    def _keep_rows(self, layer: int, weights: NDArray[np.float32]) -> None:
+        """Keep what last positions pay in a layer, from (prompts, heads, rows, padded tokens)."""
+        held = [weights[i, ..., : groups.last + 1] for i, groups in enumerate(self._groups)]
+        self._rows[layer] = [_distributed(rows[:, -1]) for rows in held]
+        if layer not in self._sinks:
+            self._sinks[layer] = [attended(rows) for rows in held]
+
     def _keep(self, number: int, state: Tensor) -> None:
-        if self._hears:
-            means = [_means(state[i], groups) for i, groups in enumerate(self._groups)]
-            self._states[number] = np.stack(means)
+        if not self._hears:
+            return
+        means = [_means(state[i], groups) for i, groups in enumerate(self._groups)]
+        self._states[number] = np.stack(means)
+        if tells_by_states(state.shape[2]):  # of the layer that is given this state
+            pairs = zip(state, self._groups, strict=True)
+            self._sinks[number] = [massive(one[: groups.last + 1]) for one, groups in pairs]
+
+
+def _distributed(row: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (heads, tokens) weights without what rounding adds to their sums.
+
+    Raises:
+        VlmbenchError: If they are no distribution over the tokens.
+    """
+    total = row.sum(axis=1, keepdims=True, dtype=np.float64)
+    worst = float(total.ravel()[np.abs(total - 1).argmax()])
+    if abs(worst - 1) > _ROUNDING:
+        raise VlmbenchError(f"attention weights sum to {worst:.3f}, so they are no distribution")
+    found: NDArray[np.float32] = (row / total).astype(np.float32)
+    return found
 
 
 def _means(state: Tensor, groups: TokenGroups) -> NDArray[np.float32]:
@@ -182,62 +214,9 @@ def _means(state: Tensor, groups: TokenGroups) -> NDArray[np.float32]:
     return array
 
 
-def _mass(weights: Tensor, groups: TokenGroups) -> NDArray[np.float64]:
+def _mass(row: NDArray[np.float32], groups: TokenGroups) -> NDArray[np.float64]:
     """Return (4,): what a prompt's last position pays to each group, from (heads, tokens)."""
-    row = weights.float().mean(dim=0).double().cpu().numpy()
-    total = row[: groups.last + 1].sum()
-    if abs(total - 1) > _ROUNDING:
-        raise VlmbenchError(f"attention weights sum to {total:.3f}, so they are not a distribution")
+    paid = row.astype(np.float64).mean(axis=0)
     parts = (groups.image, groups.regions, groups.choices, groups.text)
-    return np.array([np.nan if part is None else row[part].sum() / total for part in parts])
-
-
-# -- groups -------------------------------------------------------------------------------
-
-
-def _groups_of(
-    inputs: Inputs,
-    batch: Mapping[str, Any],
-    prompts: Sequence[Prompt],
-    choices: Sequence[Sequence[str]],
-    regions: Sequence[Sequence[Region]],
-) -> list[TokenGroups]:
-    """Return the token groups of each prompt of an encoded batch."""
-    text = inputs.text
-    ids = batch["input_ids"].cpu().numpy()
-    lengths = batch["attention_mask"].sum(dim=1).tolist()
-    shown = any(prompt.images for prompt in prompts)
-    images = inputs.image_positions(batch).cpu().numpy() if shown else ids < 0
-    grids = batch.get("image_grid_thw")
-    merge = getattr(getattr(inputs.model.config, "vision_config", None), "spatial_merge_size", 1)
-    whole = _sees_whole(text.processor.image_processor, batch, prompts)
-    found, seen = [], 0
-    for index, prompt in enumerate(prompts):
-        before, _ = text.answers(text.render(prompt), choices[index])
-        length = int(lengths[index])
-        is_image = images[index, :length]
-        packed = None if grids is None else grids[seen : seen + len(prompt.images)].tolist()
-        seen += len(prompt.images)
-        laid = known_grids(prompt.images, int(is_image.sum()), packed, merge=merge, whole=whole)
-        known = laid is not None and len(regions[index]) > 0
-        listed = listed_tokens(
-            text.processor.tokenizer,
-            ids[index, :length].tolist(),
-            text.tail(before),
-            [text.without_delimiter(choice) for choice in choices[index]],
-        )
-        cells = region_cells(regions[index], prompt.images, laid or []) if known else None
-        found.append(token_groups(is_image, cells, listed))
-    return found
-
-
-def _sees_whole(processor: Any, batch: Mapping[str, Any], prompts: Sequence[Prompt]) -> bool:
-    """Tell whether the processor makes one view of each image and cuts nothing off a square."""
-    pixels = batch.get("pixel_values")
-    n_images = sum(len(prompt.images) for prompt in prompts)
-    one = pixels is not None and pixels.ndim == 4 and pixels.shape[0] == n_images
-    if not getattr(processor, "do_center_crop", False):
-        return one
-    size, crop = dict(processor.size), dict(processor.crop_size)
-    shortest = size.get("shortest_edge", size.get("height"))
-    return one and crop == {"height": shortest, "width": shortest}
+    found = [np.nan if part is None else float(paid[part].sum()) for part in parts]
+    return np.array(found, dtype=np.float64) / float(paid.sum())

@@ -1,8 +1,9 @@
 """Attention of each prompt's last position, while the fused kernel computes all the others.
 
 The fused kernel (`sdpa`) returns no weights, and the formula that does (`eager`) holds tokens x
-tokens of them a head. Of these only the last row of a prompt is summed up, so it alone is computed
-by the formula, from the very queries, keys and mask that the kernel is given.
+tokens of them a head. Of these only the last row of a prompt is summed up, and in narrow models a
+few more, so they alone are computed by the formula, from the very queries, keys and mask that the
+kernel is given.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ _ROUNDING = 0.05
 
 
 class LastRow:
-    """Attention by the fused kernel that also gives the weights of one row per prompt.
+    """Attention by the fused kernel that also gives the weights of some rows per prompt.
 
-    Returns the kernel's output unchanged to the bit, and weights of shape (prompts, heads, 1,
-    tokens): None while `ends` is None, and where they do not reproduce the kernel's output.
+    Returns the kernel's output unchanged to the bit, and weights of shape (prompts, heads, rows,
+    tokens): None while `rows` is None, and where they do not reproduce the kernel's output.
 
     Attributes:
-        ends: (prompts,) the position of each prompt whose weights to give; None for none.
+        rows: (prompts, rows) positions of each prompt whose weights to give; None for none.
     """
 
     def __init__(self) -> None:
-        self.ends: Int[Tensor, " prompts"] | None = None
+        self.rows: Int[Tensor, "prompts rows"] | None = None
 
     def __call__(
         self,
@@ -49,13 +50,14 @@ class LastRow:
         output, _ = sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, **kwargs
         )
-        if self.ends is None:
+        if self.rows is None:
             return output, None
-        weights = last_row(query, key, attention_mask, self.ends, scaling)
-        found = output[torch.arange(len(output), device=output.device), self.ends]
+        rows = self.rows.to(query.device)
+        weights = rows_of(query, key, attention_mask, rows, scaling)
+        found = output[_each(output), rows].transpose(1, 2)
         missed = (_apply(weights, value) - found.float()).abs().max()
         # Whatever else the kernel was told, a bias for one, would show here.
-        return output, weights[:, :, None] if missed <= _ROUNDING * value.abs().max() else None
+        return output, weights if missed <= _ROUNDING * value.abs().max() else None
 
 
 @contextmanager
@@ -84,43 +86,57 @@ def with_last_row(decoder: Any) -> Iterator[LastRow]:
         decoder.set_attn_implementation("sdpa")
 
 
-def last_row(
+def rows_of(
     query: Float[Tensor, "prompts heads tokens dim"],
     key: Float[Tensor, "prompts key_heads tokens dim"],
     mask: Tensor | None,
-    ends: Int[Tensor, " prompts"],
+    rows: Int[Tensor, "prompts rows"],
     scaling: float | None,
-) -> Float[Tensor, "prompts heads tokens"]:
-    """Return what each prompt's position `ends` pays to all positions, in float32.
+) -> Float[Tensor, "prompts heads rows tokens"]:
+    """Return what some positions of each prompt pay to all positions, in float32.
 
     Args:
         query: Queries, rotated.
         key: Keys, rotated; each serves `heads / key_heads` neighbouring heads.
         mask: (prompts, 1, tokens, tokens) bool, True where attention is allowed, or numbers to
-            add; None where the last position of every prompt sees all tokens.
-        ends: The last position of each prompt.
+            add; None where every position sees all before it.
+        rows: The positions.
         scaling: Factor of the products; None for `dim ** -0.5`.
     """
-    prompts = torch.arange(len(query), device=query.device)
-    asked = _by_key_head(query[prompts, :, ends].float(), key.shape[1])
-    logits = (asked @ key.float().transpose(2, 3)).flatten(1, 2)
+    each = _each(query)
+    asked = query[each, :, rows].transpose(1, 2).float()
+    logits = (_by_key_head(asked, key.shape[1]) @ key.float().transpose(2, 3)).view(
+        *asked.shape[:3], -1
+    )
     logits = logits * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-    if mask is not None:
-        row = mask.expand(len(query), -1, -1, -1)[prompts, :, ends]
-        logits = logits.masked_fill(~row, -torch.inf) if row.dtype == torch.bool else logits + row
+    if mask is None:
+        places = torch.arange(key.shape[2], device=key.device)
+        allowed = (places <= rows[:, :, None])[:, None]
+    else:
+        allowed = mask.expand(len(query), -1, -1, -1)[each, :, rows].transpose(1, 2)
+    if allowed.dtype == torch.bool:
+        logits = logits.masked_fill(~allowed, -torch.inf)
+    else:
+        logits = logits + allowed
     return torch.softmax(logits, dim=-1)
 
 
+def _each(tensor: Tensor) -> Tensor:
+    """Return (prompts, 1) numbers of the prompts."""
+    return torch.arange(len(tensor), device=tensor.device)[:, None]
+
+
 def _apply(
-    weights: Float[Tensor, "prompts heads tokens"],
+    weights: Float[Tensor, "prompts heads rows tokens"],
     value: Float[Tensor, "prompts key_heads tokens dim"],
-) -> Float[Tensor, "prompts heads dim"]:
+) -> Float[Tensor, "prompts heads rows dim"]:
     """Return the sums of values under weights."""
-    return torch.flatten(_by_key_head(weights, value.shape[1]) @ value.float(), 1, 2)
+    sums = _by_key_head(weights, value.shape[1]) @ value.float()
+    return sums.view(*weights.shape[:3], -1)
 
 
 def _by_key_head(
-    rows: Float[Tensor, "prompts heads size"], key_heads: int
+    rows: Float[Tensor, "prompts heads rows size"], key_heads: int
 ) -> Float[Tensor, "prompts key_heads sharing size"]:
-    """Group the heads that share a key."""
+    """Group the rows of heads that share a key."""
     return rows.reshape(len(rows), key_heads, -1, rows.shape[-1])

@@ -30,6 +30,9 @@ class TokenGroups:
         text: All others.
         question: Positions after the last image to the end; all if there is no image.
         last: The last position.
+        reference: Those of `regions` that show the reference; None where that is not known.
+        candidates: Those that show the choices' regions; None where that is not known.
+        grids: How the image tokens lie on each image; None where that is not known.
     """
 
     image: Positions
@@ -38,6 +41,9 @@ class TokenGroups:
     text: Positions
     question: Positions
     last: int
+    reference: Positions | None = None
+    candidates: Positions | None = None
+    grids: Sequence[Grid] | None = None
 
     @property
     def counts(self) -> NDArray[np.int64]:
@@ -47,7 +53,13 @@ class TokenGroups:
 
 
 def token_groups(
-    is_image: NDArray[np.bool_], cells: Positions | None, listed: NDArray[np.bool_]
+    is_image: NDArray[np.bool_],
+    cells: Positions | None,
+    listed: NDArray[np.bool_],
+    *,
+    reference: Positions | None = None,
+    candidates: Positions | None = None,
+    grids: Sequence[Grid] | None = None,
 ) -> TokenGroups:
     """Return the groups of a prompt of n tokens.
 
@@ -55,6 +67,9 @@ def token_groups(
         is_image: (n,) bool, True for projected image tokens.
         cells: Which of the image tokens, counted from 0, show the regions; None if unknown.
         listed: (n,) bool, True where a token belongs to the listing of choices.
+        reference: As `cells`, of the reference alone.
+        candidates: As `cells`, of the choices' regions alone.
+        grids: How the image tokens lie on each image; None if unknown.
     """
     image = np.flatnonzero(is_image)
     start = int(image[-1]) + 1 if len(image) else 0
@@ -67,6 +82,9 @@ def token_groups(
         text=np.flatnonzero(~is_image & ~chosen),
         question=question,
         last=len(is_image) - 1,
+        reference=None if reference is None else image[reference],
+        candidates=None if candidates is None else image[candidates],
+        grids=grids,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,17 @@ from vlmbench.models._checkpoint import (
     weights_digest,
 )
 from vlmbench.models._continuations import can_continue, from_cache, run_whole
-from vlmbench.models._greedy import GREEDY, finish_of, greedy_config, refuse_overflow
+from vlmbench.models._greedy import GREEDY, greedy_config, refuse_overflow, reply_of
 from vlmbench.models._inputs import Inputs
 from vlmbench.models._inspect import look_inside
+from vlmbench.models._interventions import Intervention
 from vlmbench.models._lora import merge_lora
+from vlmbench.models._patching import intervening
 from vlmbench.models._processor import load_processor
-from vlmbench.models._text import PromptText, cut, stops_of
+from vlmbench.models._text import PromptText, stops_of
 from vlmbench.models._trial import try_out
 from vlmbench.registry import family_of
-from vlmbench.spec import GenerationKwargs, ModelSpec
+from vlmbench.spec import ForwardChange, GenerationKwargs, ModelSpec
 from vlmbench.types import Problem, Region, VlmbenchError
 
 
@@ -63,6 +66,7 @@ class HfBackend:
         self.family = family_of(model.config.model_type)
         self.text = PromptText(processor, spec, self.family)
         self.inputs = Inputs(model, self.text)
+        self._intervention: Intervention | None = None
         self._picks_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     @classmethod
@@ -148,10 +152,24 @@ class HfBackend:
         self,
         prompts: Sequence[Prompt],
         choices: Sequence[Sequence[str]],
-        regions: Sequence[Sequence[Region]],
+        regions: Sequence[Sequence[Region | None]],
     ) -> list[Inside]:
         """Return scores of choices and what the language model held; see `look_inside`."""
         return look_inside(self.inputs, self.choice_logprobs, prompts, choices, regions)
+
+    @contextmanager
+    def under(self, change: ForwardChange, *, seed: int = 0) -> Iterator[None]:
+        """Change every forward pass for a while; see `Intervenes`.
+
+        Raises:
+            VlmbenchError: If the decoder does not allow it.
+        """
+        with intervening(change, self.inputs, seed=seed) as found:
+            self._intervention = found
+            try:
+                yield
+            finally:
+                self._intervention = None
 
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Prompt], kwargs: GenerationKwargs) -> list[Reply]:
@@ -176,6 +194,7 @@ class HfBackend:
         texts, tokens = [text for text, _ in answers], [row for _, row in answers]
         longest = max(len(ids) for row in tokens for ids in row)
         batch = self.inputs.encode(texts, prompts, side="right", room=longest)
+        self._announce(batch, prompts)
         last, cache = self._last(batch, use_cache=longest > 1)
         if self.text.thoughts.openings.intersection(last.argmax(dim=1).tolist()):
             raise self.text.refuse_thoughts()
@@ -187,14 +206,22 @@ class HfBackend:
             if max(len(ids) for ids in row) == 1:
                 pass
             elif continuable:
+                if self._intervention is not None:
+                    self._intervention.answers(index, len(row))
                 total = total + from_cache(self.model, cache, batch, index, row)
             else:
                 copies = [texts[index]] * len(row), [prompts[index]] * len(row)
                 again = self.inputs.encode(*copies, side="right")
+                self._announce(again, copies[1])
                 total = run_whole(self.model, again, row, answer_type=int(self.family.prefix_lm))
             sums, best = total.cpu().numpy()
             results.append((sums, sums == best))
         return results
+
+    def _announce(self, batch: Any, prompts: Sequence[Prompt]) -> None:
+        """Tell what intervenes, if anything does, which prompts are read next."""
+        if self._intervention is not None:
+            self._intervention.prompt(batch, prompts)
 
     def _last(self, batch: Any, *, use_cache: bool) -> tuple[Tensor, Any]:
         """Return float32 log-probabilities (batch, vocab) after each prompt, and the cache."""
@@ -224,6 +251,7 @@ class HfBackend:
         tokenizer = self.processor.tokenizer
         texts = [self.render(prompt) for prompt in prompts]
         batch = self.inputs.encode(texts, prompts, side="left", room=1)
+        self._announce(batch, prompts)
         room = [min(most, left) for left in self.inputs.room_behind(batch)]
         output = self.model.generate(
             **batch,
@@ -234,18 +262,8 @@ class HfBackend:
             tokenizer=tokenizer if until else None,
         )
         written = output[:, batch["input_ids"].shape[1] :].tolist()
+        ends = self.model.generation_config.eos_token_id
         return [
-            self._reply(ids[:most], stops_of(kwargs), most=most)
+            reply_of(self.text, ids[:most], stops_of(kwargs), ends, most=most)
             for ids, most in zip(written, room, strict=True)
         ]
-
-    def _reply(self, ids: list[int], until: Sequence[str], *, most: int) -> Reply:
-        """Return what a model said by its tokens, thoughts apart."""
-        tokenizer = self.processor.tokenizer
-        end = tokenizer.decode([tokenizer.eos_token_id], skip_special_tokens=False)
-        thoughts, said = self.text.split(ids)
-        text = cut(said, until)
-        finish = finish_of(ids, self.model.generation_config.eos_token_id, most=most)
-        return Reply(
-            text=cut(text, [end]), thoughts=thoughts, finish="stop" if text != said else finish
-        )

@@ -45,6 +45,16 @@ class Candidate:
         return self.checkpoint.family.internals
 
     @property
+    def unpatchable(self) -> str:
+        """Why states of image tokens cannot be replaced; empty if they can."""
+        return self.checkpoint.family.patching
+
+    @property
+    def layers(self) -> int | None:
+        """Layers of its language model; None if nothing says so."""
+        return self.checkpoint.layers
+
+    @property
     def keeps_tower(self) -> bool:
         """Whether its backend does not give access to its vision tower."""
         return backends()[self.spec.backend].is_open is False

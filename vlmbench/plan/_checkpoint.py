@@ -55,6 +55,14 @@ class Checkpoint:
         return length if isinstance(length, int) else 0
 
     @property
+    def layers(self) -> int | None:
+        """Layers of the language model, or None if the config does not say."""
+        inner = self.config.get("text_config")
+        said = inner if isinstance(inner, dict) else self.config
+        layers = said.get("num_hidden_layers")
+        return layers if isinstance(layers, int) else None
+
+    @property
     def crops(self) -> bool:
         """Whether the image processor cuts off what does not fit; False where nothing says so."""
         return bool(self.transform.get("do_center_crop"))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
-from vlmbench.models import Backend, Remote
+from vlmbench.models import Backend, Intervenes, Remote
 from vlmbench.plan import Cell
 from vlmbench.readouts._reads import Opened
 from vlmbench.readouts.tuning import tuned
-from vlmbench.types import Asked
+from vlmbench.types import Asked, VlmbenchError
 
 
 @contextmanager
@@ -22,8 +22,14 @@ def changed(cell: Cell, asked: Sequence[Asked], opened: Opened) -> Iterator[Back
         opened: What it may use; the training split if weights are trained.
     """
     del asked
-    if cell.condition.weights.trains:
-        with tuned(cell, opened) as backend:
+    trained = tuned(cell, opened) if cell.condition.weights.trains else None
+    with nullcontext(opened.model.backend) if trained is None else trained as backend:
+        condition = cell.condition
+        if not condition.forward.intervenes:
             yield backend
-    else:
-        yield opened.model.backend
+            return
+        if not isinstance(backend, Intervenes):
+            message = f"{type(backend).__name__} does not allow `{condition.forward.label}`"
+            raise VlmbenchError(cell.model.problem("backend", message, "Use the backend `hf`."))
+        with backend.under(condition.forward, seed=condition.seed):
+            yield backend

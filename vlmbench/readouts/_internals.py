@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from vlmbench.models import Backend, Inside, Inspects, place
+from vlmbench.models import Backend, Inside, Inspects, place, sink_rule
 from vlmbench.plan import Cell
 from vlmbench.readouts._changed import changed
 from vlmbench.readouts._prompted import Item, answer_all, batch_size
@@ -16,7 +16,7 @@ from vlmbench.readouts._prompts import continuations
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
 from vlmbench.spec import ImagePolicy, TaskSpec
-from vlmbench.types import GROUPS, Asked, Document, Internals, Region, VlmbenchError
+from vlmbench.types import GROUPS, Asked, Attention, Document, Internals, Region, VlmbenchError
 
 # Models without a fused kernel hold tokens x tokens of attention a head and prompt, so batches
 # start smaller than prompted ones.
@@ -85,18 +85,22 @@ def read_internals(
     )
 
 
-def regions_of(document: Document, policy: ImagePolicy) -> list[Region]:
+def regions_of(document: Document, policy: ImagePolicy) -> list[Region | None]:
     """Return a document's regions in pixels of the images that its prompt shows.
 
-    None are known where the encoder's images, in whose pixels regions are given, are not as many
-    or not of the sizes of those shown.
+    The reference comes first, or None in its place, and then a region per choice. None are known
+    where the encoder's images, in whose pixels regions are given, are not as many or not of the
+    sizes of those shown.
     """
     sizes = [image.size for image in document.images]
     if sizes != [image.size for image in document.encoder_images]:
         return []
     start = () if document.reference is None else (document.reference,)
-    named = [r for r in (*start, *document.candidates) if r.image < len(sizes)]
-    return place(named, sizes, policy)
+    first, choices = (
+        place([region for region in held if region.image < len(sizes)], sizes, policy)
+        for held in (start, document.candidates)
+    )
+    return [first[0] if first else None, *choices] if first or choices else []
 
 
 def _look(items: Sequence[Item], task: TaskSpec, backend: Backend) -> list[Answer]:
@@ -118,8 +122,10 @@ def _notes(documents: Sequence[Document], answers: Sequence[Answer]) -> dict[str
         if answer.inside is not None
     ]
     named = [inside for document, inside in seen if document.reference or document.candidates]
+    width = seen[0][1].h_last.shape[1] if seen else 0
     return {
         "attention": "of the last position, by the formula",
+        "sinks": sink_rule(width),
         "regions_unknown": sum(bool(np.isnan(inside.mass[:, 1]).any()) for inside in named),
         "choices_not_found": sum(int(inside.tokens[2]) == 0 for _, inside in seen),
     }
@@ -146,4 +152,28 @@ def _stacked(documents: Sequence[Document], answers: Sequence[Answer]) -> Intern
         h_last=np.stack([inside.h_last for inside in insides]),
         mass=np.stack([inside.mass for inside in insides]),
         tokens=np.stack([inside.tokens for inside in insides]),
+        attention=_attention([answer.inside for answer in answers]),
     )
+
+
+def _attention(insides: Sequence[Inside | None]) -> Attention | None:
+    """Return attention by head of all documents in order; None where none was kept."""
+    held = [None if inside is None else inside.attention for inside in insides]
+    known = [one for one in held if one is not None]
+    if not known:
+        return None
+    heads, windows = known[0].heads.shape, known[0].maps.shape[0]
+    most = max(one.maps.shape[1] for one in known)
+    n = len(held)
+    found = Attention(
+        heads=np.full((n, *heads), np.nan, dtype=np.float32),
+        sinks=np.zeros((n, heads[0], 2), dtype=np.int64),
+        maps=np.full((n, windows, most), np.nan, dtype=np.float32),
+        grids=np.zeros((n, 3), dtype=np.int64),
+    )
+    for index, one in enumerate(held):
+        if one is not None:
+            found.heads[index], found.sinks[index] = one.heads, one.sinks
+            found.maps[index, :, : one.maps.shape[1]] = one.maps
+            found.grids[index] = one.grid
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from PIL import Image
 
@@ -13,8 +14,12 @@ from vlmbench.types import Asked
 
 def build_prompt(asked: Asked, task: TaskSpec, model: ModelSpec) -> Prompt:
     """Return a question as the backend takes it, images under the model's image policy."""
-    images = [image.decode() for image in asked.document.images]
-    return place_images(asked.text, images, model, system=doc_description(task, asked.document.row))
+    document = asked.document
+    images = [image.decode() for image in document.images]
+    system = doc_description(task, document.row)
+    prompt = place_images(asked.text, images, model, system=system)
+    others = prepare([image.decode() for image in document.others], model.image)
+    return replace(prompt, others=tuple(others))
 
 
 def place_images(

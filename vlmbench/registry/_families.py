@@ -45,6 +45,7 @@ class Family:
             other's answers: of any number and size, of one number, or of one number and size.
         encoder: Why the encoder readout does not apply; empty if it does.
         internals: Why the internals readout does not apply; empty if it does.
+        patching: Why states of image tokens cannot be patched; empty if they can.
         packages: What transformers needs in addition to run it.
     """
 
@@ -66,6 +67,7 @@ class Family:
     batches: Literal["any", "same_count", "same_sizes"] = "any"
     encoder: str = ""
     internals: str = ""
+    patching: str = ""
     packages: tuple[str, ...] = ()
 
 
@@ -76,6 +78,7 @@ _QWEN_IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
 _MERGE = "spatial_merge_size x spatial_merge_size patches become one token"
 _TILES = "one token per patch of the whole view and of every tile, padding cut, newlines added"
 _SHUFFLE = "pixel shuffle: neighbouring patches become one token"
+_AGAIN = "features of the images enter its language model again further up, past a patch"
 _TORCHVISION = ("torchvision",)
 
 FAMILIES: tuple[Family, ...] = (
@@ -120,6 +123,7 @@ FAMILIES: tuple[Family, ...] = (
         merging=f"{_MERGE}; shallower states (deepstack) are added further up the language model",
         projector=("model.visual.merger", "model.visual.deepstack_merger_list"),
         placeholder=_QWEN_IMAGE,
+        patching=_AGAIN,
     ),
     Family(
         name="InternVL",
@@ -209,6 +213,7 @@ FAMILIES: tuple[Family, ...] = (
         projector=("model.layerwise_projectors", "model.spatial_projectors"),
         encoder="several projections of several hidden states enter at different depths of the "
         "language model, so there is no one consumed layer",
+        patching=_AGAIN,
     ),
     Family(
         name="GLM-4V",
@@ -232,6 +237,7 @@ FAMILIES: tuple[Family, ...] = (
         model_types=("lfm2_vl",),
         encoder="its tower takes patches with their number of rows and columns, and no square of "
         "pixels",
+        internals="most layers of its language model convolve and give no attention weights",
         packages=_TORCHVISION,
     ),
     Family(

@@ -69,9 +69,9 @@ def _feasible(plan: Plan, tasks: Mapping[str, CheckedTask]) -> Plan:
         name = cell.task.spec.task
         key = (name, cell.condition)
         if key not in reasons:
-            held, spec = tasks[name].held, cell.task.spec
-            reasons[key] = obstacle(held, cell.condition) or order_obstacle(
-                held, spec, cell.condition
+            held = tasks[name].held
+            reasons[key] = obstacle(held, cell.condition, task=cell.task) or order_obstacle(
+                held, cell.task.spec, cell.condition
             )
         reason = reasons[key]
         if reason is None:

@@ -148,9 +148,7 @@ class ModelRun:
             self._note(cell, record, stored)
             self.reporter.start(f"{label}  already there", 0)
             return record.scores()
-        documents = apply_conditions(
-            task.held, cell.condition, task=cell.task.spec, first=cell.first
-        )
+        documents = apply_conditions(task.held, cell.condition, first=cell.first, task=cell.task)
         advance = self.reporter.start(label, len(documents))
         asked = ask(documents, cell.task.spec, cell.condition, cell.hints)
         reading = implementation(cell.readout).read(cell, asked, self._opened(cell, task, advance))
@@ -233,6 +231,7 @@ def _exchanges(asked: Sequence[Asked], reading: Reading) -> list[Exchange]:
             choices=one.scored,
             marked=one.document.marked,
             hint_target=one.hint_target,
+            image_target=one.document.image_target,
             prompt=answer.prompt,
             response=answer.response,
             finish=answer.finish,

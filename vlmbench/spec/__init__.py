@@ -5,7 +5,15 @@ from vlmbench.spec._base import Spec
 from vlmbench.spec._cheap_rules import CHEAP_RULES, LooksAt, RuleName, rule_obstacle
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._encoder import Encoder
-from vlmbench.spec._forward_changes import FORWARD_CHANGES, ForwardChange, Intact
+from vlmbench.spec._forward_changes import (
+    FORWARD_CHANGES,
+    ForwardChange,
+    Intact,
+    Knockout,
+    Patch,
+    PatchImage,
+    PatchLast,
+)
 from vlmbench.spec._hidden import Hidden
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._image_changes import (
@@ -197,6 +205,7 @@ __all__ = [
     "Internals",
     "KeypointProbe",
     "Kind",
+    "Knockout",
     "Letters",
     "LinearProbe",
     "LmEvalTask",
@@ -220,6 +229,9 @@ __all__ = [
     "Padding",
     "Paraphrase",
     "Part",
+    "Patch",
+    "PatchImage",
+    "PatchLast",
     "Perturbation",
     "PixelChange",
     "PlainText",

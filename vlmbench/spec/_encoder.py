@@ -15,6 +15,7 @@ from vlmbench.spec._readout import (
     Subject,
     has_places,
     missing_places,
+    not_drawn,
     untrainable,
 )
 from vlmbench.spec._task import TaskSpec
@@ -103,6 +104,8 @@ class Encoder(Readout):
                 "the wrong pixels"
             )
         yield from missing_places(task, condition)
+        yield from not_drawn(task, condition)
+        yield from not_drawn(task, condition)
 
     def _idle_options(self, task: TaskSpec, probe: ProbeSpec) -> Iterator[str]:
         """Yield the options that would be written on the label and change nothing."""

@@ -10,8 +10,18 @@ from pydantic import Field
 
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._hints import Hints
-from vlmbench.spec._readout import TORCH, Opens, Readout, Subject, missing_places
+from vlmbench.spec._readout import (
+    TORCH,
+    Opens,
+    Readout,
+    Subject,
+    missing_places,
+    not_drawn,
+    unchangeable,
+    untrainable,
+)
 from vlmbench.spec._task import TaskSpec
+from vlmbench.spec._wordings import unasked
 
 STAGE = r"same|(tower|projector|language|value|lens)-\d+"
 """Names of stages, in the order of the signal. `same`: the tower's state that the language model
@@ -62,7 +72,7 @@ class Hidden(Readout):
     ) -> Iterator[str]:
         """Yield why the stages cannot be read."""
         model = subject.spec
-        if subject.hidden:
+        if subject.hidden and not condition.forward.intervenes:
             yield subject.hidden
         if model.twin is None:
             yield f"model {model.model!r} has no twin (key `twin`)"
@@ -74,12 +84,16 @@ class Hidden(Readout):
             yield "without images there is nothing to read"
         if condition.weights.of_encoder:
             yield "only encoders can be given random weights"
+        yield from unchangeable(subject, condition)
+        yield from untrainable(subject, task, condition)
+        yield from unasked(subject, task, condition)
         if condition.image.moves_places and task.bench.regions is not None:
             yield (
                 f"under {condition.label!r} the points or boxes of task {task.task!r} would name "
                 "the wrong pixels"
             )
         yield from missing_places(task, condition)
+        yield from not_drawn(task, condition)
         if too_long := subject.too_long(task, condition, hints):
             yield too_long
 

@@ -43,6 +43,8 @@ class ImageChange(Variant):
     """Whether nothing is left of the document's own images."""
     redraws_markers: ClassVar[bool]
     """Whether the markers that vlmbench drew are drawn anew, on the images without them."""
+    redraws: ClassVar[bool]
+    """Whether its images are drawn anew, by the world that drew the task's."""
     samples: ClassVar[tuple[str, ...]]
     """Labels that show what it does: in messages, tests and on the contact sheet."""
 
@@ -51,7 +53,7 @@ class OwnImages(ImageChange):
     """The document's own images."""
 
     keeps_images, moves_places, needs_places, needs_others = True, False, False, False
-    replaces, redraws_markers = False, False
+    replaces, redraws_markers, redraws = False, False, False
     samples = ("own",)
     kind: Literal["own"] = "own"
 
@@ -60,7 +62,7 @@ class NoImages(ImageChange):
     """No images, and no place for them in the prompt."""
 
     keeps_images, moves_places, needs_places, needs_others = False, False, False, False
-    replaces, redraws_markers = True, False
+    replaces, redraws_markers, redraws = True, False, False
     samples = ("none",)
     kind: Literal["none"] = "none"
 
@@ -69,7 +71,7 @@ class SwappedImages(ImageChange):
     """The images of another document of the task."""
 
     keeps_images, moves_places, needs_places, needs_others = True, True, False, True
-    replaces, redraws_markers = True, False
+    replaces, redraws_markers, redraws = True, False, False
     samples = ("swapped",)
     kind: Literal["swapped"] = "swapped"
 
@@ -78,7 +80,7 @@ class EvidenceMask(ImageChange):
     """The places that the question is about are greyed out, or just as much somewhere else."""
 
     keeps_images, moves_places, needs_places, needs_others = True, False, True, False
-    replaces, redraws_markers = False, False
+    replaces, redraws_markers, redraws = False, False, False
     samples = ("evidence", "evidence-random")
     options, unsaid = ("where",), ("regions",)
     kind: Literal["evidence"] = "evidence"
@@ -90,7 +92,7 @@ class RedrawnMarkers(ImageChange):
     """Markers that look otherwise, at the same places."""
 
     keeps_images, moves_places, needs_places, needs_others = True, False, False, False
-    replaces, redraws_markers = False, True
+    replaces, redraws_markers, redraws = False, True, False
     samples = (
         "markers-own", "markers-blue", "markers-small", "markers-large", "markers-square",
         "markers-below", "markers-jpeg30",
@@ -108,11 +110,24 @@ class RedrawnMarkers(ImageChange):
         return MARKER_LOOKS[self.style]
 
 
+class CounterfactualImage(ImageChange):
+    """The images are drawn anew with the one fact changed that decides the answer.
+
+    Another choice is right then, the document's `image_target`. Documents of which more would
+    change are left out.
+    """
+
+    keeps_images, moves_places, needs_places, needs_others = True, False, False, False
+    replaces, redraws_markers, redraws = False, False, True
+    samples = ("counterfactual",)
+    kind: Literal["counterfactual"] = "counterfactual"
+
+
 class PixelChange(ImageChange, ABC):
     """A change of each image by itself, whatever the question is."""
 
     keeps_images, moves_places, needs_places, needs_others = True, False, False, False
-    replaces, redraws_markers = False, False
+    replaces, redraws_markers, redraws = False, False, False
 
     @property
     def is_idle(self) -> bool:
@@ -298,7 +313,7 @@ class Noise(Perturbation):
 
 _Any = (
     OwnImages | BlankImage | NoImages | SwappedImages | ScrambledImage | MaskedCells | Crop
-    | ColourShift | Blur | Noise | EvidenceMask | RedrawnMarkers
+    | ColourShift | Blur | Noise | EvidenceMask | RedrawnMarkers | CounterfactualImage
 )  # fmt: skip
 IMAGE_CHANGES: tuple[type[ImageChange], ...] = get_args(_Any)
 """Every variant."""

@@ -32,6 +32,14 @@ class Subject(Protocol):
         """Why its hidden states cannot be read; empty if they can."""
 
     @property
+    def unpatchable(self) -> str:
+        """Why states of image tokens cannot be replaced; empty if they can."""
+
+    @property
+    def layers(self) -> int | None:
+        """Layers of its language model; None if nothing says so."""
+
+    @property
     def keeps_tower(self) -> bool:
         """Whether its backend does not give access to its vision tower."""
 
@@ -117,6 +125,15 @@ def has_places(task: TaskSpec) -> bool:
     return task.bench.regions is not None and task.bench.regions.has_places
 
 
+def not_drawn(task: TaskSpec, condition: Condition) -> Iterator[str]:
+    """Yield that a task's images are files if a condition has to draw them anew."""
+    if condition.image.redraws and task.bench.generator is None:
+        yield (
+            f"the images of task {task.task!r} were not drawn here (key "
+            "`metadata.vlmbench.generator`), so they cannot be drawn with another answer"
+        )
+
+
 def missing_places(task: TaskSpec, condition: Condition) -> Iterator[str]:
     """Yield that a task has no points or boxes if a condition needs them."""
     if not condition.image.needs_places or has_places(task):
@@ -128,6 +145,22 @@ def missing_places(task: TaskSpec, condition: Condition) -> Iterator[str]:
         )
     else:
         yield f"the regions of task {task.task!r} are whole images, not places in them"
+
+
+def unchangeable(subject: Subject, condition: Condition) -> Iterator[str]:
+    """Yield why a model's forward pass cannot be changed as a condition asks."""
+    change = condition.forward
+    if change.intervenes and subject.hidden:
+        yield subject.hidden
+    if change.intervenes and not condition.image.keeps_images:
+        yield f"without images there is nothing for `{change.label}` to change"
+    if change.patches and subject.unpatchable:
+        yield f"model {subject.spec.model!r} cannot be patched: {subject.unpatchable}"
+    if subject.layers is not None and subject.layers < change.fewest_layers:
+        yield (
+            f"model {subject.spec.model!r} has {subject.layers} layers, too few for the windows of "
+            f"`{change.label}`"
+        )
 
 
 def untrainable(subject: Subject, task: TaskSpec, condition: Condition) -> Iterator[str]:

@@ -27,6 +27,8 @@ from vlmbench.spec._readout import (
     Readout,
     Subject,
     missing_places,
+    not_drawn,
+    unchangeable,
     untrainable,
 )
 from vlmbench.spec._task import TaskSpec
@@ -51,8 +53,7 @@ class Prompted(Readout):
         """Yield why the model cannot be asked."""
         if condition.weights.of_encoder:
             yield "only encoders can be given random weights"
-        if condition.forward.intervenes and subject.hidden:
-            yield subject.hidden
+        yield from unchangeable(subject, condition)
         yield from untrainable(subject, task, condition)
         if not condition.image.keeps_images and subject.needs_images:
             yield subject.needs_images
@@ -60,6 +61,7 @@ class Prompted(Readout):
             yield "a server forms its batches itself"
         yield from unasked(subject, task, condition)
         yield from missing_places(task, condition)
+        yield from not_drawn(task, condition)
         yield from _misplaced(subject, task, condition)
         if too_long := subject.too_long(task, condition, hints):
             yield too_long

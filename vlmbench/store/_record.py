@@ -84,6 +84,8 @@ class Exchange:
         choices: The answers to choose from, in canonical order.
         marked: Markers are drawn into the images that the encoder sees.
         hint_target: The choice that the prompt's hint asserts; -1 if there is no hint.
+        image_target: The choice that is right for what the condition shows in place of the
+            document's own images; -1 where it shows these, or where that is not known.
         prompt: The exact text that a model was given; empty for readouts without one.
         response: The text it wrote, thoughts included; empty unless it generated.
         finish: Why that ended (`stop`, `length`, ...); empty where nothing says so.
@@ -93,6 +95,7 @@ class Exchange:
     choices: Sequence[str]
     marked: bool
     hint_target: int
+    image_target: int = -1
     prompt: str = ""
     response: str = ""
     finish: str = ""
@@ -225,6 +228,17 @@ class Record:
         column = pq.read_table(self.path, columns=["hint_target"])["hint_target"]
         return np.array(column.to_pylist(), dtype=np.int64)
 
+    def image_targets(self) -> NDArray[np.int64]:
+        """(n,) int64: the choice that is right for the images shown in place of each document's.
+
+        -1 where none is known, and in records from before there was such a choice.
+        """
+        names = pq.read_schema(self.path).names
+        if "image_target" not in names:
+            return np.full(pq.read_metadata(self.path).num_rows, -1, dtype=np.int64)
+        column = pq.read_table(self.path, columns=["image_target"])["image_target"]
+        return np.array(column.to_pylist(), dtype=np.int64)
+
     def answers(self) -> tuple[str, ...]:
         """Return what each document's right choice says, in document order.
 
@@ -278,4 +292,5 @@ def _exchange_columns(exchanges: Sequence[Exchange]) -> dict[str, Any]:
         "error": [exchange.error for exchange in exchanges],
         "marked": [exchange.marked for exchange in exchanges],
         "hint_target": [exchange.hint_target for exchange in exchanges],
+        "image_target": [exchange.image_target for exchange in exchanges],
     }

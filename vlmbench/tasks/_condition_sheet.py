@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw
 
-from vlmbench.spec import IMAGE_CHANGES, Condition, Perturbation, TaskSpec
+from vlmbench.spec import IMAGE_CHANGES, Condition, Located, Perturbation, TaskSpec
 from vlmbench.tasks._conditions import apply_conditions
 from vlmbench.types import Document
 
@@ -17,7 +17,7 @@ _CAPTION = 14
 
 
 def condition_sheet(
-    documents: Sequence[Document], task: TaskSpec, *, side: int = 128
+    documents: Sequence[Document], task: Located[TaskSpec], *, side: int = 128
 ) -> Image.Image:
     """Draw the first image of the first document under each condition, with its label.
 
@@ -45,7 +45,7 @@ def _rows() -> list[tuple[str, ...]]:
     others = [
         label
         for change in IMAGE_CHANGES
-        if change.keeps_images and change not in graded
+        if change.keeps_images and not change.redraws and change not in graded
         for label in change.samples
     ]
     rows = [tuple(others[i : i + _COLUMNS]) for i in range(0, len(others), _COLUMNS)]

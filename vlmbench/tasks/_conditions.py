@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +19,19 @@ from vlmbench.spec import (
     GREY,
     Condition,
     EvidenceMask,
+    Located,
     NoImages,
+    Patch,
     PixelChange,
     RedrawnMarkers,
     SwappedImages,
     TaskSpec,
 )
+from vlmbench.tasks import worlds
+from vlmbench.tasks._counterfactual import redrawn
+from vlmbench.tasks._donors import donors, with_others
 from vlmbench.tasks._evidence import Mask, elsewhere, region_mask
-from vlmbench.tasks._redraw import redrawn
+from vlmbench.tasks._redraw import with_markers
 from vlmbench.tasks._swap import swap
 from vlmbench.types import Document, EncodedImage, Region, VlmbenchError
 
@@ -36,50 +42,100 @@ def apply_conditions(
     documents: Sequence[Document],
     condition: Condition,
     *,
-    task: TaskSpec | None = None,
     first: int | None = None,
+    task: Located[TaskSpec] | None = None,
 ) -> list[Document]:
     """Return documents as a condition shows them.
 
     Images and `encoder_images` are changed alike, at the same places. What is drawn for a
     document depends on the condition's seed, the document's id and the kind of change, and on
-    nothing else; only `swapped` depends on all the documents. Where a change needs points or boxes,
-    documents whose regions are not known are left out. Regions stay as they are, except where the
-    change moves places: points and boxes would name the wrong pixels there, and are dropped.
+    nothing else; only `swapped` and patches depend on all the documents. Where a change needs
+    points or boxes, documents whose regions are not known are left out, where images are drawn
+    anew, those that cannot be, and where states are patched, those to whom no other can lend its
+    own. Regions stay as they are, except where the change moves places: points and boxes would name
+    the wrong pixels there, and are dropped.
 
     Args:
         documents: All documents of the task: images are swapped among them.
         condition: What to change. Its text is left to `ask`.
         task: Their task; needed where markers are drawn anew.
         first: Return only the first so many.
+        task: Their task, which says how images are drawn anew and what is asked.
 
     Raises:
         VlmbenchError: If the condition cannot be applied to these documents (see `obstacle`).
     """
-    reason = obstacle(documents, condition)
+    reason = obstacle(documents, condition, task=task)
     if reason is not None:
         raise VlmbenchError(reason)
+    patch = condition.forward
+    if not isinstance(patch, Patch):
+        return _shown(documents, condition, first, task)
+    shown = _shown(documents, condition, None, task)
+    lending = donors(shown, draw(condition.seed, "", "patch"))
+    rights = [_right(document, condition) for document in shown]
+    spec = None if task is None else task.spec
+    return with_others(shown, patch, lending, spec, rights)[:first]
+
+
+def _shown(
+    documents: Sequence[Document],
+    condition: Condition,
+    first: int | None,
+    task: Located[TaskSpec] | None,
+) -> list[Document]:
+    """Return documents with the images that a condition shows."""
     change = condition.image
     if isinstance(change, SwappedImages):
         return _swapped(documents, condition.seed)[:first]
     if isinstance(change, RedrawnMarkers):
         assert task is not None, "markers are drawn anew as the task draws them"
-        return [redrawn(document, task, change) for document in documents[:first]]
+        return [with_markers(document, task.spec, change) for document in documents[:first]]
+    if change.redraws:
+        assert task is not None, "asked for before"
+        return list(islice(redrawn(documents, task), first))
     shown = documents
     if change.needs_places:
         shown = [document for document in documents if _places(document)]
     return [_changed(document, condition) for document in shown[:first]]
 
 
-def obstacle(documents: Sequence[Document], condition: Condition) -> str | None:
+def _right(document: Document, condition: Condition) -> int:
+    """Return the choice that is right for what a document shows; -1 where none is known to be."""
+    if condition.image.redraws:
+        return document.image_target
+    return -1 if condition.image.replaces else document.gold
+
+
+def obstacle(
+    documents: Sequence[Document],
+    condition: Condition,
+    *,
+    task: Located[TaskSpec] | None = None,
+) -> str | None:
     """Return why a condition cannot be applied to these documents, or None if it can."""
     change = condition.image
+    if change.redraws:
+        generator = None if task is None else task.spec.bench.generator
+        if generator is None:
+            return "their images were not drawn here, so they cannot be drawn with another answer"
+        if not worlds.has_counterfactuals(generator):
+            return f"the world {generator.world!r} does not draw documents with another answer"
+    if _lends(condition) and not any(
+        place is not None for place in donors(documents, draw(0, "", "patch"))
+    ):
+        return "no two documents have images of the same sizes and another gold"
     if change.needs_others and _others(documents, condition.seed) is None:
         return (
             "images cannot be swapped: more than half of the documents with the same number of "
             "images have the same ones"
         )
     return _unmaskable(documents, change) if isinstance(change, EvidenceMask) else None
+
+
+def _lends(condition: Condition) -> bool:
+    """Tell whether documents are given the states of others."""
+    return isinstance(condition.forward, Patch) and condition.forward.source != "self"
 
 
 def _unmaskable(documents: Sequence[Document], change: EvidenceMask) -> str | None:

@@ -18,7 +18,7 @@ from vlmbench.types import Document, EncodedImage
 Marks = Sequence[tuple[Place, str]]
 
 
-def redrawn(document: Document, task: TaskSpec, change: RedrawnMarkers) -> Document:
+def with_markers(document: Document, task: TaskSpec, change: RedrawnMarkers) -> Document:
     """Return a document whose markers look as a condition says; the encoder's images stay.
 
     Places and labels are the task's own. In the look `own` the images come out as they were, to the

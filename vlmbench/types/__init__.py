@@ -3,6 +3,7 @@
 This package imports nothing of vlmbench and neither torch nor datasets.
 """
 
+from vlmbench.types._attention import PARTS, WHOLE, WINDOWS, Attention, Part
 from vlmbench.types._document import Asked, Document, EncodedImage, Region, clusters_of
 from vlmbench.types._errors import ComparisonError, DocumentError, Problem, VlmbenchError
 from vlmbench.types._internals import GROUPS, Group, Internals
@@ -14,7 +15,11 @@ from vlmbench.types._stat import Stat
 __all__ = [
     "DECODE_VERSION",
     "GROUPS",
+    "PARTS",
+    "WHOLE",
+    "WINDOWS",
     "Asked",
+    "Attention",
     "ChoiceScores",
     "ComparisonError",
     "Document",
@@ -22,6 +27,7 @@ __all__ = [
     "EncodedImage",
     "Group",
     "Internals",
+    "Part",
     "Problem",
     "Region",
     "Scale",

@@ -109,6 +109,10 @@ class Document:
         row: The data row the document was made from, without images: what prompts render from.
         cluster: Name of what it shares with other documents (an image, a scene, a condition);
             None if it shares nothing.
+        others: Images, as many as `images`, whose states a condition puts in the place of theirs;
+            empty if it does not.
+        image_target: Index of the choice that is right for what a condition shows in place of the
+            document's own images; -1 where that is not known. `gold` stays the document's own.
     """
 
     doc_id: str
@@ -121,6 +125,8 @@ class Document:
     candidates: tuple[Region, ...] = ()
     row: Mapping[str, Any] = field(default_factory=dict, repr=False)
     cluster: str | None = None
+    others: tuple[EncodedImage, ...] = ()
+    image_target: int = -1
 
     def __post_init__(self) -> None:
         if not 0 <= self.gold < len(self.choices):

@@ -8,6 +8,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from vlmbench.types._attention import Attention
+
 Group = Literal["image", "regions", "choices", "text"]
 
 GROUPS: tuple[Group, ...] = get_args(Group)
@@ -32,6 +34,8 @@ class Internals:
             of `GROUPS`, mean over heads; image, choices and text sum to 1. Regions are NaN where
             it is not known which tokens show them.
         tokens: (n, 4) int64, tokens in each group; regions 0 where unknown.
+        attention: The same attention by head, with sinks apart; None in records from before it
+            was read.
     """
 
     doc_ids: tuple[str, ...]
@@ -40,6 +44,7 @@ class Internals:
     h_last: NDArray[np.float32]
     mass: NDArray[np.float64]
     tokens: NDArray[np.int64]
+    attention: Attention | None = None
 
     def __post_init__(self) -> None:
         n = len(self.doc_ids)
@@ -54,6 +59,9 @@ class Internals:
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name} must be {shape}, got {getattr(self, name).shape}")
+        if self.attention is not None and self.attention.heads.shape[:2] != (n, self.layers):
+            found = self.attention.heads.shape[:2]
+            raise ValueError(f"attention must be of {(n, self.layers)}, got {found}")
 
     def __len__(self) -> int:
         return len(self.doc_ids)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -13,11 +13,11 @@ from PIL import Image
 from tiny_checkpoints import backend_of
 from transformers.integrations.sdpa_attention import sdpa_attention_forward as kernel
 
-from vlmbench.models import HfBackend, Inside, Inspects, Prompt
-from vlmbench.models._inspect import _mass
+from vlmbench.models import HfBackend, Inside, Inspects, Prompt, _sinks
+from vlmbench.models._inspect import _distributed, _mass
 from vlmbench.models._last_row import LastRow
 from vlmbench.models._token_groups import token_groups
-from vlmbench.types import Region, VlmbenchError
+from vlmbench.types import PARTS, WHOLE, WINDOWS, Region, VlmbenchError
 
 # Noise of transformers' image processors under numpy 2.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -56,7 +56,9 @@ def inside(backend: HfBackend, *which: int) -> list[Inside]:
 
 
 def arrays(one: Inside) -> dict[str, np.ndarray]:
-    return {field.name: getattr(one, field.name) for field in dataclasses.fields(one)}
+    parts = (one, one.attention)
+    held = {field.name: getattr(part, field.name) for part in parts for field in fields(part)}
+    return {name: value for name, value in held.items() if isinstance(value, np.ndarray)}
 
 
 @contextmanager
@@ -142,6 +144,8 @@ def test_nothing_larger_than_the_summaries_is_returned(backend):
     assert shapes == {
         "scores": (2,), "h_image": states, "h_text": states, "h_last": states,
         "mass": (states[0] - 1, 4), "tokens": (4,),
+        "heads": (states[0] - 1, one.attention.heads.shape[1], len(PARTS)),
+        "sinks": (states[0] - 1, 2), "maps": (WINDOWS, int(one.tokens[0])), "grid": (3,),
     }  # fmt: skip
     assert all(array.base is None or array.base.size < 10**5 for array in arrays(one).values())
 
@@ -156,6 +160,64 @@ def test_without_an_image_all_positions_are_text():
     assert np.isnan(one.mass[:, 1]).all()
     expected = torch.stack(output.hidden_states)[0, 0].mean(0)
     np.testing.assert_allclose(one.h_text[0], expected.numpy(), atol=1e-5)
+
+
+def test_attention_by_head_is_that_of_transformers(backend):
+    for index, prompt in enumerate(asked()):
+        (one,) = inside(backend, index)
+        batch, output = plain(backend, prompt)
+        image = backend.inputs.image_positions(batch)[0]
+        rows = torch.stack(output.attentions)[:, 0, :, -1]  # (layers, heads, tokens)
+        heads = dict(zip(PARTS, np.moveaxis(one.attention.heads, 2, 0), strict=True))
+        expected = rows[:, :, image].sum(2).numpy()
+        np.testing.assert_allclose(heads["image"] + heads["image_sinks"], expected, atol=1e-6)
+        np.testing.assert_allclose(one.attention.heads[..., WHOLE].sum(2), 1, atol=1e-6)
+        expected = np.nanmean(heads["image"], axis=1)
+        mapped = np.nansum(one.attention.maps, axis=1)[~np.isnan(one.attention.maps[:, 0])]
+        np.testing.assert_allclose(mapped.mean(), expected.mean(), atol=1e-6)
+        if not one.attention.sinks[:, 0].any():
+            order = rows.mean(1).mean(0)[image].numpy()
+            kept = one.attention.maps[~np.isnan(one.attention.maps[:, 0])]
+            np.testing.assert_allclose(kept.mean(0), order, atol=1e-6)
+
+
+def test_sinks_are_read_off_the_states_that_each_layer_is_given(backend, monkeypatch):
+    """At a threshold that the states of a tiny model reach."""
+    monkeypatch.setattr(_sinks, "MASSIVE", 1.5)
+    prompt = asked()[0]
+    (one,) = inside(backend, 0)
+    batch, output = plain(backend, prompt)
+    image = backend.inputs.image_positions(batch)[0].numpy()
+    for layer, state in enumerate(output.hidden_states[:-1]):
+        ratio = (state[0].abs() / state[0].square().mean(1, keepdim=True).sqrt()).numpy()
+        sinks = (ratio[:, ratio[0] >= 1.5] >= 1.5).any(1)
+        expected = [int((sinks & image).sum()), int((sinks & ~image).sum())]
+        assert one.attention.sinks[layer].tolist() == expected
+    assert one.attention.sinks.sum() > 0
+
+
+@pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "internvl", "gemma3", "paligemma"])
+def test_reference_and_choices_have_tokens_of_their_own(name):
+    """Two boxes, asked for together and each by itself."""
+    backend, choices = backend_of(name), [["A"]]
+    left, right = (Region(image=0, kind="box", xy=(x, 0.0, x + 16.0, 16.0)) for x in (0.0, 16.0))
+    prompt = [Prompt(user="<image>A or B?", images=(picture(4),))]
+    both, reference, candidate = (
+        backend.inspect(prompt, choices, [held])[0]
+        for held in ([left, right], [left], [None, right])
+    )
+    place = {part: index for index, part in enumerate(PARTS)}
+    paid = both.attention.heads
+    for part, one in (("reference", reference), ("candidates", candidate)):
+        alone = one.attention.heads[..., place[part]]
+        np.testing.assert_allclose(paid[..., place[part]], alone, atol=1e-7)
+        sinks = one.attention.heads[..., place["image_sinks"]]
+        if not sinks.any():
+            np.testing.assert_allclose(alone.mean(1), one.mass[:, 1], atol=1e-6)
+    assert np.isnan(reference.attention.heads[..., place["candidates"]]).all()
+    assert np.isnan(candidate.attention.heads[..., place["reference"]]).all()
+    rows = round(int(both.tokens[0]) ** 0.5)
+    assert both.attention.grid.tolist() == [1, rows, rows]
 
 
 @pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "internvl", "gemma3", "paligemma"])
@@ -232,7 +294,7 @@ def test_cross_attention_is_refused_with_its_reason():
 
 def test_weights_that_are_no_distribution_are_refused():
     groups = token_groups(np.array([True, False]), None, np.zeros(2, dtype=bool))
-    weights = torch.tensor([[0.25, 0.75]])
-    np.testing.assert_allclose(_mass(weights, groups), [0.25, np.nan, 0, 0.75])
-    with pytest.raises(VlmbenchError, match="not a distribution"):
-        _mass(weights / 2, groups)
+    weights = np.array([[0.25, 0.75]], dtype=np.float32)
+    np.testing.assert_allclose(_mass(_distributed(weights), groups), [0.25, np.nan, 0, 0.75])
+    with pytest.raises(VlmbenchError, match="no distribution"):
+        _distributed(weights / 2)

@@ -65,19 +65,27 @@ def sketch(content: Any, images: Sequence[NDArray[Any]]) -> Sketch:
 
 
 def documents(world: World) -> dict[str, Sketch]:
-    """The first three documents of two splits, as they are stored; one split is easy."""
+    """The first three documents of two splits, as they are stored; one split is easy.
+
+    And the same with another answer, where the world can draw them so.
+    """
     found = {}
     for split, options in (("train", {}), ("test", {"difficulty": 0.1})):
         for index in range(3):
-            row = _rows.encoded(
-                world,
-                _rows.drawn_row(world, seed=0, split=split, index=index, count=30, options=options),
-            )
-            images = [value for value in row.values() if isinstance(value, dict)]
-            pixels = [np.asarray(Image.open(io.BytesIO(image["bytes"]))) for image in images]
-            content = {k: v for k, v in row.items() if not isinstance(v, dict)}
-            found[row["doc_id"]] = sketch(content, pixels)
+            which: dict[str, Any] = {"split": split, "index": index, "options": options}
+            plain = _rows.drawn_row(world, seed=0, count=30, **which)
+            other = _rows.counterfactual_row(world, seed=0, count=30, **which)
+            found[plain["doc_id"]] = of_row(world, plain)
+            if other is not None:
+                found[f"{plain['doc_id']} counterfactual"] = of_row(world, other)
     return found
+
+
+def of_row(world: World, drawn: Mapping[str, Any]) -> Sketch:
+    row = _rows.encoded(world, dict(drawn))
+    images = [value for value in row.values() if isinstance(value, dict)]
+    pixels = [np.asarray(Image.open(io.BytesIO(image["bytes"]))) for image in images]
+    return sketch({k: v for k, v in row.items() if not isinstance(v, dict)}, pixels)
 
 
 def parts() -> dict[str, Sketch]:

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from vlmbench.diagnostics._evidence import Evidence
 from vlmbench.diagnostics._outcome import Analysis, Finding
-from vlmbench.diagnostics.analyses import answer_inside, prefix, prompts, stages, tuning
+from vlmbench.diagnostics.analyses import (
+    answer_inside,
+    attention,
+    counterfactual,
+    interventions,
+    prefix,
+    prompts,
+    stages,
+    tuning,
+)
 from vlmbench.types import VlmbenchError
 
 ANALYSES: tuple[Analysis, ...] = (
@@ -17,6 +26,10 @@ ANALYSES: tuple[Analysis, ...] = (
     prompts.ANALYSIS,
     prefix.ANALYSIS,
     tuning.ANALYSIS,
+    interventions.KNOCKOUT,
+    interventions.PATCHING,
+    counterfactual.ANALYSIS,
+    attention.ANALYSIS,
 )
 """All analyses, in the order in which they are made and reported."""
 

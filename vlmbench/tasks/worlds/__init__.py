@@ -5,6 +5,7 @@ Embree, scipy and `datasets` are loaded where they are used, so importing this p
 
 from vlmbench.tasks.worlds._build import build, export, fingerprint, is_built, load
 from vlmbench.tasks.worlds._cheap import CHEAP_RULES
+from vlmbench.tasks.worlds._counterfactual import counterfactual, has_counterfactuals
 from vlmbench.tasks.worlds._markers import draw_markers, marker_style
 from vlmbench.tasks.worlds._random import random_scene
 from vlmbench.tasks.worlds._registry import WORLDS
@@ -28,9 +29,11 @@ __all__ = [
     "Thing",
     "build",
     "contact_sheet",
+    "counterfactual",
     "draw_markers",
     "export",
     "fingerprint",
+    "has_counterfactuals",
     "is_built",
     "load",
     "look",

@@ -41,19 +41,33 @@ def _tone(rng: np.random.Generator) -> Floats:
 
 
 def _row(draw: Draw) -> Row:
+    return _with_reference(draw, swapped=False)
+
+
+def _restyled(draw: Draw) -> Row:
+    """Draw the same images with the reference in the style of the image that was wrong."""
+    return {**_with_reference(draw, swapped=True), "gold": 1 - draw.gold}
+
+
+def _with_reference(draw: Draw, *, swapped: bool) -> Row:
+    """Draw a document; `swapped` gives the reference the other of the two styles.
+
+    Its content and its palette stay, and so do the other images.
+    """
     from vlmbench.tasks.worlds._style import STYLES, paint  # loads scipy
 
     rng, known = draw.rng, tuple(STYLES)
     style = known[rng.integers(len(known))]
     other = _other_style(draw, style, known)
     shown = [style, other] if draw.gold == 0 else [other, style]
-    styles = [style, *shown]
-    images = [paint(rng, _tone(rng), name) for name in styles]
+    reference = other if swapped else style
+    images = [paint(rng, _tone(rng), style, instead=reference)]
+    images += [paint(rng, _tone(rng), name) for name in shown]
     return {
         "question": QUESTION,
         "choices": ["the second image", "the third image"],
         **{f"image_{i + 1}": image for i, image in enumerate(images)},
-        "styles": styles,
+        "styles": [reference, *shown],
     }
 
 
@@ -66,4 +80,5 @@ ART_STYLE = World(
     variants=1,
     columns={"image_1": "image", "image_2": "image", "image_3": "image", "styles": "strings"},
     row=_row,
+    counterfactual=_restyled,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from vlmbench.tasks.worlds._markers import draw_markers
 from vlmbench.tasks.worlds._place import facing, inner_point, listed, portrait
 from vlmbench.tasks.worlds._random import FRONTAL, random_scene, random_thing
 from vlmbench.tasks.worlds._render import render
-from vlmbench.tasks.worlds._scene import COLOURS
+from vlmbench.tasks.worlds._scene import COLOURS, Scene
 from vlmbench.tasks.worlds._shapes import CATEGORIES
 from vlmbench.tasks.worlds._world import ATTEMPTS, Draw, Row, StuckError, World
 
@@ -42,20 +43,44 @@ def _words(draw: Draw, right: str, names: Sequence[str], first: Sequence[str] = 
 
 def _naming(draw: Draw) -> Row:
     attribute = ("shape", "colour")[draw.variant]
-    thing = random_thing(draw.rng, scale=(0.85, 1.0))
-    scene = portrait(draw.rng, thing)
+    scene = _single(draw.rng, NAMES)
+    thing = scene.things[0]
+    right = thing.category if attribute == "shape" else thing.colour
+    words = _words(draw, right, NAMES[attribute])
+    return _named(scene, attribute, words, draw.gold)
+
+
+def _renamed(draw: Draw) -> Row:
+    """Draw the same scene with what the next choice names, and else as it was."""
+    again, attribute = deepcopy(draw.rng), ("shape", "colour")[draw.variant]
+    plain, target = _naming(draw), (draw.gold + 1) % 4
+    old, new = plain["label"], plain["choices"][target]
+    # The two names change places, so that whatever was drawn as the old one is drawn as the new.
+    swap = {old: new, new: old}
+    names = {**NAMES, attribute: tuple(swap.get(name, name) for name in NAMES[attribute])}
+    scene = _single(again, names)
+    return {**_named(scene, attribute, plain["choices"], target), "gold": target}
+
+
+def _single(rng: np.random.Generator, names: Mapping[str, Sequence[str]]) -> Scene:
+    """Draw a scene of one thing, whose category and colour are drawn by their place in `names`."""
+    thing = random_thing(rng, categories=names["shape"], colours=names["colour"], scale=(0.85, 1.0))
+    scene = portrait(rng, thing)
     # Cubes and tall things would not fit otherwise.
     camera = replace(scene.camera, distance=scene.camera.distance * 1.2)
     scene = replace(scene, camera=camera)
     if thing.category in FRONTAL:
-        scene = facing(scene, float(draw.rng.uniform(-0.9, 0.9)))
-    right = thing.category if attribute == "shape" else thing.colour
-    words = _words(draw, right, NAMES[attribute])
+        scene = facing(scene, float(rng.uniform(-0.9, 0.9)))
+    return scene
+
+
+def _named(scene: Scene, attribute: str, words: list[str], right: int) -> Row:
+    """Return the row of a scene whose name is among the words."""
     return {
         "question": _QUESTIONS["naming"][attribute],
         "choices": words,
         "attribute": attribute,
-        "label": right,
+        "label": words[right],
         "choice_labels": words,
         "image_1": render(scene).rgb,
     }
@@ -105,6 +130,7 @@ NAMING = World(
         "image_1": "image",
     },
     row=_naming,
+    counterfactual=_renamed,
 )
 
 POINTING = World(

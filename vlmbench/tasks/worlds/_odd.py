@@ -64,6 +64,17 @@ def _resized(rng: np.random.Generator, scene: Scene, view: View) -> Scene:
 
 
 def _row(draw: Draw) -> Row:
+    return _with_odd(draw, draw.gold)
+
+
+def _moved(draw: Draw) -> Row:
+    """Draw the same views with the odd object in the next image, the last one's being the first."""
+    odd = (draw.gold + 1) % 3
+    return {**_with_odd(draw, odd), "gold": odd}
+
+
+def _with_odd(draw: Draw, odd: int) -> Row:
+    """Draw a document whose odd object is in that image; all else hangs on the draw alone."""
     rng = draw.rng
     thing = random_thing(rng, scale=(0.85, 1.0))
     other = _other(rng, thing, draw.difficulty)
@@ -71,7 +82,7 @@ def _row(draw: Draw) -> Row:
     start = rng.uniform(-np.pi, np.pi)
     images = []
     for index in range(3):
-        shown = other if index == draw.gold else thing
+        shown = other if index == odd else thing
         reach = 0.9 if shown.category in FRONTAL else np.pi
         azimuth = float(start + rng.uniform(-np.pi, np.pi))
         camera = Camera(
@@ -101,4 +112,5 @@ OBJECT_3D = World(
     variants=1,
     columns={"image_1": "image", "image_2": "image", "image_3": "image"},
     row=_row,
+    counterfactual=_moved,
 )

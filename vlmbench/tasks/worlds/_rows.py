@@ -35,11 +35,38 @@ def drawn_row(
     options: Mapping[str, Any] | None = None,
 ) -> Row:
     """Draw document `index` of a split of `count` documents, images as arrays."""
+    rng, gold, variant = _chosen(world, seed, split, index, count)
+    row = world.draw(rng, gold=gold, variant=variant, **(options or {}))
+    return {"doc_id": _doc_id(world, split, index), **row}
+
+
+def counterfactual_row(
+    world: World,
+    *,
+    seed: int,
+    split: Split,
+    index: int,
+    count: int,
+    options: Mapping[str, Any] | None = None,
+) -> Row | None:
+    """Draw the counterfactual of what `drawn_row` draws; None where there is none."""
+    rng, gold, variant = _chosen(world, seed, split, index, count)
+    row = world.redraw(rng, gold=gold, variant=variant, **(options or {}))
+    return None if row is None else {"doc_id": _doc_id(world, split, index), **row}
+
+
+def _doc_id(world: World, split: Split, index: int) -> str:
+    return f"{world.stream}-{split}-{index:05d}"
+
+
+def _chosen(
+    world: World, seed: int, split: Split, index: int, count: int
+) -> tuple[np.random.Generator, int, int]:
+    """Return a document's generator of everything else, its gold and its variant."""
     key = (crc32(world.stream.encode()), SPLITS.index(split))
     gold, variant = _dealt(seed, key, count, world.n_choices, world.variants)[index]
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*key, index)))
-    row = world.draw(rng, gold=gold, variant=variant, **(options or {}))
-    return {"doc_id": f"{world.stream}-{split}-{index:05d}", **row}
+    return rng, gold, variant
 
 
 @lru_cache(maxsize=8)

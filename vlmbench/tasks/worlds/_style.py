@@ -7,6 +7,7 @@ that knows nothing of the style, so that a colour histogram does not tell styles
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from types import MappingProxyType
 
 import numpy as np
@@ -151,7 +152,9 @@ STYLES: Mapping[str, Callable[[Rng, Floats], Floats]] = MappingProxyType(
 """Name of a style to the function that applies it to a tone image."""
 
 
-def paint(rng: Rng, tone: Floats, style: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+def paint(
+    rng: Rng, tone: Floats, style: str, *, instead: str | None = None
+) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     """Return (h, w, 3) uint8: a tone image in a style, coloured by a random palette.
 
     Tones are replaced by their ranks before the palette is applied, so that every style puts the
@@ -161,8 +164,13 @@ def paint(rng: Rng, tone: Floats, style: str) -> np.ndarray[tuple[int, ...], np.
         rng: Source of the style's parameters and of the palette.
         tone: (h, w) in [0, 1].
         style: One of `STYLES`.
+        instead: Another style to draw it in, with all that is drawn after the style, the palette
+            foremost, as it would be in `style`.
     """
+    before = deepcopy(rng)
     drawn = STYLES[style](rng, tone)
+    if instead not in (None, style):
+        drawn = STYLES[instead](before, tone)
     share = _ranks(rng, drawn)
     # Random contrast: how ranks spread over the palette is drawn apart from the style.
     bend = np.exp(rng.uniform(-0.5, 0.5))

@@ -65,6 +65,8 @@ class World:
         columns: Its columns beyond the common ones.
         row: Draws everything but the common columns.
         markers: Columns of images with markers: the column of their places, and their labels.
+        counterfactual: Draws the same document with the one fact changed that decides the answer,
+            and its gold with it; None where more would change. None for a world that cannot.
         difficulty: Default of its option of that name.
         first_name: The name it first had, if it was renamed; its seeds and document ids go on using
             that one, so that its documents stay the same.
@@ -79,6 +81,7 @@ class World:
     columns: Mapping[str, Column]
     row: Callable[[Draw], Row] = field(repr=False)
     markers: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    counterfactual: Callable[[Draw], Row | None] | None = field(default=None, repr=False)
     difficulty: float = 0.5
     first_name: str = ""
 
@@ -121,6 +124,17 @@ class World:
         settled = self.options(options)
         row = self.row(Draw(rng=rng, gold=gold, variant=variant, difficulty=settled["difficulty"]))
         return {**row, "gold": gold}
+
+    def redraw(
+        self, rng: np.random.Generator, *, gold: int, variant: int, **options: Any
+    ) -> Row | None:
+        """Draw the counterfactual of the document that `draw` draws of the same; or None."""
+        if self.counterfactual is None:
+            return None
+        settled = self.options(options)
+        return self.counterfactual(
+            Draw(rng=rng, gold=gold, variant=variant, difficulty=settled["difficulty"])
+        )
 
     @property
     def stream(self) -> str:

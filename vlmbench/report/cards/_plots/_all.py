@@ -22,7 +22,16 @@ from vlmbench.diagnostics import (
     override,
     sensitivity,
 )
-from vlmbench.diagnostics.analyses import answer_inside, prefix, prompts, stages, tuning
+from vlmbench.diagnostics.analyses import (
+    answer_inside,
+    counterfactual,
+    interventions,
+    prefix,
+    prompts,
+    stages,
+    tuning,
+)
+from vlmbench.diagnostics.analyses import attention as looks
 from vlmbench.metrics import PROMPTED, answer_distribution, credit, truth_distribution
 from vlmbench.report.cards._explanation import Explanation
 from vlmbench.report.cards._plots._answers import (
@@ -31,7 +40,17 @@ from vlmbench.report.cards._plots._answers import (
     answer_distributions,
     confidence_shift,
 )
+from vlmbench.report.cards._plots._attention import (
+    image_by_head,
+    maps_over_images,
+    parts_by_layer,
+)
 from vlmbench.report.cards._plots._curves import dose_curve, information_bars, sensitivity_curves
+from vlmbench.report.cards._plots._interventions import (
+    counterfactual_following,
+    knockout_by_window,
+    patching_by_depth,
+)
 from vlmbench.report.cards._plots._layers import (
     attention_by_filler,
     attention_by_layer,
@@ -77,6 +96,19 @@ HOW_TO_READ = {
     "the encoder.",
     "prefix": "What learned embeddings before the prompt gain: little, if it is not the wording "
     "that is at fault.",
+    "knockout": "How the probability of the right answer changes when attention to the image is "
+    "cut in a window of layers. Where cutting the question's attention costs most, the image is "
+    "taken into the text; where the last position's does, it is read directly.",
+    "patching": "Share of answers that change when states are replaced by those another image "
+    "gives. The depth at which image states stop mattering is where the answer has left them; "
+    "random directions say what a change of that size does by itself.",
+    "counterfactual": "Who is right with an image and with the same one drawn to another answer. "
+    "A reader of the text alone never is, and answers both alike.",
+    "parts": "Where the last position of the prompt looks, with attention sinks apart: tokens that "
+    "are attended to whatever is asked.",
+    "heads": "What each head of each layer pays the image, its sinks left out.",
+    "maps": "How attention to the image lies on it, mean over documents, its sinks left out. Where "
+    "there are trained weights, what changes with them.",
 }
 """Names of the plots, in the order of the card, with a line on each."""
 
@@ -123,6 +155,12 @@ def plots(explanation: Explanation) -> dict[str, Figure | None]:
         "prompts": accuracy_by_prompt(of(prompts.ANALYSIS)),
         "tuning": arms(of(tuning.ANALYSIS)),
         "prefix": prefix_curve(of(prefix.ANALYSIS)),
+        "knockout": knockout_by_window(of(interventions.KNOCKOUT)),
+        "patching": patching_by_depth(of(interventions.PATCHING)),
+        "counterfactual": counterfactual_following(of(counterfactual.ANALYSIS)),
+        "parts": parts_by_layer(of(looks.ANALYSIS)),
+        "heads": image_by_head(of(looks.ANALYSIS)),
+        "maps": maps_over_images(evidence),
     }
 
 
