@@ -179,6 +179,7 @@ def main() -> None:
         rate = len(prompts) / (time.perf_counter() - start)
         base = float(rows[1][1]) if len(rows) > 1 else rate
         rows.append([name, f"{rate:.2f}", f"{rate / base:.2f}", f"{peak(device):.1f}"])
+        print(*rows[-1], sep="  ", flush=True)
 
     run("asked", lambda part: tap.backend.choice_logprobs(part, [CHOICES] * len(part)))
     for name, reads in readers(document, side).items():

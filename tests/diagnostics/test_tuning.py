@@ -125,7 +125,7 @@ def test_an_analysis_is_made_of_the_cells_that_change_nothing_but_the_weights():
         "own": cell(100), "own+lora-language": cell(150), "own+lora-language-1": cell(140),
         "blank+lora-language": cell(100), "swapped+lora-tower": cell(0), "own+prefix-5": cell(120),
     })  # fmt: skip
-    tuned, prefixed = analyse(held)
+    prefixed, tuned = analyse(held)
     assert tuned.analysis.name == "tuning"
     assert tuned.find(tuning.ACCURACY, arm="language").value == pytest.approx(0.725)
     assert tuned.find(tuning.ACCURACY, arm="blank, language").value == 0.5

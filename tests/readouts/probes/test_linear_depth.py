@@ -46,7 +46,7 @@ def test_the_map_is_scikit_learns_ridge_regression_on_standardised_tokens():
     for penalty in (1e-3, 0.5):
         scaler = StandardScaler().fit(x)
         theirs = Ridge(alpha=penalty * len(x)).fit(scaler.transform(x), y)
-        weights, bias = _ridge(moments, penalty)
+        weights, bias = _ridge(moments.numpy(), penalty)
         np.testing.assert_allclose(weights, theirs.coef_ / scaler.scale_, atol=1e-9)
         shifted = theirs.intercept_ - (theirs.coef_ / scaler.scale_) @ scaler.mean_
         assert bias == pytest.approx(shifted, abs=1e-9)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from vlmbench.readouts.probes._depth import Answer, region_scores
@@ -27,11 +28,15 @@ Floats = NDArray[np.float64]
 class DepthSums:
     """Sums over tokens of known depth, from which a linear map is fitted or judged.
 
-    They take 8 (dim + 1)^2 bytes, however many images there are.
+    They take 8 (dim + 2)^2 bytes where the tokens are, however many images there are.
+
+    Attributes:
+        moments: (dim + 2, dim + 2) float64, sums of products of (1, token, log depth); None before
+            the first token.
     """
 
     def __init__(self) -> None:
-        self.moments: Floats | None = None  # of (1, token, log depth): (dim + 2, dim + 2)
+        self.moments: Float[Tensor, "all all"] | None = None
 
     @torch.no_grad()
     def add(self, features: ImageFeatures, depth: Float[np.ndarray, "height width"]) -> None:
@@ -57,15 +62,16 @@ class DepthSums:
         tokens = tokens[torch.from_numpy(known).to(tokens.device)].double()
         target = torch.from_numpy(np.log(seen[known])).to(tokens.device)
         whole = torch.cat([torch.ones_like(target)[:, None], tokens, target[:, None]], dim=1)
-        self._add((whole.T @ whole).cpu().numpy())
+        self._add(whole.T @ whole)
 
     def join(self, other: DepthSums) -> None:
         """Add the sums of other tokens."""
         if other.moments is not None:
             self._add(other.moments)
 
-    def _add(self, moments: Floats) -> None:
-        self.moments = moments if self.moments is None else self.moments + moments
+    def _add(self, moments: Float[Tensor, "all all"]) -> None:
+        # In place, after a copy of the first: another's sums must not grow with these.
+        self.moments = moments.clone() if self.moments is None else self.moments.add_(moments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,8 +104,9 @@ class LinearDepthHead:
         """
         if train.moments is None or validation.moments is None:
             raise VlmbenchError("no token of the training or validation split has a known depth")
-        fits = {penalty: _ridge(train.moments, penalty) for penalty in PENALTIES}
-        errors = {penalty: _error(validation.moments, *fit) for penalty, fit in fits.items()}
+        learnt, judged = (sums.cpu().numpy() for sums in (train.moments, validation.moments))
+        fits = {penalty: _ridge(learnt, penalty) for penalty in PENALTIES}
+        errors = {penalty: _error(judged, *fit) for penalty, fit in fits.items()}
         best = min(reversed(PENALTIES), key=errors.__getitem__)  # of equals the most regularised
         weights, bias = fits[best]
         return cls(weights=weights, bias=bias, penalty=best, errors=errors, answer=answer)
