@@ -112,7 +112,9 @@ def test_a_prefix_curve_starts_at_the_untouched_model():
     assert finding.find(prefix.GAIN, tokens=10).value == pytest.approx(0.1)
     assert finding.find(prefix.SPREAD, tokens=10).value == pytest.approx(0.1 / 2**0.5)
     assert finding.find(prefix.LEVEL, of="encoder").value == 0.9
-    assert "Accuracy is .500; learned embeddings before the prompt add 0.05 [" in finding.says
+    assert (
+        "Accuracy is .500; learned embeddings before the prompt change it by 0.05 [" in finding.says
+    )
 
 
 def evidence(**cells: ChoiceScores) -> Evidence:

@@ -70,7 +70,7 @@ def outcome(
     found += [GAIN.measured(gain, tokens=tokens) for tokens, gain in gains.items()]
     added = ", ".join(f"{told(gain)} with {tokens}" for tokens, gain in gains.items())
     before = rate(mean_accuracy(own).value)
-    says = f"Accuracy is {before}; learned embeddings before the prompt add {added}."
+    says = f"Accuracy is {before}; learned embeddings before the prompt change it by {added}."
     return Finding(analysis=ANALYSIS, says=says, measurements=tuple(found))
 
 

@@ -96,7 +96,7 @@ def _gains(own: Cells, cells: Mapping[str, Cells]) -> str:
         f"{told(mean_gain(trained, own))} in the {PARTS[part]}" for part, trained in cells.items()
     )
     before = rate(mean_accuracy(own).value)
-    return f"Accuracy is {before}; training as many parameters of one part adds {gained}."
+    return f"Accuracy is {before}; training as many parameters of one part changes it by {gained}."
 
 
 def _ordering(leads: Mapping[str, Stat]) -> str:

@@ -61,7 +61,7 @@ def accuracy_by_prompt(outcomes: Outcomes) -> Figure:
                 panel.axvline(stat.value, color=GREY, linewidth=1.0, linestyle=line, zorder=1)
         panel.set_xlim(0, 1)
         panel.set_xlabel("accuracy")
-    for label, look in zip((*_FORMS, "of several prompts"), LOOKS, strict=True):
+    for label, look in zip((*_FORMS, "of several prompts"), LOOKS, strict=False):
         panels[0].plot([], [], look.marker, label=label, **_face(look))
     for label, (_, line) in _LEVELS.items():
         panels[0].plot([], [], color=GREY, linewidth=1.0, linestyle=line, label=label)
