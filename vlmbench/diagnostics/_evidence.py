@@ -63,7 +63,8 @@ class Evidence:
             if condition.text.kind == "hint":
                 targets.setdefault(condition, record.hint_targets())
             if condition.image.redraws or condition.forward.needs_others:
-                image_targets.setdefault((basis.readout, condition), record.image_targets())
+                for readout in (basis.readout, *(f"{basis.readout}-{s}" for s in record.stages())):
+                    image_targets.setdefault((readout, condition), record.image_targets())
         if not scores:
             raise VlmbenchError(
                 Problem(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from vlmbench.spec import (
     StudySpec,
     TaskSpec,
     did_you_mean,
+    digest,
     load_file,
     load_files,
 )
@@ -96,7 +97,20 @@ class Catalogue:
         """Return the studies that a comma-separated list of names, tags, globs, paths means."""
         self.check()
         load = partial(self._one_in, registry=self.studies, kind=StudySpec)
-        return select(selector, self.studies, _tags(self.studies), load)
+        chosen = select(selector, self.studies, _tags(self.studies), load)
+        return [self._whole(study) for study in chosen]
+
+    def _whole(self, study: Located[StudySpec]) -> Located[StudySpec]:
+        """Return a study with the cells of the studies that it names before its own."""
+        if not study.spec.studies:
+            return study
+        problems = list(_studies_within([study], self.studies))  # a file off the search path
+        if problems:
+            raise VlmbenchError(problems)
+        listed = (self.studies[name].spec.cells for name in study.spec.studies)
+        cells = [*(cell for cells in listed for cell in cells), *study.spec.cells]
+        whole = study.spec.model_copy(update={"cells": tuple(cells)})
+        return replace(study, spec=whole, digest=digest(whole))
 
     def _tasks_in(self, path: Path) -> Named[TaskSpec]:
         """Return the task in a file, or the tasks of the group in it."""
@@ -153,6 +167,7 @@ def catalogue(include_paths: Sequence[Path] = ()) -> Catalogue:
         problems.extend(registry.problems)
     problems.extend(_shared_names(tasks, groups, tags))
     problems.extend(_references(loaded.specs, tasks, known_backends))
+    problems.extend(_studies_within(studies.values(), studies))
     members = _members(tasks, groups, tags, problems)
     return Catalogue(
         tasks=tasks,
@@ -234,6 +249,21 @@ def _references(
                         yield located.problem(keys, unknown.message, unknown.remedy)
             case _:
                 pass
+
+
+def _studies_within(
+    chosen: Iterable[Located[StudySpec]], studies: Registry[Located[StudySpec]]
+) -> Iterator[Problem]:
+    """Yield studies that others name and that do not exist, or are made of studies themselves."""
+    for study in chosen:
+        for position, name in enumerate(study.spec.studies):
+            keys = ("studies", position)
+            if name not in studies:
+                unknown = studies.unknown(name)
+                yield study.problem(keys, unknown.message, unknown.remedy)
+            elif studies[name].spec.studies:
+                message = f"the study `{name}` is itself made of studies"
+                yield study.problem(keys, message, "Name those instead.")
 
 
 def _members(

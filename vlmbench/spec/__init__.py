@@ -149,6 +149,7 @@ from vlmbench.spec._weight_changes import (
     Part,
     Prefix,
     RandomWeights,
+    Rate,
     Trained,
     WeightChange,
 )
@@ -244,6 +245,7 @@ __all__ = [
     "Prompted",
     "Prompting",
     "RandomWeights",
+    "Rate",
     "Reader",
     "Readout",
     "Recorded",

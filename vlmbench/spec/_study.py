@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from vlmbench.spec._base import Spec
 from vlmbench.spec._conditions import Condition
@@ -28,13 +31,21 @@ class StudySpec(Spec):
     study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
     description: str = ""
     tag: Tags = ()
-    cells: tuple[StudyCell, ...] = Field(min_length=1)
+    studies: tuple[str, ...] = ()
+    """Studies whose cells come first, by name. Their own hints and tuning do not count."""
+    cells: tuple[StudyCell, ...] = ()
     explained: bool = False
     """Whether every model is explained as its run ends: printed, with its card written."""
     hints: Hints | None = None
     """Words of hints and fillers, for tasks that have none of their own."""
     tuning: Tuning = Tuning()
     """How weights are trained under conditions that ask for trained ones."""
+
+    @model_validator(mode="after")
+    def _has_cells(self) -> Self:
+        if not (self.cells or self.studies):
+            raise PydanticCustomError("no_cells", "a study has `cells`, or `studies` with cells")
+        return self
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -27,7 +27,9 @@ class Tuning(Spec):
     checkpointing: bool = False
     """Whether states inside blocks are computed again on the way back, to save memory."""
     rate: float = Field(default=1e-3, gt=0)
-    """Greatest learning rate."""
+    """Greatest learning rate of low-rank updates."""
+    prefix_rate: float = Field(default=1e-2, gt=0)
+    """Greatest learning rate of prefixes, whose few parameters take larger steps."""
     budget: int | None = Field(default=None, ge=1)
     """Parameters that low-rank updates have, whichever part they are for; ranks follow from it. If
     absent: 0.24% of the model's parameters, which is 16.7 million of 7 billion, but at least 32,768

@@ -41,6 +41,10 @@ class RandomWeights(WeightChange):
     kind: Literal["random"] = "random"
 
 
+Rate = Literal["rate", "prefix_rate"]
+"""Keys of `Tuning` that are learning rates."""
+
+
 class Trained(WeightChange):
     """Weights that are trained on the task first, as `tuning` says.
 
@@ -48,6 +52,8 @@ class Trained(WeightChange):
     """
 
     trains, of_encoder = True, False
+    rate: ClassVar[Rate]
+    """Which rate of `tuning` is theirs."""
     seed: int = Field(default=0, ge=0)
     """Seed of the first values and of the order of documents, whatever the condition draws."""
 
@@ -69,6 +75,7 @@ Part = Literal["tower", "projector", "language"]
 class Lora(Trained):
     """Low-rank updates of every linear layer of one part, and nothing else, are trained."""
 
+    rate = "rate"
     samples = ("lora-tower", "lora-projector", "lora-language", "lora-language-1")
     options = ("part", "seed")
     kind: Literal["lora"] = "lora"
@@ -83,6 +90,7 @@ class Lora(Trained):
 class Prefix(Trained):
     """Embeddings that are put before those of the prompt, and nothing else, are trained."""
 
+    rate = "prefix_rate"
     samples = ("prefix-5", "prefix-5-1")
     options = ("tokens", "seed")
     kind: Literal["prefix"] = "prefix"

@@ -19,7 +19,7 @@ from vlmbench.metrics import (
     rate_stat,
     told,
 )
-from vlmbench.spec import Condition
+from vlmbench.spec import Condition, Hidden
 from vlmbench.types import ChoiceScores, ComparisonError
 
 BOTH = Quantity("right with both images", "share")
@@ -29,6 +29,9 @@ LEAD = Quantity("encoder's lead, right with both images", "share")
 
 CONDITION = Condition.parse("counterfactual")
 READOUTS = (PROMPTED, ENCODER)
+HIDDEN = Hidden().label
+WAY = ("same", "language")
+"""Parts of the model whose stages are followed: what it is given, and what it makes of it."""
 
 Floats = NDArray[np.float64]
 
@@ -129,6 +132,17 @@ def lead(asked: Pair, seen: Pair) -> Measurement | None:
     return LEAD.measured(difference_stat(more, clusters, coverage=asked.coverage))
 
 
+def _stages(evidence: Evidence) -> list[str]:
+    """Return the stages of the image's way that were read of both images."""
+    return [
+        readout
+        for readout, condition in evidence.scores
+        if condition == CONDITION
+        and readout.startswith(f"{HIDDEN}-")
+        and readout.removeprefix(f"{HIDDEN}-").partition("-")[0] in WAY
+    ]
+
+
 def _run(evidence: Evidence, seed: int) -> Finding | None:
     del seed  # nothing is resampled
     pairs = {
@@ -137,13 +151,13 @@ def _run(evidence: Evidence, seed: int) -> Finding | None:
             evidence.scores[readout, CONDITION],
             evidence.image_targets[readout, CONDITION],
         )
-        for readout in READOUTS
+        for readout in (*READOUTS, *_stages(evidence))
         if (readout, CONDITION) in evidence.scores
     }
     if not pairs:
         return None
     found = [one for readout, pair in pairs.items() for one in followed(pair, readout)]
-    ahead = lead(pairs[PROMPTED], pairs[ENCODER]) if len(pairs) == len(READOUTS) else None
+    ahead = lead(pairs[PROMPTED], pairs[ENCODER]) if pairs.keys() >= set(READOUTS) else None
     found += [] if ahead is None else [ahead]
     finding = Finding(analysis=ANALYSIS, says="", measurements=tuple(found))
     said = [

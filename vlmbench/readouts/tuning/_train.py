@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vlmbench.readouts.tuning._examples import Examples, order_of
 from vlmbench.readouts.tuning._learners import Learner
-from vlmbench.spec import Tuning
+from vlmbench.spec import Rate, Tuning
 from vlmbench.store import replacing
 from vlmbench.types import Problem, VlmbenchError
 
@@ -31,6 +31,7 @@ def train(
     *,
     seed: int,
     checkpoint: Path,
+    rate: Rate = "rate",
 ) -> list[dict[str, float]]:
     """Train in place, and leave the weights of the check with the least validation loss.
 
@@ -45,6 +46,7 @@ def train(
         validation: What decides which weights are kept, and when to stop.
         seed: Seed of the order of documents.
         checkpoint: File that keeps the state at the last check; goes on from it if it is there.
+        rate: Which rate of `tuning` is the greatest.
 
     Returns:
         The checks: `step`, mean `training` loss since the last check (NaN at the first), and
@@ -54,7 +56,7 @@ def train(
         VlmbenchError: If the loss explodes or is not a number, or a step takes more memory than
             there is.
     """
-    run = _Training(learner, tuning, train, validation, seed=seed, checkpoint=checkpoint)
+    run = _Training(learner, tuning, train, validation, seed=seed, checkpoint=checkpoint, rate=rate)
     with _recomputing(learner.backend.model, on=tuning.checkpointing):
         run.to_the_end()
     return run.checks
@@ -72,13 +74,15 @@ class _Training:
         *,
         seed: int,
         checkpoint: Path,
+        rate: Rate,
     ) -> None:
         self.learner, self.tuning = learner, tuning
         self.train, self.validation = train, validation
         self.checkpoint = checkpoint
         self.order = order_of(len(train), tuning, seed=seed)
         self.parameters = list(learner.trained.values())
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=tuning.rate, weight_decay=0.0)
+        self.key, self.rate = rate, float(getattr(tuning, rate))
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=self.rate, weight_decay=0.0)
         self.step = 0
         self.losses: list[float] = []
         self.checks: list[dict[str, float]] = []
@@ -107,7 +111,7 @@ class _Training:
         tuning = self.tuning
         done = min((self.step + 1) / max(1, tuning.steps // 10), 1 - self.step / tuning.steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = tuning.rate * done
+            group["lr"] = self.rate * done
         self.optimizer.zero_grad(set_to_none=True)
         indices = self.order[self.step]
         total = 0.0
@@ -156,10 +160,10 @@ class _Training:
         self.checkpoint.unlink(missing_ok=True)
         raise VlmbenchError(
             Problem(
-                field="tuning.rate",
+                field=f"tuning.{self.key}",
                 message=f"training diverged: the {of} loss at step {self.step} is {loss:.3g} nats, "
                 f"{start:.3g} before the first step",
-                remedy=f"Lower it; it is {self.tuning.rate:g} now.",
+                remedy=f"Lower it; it is {self.rate:g} now.",
             )
         )
 

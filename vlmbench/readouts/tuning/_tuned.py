@@ -75,7 +75,14 @@ def _trained(cell: Cell, weights: Trained, opened: Opened, backend: HfBackend) -
     checkpoint = unfinished / "checkpoint.pt"
     seed = int(np.random.default_rng([opened.seed, weights.seed]).integers(2**31))
     with learning(backend, weights, tuning, seed=seed) as learner:
-        checks = train(learner, tuning, *parts.values(), seed=seed, checkpoint=checkpoint)
+        checks = train(
+            learner,
+            tuning,
+            *parts.values(),
+            seed=seed,
+            checkpoint=checkpoint,
+            rate=weights.rate,
+        )
         learner.save(unfinished)
     counts = {str(role): len(part) for role, part in parts.items()}
     training = _record(about, dict(learner.about), checks, counts)
