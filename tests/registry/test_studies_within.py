@@ -39,7 +39,7 @@ def test_what_it_is_made_of_is_in_its_digest(tmp_path):
     [
         ("studies: [gaps]\n", "there is no study `gaps`"),
         ("studies: [paper]\n", "`paper` is itself made of studies"),
-        ("description: nothing\n", "`cells`, or `studies`"),
+        ("description: nothing\n", "the study has no `cells`"),
     ],
 )
 def test_what_it_cannot_be_made_of_is_refused_with_file_and_line(tmp_path, text, says):

@@ -100,6 +100,9 @@ def _source_of_answers(spec: ModelSpec) -> Iterator[Flaw]:
 
 def check_study(spec: StudySpec) -> Iterator[Flaw]:
     """Yield cells of a study that are given twice, and hints that cannot be rendered."""
+    if not (spec.cells or spec.studies):
+        remedy = "List them, or name studies under `studies`."
+        yield Flaw(("study",), "the study has no `cells`", remedy)
     seen: set[tuple[str, str]] = set()
     for position, cell in enumerate(spec.cells):
         key = (cell.readout.label, cell.condition.label)

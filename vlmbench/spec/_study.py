@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
-
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from vlmbench.spec._base import Spec
 from vlmbench.spec._conditions import Condition
@@ -40,12 +37,6 @@ class StudySpec(Spec):
     """Words of hints and fillers, for tasks that have none of their own."""
     tuning: Tuning = Tuning()
     """How weights are trained under conditions that ask for trained ones."""
-
-    @model_validator(mode="after")
-    def _has_cells(self) -> Self:
-        if not (self.cells or self.studies):
-            raise PydanticCustomError("no_cells", "a study has `cells`, or `studies` with cells")
-        return self
 
     @property
     def tags(self) -> tuple[str, ...]:
