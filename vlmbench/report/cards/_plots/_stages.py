@@ -70,7 +70,7 @@ def _values(panel: Axes, points: list[tuple[float, Stat]], start: float) -> None
 @plot_of(stages.LOST)
 def waterfall(outcomes: Outcomes) -> Figure:
     """Draw, per task, the way from the encoder's accuracy down to the answer's."""
-    figure, panels = grid(list(outcomes), width=4.0)
+    figure, panels = grid(list(outcomes), width=4.4)
     for panel, outcome in zip(panels, outcomes.values(), strict=True):
         lost = [(str(found.at["of"]), found.stat) for found in outcome.every(stages.LOST)]
         best, said = (outcome.find(of) for of in (stages.ENCODER_ACCURACY, stages.ANSWER_ACCURACY))
@@ -97,7 +97,7 @@ def waterfall(outcomes: Outcomes) -> Figure:
         base = outcome.find(stages.CHANCE)
         if base is not None:
             level(panel, base.value, "chance")
-        panel.set_xticks(range(len(names)), [n.replace(" ", "\n") for n in names], fontsize=7)
+        panel.set_xticks(range(len(names)), [n.replace(" ", "\n") for n in names], fontsize=6.5)
         panel.set_ylim(0, 1)
     label_left(panels, "accuracy")
     return figure
