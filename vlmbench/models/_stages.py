@@ -24,7 +24,8 @@ from vlmbench.models._blocks import block_states, blocks_of, norms_after, tower_
 from vlmbench.models._parts import projector_of
 from vlmbench.models._pixels import packed_order
 from vlmbench.models._tower import Tower
-from vlmbench.models._views import Box, Grid, View, Views
+from vlmbench.models._views import Box, View, Views
+from vlmbench.models._whole_views import cut, on_grid
 from vlmbench.models.hf import HfBackend
 from vlmbench.types import VlmbenchError
 
@@ -235,7 +236,7 @@ class _Listener:
             for view in views:
                 first = start + view.start
                 whole = tokens[first : first + view.grid[0] * view.grid[1]]
-                seen.append(Seen(tokens=_on(view.grid, whole), box=view.token_box))
+                seen.append(Seen(tokens=on_grid(view.grid, whole), box=view.token_box))
                 start += view.tokens
             self.keep(index, name, seen)
 
@@ -252,19 +253,19 @@ class _Listener:
         tower = self.tap.tower
         for grids in ([v.patches for v in self.all_views], [v.grid for v in self.all_views]):
             sizes = [rows * columns for rows, columns in grids]
-            cut = _cut(state, self.all_views, sizes, tower.class_place if at_tower else None)
-            if cut is not None:
+            found = cut(state, self.all_views, sizes, tower.class_place if at_tower else None)
+            if found is not None:
                 break
         else:
             return None
         of_patches = grids == [view.patches for view in self.all_views]
         seen = []
-        for view, grid, (tokens, extra) in zip(self.all_views, grids, cut, strict=True):
+        for view, grid, (tokens, extra) in zip(self.all_views, grids, found, strict=True):
             ordered = tokens[self._order(view)] if of_patches and tower.packed else tokens
             pooled = at_tower and tower.twin.pooled == "cls" and extra is not None
             seen.append(
                 Seen(
-                    tokens=_on(grid, ordered),
+                    tokens=on_grid(grid, ordered),
                     box=view.box if of_patches else view.token_box,
                     cls_token=extra if pooled else None,
                 )
@@ -274,48 +275,6 @@ class _Listener:
     def _order(self, view: View) -> Tensor:
         grid = torch.tensor([[1, *view.patches]])
         return packed_order(self.tap.tower.module, grid).to(self.tap.backend.model.device)
-
-
-def _on(grid: Grid, tokens: Tensor) -> Tensor:
-    """Return (tokens, dim) row by row as (rows, columns, dim)."""
-    return tokens.reshape(*grid, -1)
-
-
-Cut = list[tuple[Tensor, Tensor | None]]
-
-
-def _cut(
-    state: Tensor, views: Sequence[View], sizes: Sequence[int], class_place: int | None
-) -> Cut | None:
-    """Return (tokens, dim) of each image's whole view, and the class token beside it.
-
-    Args:
-        state: (views, tokens, dim), or all tokens of a batch in one sequence.
-        views: One per image, in order.
-        sizes: Tokens of one view of each.
-        class_place: Where a class token would stand; None where there is none.
-    """
-    total = sum(view.views * size for view, size in zip(views, sizes, strict=True))
-    rows = sum(view.views for view in views)
-    # Of the right size is not enough: some projectors put tokens before views.
-    in_order = state.ndim == 2 or len(state) in (1, rows)
-    if in_order and state.shape[:-1].numel() == total:
-        flat, start, found = state.reshape(-1, state.shape[-1]), 0, Cut()
-        for view, size in zip(views, sizes, strict=True):
-            first = start + view.index * size
-            found.append((flat[first : first + size], None))
-            start += view.views * size
-        return found
-    if class_place is None or state.ndim != 3 or len(state) != rows or len(set(sizes)) > 1:
-        return None
-    extra = state.shape[1] - sizes[0]
-    if extra < 1:
-        return None
-    starts = np.cumsum([0, *(view.views for view in views)])[:-1]
-    whole = [state[int(start) + view.index] for start, view in zip(starts, views, strict=True)]
-    if class_place == 0:
-        return [(row[extra:], row[0]) for row in whole]
-    return [(row[:-extra], row[-1]) for row in whole]
 
 
 def _leaves(projector: nn.Module) -> list[nn.Module]:

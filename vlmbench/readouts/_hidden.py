@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmbench.models import Backend, HfBackend, Seen, Staged, StageTap, Tower, place
+from vlmbench.models import Backend, HfBackend, Seen, Staged, StageTap, Tower
 from vlmbench.plan import Cell
 from vlmbench.readouts._changed import changed
 from vlmbench.readouts._prompted import Item, answer_all, batch_size
 from vlmbench.readouts._prompts import continuations
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
-from vlmbench.readouts.probes import ImageFeatures, OnGrid, StageProbe, centred, stage_probe
+from vlmbench.readouts._where_shown import check_shown, features_of, frames_of
+from vlmbench.readouts.probes import ImageFeatures, StageProbe, centred, stage_probe
 from vlmbench.spec import Condition, Hidden, ProbeSpec, Role, TaskSpec
 from vlmbench.tasks import Documents, ask
 from vlmbench.types import (
     Asked,
     Document,
-    DocumentError,
     Problem,
-    Region,
     Scale,
     StageScores,
     VlmbenchError,
@@ -158,7 +157,7 @@ class _Reader:
             document = documents[index]
             if not self.spec.needs.are_known(document) or self.how.stage not in ("", stage):
                 return
-            _check_shown(document, features)
+            check_shown(document, features)
             found[index][stage] = self.probe.head(stage).score(document, features)
 
         staged = self._pass(items, task, backend, keep)
@@ -240,81 +239,16 @@ class _Reader:
         keep: Callable[[int, str, list[ImageFeatures]], None],
     ) -> list[Staged]:
         """Run one batch and hand over the features of its documents' images, stage by stage."""
-        frames = [_frames(item, self.tap) for item in items]
+        frames = [frames_of(item, self.tap) for item in items]
 
         def seen(index: int, stage: str, images: Sequence[Seen]) -> None:
             features = [
-                _features(images[where.image], where.box, size) for where, size in frames[index]
+                features_of(images[where.image], where.box, size) for where, size in frames[index]
             ]
             keep(index, stage, centred(features) if self.how.similarity == "centred" else features)
 
         following = continuations([item.asked for item in items], task, backend)
         return self.tap.read([item.prompt for item in items], following, seen)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Where:
-    """Where one of a document's images lies on the images of its prompt.
-
-    Attributes:
-        image: Which image of the prompt.
-        box: (x0, y0, x1, y1) on it, as shares of its width and height.
-    """
-
-    image: int
-    box: tuple[float, float, float, float]
-
-
-def _frames(item: Item, tap: StageTap) -> list[tuple[_Where, tuple[int, int]]]:
-    """Return where each of a document's images is in its prompt, and its size in pixels.
-
-    Raises:
-        DocumentError: If the images that regions are given on are not of the sizes of those shown.
-    """
-    document, shown = item.asked.document, item.prompt.images
-    sizes = [image.size for image in document.images]
-    if sizes != [image.size for image in document.encoder_images]:
-        raise DocumentError("its images with and without markers differ in size")
-    whole = [
-        Region(image=i, kind="box", xy=(0.0, 0.0, *map(float, size)))
-        for i, size in enumerate(sizes)
-    ]
-    frames = []
-    for region, size in zip(place(whole, sizes, tap.backend.spec.image), sizes, strict=True):
-        width, height = shown[region.image].size
-        x0, y0, x1, y1 = region.xy
-        box = (x0 / width, y0 / height, x1 / width, y1 / height)
-        frames.append((_Where(image=region.image, box=box), size))
-    return frames
-
-
-def _features(
-    seen: Seen, box: tuple[float, float, float, float], size: tuple[int, int]
-) -> ImageFeatures:
-    """Return one image's features from the view of the prompt's image that shows it."""
-    x0, y0, x1, y1 = seen.box
-    width, height = x1 - x0, y1 - y0
-    placed = (
-        x0 + box[0] * width, y0 + box[1] * height, x0 + box[2] * width, y0 + box[3] * height
-    )  # fmt: skip
-    rows, columns, _ = seen.tokens.shape
-    return ImageFeatures(
-        patch_tokens=seen.tokens[None],
-        cls_token=seen.cls_token,
-        frame=OnGrid(image_size=size, grid=(rows, columns), box=placed),
-    )
-
-
-def _check_shown(document: Document, features: Sequence[ImageFeatures]) -> None:
-    """Refuse a document whose points or boxes lie where the model sees nothing of the image."""
-    regions = [*([document.reference] if document.reference else []), *document.candidates]
-    for region in regions:
-        frame = features[region.image].frame
-        if region.kind == "image" or not isinstance(frame, OnGrid):
-            continue
-        xy = np.reshape(region.xy, (-1, 2))
-        if not frame.shows(xy + 0.5 if region.kind == "point" else xy):
-            raise DocumentError("one of its regions lies outside of what the model is shown")
 
 
 def _tells(scores: NDArray[np.float64]) -> bool:

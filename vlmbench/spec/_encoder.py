@@ -124,15 +124,7 @@ class Encoder(Readout):
 
     def opens(self, task: TaskSpec) -> Opens:
         """Return the splits that the probe is fitted on, if it is."""
-        probe = task.bench.probe
-        if probe is None or not probe.fitted:
-            return Opens(regions=True)
-        return Opens(
-            regions=True,
-            splits=("train", "validation"),
-            of=probe.fit_task,
-            columns=probe.fit_columns,
-        )
+        return Opens.of_probe(task)
 
 
 def _untrained(subject: Subject, task: TaskSpec, condition: Condition) -> Iterator[str]:

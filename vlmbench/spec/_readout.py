@@ -70,6 +70,19 @@ class Opens:
     of: str | None = None
     columns: tuple[str, ...] = ()
 
+    @classmethod
+    def of_probe(cls, task: TaskSpec) -> Opens:
+        """Return what a task's probe reads: regions, and the splits that it is fitted on."""
+        probe = task.bench.probe
+        if probe is None or not probe.fitted:
+            return cls(regions=True)
+        return cls(
+            regions=True,
+            splits=("train", "validation"),
+            of=probe.fit_task,
+            columns=probe.fit_columns,
+        )
+
 
 class Readout(Variant, ABC):
     """Where an answer is read."""
