@@ -8,7 +8,8 @@ import handmade
 import numpy as np
 import pytest
 
-from vlmbench.metrics import gap, losses
+from vlmbench.metrics import gap, losses, summarise
+from vlmbench.spec import Condition, Hidden, Prompted
 from vlmbench.types import ChoiceScores
 
 N = 200
@@ -62,3 +63,14 @@ def test_without_one_of_its_ends_there_is_nothing_to_take_apart(without):
     own |= {"encoder": right_on(190), "prompted": right_on(60, "logprob")}
     del own[without]
     assert losses(own) == []
+
+
+def test_a_stage_has_rows_of_its_own_and_no_gap():
+    cells = {
+        (Condition(), Hidden().at("same")): right_on(150),
+        (Condition(), Prompted()): right_on(60, "logprob"),
+    }
+    rows = summarise(cells, model="m", task="t", seed=0)
+    assert {(r.readout, r.metric) for r in rows if r.readout != "prompted"} == {
+        ("hidden-same", "accuracy"), ("hidden-same", "failed"),
+    }  # fmt: skip

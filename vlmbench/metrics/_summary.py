@@ -25,7 +25,7 @@ from vlmbench.metrics._mass import choice_mass
 from vlmbench.metrics._paired import gap, gap_corrected, mismatches
 from vlmbench.metrics._power import gap_power
 from vlmbench.metrics._rows import StatRow
-from vlmbench.spec import Condition, Encoder, Prompted, Readout
+from vlmbench.spec import Condition, Encoder, Hidden, Prompted, Readout
 from vlmbench.types import ChoiceScores, ComparisonError, Stat
 
 METRICS_VERSION = 2
@@ -50,7 +50,8 @@ def summarise(
     """Return all rows of one model on one task, in an order that depends on names only.
 
     Each cell gives accuracy, accuracy_corrected, abstention, chance, majority and failed (a
-    count); a cell in which every document failed gives only `failed`. Likelihoods of a prompted
+    count); a cell in which every document failed gives only `failed`, and a stage of a model
+    accuracy and failed. Likelihoods of a prompted
     model give choice_mass and choice_mass_p05. Free text (scale `credit`)
     has no choices, so there is no chance (nor anything based on it), no majority and no tv. Own
     images read by encoder and prompt give gap, gap_corrected, smallest_gap and mcnemar_p. Where
@@ -161,6 +162,9 @@ def _single(cell: Cell, scores: ChoiceScores) -> _Numbers:
         guessable = scores.scale != "credit"
         level = chance(scores)
         yield *where, "accuracy", stat
+        if isinstance(cell[1], Hidden):  # of dozens of stages, what is the stage's alone
+            yield *where, "failed", Stat(value=float(failures(scores)), n=len(scores))
+            return
         if guessable:
             yield *where, "accuracy_corrected", corrected(stat, level)
         yield *where, "abstention", abstention(scores)
