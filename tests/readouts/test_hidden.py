@@ -181,3 +181,13 @@ def test_centred_states_are_read_where_one_dimension_rules_the_raw_ones(tmp_path
     ]
     assert accuracy(centred).value == 1.0
     assert accuracy(raw).value < 0.6
+
+
+def test_where_every_document_fails_the_reasons_are_kept(tmp_path, task):
+    asked = [
+        replace(one, document=replace(one.document, reference=None, candidates=()))
+        for one in documents(3)
+    ]
+    reading = read_hidden(asked, task, transparent(tmp_path, [Keeps()]), {})
+    assert reading.scores.failed.all()
+    assert all("coordinates" in answer.error for answer in reading.answers)

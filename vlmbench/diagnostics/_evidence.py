@@ -55,7 +55,7 @@ class Evidence:
             condition = unseeded(basis.condition)
             scores.setdefault((basis.readout, condition), record.scores())
             for stage, read in record.stages().items():
-                scores.setdefault((f"{basis.readout}-{stage}", condition), read)
+                scores.setdefault((_at(basis.readout, stage), condition), read)
             inside = record.internals()
             if inside is not None:
                 internals.setdefault(condition, inside)
@@ -63,7 +63,7 @@ class Evidence:
             if condition.text.kind == "hint":
                 targets.setdefault(condition, record.hint_targets())
             if condition.image.redraws or condition.forward.needs_others:
-                for readout in (basis.readout, *(f"{basis.readout}-{s}" for s in record.stages())):
+                for readout in (basis.readout, *(_at(basis.readout, s) for s in record.stages())):
                     image_targets.setdefault((readout, condition), record.image_targets())
         if not scores:
             raise VlmbenchError(
@@ -104,6 +104,11 @@ class Evidence:
             (c, scores) for (readout, c), scores in self.scores.items() if readout == "prompted"
         ]
         yield from sorted(cells, key=lambda cell: cell[0].label)
+
+
+def _at(readout: str, stage: str) -> str:
+    """Return the label of a stage; a readout of one stage alone has it already."""
+    return readout if readout.endswith(f"-{stage}") else f"{readout}-{stage}"
 
 
 def unseeded(condition: Condition) -> Condition:

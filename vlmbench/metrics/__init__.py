@@ -13,7 +13,7 @@ from vlmbench.metrics._accuracy import (
     failures,
     majority,
 )
-from vlmbench.metrics._answered import accuracy_answered, gap_answered, has_unread
+from vlmbench.metrics._answered import accuracy_answered, gap_answered, has_unread, p_stat
 from vlmbench.metrics._bootstrap import distance_stat, mean_stat
 from vlmbench.metrics._calibration import expected_calibration_error, probabilities
 from vlmbench.metrics._clusters import Clusters
@@ -26,7 +26,7 @@ from vlmbench.metrics._distributions import (
     tv_to_truth,
 )
 from vlmbench.metrics._intervals import bounded_stat, difference_stat, rate_stat, tango, wilson
-from vlmbench.metrics._lost import LOSSES, losses
+from vlmbench.metrics._lost import LOSSES, Loss, layers_of, losses
 from vlmbench.metrics._mass import (
     SMALL_LOW_MASS,
     SMALL_MASS,
@@ -67,6 +67,7 @@ __all__ = [
     "SMALL_MASS",
     "TIE_TOLERANCE",
     "Clusters",
+    "Loss",
     "McNemar",
     "StatRow",
     "above",
@@ -97,12 +98,14 @@ __all__ = [
     "has_unread",
     "holm",
     "kept",
+    "layers_of",
     "load_rows",
     "losses",
     "majority",
     "mcnemar",
     "mean_stat",
     "number",
+    "p_stat",
     "p_value",
     "permute_choices",
     "probabilities",

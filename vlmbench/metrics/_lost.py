@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
+from vlmbench.metrics._answered import p_stat
 from vlmbench.metrics._paired import gap
 from vlmbench.spec import Encoder, Hidden, Prompted
 from vlmbench.types import ChoiceScores, Stat
@@ -27,7 +28,25 @@ LOSSES = {
 """Names of the losses by what is compared; the last layer goes without its number."""
 
 
-def losses(own: Mapping[str, ChoiceScores]) -> list[tuple[str, str, Stat]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """What is lost between two stages.
+
+    Attributes:
+        name: One of `LOSSES`.
+        pair: Labels of the two, joined by `|`.
+        stat: The earlier one's accuracy minus the later one's, with Tango's interval.
+        p: That of McNemar's exact test, or of flipped signs where documents share something; NaN
+            where no document is discordant.
+    """
+
+    name: str
+    pair: str
+    stat: Stat
+    p: float
+
+
+def losses(own: Mapping[str, ChoiceScores], *, seed: int = 0) -> list[Loss]:
     """Return what is lost on the way from the encoder's own readout to the answer.
 
     In this order: `head` (for depth: the probe's decoder minus the linear map that every stage is
@@ -39,18 +58,16 @@ def losses(own: Mapping[str, ChoiceScores]) -> list[tuple[str, str, Stat]]:
 
     Args:
         own: Scores under the condition `own`, by readout label.
+        seed: Seed of flipped signs.
 
     Returns:
-        (name, what is compared, difference); empty unless encoder, stages and answer were read.
+        The losses; empty unless encoder, answer and every layer of the language model were read.
 
     Raises:
         ComparisonError: If they do not cover identical documents in identical order.
     """
-    layers = sorted(
-        (label for label in own if label.startswith(_LAYERS)),
-        key=lambda label: int(label.removeprefix(_LAYERS)),
-    )
-    if len(layers) < 2 or not {_ENCODER, _PROMPTED, _SAME} <= own.keys():
+    layers = layers_of(own)
+    if not layers or not {_ENCODER, _PROMPTED, _SAME} <= own.keys():
         return []
     way = [_ENCODER, *([_LINEAR] if _LINEAR in own else []), _SAME, layers[0], layers[-1]]
     way.append(_PROMPTED)
@@ -62,5 +79,18 @@ def losses(own: Mapping[str, ChoiceScores]) -> list[tuple[str, str, Stat]]:
     for first, second in pairwise(way):
         pair = f"{first}|{second}"
         name = LOSSES[pair.replace(layers[-1], _LAYERS)]
-        found.append((name, pair, gap(held[first], held[second])))
+        a, b = held[first], held[second]
+        p = p_stat(a, b, seed=seed).value
+        found.append(Loss(name=name, pair=pair, stat=gap(a, b), p=p))
     return found
+
+
+def layers_of(own: Mapping[str, ChoiceScores]) -> list[str]:
+    """Return labels of the language model's hidden states, from 0 to the last.
+
+    Empty unless all of them were read: of some alone nobody knows which is the last.
+    """
+    numbers = sorted(int(label.removeprefix(_LAYERS)) for label in own if label.startswith(_LAYERS))
+    if len(numbers) < 2 or numbers != list(range(len(numbers))):
+        return []
+    return [f"{_LAYERS}{number}" for number in numbers]

@@ -216,8 +216,8 @@ def _gaps(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:
 def _losses(cells: Mapping[Cell, ChoiceScores]) -> _Numbers:
     """Yield how much of the gap arises between each two stages of the model."""
     own = {readout.label: scores for (of, readout), scores in cells.items() if of == _OWN}
-    for name, pair, stat in losses(own):
-        yield _OWN.label, pair, f"lost_{name.replace(' ', '_')}", stat
+    for lost in losses(own):
+        yield _OWN.label, lost.pair, f"lost_{lost.name.replace(' ', '_')}", lost.stat
 
 
 def _variations(cells: Mapping[Cell, ChoiceScores], *, seed: int) -> _Numbers:

@@ -60,6 +60,17 @@ def packed_order(module: Any, grid_thw: Int[Tensor, "images 3"]) -> Int[Tensor, 
     return blocks.transpose(1, 2).reshape(-1)
 
 
+def merged_order(module: Any, grid_thw: Int[Tensor, "images 3"]) -> Int[Tensor, " tokens"]:
+    """Return where each token of merged patches, row by row, is behind a packed tower.
+
+    Before the towers that sort their patches by window have put them back.
+    """
+    merge = int(module.config.spatial_merge_size)
+    window = _window(module, grid_thw[:1], merge)
+    count = int(grid_thw[0, 1:].prod()) // merge**2
+    return torch.arange(count) if window is None else torch.argsort(window)
+
+
 def _window(module: Any, grid_thw: Tensor, merge: int) -> Tensor | None:
     if not hasattr(module, "fullatt_block_indexes"):
         return None

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from vlmbench.models._backend import Prompt
 from vlmbench.models._blocks import block_states, blocks_of, norms_after, tower_states
 from vlmbench.models._parts import projector_of
-from vlmbench.models._pixels import packed_order
+from vlmbench.models._pixels import merged_order, packed_order
 from vlmbench.models._tower import Tower
 from vlmbench.models._views import Box, View, Views
 from vlmbench.models._whole_views import cut, on_grid
@@ -261,7 +261,7 @@ class _Listener:
         of_patches = grids == [view.patches for view in self.all_views]
         seen = []
         for view, grid, (tokens, extra) in zip(self.all_views, grids, found, strict=True):
-            ordered = tokens[self._order(view)] if of_patches and tower.packed else tokens
+            ordered = tokens[self._order(view, of_patches)] if tower.packed else tokens
             pooled = at_tower and tower.twin.pooled == "cls" and extra is not None
             seen.append(
                 Seen(
@@ -272,18 +272,23 @@ class _Listener:
             )
         return seen
 
-    def _order(self, view: View) -> Tensor:
+    def _order(self, view: View, of_patches: bool) -> Tensor:
+        """Return where each patch, or each token of merged ones, is in a packed sequence."""
+        ordered = packed_order if of_patches else merged_order
         grid = torch.tensor([[1, *view.patches]])
-        return packed_order(self.tap.tower.module, grid).to(self.tap.backend.model.device)
+        return ordered(self.tap.tower.module, grid).to(self.tap.backend.model.device)
 
 
-def _leaves(projector: nn.Module) -> list[nn.Module]:
-    """Return a projector's parts that have no parts themselves, in order, dropout left out."""
-    return [
-        part
-        for part in projector.modules()
-        if not list(part.children()) and not isinstance(part, nn.Dropout | nn.Identity)
-    ]
+def _leaves(projector: nn.Module) -> Iterator[nn.Module]:
+    """Yield a projector's parts that have no parts themselves, in order, dropout left out.
+
+    A layer that peft has wrapped is one part, with its update.
+    """
+    children = [] if hasattr(projector, "base_layer") else list(projector.children())
+    if not children and not isinstance(projector, nn.Dropout | nn.Identity):
+        yield projector
+    for child in children:
+        yield from _leaves(child)
 
 
 def _value_of(block: nn.Module) -> nn.Module | None:

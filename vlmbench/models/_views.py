@@ -105,17 +105,18 @@ class Views:
         }
 
     def _find(self, size: tuple[int, int], among: int) -> View | str:
-        ramp = _ramp(size)
-        batch = self.inputs.text.processor.image_processor(images=[ramp], return_tensors="pt")
-        seen = self._packed(batch) or self._seen(batch, size)
+        text = self.inputs.text
+        images = (_ramp(size),) * among
+        prompt = Prompt(user=IMAGE_PLACEHOLDER * among, images=images)
+        # Not `encode`, which rounds pixels to the model's number format.
+        batch = text.processor(
+            text=[text.render(prompt)], images=[list(images)], return_tensors="pt"
+        )
+        seen = self._packed(batch) or self._seen(batch, size, among)
         if isinstance(seen, str):
             return seen
         views, index, patches, box = seen
-        prompt = Prompt(user=IMAGE_PLACEHOLDER * among, images=(ramp,) * among)
-        encoded = self.inputs.encode([self.inputs.text.render(prompt)], [prompt], side="right")
-        tokens = int(self.inputs.image_positions(encoded).sum()) // among
-        if tokens - patches[0] * patches[1] == 1:  # and a newline: there is no room for tiles
-            views, index = 1, 0
+        tokens = int(self.inputs.image_positions(batch).sum()) // among
         laid = self._laid(views, patches, tokens)
         if isinstance(laid, str):
             return laid
@@ -132,14 +133,17 @@ class Views:
         _, rows, columns = (int(edge) for edge in batch["image_grid_thw"][0])
         return 1, 0, (rows, columns), (0.0, 0.0, float(columns), float(rows))
 
-    def _seen(self, batch: Any, size: tuple[int, int]) -> tuple[int, int, Grid, Box] | str:
+    def _seen(
+        self, batch: Any, size: tuple[int, int], among: int
+    ) -> tuple[int, int, Grid, Box] | str:
         """Return the view that shows most of the ramp, as its colours say."""
         if "pixel_values" not in batch:
             return "its processor gives pixels of other views than the ones that are known"
         pixels = torch.as_tensor(batch["pixel_values"]).double()
         if pixels.ndim < 4 or pixels.shape[-3] != 3:
             return "its processor gives patches, and does not say where they lie"
-        colours = self._colours(pixels.reshape(-1, *pixels.shape[-3:]))
+        pixels = pixels.reshape(-1, *pixels.shape[-3:])
+        colours = self._colours(pixels[: len(pixels) // among])  # of the first image
         found = [_placed(view, size) for view in colours]
         covers = [0.0 if box is None else _covered(box, view) for box, view in zip(
             found, colours, strict=True)]  # fmt: skip

@@ -59,7 +59,7 @@ class HiddenReadout:
                 batch_size=batch_size(cell, opened),
                 progress=opened.progress,
             )
-        return opened.model.reading(reading)
+            return opened.model.reading(reading)
 
 
 def read_hidden(
@@ -193,7 +193,16 @@ class _Reader:
             known = "`vlmbench run` with the readout `hidden` lists the stages that there are."
             message = f"model {self.tap.backend.spec.model!r} has no stage {self.how.stage!r}"
             raise VlmbenchError(Problem(message=message, remedy=known))
-        told = [name for name in names if all(_tells(a.stages[name]) for a in read)]
+        # Other stages with a NaN are documents that failed.
+        mute = {
+            n for n in names if n.startswith("lens") and not all(_tells(a.stages[n]) for a in read)
+        }
+        told = [name for name in names if name not in mute]
+        if not told and names:
+            message = f"at {names[0]!r} choices cannot be told apart: they share their first token"
+            raise VlmbenchError(message)
+        if not told:  # every document failed, and says why
+            return make_reading(documents, answers, "similarity")
         last = next((name for name in reversed(told) if name.startswith("language")), told[-1])
         answers = [
             replace(a, scores=a.stages[last], stages={name: a.stages[name] for name in told})

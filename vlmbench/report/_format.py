@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 from tabulate import tabulate
@@ -20,15 +20,27 @@ Tests = Mapping[tuple[str, str, str], float]
 nothing."""
 
 
-def gap_p(rows: Iterable[StatRow]) -> Tests:
+def gap_p(rows: Collection[StatRow]) -> Tests:
     """Return the p-value of every gap test among the rows.
 
-    McNemar's, or where documents share something that of flipped signs.
+    McNemar's, or where documents share something that of flipped signs. Where every document was
+    answered there is no second test without the unread ones.
     """
-    return {
+    tests = {
         (row.model, row.task, _PS[row.metric]): row.value
         for row in rows
         if row.readout == GAP and row.metric in _PS and not math.isnan(row.value)
+    }
+    whole = _all_answered(rows)
+    return {key: p for key, p in tests.items() if not (key[2] and key[:2] in whole)}
+
+
+def _all_answered(rows: Iterable[StatRow]) -> set[tuple[str, str]]:
+    """Return models and tasks of which both sides of the gap answered every document."""
+    return {
+        (row.model, row.task)
+        for row in rows
+        if row.readout == GAP and row.metric == "gap_answered" and row.coverage == 1
     }
 
 
@@ -37,8 +49,13 @@ _PS = {f"{test}_p{ending}": ending for test in ("mcnemar", "flip") for ending in
 
 def adjusted_gap_p(rows: Iterable[StatRow]) -> Tests:
     """Return Holm's p-value of every gap test among the rows, which are those of one page."""
+    rows = list(rows)
     tests = gap_p(rows)
-    return dict(zip(tests, holm(np.array(list(tests.values()))).tolist(), strict=True))
+    found = dict(zip(tests, holm(np.array(list(tests.values()))).tolist(), strict=True))
+    same = {
+        (*key, "_answered"): found[*key, ""] for key in _all_answered(rows) if (*key, "") in found
+    }
+    return found | same
 
 
 def significant(gap: StatRow | None, adjusted: float | None) -> bool:

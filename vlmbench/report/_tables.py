@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +17,6 @@ from vlmbench.metrics import (
     StatRow,
     clear_of_zero,
     false_discovery,
-    holm,
     number,
     p_value,
     rate,
@@ -29,6 +30,7 @@ from vlmbench.report._format import (
     markdown_table,
     significant,
 )
+from vlmbench.spec import STAGE
 
 MARKED = "†"
 """On an encoder number: it saw images with the markers drawn into them."""
@@ -103,16 +105,21 @@ def results_of_task(board: Board, task: str) -> str:
 
 def discoveries(board: Board) -> str:
     """Return how many of the page's gap tests survive what, in a sentence; empty without one."""
-    p = np.array(list(gap_p(board.rows.values()).values()))
+    tests = gap_p(board.rows.values())
+    p = np.array(list(tests.values()))
     if len(p) < 2:
         return ""
-    alone, expected, held = (
-        int((values < 0.05).sum()) for values in (p, false_discovery(p), holm(p))
+    alone, expected = (int((values < 0.05).sum()) for values in (p, false_discovery(p)))
+    adjusted = adjusted_gap_p(board.rows.values())
+    held = sum(
+        significant(board.get(model, task, f"gap{without}", readout=GAP), adjusted[key])
+        for key in tests
+        for model, task, without in (key,)
     )
     return (
         f"Of {len(p)} gap tests on this page, {alone} have p < .05 each by itself, {expected} at a "
         f"false discovery rate of .05 (Benjamini and Hochberg), and {held} after Holm's "
-        "correction for all of them: those are bold."
+        "correction for all of them and with an interval that excludes 0: those are bold."
     )
 
 
@@ -174,8 +181,11 @@ def majority(board: Board, task: str) -> float:
 
 
 def failures(board: Board) -> list[StatRow]:
-    """Return the cells in which documents failed."""
-    return [row for row in board.rows.values() if row.metric == "failed" and row.value > 0]
+    """Return the cells in which documents failed; one for all stages that a cell read."""
+    failed = [row for row in board.rows.values() if row.metric == "failed" and row.value > 0]
+    stage = re.compile(rf"-({STAGE})$")
+    cells = [replace(row, readout=stage.sub("", row.readout)) for row in failed]
+    return list({(row.model, row.task, row.condition, row.readout): row for row in cells}.values())
 
 
 def _effective(board: Board, model: str, task: str) -> list[str]:

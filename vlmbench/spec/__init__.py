@@ -14,7 +14,7 @@ from vlmbench.spec._forward_changes import (
     PatchImage,
     PatchLast,
 )
-from vlmbench.spec._hidden import Hidden
+from vlmbench.spec._hidden import STAGE, Hidden
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._image_changes import (
     GREY,
@@ -167,6 +167,7 @@ __all__ = [
     "MARKER_LOOKS",
     "PROBES",
     "READOUTS",
+    "STAGE",
     "TEXT_CHANGES",
     "WEIGHT_CHANGES",
     "AnswerRule",

@@ -21,6 +21,7 @@ from vlmbench.spec._readout import (
     untrainable,
 )
 from vlmbench.spec._task import TaskSpec
+from vlmbench.spec._text_changes import Order
 from vlmbench.spec._wordings import unasked
 
 STAGE = r"same|(tower|projector|language|value|lens)-\d+"
@@ -76,8 +77,6 @@ class Hidden(Readout):
             yield subject.hidden
         if model.twin is None:
             yield f"model {model.model!r} has no twin (key `twin`)"
-        if task.bench.probe is None:
-            yield f"task {task.task!r} has no probe (key `metadata.vlmbench.probe`)"
         if task.output_type == "generate_until":
             yield "stages are read while a model scores choices, not while it generates text"
         if not condition.image.keeps_images:
@@ -87,6 +86,7 @@ class Hidden(Readout):
         yield from unchangeable(subject, condition)
         yield from untrainable(subject, task, condition)
         yield from unasked(subject, task, condition)
+        yield from self._unreadable(task, condition)
         if condition.image.moves_places and task.bench.regions is not None:
             yield (
                 f"under {condition.label!r} the points or boxes of task {task.task!r} would name "
@@ -96,6 +96,19 @@ class Hidden(Readout):
         yield from not_drawn(task, condition)
         if too_long := subject.too_long(task, condition, hints):
             yield too_long
+
+    def _unreadable(self, task: TaskSpec, condition: Condition) -> Iterator[str]:
+        """Yield why the task's probe cannot read stages under a condition."""
+        probe = task.bench.probe
+        if isinstance(condition.text, Order):
+            yield "stages are read of the choices in the task's own order"
+        if probe is None:
+            yield f"task {task.task!r} has no probe (key `metadata.vlmbench.probe`)"
+            return
+        if self.similarity == "centred" and not probe.compares:
+            yield "the task's probe compares no vectors, so there is no cosine to centre"
+        if probe.fitted and condition.forward.patches:
+            yield "a fitted probe learns from documents that have no others to be patched with"
 
     def forward_passes(self, task: TaskSpec, documents: int) -> int:
         """Return one a document, those that a procedural task's probe is fitted on included."""

@@ -25,6 +25,8 @@ class ProbeSpec(Variant):
     `vlmbench.readouts.probes.StageProbe`."""
     fitted: ClassVar[bool]
     """Whether a head is fitted first, on training and validation documents."""
+    compares: ClassVar[bool]
+    """Whether it compares vectors by their cosine."""
     needs: ClassVar[RegionNeeds]
     """Regions that a document must have."""
     depths: ClassVar[tuple[float, ...]]
@@ -71,6 +73,7 @@ class KeypointProbe(ProbeSpec):
     implementation = "vlmbench.readouts.probes._similarity:keypoint_head"
     staged = "vlmbench.readouts.probes._stages:Unfitted"
     fitted = False
+    compares = True
     needs = RegionNeeds(reference=("point",), candidates=("point",))
     depths = (1.0,)
     varies = frozenset({"layer", "sampling", "sees"})
@@ -88,6 +91,7 @@ class DepthProbe(ProbeSpec):
     implementation = "vlmbench.readouts.probes._fit_depth:depth_head"
     staged = "vlmbench.readouts.probes._stages:Depth"
     fitted = True
+    compares = False
     needs = RegionNeeds(candidates=("point", "box"))
     depths = (0.25, 0.5, 0.75, 1.0)
     varies = frozenset({"head"})
@@ -118,6 +122,7 @@ class GramProbe(ProbeSpec):
     implementation = "vlmbench.readouts.probes._similarity:gram_head"
     staged = "vlmbench.readouts.probes._stages:Unfitted"
     fitted = False
+    compares = False
     needs = RegionNeeds(reference=("image",), candidates=("image",))
     depths = (1.0,)
     varies = frozenset({"layer"})
@@ -130,6 +135,7 @@ class OddOneOutProbe(ProbeSpec):
     implementation = "vlmbench.readouts.probes._similarity:odd_one_out_head"
     staged = "vlmbench.readouts.probes._stages:Unfitted"
     fitted = False
+    compares = True
     needs = RegionNeeds(candidates=("image",), min_candidates=3)
     depths = (1.0,)
     varies = frozenset({"layer", "pooling"})
@@ -142,6 +148,7 @@ class LinearProbe(ProbeSpec):
     implementation = "vlmbench.readouts.probes._linear:linear_head"
     staged = "vlmbench.readouts.probes._stages:Linear"
     fitted = True
+    compares = False
     needs = RegionNeeds()
     depths = (1.0,)
     varies = frozenset()

@@ -12,6 +12,7 @@ from vlmbench.spec._hints import Hints
 from vlmbench.spec._model import ModelSpec
 from vlmbench.spec._task import TaskSpec
 from vlmbench.spec._variants import Variant
+from vlmbench.spec._weight_changes import Prefix
 
 TORCH = ("torch", "transformers")
 """What a readout imports that runs a model here."""
@@ -169,6 +170,8 @@ def unchangeable(subject: Subject, condition: Condition) -> Iterator[str]:
         yield f"without images there is nothing for `{change.label}` to change"
     if change.patches and subject.unpatchable:
         yield f"model {subject.spec.model!r} cannot be patched: {subject.unpatchable}"
+    if change.patches and isinstance(condition.weights, Prefix):
+        yield "states to patch with are read without the learned prefix"
     if subject.layers is not None and subject.layers < change.fewest_layers:
         yield (
             f"model {subject.spec.model!r} has {subject.layers} layers, too few for the windows of "

@@ -126,6 +126,20 @@ def test_the_towers_states_are_those_of_the_real_pass(tap):
         assert len(nearest.indices.unique()) == len(ours)
 
 
+def test_what_the_projector_puts_out_last_is_what_the_language_model_is_given(tap):
+    """In the same order of tokens, also behind towers that sort patches by window."""
+    (stages,) = stages_of(tap, asked(tap.backend, noise((64, 64))))
+    last = max((name for name in stages if name.startswith("projector")), key=lambda n: int(n[10:]))
+    ours, given = (stages[name][0].tokens.flatten(0, 1) for name in (last, "language-0"))
+    if ours.shape != given.shape:
+        return  # what comes after it is no part of it, a norm or a pooling
+    # Up to a factor: Gemma scales embeddings.
+    cosines = torch.nn.functional.cosine_similarity(ours, given)
+    near = torch.nn.functional.normalize(ours) @ torch.nn.functional.normalize(given).T
+    assert (near.argmax(dim=1) == torch.arange(len(ours))).float().mean() > 0.9
+    assert cosines.mean() > 0.5
+
+
 def test_the_language_models_states_are_those_of_transformers(tap):
     backend, prompt = tap.backend, asked(tap.backend, noise((64, 64)))
     (stages,) = stages_of(tap, prompt)
@@ -166,6 +180,27 @@ def test_images_of_one_batch_do_not_change_places(tap):
             assert len(images) == len(prompt.images) == len(found[stage])
             for one, other in zip(images, found[stage], strict=True):
                 torch.testing.assert_close(one.tokens, other.tokens, atol=2e-4, rtol=1e-3)
+
+
+def test_several_images_are_placed_as_they_are_shown_together(tap):
+    """LLaVA-OneVision pads several images to squares, and stretches one alone."""
+    if not tap.backend.family.several:
+        return
+    size = (96, 48)
+    prompt = asked(tap.backend, noise(size, 1), noise(size, 2))
+    pixels = np.asarray(prompt.images[0]).copy()
+    x, y = 70, 14
+    pixels[y - 4 : y + 5, x - 4 : x + 5] = 255 - pixels[y - 4 : y + 5, x - 4 : x + 5]
+    changed = asked(tap.backend, Image.fromarray(pixels), prompt.images[1])
+    before, after = stages_of(tap, prompt, changed)
+    one, other = before["tower-0"][0], after["tower-0"][0]
+    moved = (one.tokens - other.tokens).norm(dim=-1)
+    row, column = divmod(int(moved.argmax()), moved.shape[1])
+    x0, y0, x1, y1 = one.box
+    at = x0 + (x + 0.5) / size[0] * (x1 - x0), y0 + (y + 0.5) / size[1] * (y1 - y0)
+    if tap.backend.model.config.model_type != CONVOLVES:
+        assert abs(column + 0.5 - at[0]) <= 1.0
+        assert abs(row + 0.5 - at[1]) <= 1.0
 
 
 @pytest.mark.parametrize("size", [(96, 48), (40, 100)])

@@ -20,11 +20,12 @@ from vlmbench.metrics import (
     told,
 )
 from vlmbench.spec import Condition, Hidden
-from vlmbench.types import ChoiceScores, ComparisonError
+from vlmbench.types import ChoiceScores, ComparisonError, Stat
 
 BOTH = Quantity("right with both images", "share")
 SAME = Quantity("same answer to both images", "share")
 FOLLOWS = Quantity("right answers that follow the image", "share")
+CHANCE = Quantity("chance of being right with both images", "share")
 LEAD = Quantity("encoder's lead, right with both images", "share")
 
 CONDITION = Condition.parse("counterfactual")
@@ -159,6 +160,9 @@ def _run(evidence: Evidence, seed: int) -> Finding | None:
     found = [one for readout, pair in pairs.items() for one in followed(pair, readout)]
     ahead = lead(pairs[PROMPTED], pairs[ENCODER]) if pairs.keys() >= set(READOUTS) else None
     found += [] if ahead is None else [ahead]
+    first = next(iter(pairs.values())).own
+    coin = float((1.0 / first.n_choices**2).mean())
+    found.append(CHANCE.measured(Stat(value=coin, n=len(first))))
     finding = Finding(analysis=ANALYSIS, says="", measurements=tuple(found))
     said = [
         f"{who} on {told(stat)}"

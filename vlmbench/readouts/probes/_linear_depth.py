@@ -45,7 +45,14 @@ class DepthSums:
         Args:
             features: The last layer is read.
             depth: (height, width) in metres; 0 where unknown.
+
+        Raises:
+            VlmbenchError: If the map is not of the image's size.
         """
+        if depth.shape != features.frame.image_size[::-1]:
+            size = " x ".join(map(str, features.frame.image_size))
+            shape = " x ".join(map(str, depth.shape[::-1]))
+            raise VlmbenchError(f"a depth map of {shape} pixels for an image of {size}")
         rows, columns = features.frame.grid
         # The pixel nearest to each token's centre, by where pixels lie on the grid.
         corner = features.frame.to_grid(np.array([0.5, 0.5]))

@@ -101,6 +101,10 @@ def _about(cell: Cell, weights: Trained, opened: Opened, backend: HfBackend) -> 
     return {
         "weights": backend.weights_digest,
         "prompting": [spec.prompt.model_dump(mode="json"), spec.image.model_dump(mode="json")],
+        "processor": [
+            backend.processor.chat_template,
+            backend.processor.image_processor.to_json_string(),
+        ],
         "change": weights.model_dump(mode="json"),
         "tuning": cell.tuning.model_dump(mode="json"),
         "seed": opened.seed,
