@@ -114,7 +114,7 @@ def outcome(
 def _decision(
     lengthened: bool, changes: Mapping[Place, tuple[Stat, Stat]], floor: float | None
 ) -> tuple[bool | None, str]:
-    """Return whether the test holds and why, from (influence without filler, its change) by place."""
+    """Return whether the test holds and why, from (plain influence, its change) by place."""
     if not lengthened:
         return None, (
             "No cell makes the prompt longer, so only attention without filler was measured."
