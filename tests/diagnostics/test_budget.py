@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import handmade
 import numpy as np
 import pytest
 
 from vlmbench.diagnostics import budget
-from vlmbench.types import ComparisonError
+from vlmbench.types import ComparisonError, Internals
 
 FILLERS = (32, 96, 224)  # prompts of 64, 128 and 256 tokens after one of 32
 
@@ -51,12 +52,61 @@ def test_a_starved_model_fails_with_the_slope_of_its_formula(fake):
         assert stat.value == pytest.approx(slope)
         lost = found.find(budget.LOST, place=place)
         assert lost.value == pytest.approx(1 - influence[-1] / influence[0])
+        change = found.find(budget.CHANGE, place=place)
+        assert change.value == pytest.approx(influence[-1] - influence[0])
 
 
 def test_a_steady_model_holds(fake):
     found = outcome(fake(), starved=False)
     assert found.holds is True
     assert found.find(budget.LOST, place="after").value == pytest.approx(0.0)
+
+
+def fading(last):
+    """Return the outcome where influence is 0.071 without filler and `last` under the longest."""
+    lengths = (0, 64, 256, 1024, 4096)
+    n = len(last)
+
+    def context(filler, influence):
+        p = 0.5 + influence
+        own, other = (np.log(np.stack([x, 1 - x], axis=1)) for x in (p, np.full(n, 0.5)))
+        tokens = np.tile(np.array([16, 4, 4, 12 + filler]), (n, 1))
+        inside = Internals(
+            doc_ids=tuple(f"doc-{i}" for i in range(n)),
+            h_image=np.zeros((n, 2, 1), np.float32),
+            h_text=np.zeros((n, 2, 1), np.float32),
+            h_last=np.zeros((n, 2, 1), np.float32),
+            mass=np.full((n, 1, 4), 0.25),
+            tokens=tokens,
+        )
+        gold = np.zeros(n, np.int64)
+        return budget.Context(
+            scores=handmade.scored(own, gold), internals=inside, other=handmade.scored(other, gold)
+        )
+
+    steps = {tokens: 0.071 + (last - 0.071) * i / 4 for i, tokens in enumerate(lengths)}
+    filled = {("after", tokens): context(tokens, steps[tokens]) for tokens in lengths[1:]}
+    return budget.outcome(context(0, steps[0]), filled, floor=0.02, seed=0)
+
+
+def test_a_slow_loss_of_all_influence_fails_though_no_doubling_loses_the_floor():
+    found = fading(np.zeros(40))
+    assert found.find(budget.LOST, place="after").value == pytest.approx(1.0)
+    assert found.find(budget.per_doubling(budget.INFLUENCE), place="after").value > -0.02
+    assert found.find(budget.CHANGE, place="after").value == pytest.approx(-0.071)
+    assert found.holds is False
+
+
+@pytest.mark.parametrize(
+    ("last", "holds"), [(0.071, True), (0.06, True), (0.051, True), (0.04, False)]
+)
+def test_a_loss_counts_from_the_numeric_floor_on(last, holds):
+    assert fading(np.full(40, last)).holds is holds
+
+
+def test_it_is_open_where_the_change_reaches_across_the_floor():
+    last = np.where(np.arange(40) % 2, 0.051 - 0.04, 0.051 + 0.04)
+    assert fading(last).holds is None
 
 
 def test_a_model_without_influence_has_none_to_lose(fake):

@@ -8,6 +8,7 @@ import pytest
 
 from vlmbench.diagnostics import (
     Accuracies,
+    Evidence,
     Outcome,
     accuracies,
     budget,
@@ -16,8 +17,11 @@ from vlmbench.diagnostics import (
     dependency,
     indicators,
     late_layers,
+    load_thresholds,
+    verdict,
 )
-from vlmbench.types import ChoiceScores, Stat
+from vlmbench.spec import Condition
+from vlmbench.types import ChoiceScores, Internals, Stat
 
 
 def stat(value: float, half: float = 0.05) -> Stat:
@@ -46,6 +50,9 @@ OUTCOMES = (
                 for layer in range(9)
             ),
             late_layers.READOUT.measured(stat(0.99), layer=6, of="image"),
+            late_layers.READOUT.measured(stat(0.25), layer=6, of="blank"),
+            late_layers.READOUT.measured(stat(0.9), layer=8, of="blank"),
+            late_layers.MAJORITY.measured(Stat(value=0.3, n=100)),
             late_layers.HEAD.measured(stat(0.2)),
         ),
     ),
@@ -68,7 +75,7 @@ OUTCOMES = (
 
 
 def test_each_indicator_is_the_measurement_that_its_criteria_name() -> None:
-    read = Accuracies(chance=0.25, majority=0.3, encoder=Stat(value=0.625, n=100))
+    read = Accuracies(chance=0.25, encoder=Stat(value=0.625, n=100))
     found = indicators(OUTCOMES, read)
     values = {name: stat.value for name, stat in found.stats.items()}
     assert values == pytest.approx(
@@ -89,6 +96,67 @@ def test_a_late_layer_that_says_no_more_than_blind_is_not_above_it() -> None:
     late = indicators(OUTCOMES, Accuracies(blank=blind)).stats["late"]
     assert late.value == pytest.approx(0.0)
     assert (late.low, late.high) == pytest.approx((-(0.005**0.5), 0.005**0.5))
+
+
+N = 240
+
+
+def with_states(*, seen: float, read: float, seed: int, control: bool = True) -> Evidence:
+    """Return a model that always says A, and whose text tells something of the answer.
+
+    The states of the last position are the direction of the right choice, `read` strong if it is
+    told by the text, which the pass with a blank image has as well, and `seen` by the image, plus
+    noise.
+    """
+    rng = np.random.default_rng(seed)
+    gold = rng.integers(0, 4, N)
+    always = handmade.scored(np.tile([0.0, -1.0, -1.0, -1.0], (N, 1)), gold)
+    axes = np.eye(12, dtype=np.float32)[:4][gold][:, None]
+
+    def inside(strength: float) -> Internals:
+        noise, image, text = rng.standard_normal((3, N, 9, 12)).astype(np.float32)
+        return Internals(
+            doc_ids=always.doc_ids, h_image=image, h_text=text,
+            h_last=noise + np.float32(strength) * axes,
+            mass=np.full((N, 8, 4), 0.25), tokens=np.full((N, 4), 4),
+        )  # fmt: skip
+
+    blank = Condition.parse("blank")
+    internals = {Condition(): inside(seen + read)} | ({blank: inside(read)} if control else {})
+    kinds = [("prompted", Condition()), ("prompted", blank)]
+    kinds += [("internals", condition) for condition in internals]
+    return Evidence(
+        model="m", task="t", scores=dict.fromkeys(kinds, always), internals=internals, answers={}
+    )
+
+
+def judged(held: Evidence) -> tuple[Stat | None, str]:
+    """Return `late`, and the verdict."""
+    read = accuracies(held.get("prompted"), held.get("prompted", "blank"), None)
+    found = indicators((consistency.TEST.run(held, 0),), read)
+    return found.stats.get("late"), verdict(found, load_thresholds()).name
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_text_that_knows_the_answer_is_not_a_readout_bottleneck(seed: int) -> None:
+    late, name = judged(with_states(seen=0.0, read=6.0, seed=seed))
+    assert late is not None
+    assert late.low < 0.05
+    assert name != "readout bottleneck"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_the_image_puts_into_late_layers_still_is(seed: int) -> None:
+    late, name = judged(with_states(seen=6.0, read=0.0, seed=seed))
+    assert late is not None
+    assert late.low > 0.2
+    assert name == "readout bottleneck"
+
+
+def test_without_a_readout_of_a_blank_pass_late_is_not_measured() -> None:
+    late, name = judged(with_states(seen=6.0, read=0.0, seed=0, control=False))
+    assert late is None
+    assert name != "readout bottleneck"
 
 
 def scores(right: np.ndarray, scale: str = "logprob") -> ChoiceScores:

@@ -62,10 +62,29 @@ def test_the_papers_order_is_said_where_it_is_there():
         ((100, 160, 150, 110), "less than the vision tower and the projector."),
         ((100, 120, 119, 121), "gains most, as in the paper, cannot be told."),
         ((100, 100, 100, 100), "gains most, as in the paper, cannot be told."),
+        ((160, 100, 110, 160), "gains most, as in the paper, cannot be told."),
+        ((180, 60, 70, 150), "gains most, as in the paper, cannot be told."),
     ],
 )
 def test_and_is_not_where_it_is_not(counts, says):
-    assert says in found(*counts).says
+    """In the last two the language model leads only because the other parts lose."""
+    finding = found(*counts)
+    assert says in finding.says
+    assert "for one seed" not in finding.says
+
+
+@pytest.mark.parametrize(
+    ("language", "says"),
+    [
+        (160, "The language model gains most, as in the paper, for one seed."),
+        (110, "gains most, as in the paper, cannot be told, for one seed."),
+        (40, "gains less than the vision tower and the projector, for one seed."),
+    ],
+)
+def test_a_part_with_a_single_seed_is_told_with_the_claim(language, says):
+    three = arms(110, 104, 0)
+    single = {**three, "language": {0: cell(language)}}
+    assert says in tuning.outcome(cell(100), single, {}, seed=0).says
 
 
 def test_distance_from_the_truth_falls_as_answers_become_right():

@@ -18,7 +18,7 @@ from vlmbench.diagnostics._comparison import restricted
 from vlmbench.diagnostics._criteria import IndicatorName
 from vlmbench.diagnostics._outcome import Outcome, Quantity, Test
 from vlmbench.diagnostics._verdict import Indicators
-from vlmbench.metrics import accuracy, chance, corrected, gap, majority
+from vlmbench.metrics import accuracy, chance, corrected, gap
 from vlmbench.types import ChoiceScores, Stat
 
 
@@ -32,7 +32,6 @@ class Accuracies:
         gain: The first minus the second, paired by document.
         encoder: The encoder's readout.
         chance: Expected accuracy of a guess; None for free text.
-        majority: Accuracy of the best constant answer; None for free text.
     """
 
     prompted: Stat | None = None
@@ -40,7 +39,6 @@ class Accuracies:
     gain: Stat | None = None
     encoder: Stat | None = None
     chance: float | None = None
-    majority: float | None = None
 
 
 def accuracies(
@@ -63,7 +61,6 @@ def accuracies(
         gain=None if own is None or blank is None else _gain(own, blank),
         encoder=None if encoder is None else accuracy(encoder),
         chance=chance(asked) if guessed and asked is not None else None,
-        majority=majority(asked) if guessed and asked is not None else None,
     )
 
 
@@ -121,26 +118,30 @@ def _late(outcome: Outcome | None, read: Accuracies) -> Stat | None:
     """Return how far a linear readout of a late layer is above everything it must beat.
 
     The layer is the one at three quarters of the depth, fixed beforehand: the best of several
-    would be too good. To be beaten are the head's answer on the same documents, the blind one and
-    the best constant letter, of which the highest counts; else a readout that learnt the task's
-    letters would pass for knowledge of the image. The interval of the difference is Newcombe's
-    hybrid score interval for independent rates (1998, method 10,
+    would be too good. To be beaten are, on the same documents, the head's answer, the same readout
+    of a pass with blank images and the best constant letter, and the blind answer, of which the
+    highest counts; else a readout that learnt the task's letters, or what the text alone says of
+    the answer, would pass for knowledge of the image. None where no pass with blank images was
+    read: without that control the indicator is not measured. Each readout is a fit to a few
+    hundred documents, so it bounds what its states say from below only. The interval of the
+    difference is Newcombe's hybrid score interval for independent rates (1998, method 10,
     https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8<873::AID-SIM779>3.0.CO;2-I), too wide
     rather than too narrow where both come from the same documents.
     """
     if outcome is None:
         return None
-    head, read_out = (
-        outcome.find(late_layers.HEAD),
-        outcome.curve(late_layers.READOUT, "layer", of="last"),
-    )
-    if head is None or not read_out:
+    curve = outcome.curve(late_layers.READOUT, "layer", of="last")
+    if not curve:
         return None
-    late = dict(read_out)[round(0.75 * read_out[-1][0])]
-    beaten = [head]
+    layer = round(0.75 * curve[-1][0])
+    head = outcome.find(late_layers.HEAD)
+    blank = outcome.find(late_layers.READOUT, layer=layer, of="blank")
+    majority = outcome.find(late_layers.MAJORITY)
+    if head is None or blank is None or majority is None:
+        return None
+    beaten = [head, blank, _known(majority.value)]
     beaten += [] if read.blank is None else [read.blank]
-    beaten += [] if read.majority is None else [_known(read.majority)]
-    return _difference(late, max(beaten, key=lambda stat: stat.value))
+    return _difference(dict(curve)[layer], max(beaten, key=lambda stat: stat.value))
 
 
 def _known(value: float) -> Stat:

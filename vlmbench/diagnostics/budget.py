@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -14,6 +15,7 @@ from vlmbench.diagnostics._comparison import (
     Comparison,
     compare,
     distances,
+    every,
     exceeds,
     ratio_of,
     restricted,
@@ -33,6 +35,7 @@ ACCURACY = Quantity("accuracy", "accuracy")
 IMAGE_ATTENTION = Quantity("image mass", "share")
 IMAGE_UNIFORM = Quantity("uniform image share", "share")
 INFLUENCE = Quantity("influence", "TV")
+CHANGE = Quantity("change of influence", "TV")
 LOST = Quantity("share of influence lost", "share")
 
 Floats = NDArray[np.float64]
@@ -75,10 +78,13 @@ def outcome(
     A slope per doubling is the least-squares slope over log2 of the tokens of the whole prompt, per
     document, then averaged.
 
-    The test fails if for some place the interval of influence's slope lies wholly below 0, by more
-    than the numeric floor, and holds if for none. It is open if influence or the floor was not
-    measured, or if influence without filler does not exceed the floor, because then there is none
-    to lose.
+    The *change of influence* is influence under the longest filler minus that without, paired by
+    document. The test fails if for some place its interval lies wholly below minus the numeric
+    floor, and holds if for every place it lies wholly above. It is open if an interval reaches
+    across, so few documents or a short filler cannot make it hold. It is also open if influence or
+    the floor was not measured, or if influence without filler does not exceed the floor, because
+    then there is none to lose. A fall between the two lengths that has recovered at the longest is
+    not seen.
 
     Args:
         plain: Without filler.
@@ -90,7 +96,7 @@ def outcome(
         ComparisonError: If cells do not cover the same documents, or filler adds no tokens.
     """
     found = _attention(plain, seed)
-    slopes: dict[Place, tuple[Stat, Stat]] = {}
+    changes: dict[Place, tuple[Stat, Stat]] = {}
     for place in ("before", "after"):
         lengths = {0: plain} | {
             tokens: filled[where, tokens] for where, tokens in sorted(filled) if where == place
@@ -100,41 +106,51 @@ def outcome(
         curves, influence = _curves(place, lengths, seed)
         found += curves
         if influence is not None:
-            slopes[place] = influence
-    holds, reason = _decision(bool(filled), slopes, floor)
+            changes[place] = influence
+    holds, reason = _decision(bool(filled), changes, floor)
     return Outcome(test=TEST, holds=holds, reason=reason, measurements=tuple(found))
 
 
 def _decision(
-    lengthened: bool, slopes: Mapping[Place, tuple[Stat, Stat]], floor: float | None
+    lengthened: bool, changes: Mapping[Place, tuple[Stat, Stat]], floor: float | None
 ) -> tuple[bool | None, str]:
-    """Return whether the test holds and why, from (influence without filler, slope) per place."""
+    """Return whether the test holds and why, from (plain influence, its change) by place."""
     if not lengthened:
         return None, (
             "No cell makes the prompt longer, so only attention without filler was measured."
         )
-    if not slopes:
+    if not changes:
         return None, "No cell changes the image under filler, so its influence was not measured."
-    start = next(iter(slopes.values()))[0]
+    start = next(iter(changes.values()))[0]
     if floor is None:
         return None, (
             f"Without filler the image moves the distribution over choices by {told(start)}, but "
             f"{UNMEASURED}."
         )
-    if not all(exceeds(plain, floor) for plain, _ in slopes.values()):
+    if not all(exceeds(plain, floor) for plain, _ in changes.values()):
         return None, (
             f"Without filler the image moves the distribution over choices by {told(start)}, "
             f"which is not more than the numeric floor of {brief(floor)}: there is no "
             "influence to lose."
         )
-    holds = not any(above(-floor, slope.high) for _, slope in slopes.values())
     each = " and ".join(
-        f"by {told(slope)} with filler {place} the image" for place, (_, slope) in slopes.items()
+        f"by {told(change)} with the longest filler {place} the image"
+        for place, (_, change) in changes.items()
     )
-    return holds, (
-        f"From {told(start)} without filler, the image's influence in total variation changes per "
-        f"doubling of the prompt {each}, on {start.n} documents."
+    return every(*(_kept(change, floor) for _, change in changes.values())), (
+        f"From {told(start)} without filler, the image's influence in total variation changes "
+        f"{each}, on {start.n} documents; the numeric floor is {brief(floor)}."
     )
+
+
+def _kept(change: Stat, floor: float) -> bool | None:
+    """Tell whether influence fell by no more than the floor: None if the interval reaches across.
+
+    A change of exactly minus the floor is not a fall beyond it.
+    """
+    if above(-floor, change.high):
+        return False
+    return None if math.isnan(change.low) or above(-floor, change.low) else True
 
 
 def _attention(plain: Context, seed: int) -> list[Measurement]:
@@ -158,7 +174,7 @@ def _attention(plain: Context, seed: int) -> list[Measurement]:
 def _curves(
     place: Place, lengths: Mapping[int, Context], seed: int
 ) -> tuple[list[Measurement], tuple[Stat, Stat] | None]:
-    """Return what is measured by length at one place, and plain influence with its slope."""
+    """Return what is measured by length at one place, and plain influence with its change."""
     contexts = list(lengths.values())
     others = [context.other for context in contexts if context.other is not None]
     measured = len(others) == len(contexts)
@@ -190,9 +206,11 @@ def _curves(
     ]
     if not measured:
         return found, None
-    start = shared.mean(curves[INFLUENCE][:, 0], seed=seed)
-    found += _lost(place, curves[INFLUENCE], shared, seed)
-    return found, (start, slopes[INFLUENCE])
+    influence = curves[INFLUENCE]
+    start = shared.mean(influence[:, 0], seed=seed)
+    change = shared.mean(influence[:, -1] - influence[:, 0], seed=seed)
+    found += [CHANGE.measured(change, place=place), *_lost(place, influence, shared, seed)]
+    return found, (start, change)
 
 
 def per_doubling(quantity: Quantity) -> Quantity:

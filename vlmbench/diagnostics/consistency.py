@@ -20,7 +20,7 @@ from vlmbench.diagnostics._mutual_information import (
     standard_error,
 )
 from vlmbench.diagnostics._outcome import Measurement, Outcome, Quantity, Test
-from vlmbench.diagnostics.late_layers import HEAD, readout_accuracies
+from vlmbench.diagnostics.late_layers import HEAD, Of, readout_accuracies
 from vlmbench.metrics import INTERNALS, Clusters, brief, credit, told
 from vlmbench.spec import Condition
 from vlmbench.types import Stat
@@ -219,8 +219,14 @@ def _run(evidence: Evidence, seed: int) -> Outcome:
         given=given,
         seed=seed,
     )
+    states: dict[Of, NDArray[np.float32]] = {
+        "last": internals.h_last[rows],
+        "image": internals.h_image[rows],
+    }
+    if without is not None:
+        states["blank"] = without.h_last[rows_of(without.doc_ids, scores)]
     late = readout_accuracies(
-        {"last": internals.h_last[rows], "image": internals.h_image[rows]},
+        states,
         scores.gold,
         scores.n_choices,
         shared.clusters,

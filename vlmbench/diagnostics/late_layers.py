@@ -17,7 +17,9 @@ CHANCE = Quantity("chance", "accuracy")
 MAJORITY = Quantity("majority", "accuracy")
 HEAD = Quantity("accuracy of the language-model head", "accuracy")
 
-Of = Literal["last", "image"]
+Of = Literal["last", "image", "blank"]
+"""States of the prompt's last position, their mean over the image, and those of the last position
+in a pass with a blank image in the image's place."""
 
 FOLDS = 5
 
@@ -45,7 +47,7 @@ def readout_accuracies(
     could use it there, and with a few hundred documents a low accuracy says little.
 
     Args:
-        states: (n, layers + 1, width) per position: "last" of the prompt, mean over "image".
+        states: (n, layers + 1, width) by what they are of.
         gold: (n,) int64, index of the right choice.
         n_choices: (n,) int64.
         clusters: Which documents belong together.

@@ -42,9 +42,11 @@ def outcome(
     Measured are *accuracy* before and after, as a mean over seeds with its standard deviation;
     the paired *gain* on each document; the *total variation* between answers and truth; and the
     *lead* of the language model over each other part, paired too. Intervals are over documents,
-    for the seeds that were trained. The paper (arXiv 2506.08008, its figure 7 and table 2) finds
-    that the language model gains most; here that is said to appear where the whole interval of
-    its lead over every other part lies above 0, and not to where one lies below.
+    for the seeds that were trained; what another seed would give is not in them, and the sentence
+    says so where a part has a single one. The paper (arXiv 2506.08008, its figure 7 and table 2)
+    finds that the language model gains most; here that is said to appear where the whole intervals
+    of its gain and of its lead over every other part lie above 0, and not to where one of its
+    leads lies below.
 
     Args:
         base: Prompted scores of the untrained model.
@@ -72,7 +74,7 @@ def outcome(
         if "language" in cells and part != "language"
     }
     found += [LEAD.measured(lead, over=part) for part, lead in leads.items()]
-    says = f"{_gains(own, cells)}{_ordering(leads)}"
+    says = f"{_gains(own, cells)}{_ordering(own, cells, leads)}"
     return Finding(analysis=ANALYSIS, says=says, measurements=tuple(found))
 
 
@@ -99,15 +101,18 @@ def _gains(own: Cells, cells: Mapping[str, Cells]) -> str:
     return f"Accuracy is {before}; training as many parameters of one part changes it by {gained}."
 
 
-def _ordering(leads: Mapping[str, Stat]) -> str:
+def _ordering(own: Cells, cells: Mapping[str, Cells], leads: Mapping[str, Stat]) -> str:
+    """Return whether the language model gains, and most; of one seed where a part has only one."""
     if len(leads) < 2:
         return ""
-    if all(above(lead.low) for lead in leads.values()):
-        return " The language model gains most, as in the paper."
+    seeds = ", for one seed" if any(len(trained) == 1 for trained in cells.values()) else ""
+    ahead = all(above(lead.low) for lead in leads.values())
+    if ahead and above(mean_gain(cells["language"], own).low):
+        return f" The language model gains most, as in the paper{seeds}."
     behind = [PARTS[part] for part, lead in leads.items() if above(-lead.high)]
     if behind:
-        return f" The language model gains less than the {' and the '.join(behind)}."
-    return " Whether the language model gains most, as in the paper, cannot be told."
+        return f" The language model gains less than the {' and the '.join(behind)}{seeds}."
+    return f" Whether the language model gains most, as in the paper, cannot be told{seeds}."
 
 
 def _part(weights: Lora) -> str:
