@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from llava import PATCH, SIDE, make_llava
+from peft import LoraConfig, inject_adapter_in_model
 from PIL import Image
 from torch import nn
 
@@ -191,3 +192,17 @@ def test_where_every_document_fails_the_reasons_are_kept(tmp_path, task):
     reading = read_hidden(asked, task, transparent(tmp_path, [Keeps()]), {})
     assert reading.scores.failed.all()
     assert all("coordinates" in answer.error for answer in reading.answers)
+
+
+def test_a_projector_under_low_rank_updates_has_the_stages_that_it_had(tmp_path, task):
+    """Updates that are still zero change nothing: a wrapped layer is one stage, update and all."""
+    tap = transparent(tmp_path, [Keeps()])
+    asked = documents(6)
+    before = by_stage(read_hidden(asked, task, tap, {}))
+    projector = tap.backend.model.model.multi_modal_projector
+    inject_adapter_in_model(LoraConfig(r=2, target_modules=["linear_1"]), projector)
+    assert hasattr(projector.linear_1, "base_layer")
+    after = by_stage(read_hidden(asked, task, StageTap(tap.backend, tap.tower), {}))
+    assert list(after) == list(before)
+    for stage, scores in before.items():
+        np.testing.assert_array_equal(after[stage].scores, scores.scores)
