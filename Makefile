@@ -80,7 +80,9 @@ figures: $(STAMP)
 	for name in stages/waterfall stages/stages stages/inside prompts/prompts prefix/prefix tuning/tuning \
 	  interventions/knockout interventions/patching interventions/counterfactual interventions/parts \
 	  interventions/heads interventions/maps; do \
-	  cp runs/figures/$${name%/*}/card/tiny-clip/$${name#*/}.png leaderboard/figures/; \
+	  $(BIN)/python -c "import sys; from PIL import Image; \
+	Image.open(sys.argv[1]).convert('RGB').quantize(128).save(sys.argv[2], optimize=True)" \
+	    runs/figures/$${name%/*}/card/tiny-clip/$${name#*/}.png leaderboard/figures/$${name#*/}.png || exit 1; \
 	done
 
 $(STAMP): pyproject.toml constraints.txt
