@@ -224,7 +224,9 @@ def leaderboard(
 
 @app.command()
 def explain(
-    run: Annotated[Path, typer.Argument(help="Folder of a run: of `diagnose`, or another study that measures.")],
+    run: Annotated[
+        Path, typer.Argument(help="Folder of a run: of `diagnose`, or another study that measures.")
+    ],
     model: Annotated[str, typer.Option("--model", "-m", help="Name of a model of the run.")],
     tasks: Annotated[
         str | None,
