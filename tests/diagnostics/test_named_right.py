@@ -59,6 +59,9 @@ def evidence(model, *, encoder, starved=False, says=True, fused=True, elsewhere=
             inside, h_text=noise.standard_normal(inside.h_text.shape).astype(np.float32)
         )
     blank = model.inside(first=150, layers=1, blank=True)
+    # Whatever the last position holds of gold, it holds by the image.
+    unseen = noise.standard_normal(blank.h_last.shape).astype(np.float32)
+    blank = replace(blank, h_last=unseen)
     internals = {Condition(): inside, Condition.parse("blank"): blank}
     for filler in FILLERS:
         length = 1 + filler / 32 if starved else 1.0
