@@ -86,10 +86,6 @@ class Frame:
         """Map points (..., 2) of the image to the patch grid, float64."""
         return self.to_square(xy) / self.patch
 
-    def from_grid(self, xy: ArrayLike) -> Points:
-        """Map points (..., 2) of the patch grid to the image, float64."""
-        return self.from_square(np.asarray(xy, dtype=np.float64) * self.patch)
-
     def inside(self) -> Bool[np.ndarray, "h w"]:
         """Tell which patches have their centre in the image rather than in the padding.
 

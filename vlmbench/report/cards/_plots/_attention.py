@@ -16,10 +16,10 @@ from vlmbench.metrics import rate
 from vlmbench.report.cards._plots._style import (
     LOOKS,
     Outcomes,
-    curve,
     grid,
     label_left,
     legend,
+    over_layers,
     plot_of,
     settings,
 )
@@ -44,11 +44,8 @@ def parts_by_layer(outcomes: Outcomes) -> Figure:
     figure, panels = grid(list(outcomes))
     for panel, outcome in zip(panels, outcomes.values(), strict=True):
         for look, (part, label) in zip(LOOKS, _SHOWN.items(), strict=True):
-            points = outcome.curve(attention.PAID, "layer", part=part)
-            if points:
-                curve(panel, points, look, label)
+            over_layers(panel, outcome.curve(attention.PAID, "layer", part=part), look, label)
         panel.set_ylim(0, 1)
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.set_xlabel("layer")
     label_left(panels, "share of attention")
     legend(figure, panels, columns=3)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import ScalarFormatter
 
 from vlmbench.diagnostics import budget, consistency, late_layers
 from vlmbench.metrics import p_value
@@ -12,17 +11,17 @@ from vlmbench.report.cards._plots._style import (
     GREY,
     LOOKS,
     PALE,
-    Look,
     Outcomes,
     curve,
     grid,
     label_left,
     legend,
     level,
+    over_layers,
     plot_of,
     same_height,
 )
-from vlmbench.types import GROUPS, Stat
+from vlmbench.types import GROUPS
 
 
 @plot_of(consistency.INFORMATION)
@@ -44,9 +43,9 @@ def consistency_by_layer(outcomes: Outcomes) -> Figure:
                 hatch="....",
                 label="null: documents shuffled (95%)",
             )
-        _over_layers(panel, points, LOOKS[0], "measured")
+        over_layers(panel, points, LOOKS[0], "measured")
         control = outcome.curve(consistency.CONTROL, "layer")
-        _over_layers(panel, control, LOOKS[1], "control: text about a blank image")
+        over_layers(panel, control, LOOKS[1], "control: text about a blank image")
         p = outcome.find(consistency.P_OVER_LAYERS)
         below = "" if p is None else f"\np over layers: {p_value(p.value)}"
         panel.set_xlabel(f"layer (0: embeddings, not counted){below}")
@@ -64,7 +63,7 @@ def readout_by_layer(outcomes: Outcomes) -> Figure:
         for look, of, label in zip(
             LOOKS, ("last", "image"), ("last position", "mean over the image"), strict=False
         ):
-            _over_layers(panel, outcome.curve(late_layers.READOUT, "layer", of=of), look, label)
+            over_layers(panel, outcome.curve(late_layers.READOUT, "layer", of=of), look, label)
         head = outcome.find(late_layers.HEAD)
         base = outcome.find(late_layers.MAJORITY)
         for stat, label, line in ((head, "the model's head", "-"), (base, "majority", ":")):
@@ -84,7 +83,7 @@ def attention_by_layer(outcomes: Outcomes) -> Figure:
     for panel, outcome in zip(panels, outcomes.values(), strict=True):
         for look, group in zip(LOOKS, GROUPS, strict=False):
             points = outcome.curve(budget.ATTENTION, "layer", group=group)
-            _over_layers(panel, points, look, group)
+            over_layers(panel, points, look, group)
         uniform = outcome.find(budget.UNIFORM, group="image")
         if uniform is not None:
             level(panel, uniform.value, "image if\nuniform")
@@ -109,7 +108,7 @@ def attention_by_filler(outcomes: Outcomes) -> Figure:
         for look, tokens in zip(LOOKS, sorted(lengths), strict=False):
             label = f"{tokens} tokens of filler" if tokens else "no filler"
             points = outcome.curve(budget.ATTENTION_BY_LENGTH, "layer", place=place, tokens=tokens)
-            _over_layers(panel, points, look, label)
+            over_layers(panel, points, look, label)
         panel.set_xlabel(f"layer (filler {place} the image)")
     label_left(panels, "attention to the image")
     same_height(panels, low=0.0, high=0.1)
@@ -142,10 +141,3 @@ def budget_by_length(outcomes: Outcomes) -> Figure:
     same_height(panels, low=0.0, high=0.1)
     legend(figure, panels, columns=2)
     return figure
-
-
-def _over_layers(panel: Axes, points: list[tuple[float, Stat]], look: Look, label: str) -> None:
-    """Draw a curve over layers, if there is one."""
-    if points:
-        curve(panel, points, look, label)
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))

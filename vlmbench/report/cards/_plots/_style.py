@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from vlmbench.diagnostics import Measured, Quantity
@@ -159,6 +160,13 @@ def curve(panel: Axes, points: Sequence[tuple[float, Stat]], look: Look, label: 
         clip_on=False,
         zorder=3,
     )
+
+
+def over_layers(panel: Axes, points: Sequence[tuple[float, Stat]], look: Look, label: str) -> None:
+    """Draw a curve over layers, if there is one."""
+    if points:
+        curve(panel, points, look, label)
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def label_left(panels: Sequence[Axes], text: str) -> None:
