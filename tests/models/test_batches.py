@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import torch
 
-from vlmbench.models import in_batches
+from vlmbench.models import BatchSize, Kept, in_batches
 
 
 @dataclass
@@ -32,10 +34,16 @@ NUMBERS = [3, 1, 4, 1, 5, 9, 2, 6]
 SQUARES = [number**2 for number in NUMBERS]
 
 
+def run(runner: Callable[..., Any], items: Sequence[Any] = NUMBERS, **options: Any) -> list[Any]:
+    """Run items in batches and return the answers in their order."""
+    found = in_batches(items, runner, **options)
+    return [found[place] for place in range(len(items))]
+
+
 def test_answers_come_back_in_the_order_of_the_items():
     runner, seen = Runner(), []
-    found = in_batches(NUMBERS, runner, size=3, order=lambda n: -n, progress=seen.append)
-    assert found == SQUARES
+    size = BatchSize(3, fixed=True)
+    assert run(runner, size=size, order=lambda n: -n, progress=seen.append) == SQUARES
     assert runner.tried == [[9, 6, 5], [4, 3, 2], [1, 1]]
     assert seen == [3, 3, 2]
 
@@ -43,33 +51,55 @@ def test_answers_come_back_in_the_order_of_the_items():
 def test_equal_items_keep_their_order():
     pairs = [("b", 1), ("a", 1), ("c", 0)]
     tried: list[str] = []
-    in_batches(pairs, lambda b: tried.extend(n for n, _ in b) or b, size=1, order=lambda p: p[1])
+    one = BatchSize(1)
+    run(lambda b: tried.extend(n for n, _ in b) or b, pairs, size=one, order=lambda p: p[1])
     assert tried == ["c", "b", "a"]
 
 
-def test_batches_halve_until_they_fit():
-    runner = Runner(room=2)
-    assert in_batches(NUMBERS, runner, size=None, first=6) == SQUARES
+def test_a_batch_has_at_most_so_many_tokens_padding_included():
+    runner = Runner()
+    run(runner, size=BatchSize(4, tokens=10), order=lambda n: -n, tokens=lambda n: n)
+    assert runner.tried == [[9], [6], [5, 4], [3, 2, 1], [1]]
+    runner = Runner()
+    run(runner, [11, 12, 1], size=BatchSize(4, tokens=10), tokens=lambda n: n)
+    assert runner.tried == [[11], [12], [1]], "an item that is too long runs alone"
+
+
+def test_batches_halve_until_they_fit_and_the_size_is_remembered():
+    runner, size = Runner(room=2), BatchSize(6)
+    assert run(runner, size=size) == SQUARES
     assert [len(batch) for batch in runner.tried] == [6, 3, 1, 1, 1, 1, 1, 1, 1, 1]
-    runner = Runner(room=2)
-    assert in_batches(NUMBERS, runner, size=None, first=4) == SQUARES
+    runner, size = Runner(room=2), BatchSize(4)
+    assert run(runner, size=size) == SQUARES
     assert [len(batch) for batch in runner.tried] == [4, 2, 2, 2, 2]
+    assert run(runner, size=size) == SQUARES
+    assert [len(batch) for batch in runner.tried] == [4, *[2] * 8]
 
 
-@pytest.mark.parametrize(("size", "first", "room"), [(4, 16, 2), (None, 4, 0)])
-def test_what_cannot_be_halved_raises(size, first, room):
+@pytest.mark.parametrize(("size", "room"), [(BatchSize(4, fixed=True), 2), (BatchSize(4), 0)])
+def test_what_cannot_be_halved_raises(size, room):
     """A size that was asked for is kept, and a single item cannot be made smaller."""
     with pytest.raises(torch.OutOfMemoryError):
-        in_batches(NUMBERS, Runner(room=room), size=size, first=first, failed=lambda n, e: -n)
+        run(Runner(room=room), size=size, failed=lambda n, e: -n)
 
 
 def test_a_bad_item_costs_no_other_its_answer():
-    runner = Runner(bad=frozenset({4}))
-    found = in_batches(NUMBERS, runner, size=4, failed=lambda n, error: f"{n}: {error}")
+    runner, size = Runner(bad=frozenset({4})), BatchSize(4)
+    found = run(runner, size=size, failed=lambda n, error: f"{n}: {error}")
     assert found == [9, 1, "4: no square", 1, 25, 81, 4, 36]
     assert runner.tried == [[3, 1, 4, 1], [3], [1], [4], [1], [5, 9, 2, 6]]
     with pytest.raises(ValueError, match="no square"):
-        in_batches(NUMBERS, runner, size=4)
+        run(runner, size=size)
+
+
+def test_an_item_that_cannot_be_prepared_costs_no_other_its_answer():
+    def prepare(batch: Sequence[int]) -> Sequence[int]:
+        if 4 in batch:
+            raise OSError("damaged")
+        return batch
+
+    found = run(Runner(), size=BatchSize(4), prepare=prepare, failed=lambda n, e: str(e))
+    assert found == [9, 1, "OSError: damaged", 1, 25, 81, 4, 36]
 
 
 def test_other_errors_are_not_taken_for_a_bad_item():
@@ -77,9 +107,54 @@ def test_other_errors_are_not_taken_for_a_bad_item():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        in_batches(NUMBERS, interrupted, size=4, failed=lambda n, e: 0)
+        run(interrupted, size=BatchSize(4), failed=lambda n, e: 0)
 
 
 def test_as_many_answers_as_items_are_wanted():
     with pytest.raises(ValueError, match="zip"):
-        in_batches(NUMBERS, lambda batch: [0], size=4)
+        run(lambda batch: [0], size=BatchSize(4))
+
+
+def test_only_a_few_batches_are_prepared_ahead_however_many_there_are():
+    ready, most = 0, 0
+
+    def prepare(batch: Sequence[int]) -> Sequence[int]:
+        nonlocal ready, most
+        ready += 1
+        most = max(most, ready)
+        return batch
+
+    def runs(batch: Sequence[int]) -> Sequence[int]:
+        nonlocal ready
+        time.sleep(0.001)
+        ready -= 1
+        return batch
+
+    run(runs, range(400), size=BatchSize(2), prepare=prepare, workers=2)
+    assert 2 <= most <= 4
+
+
+def test_what_is_there_is_not_run_again_and_the_rest_shares_the_same_batches():
+    """Batches are cut by all items: what was interrupted goes on with the same ones."""
+    runner, kept = Runner(), {}
+    keeping = Kept(
+        answers={}, keep=lambda places, found: kept.update(dict(zip(places, found, strict=True)))
+    )
+    run(runner, size=BatchSize(3), kept=keeping)
+    assert [kept[place] for place in range(8)] == SQUARES
+    again, first = Runner(), {place: kept[place] for place in range(3)} | {4: kept[4]}
+    seen: list[int] = []
+    held = Kept(answers=first, keep=lambda *_: None)
+    assert run(again, size=BatchSize(3), kept=held, progress=seen.append) == SQUARES
+    assert again.tried == [[1, 9], [2, 6]]
+    assert seen == [4, 2, 2]
+
+
+@pytest.mark.parametrize("room", [100, 1])
+def test_shares_are_all_of_the_work_and_none_of_it_twice(room):
+    """Also where memory runs out in one of them: what is left of its share stays its own."""
+    found: list[int] = []
+    for which in range(5):
+        share = Kept(answers={}, keep=lambda places, _: found.extend(places), share=(which, 5))
+        in_batches(NUMBERS, Runner(room=room), size=BatchSize(2), kept=share)
+    assert sorted(found) == list(range(8))

@@ -16,6 +16,7 @@ from vlmbench.harness._requests import Context, ContextReader, check_places, gen
 from vlmbench.models import (
     IMAGE_PLACEHOLDER,
     Backend,
+    BatchSize,
     Prompt,
     Remote,
     in_batches,
@@ -73,7 +74,7 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
             _load(model, include_path, device or "auto", dtype) if isinstance(model, str) else model
         )
         self.batch_size = batch_size
-        self._start = max_batch_size or AUTO_BATCH
+        self._auto = BatchSize(max_batch_size or AUTO_BATCH)
         self._reporter = reporter
         self._chats: dict[str, tuple[str, str]] = {}
         # A request cache of lm-eval's would bring contexts that were rendered elsewhere.
@@ -243,20 +244,19 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
             items,
             run,
             size=self._size(),
-            first=self._start,
             order=lambda item: (-len(item[0].images), -len(item[0].user)),
             progress=self._reporter.start(label, len(items)) if self._reporter else lambda _: None,
         )
         return [results[index] for index in range(len(requests))]
 
-    def _size(self) -> int | None:
-        """Return how many prompts make a batch; None where that is to be found out."""
+    def _size(self) -> BatchSize:
+        """Return how many prompts make a batch."""
         if isinstance(self.backend, Remote):
-            return self.backend.batch
+            return BatchSize(self.backend.batch, fixed=True)
         if self.batch_size == "auto":
-            return None
+            return self._auto
         if str(self.batch_size).isdigit() and int(self.batch_size) > 0:
-            return int(self.batch_size)
+            return BatchSize(int(self.batch_size), fixed=True)
         message = f"{self.batch_size!r} is not a valid batch size"
         remedy = "Give auto or a whole number of at least 1."
         raise VlmbenchError(Problem(field="batch_size", message=message, remedy=remedy))

@@ -6,12 +6,13 @@ from vlmbench.models._backend import (
     Inside,
     Inspects,
     Intervenes,
+    Prepares,
     Prompt,
     Remote,
     Reply,
     TakesNotes,
 )
-from vlmbench.models._batches import in_batches
+from vlmbench.models._batches import BatchSize, Kept, in_batches
 from vlmbench.models._blocks import image_tower
 from vlmbench.models._checkpoint import checkpoint_path, stand_in_digest, weights_digest
 from vlmbench.models._gold import gold_losses
@@ -31,11 +32,14 @@ __all__ = [
     "IMAGE_PLACEHOLDER",
     "RECORD",
     "Backend",
+    "BatchSize",
     "HfBackend",
     "Inside",
     "Inspects",
     "Intervenes",
+    "Kept",
     "Letterbox",
+    "Prepares",
     "Prompt",
     "PromptText",
     "Remote",

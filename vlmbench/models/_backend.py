@@ -77,6 +77,28 @@ class Backend(Model, Protocol):
 
 
 @runtime_checkable
+class Prepares(Protocol):
+    """Can do a part of its work in another thread, while the device works.
+
+    Attributes:
+        workers: Threads that keep its device busy.
+    """
+
+    workers: int
+
+    def prepare(self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]] | None) -> None:
+        """Do ahead, in this thread, what these prompts take besides the model.
+
+        Args:
+            prompts: The very objects that the model will be asked.
+            choices: Per prompt, the continuations that will be scored; None if it is to write.
+        """
+
+    def image_tokens(self, sizes: Sequence[tuple[int, int]]) -> int:
+        """Return how many tokens images of these (width, height) take, about."""
+
+
+@runtime_checkable
 class TakesNotes(Protocol):
     """Says what of its prompting and decoding can move a number."""
 

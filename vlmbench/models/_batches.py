@@ -1,79 +1,206 @@
-"""One way to run many things in batches that fit into memory."""
+"""One way to run many things in batches that fit into memory, prepared ahead of the device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 
 from vlmbench.types import DocumentError
 
 ItemT = TypeVar("ItemT")
+ReadyT = TypeVar("ReadyT")
 AnswerT = TypeVar("AnswerT")
 
 # What is raised for an input that a model cannot take, here and by libraries.
 _BAD_INPUT = (DocumentError, RuntimeError, ValueError, IndexError, KeyError, TypeError)
+# Batches that are prepared, or being prepared, while the device works on another.
+_AHEAD = 3
+
+
+@dataclass(slots=True)
+class BatchSize:
+    """How large a batch is: found once, and remembered by who holds this.
+
+    Attributes:
+        items: Most items of a batch. Halved whenever memory runs out, unless `fixed`.
+        tokens: Most tokens of a batch, padding included; None for no limit but `items`.
+        fixed: Whether the user asked for this size.
+    """
+
+    items: int
+    tokens: int | None = None
+    fixed: bool = False
+
+    @classmethod
+    def of(cls, asked: int | BatchSize | None, items: int, tokens: int) -> BatchSize:
+        """Return what was asked for: a size that is kept, one to go on with, or a new one."""
+        if isinstance(asked, BatchSize):
+            return asked
+        return cls(items, tokens) if asked is None else cls(asked, fixed=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Generic[AnswerT]):
+    """What is there already, where answers go as soon as they are there, and who gives the others.
+
+    Batches are cut by all items, and what is there already is left out of them: an item shares its
+    batch with the same others (or fewer) however often a run was interrupted.
+
+    Attributes:
+        answers: Answers that are there already, by place.
+        keep: Is given the places and answers of a batch that has just been run.
+        share: (which, of how many): only every so-manieth batch is run here.
+    """
+
+    answers: Mapping[int, AnswerT]
+    keep: Callable[[Sequence[int], Sequence[AnswerT]], None]
+    share: tuple[int, int] = (0, 1)
 
 
 def in_batches(
     items: Sequence[ItemT],
-    run: Callable[[Sequence[ItemT]], Sequence[AnswerT]],
+    run: Callable[[Sequence[ReadyT]], Sequence[AnswerT]],
     *,
-    size: int | None,
-    first: int = 16,
+    size: BatchSize,
+    prepare: Callable[[Sequence[ItemT]], Sequence[ReadyT]] | None = None,
+    workers: int = 1,
     order: Callable[[ItemT], Any] = lambda _: 0,
+    tokens: Callable[[ItemT], int] = lambda _: 0,
     failed: Callable[[ItemT, Exception], AnswerT] | None = None,
+    kept: Kept[AnswerT] | None = None,
     progress: Callable[[int], None] = lambda _: None,
-) -> list[AnswerT]:
-    """Return what `run` gives for every item, in the order of `items`.
+) -> dict[int, AnswerT]:
+    """Return what `run` gives for every item, by its place in `items`.
+
+    Only a few batches are in memory at once, whatever the number of items.
 
     Args:
         items: What to run.
         run: Returns one answer per item of a batch.
-        size: Items per batch; None starts with `first` and halves whenever memory runs out.
-        first: Items of the first batch where `size` is None.
+        size: How large a batch is; it is made smaller whenever memory runs out.
+        prepare: Makes a batch ready to be run, in a thread, while another batch runs; by default
+            items are ready as they are.
+        workers: Threads that do so.
         order: Items are run in ascending order of this key, equal ones as they stand. Longest
             first makes batches of like length, and memory runs out at once if it does.
+        tokens: An item's length, about. A batch is as long as the longest of its items.
         failed: Gives the answer for an item that cannot be run, so that it costs no other item
             of its batch an answer. Without it the error is raised.
+        kept: What is there already, and what is to be done with the rest.
         progress: Called with the number of items just done.
 
     Raises:
-        torch.OutOfMemoryError: If a single item does not fit, or `size` is given.
+        torch.OutOfMemoryError: If a single item does not fit, or the size is fixed.
     """
+    loop = _Loop(items, run, size, prepare, failed, kept, progress)
     queue = sorted(range(len(items)), key=lambda place: order(items[place]))
-    answers: dict[int, AnswerT] = {}
-    limit = size or first
-    while len(answers) < len(queue):
-        places = queue[len(answers) : len(answers) + limit]
-        done = _run([items[place] for place in places], run, failed, halves=size is None)
-        if done is None:
-            limit = len(places) // 2
-            torch.cuda.empty_cache()
-        else:
-            answers.update(zip(places, done, strict=True))
-            progress(len(places))
-    return [answers[place] for place in range(len(items))]
+    lengths = {place: tokens(items[place]) for place in queue}
+    which, of = loop.kept.share
+    batches = [one for k, one in enumerate(_cut(queue, lengths, size)) if k % of == which]
+    with ThreadPoolExecutor(workers) as pool:
+        while batches:  # once, and again with smaller ones where memory ran out
+            left = loop.through(batches, pool)
+            batches = list(_cut(left, lengths, size))
+    return loop.answers
 
 
-def _run(
-    batch: list[ItemT],
-    run: Callable[[Sequence[ItemT]], Sequence[AnswerT]],
-    failed: Callable[[ItemT, Exception], AnswerT] | None,
-    *,
-    halves: bool,
-) -> Sequence[AnswerT] | None:
-    """Return a batch's answers; None where it does not fit but half of it might."""
-    try:
-        return run(batch)
-    except torch.OutOfMemoryError:
-        if not halves or len(batch) == 1:
+class _Loop(Generic[ItemT, ReadyT, AnswerT]):
+    """The state of one `in_batches`."""
+
+    def __init__(
+        self,
+        items: Sequence[ItemT],
+        run: Callable[[Sequence[ReadyT]], Sequence[AnswerT]],
+        size: BatchSize,
+        prepare: Callable[[Sequence[ItemT]], Sequence[ReadyT]] | None,
+        failed: Callable[[ItemT, Exception], AnswerT] | None,
+        kept: Kept[AnswerT] | None,
+        progress: Callable[[int], None],
+    ) -> None:
+        self.items, self.run, self.size = items, run, size
+        self.prepare, self.failed, self.progress = prepare, failed, progress
+        self.kept = kept or Kept(answers={}, keep=lambda _, __: None)
+        self.answers: dict[int, AnswerT] = dict(self.kept.answers)
+        if self.answers:
+            progress(len(self.answers))
+
+    def through(self, batches: Sequence[list[int]], pool: ThreadPoolExecutor) -> list[int]:
+        """Run batches in turn; return the places that are left where memory ran out."""
+        waiting = deque([place for place in one if place not in self.answers] for one in batches)
+        ahead: deque[tuple[list[int], Future[Sequence[ReadyT]]]] = deque()
+        while waiting or ahead:
+            while waiting and len(ahead) < _AHEAD:
+                places = waiting.popleft()
+                if places:
+                    ahead.append((places, pool.submit(self._prepared, places)))
+            if not ahead:
+                break
+            places, ready = ahead.popleft()
+            try:
+                self._done(places, self._run(places, ready))
+            except torch.OutOfMemoryError:
+                if self.size.fixed or len(places) == 1:
+                    raise
+                self.size.items = len(places) // 2
+                torch.cuda.empty_cache()
+                return list(chain(places, *(one for one, _ in ahead), *waiting))
+        return []
+
+    def _run(self, places: list[int], ready: Future[Sequence[ReadyT]]) -> Sequence[AnswerT]:
+        """Return a batch's answers, one by one where it does not run as it is."""
+        try:
+            return self.run(ready.result())
+        except torch.OutOfMemoryError:
             raise
-        return None
-    except _BAD_INPUT as error:
-        if failed is None:
+        except _BAD_INPUT as error:
+            if self.failed is None:
+                raise
+            if len(places) == 1:
+                return [self.failed(self.items[places[0]], error)]
+        return [self._alone(place) for place in places]
+
+    def _alone(self, place: int) -> AnswerT:
+        assert self.failed is not None, "asked before"
+        try:
+            (answer,) = self.run(self._prepared([place]))
+        except torch.OutOfMemoryError:
             raise
-        if len(batch) == 1:
-            return [failed(batch[0], error)]
-    return in_batches(batch, run, size=1, failed=failed)
+        except _BAD_INPUT as error:
+            return self.failed(self.items[place], error)
+        return answer
+
+    def _prepared(self, places: Sequence[int]) -> Sequence[ReadyT]:
+        batch = [self.items[place] for place in places]
+        if self.prepare is None:
+            return cast("Sequence[ReadyT]", batch)
+        try:
+            return self.prepare(batch)
+        except OSError as error:  # what Pillow raises for a damaged image
+            raise DocumentError(f"{type(error).__name__}: {error}") from error
+
+    def _done(self, places: Sequence[int], answers: Sequence[AnswerT]) -> None:
+        self.answers.update(zip(places, answers, strict=True))
+        self.kept.keep(places, answers)
+        self.progress(len(places))
+
+
+def _cut(queue: Sequence[int], lengths: Mapping[int, int], size: BatchSize) -> Iterator[list[int]]:
+    """Yield batches of at most so many items and tokens, in order; an item too long, alone."""
+    batch: list[int] = []
+    longest = 0
+    for place in queue:
+        longer = max(longest, lengths[place])
+        too_long = size.tokens is not None and longer * (len(batch) + 1) > size.tokens
+        if batch and (len(batch) == size.items or too_long):
+            yield batch
+            batch, longer = [], lengths[place]
+        batch.append(place)
+        longest = longer
+    if batch:
+        yield batch

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from copy import deepcopy
+from functools import cached_property, lru_cache
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -20,6 +23,10 @@ from vlmbench.registry import context_length
 from vlmbench.types import DocumentError, VlmbenchError
 
 AnswerT = TypeVar("AnswerT")
+# Of a patch of 14 x 14, where nothing else is known.
+_PIXELS_OF_A_TOKEN = 196
+# Encoded batches that wait to be run.
+_MOST_AHEAD = 16
 
 
 class Inputs:
@@ -37,6 +44,9 @@ class Inputs:
         self.model = model
         self.prefix = 0
         self.text = text
+        self._threads = threading.local()
+        # Batches that another thread has encoded, by what they were encoded from.
+        self._ahead: OrderedDict[Any, tuple[Sequence[Prompt], Any]] = OrderedDict()
         tokenizer = text.processor.tokenizer
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -61,16 +71,10 @@ class Inputs:
         Raises:
             DocumentError: If a prompt is longer than what the model can read.
         """
-        images = [list(prompt.images) for prompt in prompts]
-        batch = self.text.processor(
-            text=list(texts),
-            images=images if any(images) else None,
-            padding=True,
-            padding_side=side,
-            add_special_tokens=self.text.wants_start(texts),
-            return_tensors="pt",
-        )
-        batch.pop("labels", None)  # PaliGemma's processor prepares for training
+        key = _key(texts, prompts, side)
+        batch = self._ahead.pop(key)[1] if key in self._ahead else None
+        if batch is None:
+            batch = _encoded(self.text, texts, prompts, side)
         if self.prefix:
             self._put_before(batch)
         left = min(self.room_behind(batch))
@@ -78,7 +82,30 @@ class Inputs:
             taken = self.context - left + room
             message = f"the prompt and its answer take {taken:,} tokens; the model reads "
             raise DocumentError(f"{message}{self.context:,}")
-        return batch.to(self.model.device, self.model.dtype)
+        if self.model.device.type != "cuda":
+            return batch.to(self.model.device, self.model.dtype)
+        tensors = {name: value.pin_memory() for name, value in batch.items()}
+        batch.data.update(tensors)
+        return batch.to(self.model.device, self.model.dtype, non_blocking=True)
+
+    @property
+    def own_text(self) -> PromptText:
+        """What renders and tokenises prompts in this thread: tokenizers are not shared by two."""
+        if threading.current_thread() is threading.main_thread():
+            return self.text
+        if not hasattr(self._threads, "text"):
+            self._threads.text = deepcopy(self.text)
+        text: PromptText = self._threads.text
+        return text
+
+    def encode_ahead(
+        self, texts: Sequence[str], prompts: Sequence[Prompt], *, side: Literal["left", "right"]
+    ) -> None:
+        """Do in this thread what `encode` will be asked for in another, with these very prompts."""
+        encoded = _encoded(self.own_text, texts, prompts, side)
+        self._ahead[_key(texts, prompts, side)] = prompts, encoded
+        while len(self._ahead) > _MOST_AHEAD:  # of batches that were cut anew
+            self._ahead.popitem(last=False)
 
     def _put_before(self, batch: Any) -> None:
         """Put as many tokens before the prompts of a batch as the prefix has embeddings."""
@@ -104,6 +131,20 @@ class Inputs:
         """Return how many tokens can follow each prompt of an encoded batch."""
         context = sys.maxsize if self.context is None else self.context
         return [context - length for length in batch["attention_mask"].sum(dim=1).tolist()]
+
+    @lru_cache(maxsize=4096)  # noqa: B019 -- a model lives as long as what asks it
+    def image_tokens(self, size: tuple[int, int]) -> int:
+        """Return how many tokens an image of that (width, height) takes, about.
+
+        Only how batches are cut depends on it.
+        """
+        side = self.text.spec.image.letterbox
+        width, height = size if side is None else (side, side)
+        try:  # what transformers offers for this to engines that plan ahead
+            told = self.text.processor._get_num_multimodal_tokens(image_sizes=[[height, width]])
+            return int(told["num_image_tokens"][0])
+        except Exception:  # not every family's processor tells, or tells in this way
+            return width * height // _PIXELS_OF_A_TOKEN
 
     def trial(self, side: int) -> Any:
         """Return a question about a square of noise, encoded: what any model must take."""
@@ -163,3 +204,23 @@ class Inputs:
                 return len(sizes)
             case "same_sizes":
                 return sizes
+
+
+def _encoded(text: PromptText, texts: Sequence[str], prompts: Sequence[Prompt], side: str) -> Any:
+    """Return what a processor makes of rendered prompts and their images, in main memory."""
+    images = [list(prompt.images) for prompt in prompts]
+    batch = text.processor(
+        text=list(texts),
+        images=images if any(images) else None,
+        padding=True,
+        padding_side=side,
+        add_special_tokens=text.wants_start(texts),
+        return_tensors="pt",
+    )
+    batch.pop("labels", None)  # PaliGemma's processor prepares for training
+    return batch
+
+
+def _key(texts: Sequence[str], prompts: Sequence[Prompt], side: str) -> Any:
+    """Return what two calls for the same batch share; prompts are kept while it is known."""
+    return side, tuple(texts), tuple(map(id, prompts))

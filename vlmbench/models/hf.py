@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -179,6 +180,33 @@ class HfBackend:
         thoughts, up to `prompt.thinking` tokens more.
         """
         return self.inputs.by_likeness(partial(self._answers, kwargs), prompts)
+
+    @property
+    def workers(self) -> int:
+        """Threads that keep its device busy: a CPU is busy with the model already."""
+        return 1 if self.model.device.type == "cpu" else min(8, os.cpu_count() or 1)
+
+    def prepare(self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]] | None) -> None:
+        """Encode prompts ahead, in this thread; see `Prepares`."""
+        if choices is None:
+            self.inputs.by_likeness(self._ahead, prompts)
+        else:
+            self.inputs.by_likeness(self._ahead, prompts, choices)
+
+    def image_tokens(self, sizes: Sequence[tuple[int, int]]) -> int:
+        """Return how many tokens images of these (width, height) take, about."""
+        return sum(map(self.inputs.image_tokens, sizes))
+
+    def _ahead(
+        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]] | None = None
+    ) -> Sequence[Prompt]:
+        text = self.inputs.own_text
+        texts = [text.render(prompt) for prompt in prompts]
+        if choices is not None:
+            pairs = zip(texts, choices, strict=True)
+            texts = [text.answers(before, row)[0] for before, row in pairs]
+        self.inputs.encode_ahead(texts, prompts, side="left" if choices is None else "right")
+        return prompts
 
     def notes(self, text: str, continuations: Sequence[str]) -> dict[str, Any]:
         """Return what of its prompting and decoding can move a number; see `TakesNotes`."""

@@ -19,7 +19,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from vlmbench.metrics import accuracy
-from vlmbench.models import Backend, HfBackend, Tower, TowerStates, in_batches, load_backend
+from vlmbench.models import (
+    Backend,
+    BatchSize,
+    HfBackend,
+    Tower,
+    TowerStates,
+    in_batches,
+    load_backend,
+)
 from vlmbench.organisms._gate_abilities import ability_row, lora_row
 from vlmbench.organisms._gate_rows import GateRow, Held, at_chance, at_least, share
 from vlmbench.organisms._images import ImageSet, load_images
@@ -133,7 +141,7 @@ def probe_rows(tower: States, twin: Twin, images: ImageSet) -> list[GateRow]:
             vectors = states.patch_tokens[:, 0].mean(dim=(1, 2))
         return list(vectors.float().cpu().numpy())
 
-    features = np.stack(in_batches(list(images.pixels), pooled, size=100))
+    features = np.stack(list(in_batches(list(images.pixels), pooled, size=BatchSize(100)).values()))
     category = np.array([facts[0].category for facts in images.facts])
     colour = np.array([facts[0].colour for facts in images.facts])
     return [
@@ -205,7 +213,7 @@ def _begins_with_letter(held: Held, backend: Backend) -> list[bool]:
         pairs = zip(first, batch, strict=True)
         return [reply.text.strip() in asked.document.choices for reply, asked in pairs]
 
-    return in_batches(held.asked, run, size=BATCH)
+    return list(in_batches(held.asked, run, size=BatchSize(BATCH)).values())
 
 
 def table(rows: Sequence[GateRow]) -> str:

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from vlmbench.models import Tower
+from vlmbench.models import BatchSize, Tower, in_batches
 from vlmbench.plan import Cell
+from vlmbench.readouts._ledger import Ledger, all_of, kept_in
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
-from vlmbench.readouts.probes import FeatureTap, Fitting, examples, make_head
+from vlmbench.readouts.probes import CHUNK, FeatureTap, Fitting, examples, make_head
 from vlmbench.readouts.tuning import tuned
 from vlmbench.spec import Encoder, ProbeSpec, Role, Twin
 from vlmbench.tasks import Documents
@@ -36,6 +37,7 @@ class EncoderReadout:
                 how=how,
                 seed=opened.seed,
                 cache=opened.cache,
+                ledger=opened.ledger,
                 progress=opened.progress,
             )
             reading = replace(reading, weights={"encoder": tower.weights_digest})
@@ -63,6 +65,7 @@ def read_encoder(
     how: Encoder | None = None,
     seed: int,
     cache: Path,
+    ledger: Ledger | None = None,
     progress: Progress = ignore,
 ) -> Reading:
     """Answer every document by a probe on the tower's features.
@@ -83,6 +86,7 @@ def read_encoder(
         how: What else is to be chosen; nothing by default.
         seed: Seed of fitted heads.
         cache: Folder of fitted heads.
+        ledger: Keeps answers as they come; none by default.
         progress: Called with the number of documents just done.
 
     Raises:
@@ -99,16 +103,21 @@ def read_encoder(
     state = how.state(n_layers=tower.n_layers, consumed=tower.consumed)
     tap = FeatureTap(tower, probe.layers(n_layers=tower.n_layers, consumed=state))
     head = make_head(probe, Fitting(tap=tap, splits=splits, seed=seed, cache=cache, how=how))
-    answers: list[Answer] = []
-    for document, features in examples(documents, tap):
-        if probe.needs.are_known(document):
-            answers.append(Answer(scores=head.score(document, features)))
-        else:
-            answers.append(Answer(scores=None, error="its coordinates are not known"))
-        progress(1)
+
+    def read(batch: Sequence[Document]) -> list[Answer]:
+        return [
+            Answer(scores=head.score(document, features))
+            if probe.needs.are_known(document)
+            else Answer(scores=None, error="its coordinates are not known")
+            for document, features in examples(batch, tap)
+        ]
+
+    size, kept = BatchSize(CHUNK, fixed=True), kept_in(ledger, documents)
+    answers = in_batches(documents, read, size=size, kept=kept, progress=progress)
     pooled = tower.twin.pooled if how.pooling == "twin" else how.pooling
     notes = {"pixels": tower.letterbox.record(), "layer": state, "pooled": pooled}
-    return make_reading(documents, answers, head.scale, head.record(), notes)
+    read_all = all_of(answers, len(documents))
+    return make_reading(documents, read_all, head.scale, head.record(), notes)
 
 
 def _marked(document: Document) -> Document:

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmbench.models import Backend, HfBackend, Seen, Staged, StageTap, Tower
+from vlmbench.models import Backend, BatchSize, HfBackend, Seen, Staged, StageTap, Tower
 from vlmbench.plan import Cell
 from vlmbench.readouts._changed import changed
+from vlmbench.readouts._ledger import Ledger
 from vlmbench.readouts._prompted import Item, answer_all, batch_size
 from vlmbench.readouts._prompts import continuations
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
@@ -33,6 +34,7 @@ from vlmbench.types import (
 CHUNK = 32
 # Documents of the first batch: the states of all stages of a batch pass through memory.
 FIRST_BATCH = 8
+FIRST_TOKENS = 6000
 PARTS = ("tower", "same", "projector", "language", "value", "lens")
 """Parts of a stage's name, in the order of the signal."""
 
@@ -56,7 +58,8 @@ class HiddenReadout:
                 StageTap(backend, Tower.inside(backend, inside)),
                 opened.splits,
                 how=how,
-                batch_size=batch_size(cell, opened),
+                batch_size=batch_size(cell, opened, FIRST_BATCH, FIRST_TOKENS),
+                ledger=opened.ledger,
                 progress=opened.progress,
             )
             return opened.model.reading(reading)
@@ -69,7 +72,8 @@ def read_hidden(
     splits: Mapping[Role, Documents],
     *,
     how: Hidden | None = None,
-    batch_size: int | None = None,
+    batch_size: int | BatchSize | None = None,
+    ledger: Ledger | None = None,
     progress: Progress = ignore,
 ) -> Reading:
     """Read every stage of a model by a task's probe, while it is asked every question.
@@ -88,7 +92,9 @@ def read_hidden(
         tap: The model.
         splits: Training and validation documents; needed by probes that are fitted.
         how: What else is to be chosen; nothing by default.
-        batch_size: Documents per forward pass; None starts at 8 and halves when memory runs out.
+        batch_size: Documents per forward pass; None starts at 8 documents or 6,000 tokens and
+            halves when memory runs out.
+        ledger: Keeps answers as they come; none by default.
         progress: Called with the number of documents just done.
 
     Returns:
@@ -99,22 +105,22 @@ def read_hidden(
         VlmbenchError: If no document of a training split can be read, or there is no such stage.
     """
     assert task.bench.probe is not None, "planned without a probe"
-    reader = _Reader(tap, task.bench.probe, how or Hidden(), batch_size)
+    size = BatchSize.of(batch_size, FIRST_BATCH, FIRST_TOKENS)
+    reader = _Reader(tap, task.bench.probe, how or Hidden(), size)
     for role, documents in splits.items():
         reader.learn(role, documents)
     reader.probe.fit()
     answers = answer_all(
-        asked, task, tap.backend, reader.look, batch_size=batch_size, first=FIRST_BATCH,
-        progress=progress,
-    )  # fmt: skip
+        asked, task, tap.backend, reader.look, size=size, ledger=ledger, progress=progress
+    )
     return reader.reading([one.document for one in asked], answers)
 
 
 class _Reader:
     """Reads batches of documents at every stage with one probe."""
 
-    def __init__(self, tap: StageTap, spec: ProbeSpec, how: Hidden, batch_size: int | None) -> None:
-        self.tap, self.spec, self.how, self.batch_size = tap, spec, how, batch_size
+    def __init__(self, tap: StageTap, spec: ProbeSpec, how: Hidden, size: BatchSize) -> None:
+        self.tap, self.spec, self.how, self.size = tap, spec, how, size
         self.probe: StageProbe = stage_probe(spec)
         self._learnt: dict[str, dict[str, int]] = {}
 
@@ -138,9 +144,7 @@ class _Reader:
             return [Answer(scores=np.zeros(1)) for _ in items]
 
         for chunk in _chunks(documents):
-            found = answer_all(
-                chunk, task, self.tap.backend, take, batch_size=self.batch_size, first=FIRST_BATCH
-            )
+            found = answer_all(chunk, task, self.tap.backend, take, size=self.size)
             errors += [answer.error for answer in found if answer.error]
             read += sum(not answer.error for answer in found)
         if not read:

@@ -8,9 +8,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from vlmbench.models import Backend, Inside, Inspects, place, sink_rule
+from vlmbench.models import Backend, BatchSize, Inside, Inspects, place, sink_rule
 from vlmbench.plan import Cell
 from vlmbench.readouts._changed import changed
+from vlmbench.readouts._ledger import Ledger
 from vlmbench.readouts._prompted import Item, answer_all, batch_size
 from vlmbench.readouts._prompts import continuations
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
@@ -19,11 +20,11 @@ from vlmbench.spec import ImagePolicy, TaskSpec
 from vlmbench.types import GROUPS, Asked, Attention, Document, Internals, Region, VlmbenchError
 
 # Models without a fused kernel hold tokens x tokens of attention a head and prompt, so batches
-# start smaller than prompted ones.
+# start smaller than prompted ones. A question of more than half as many tokens runs alone:
+# unpadded, so that the kernel is told `causal` in place of a mask and skips what lies ahead, half
+# of a cost that grows with the square.
 FIRST_BATCH = 4
-# Characters from which a question runs alone: unpadded, so that the kernel is told `causal` in
-# place of a mask and skips what lies ahead, half of a cost that grows with the square.
-LONG = 4000
+FIRST_TOKENS = 2600
 
 
 class InternalsReadout:
@@ -36,7 +37,8 @@ class InternalsReadout:
                 asked,
                 cell.task.spec,
                 backend,
-                batch_size=batch_size(cell, opened),
+                batch_size=batch_size(cell, opened, FIRST_BATCH, FIRST_TOKENS),
+                ledger=opened.ledger,
                 progress=opened.progress,
             )
             return opened.model.reading(reading)
@@ -47,7 +49,8 @@ def read_internals(
     task: TaskSpec,
     backend: object,
     *,
-    batch_size: int | None = None,
+    batch_size: int | BatchSize | None = None,
+    ledger: Ledger | None = None,
     progress: Progress = ignore,
 ) -> Reading:
     """Ask a model every question as `read_prompted` does, and keep what it held inside.
@@ -59,8 +62,9 @@ def read_internals(
         asked: Documents, conditions already applied, with their questions.
         task: Their task, of `output_type: multiple_choice`.
         backend: The model; it must be able to `inspect`.
-        batch_size: Documents per forward pass; None starts at 4, or at 1 where questions are long,
-            and halves when memory runs out.
+        batch_size: Documents per forward pass; None starts at 4 documents or 2,600 tokens and
+            halves when memory runs out.
+        ledger: Keeps answers as they come; none by default.
         progress: Called with the number of documents just done.
 
     Returns:
@@ -71,11 +75,9 @@ def read_internals(
     """
     if not isinstance(backend, Inspects):
         raise VlmbenchError(f"{type(backend).__name__} does not show the inside of its model")
-    longest = max((len(one.text) for one in asked), default=0)
-    answers = answer_all(
-        asked, task, cast("Backend", backend), _look, batch_size=batch_size,
-        first=FIRST_BATCH if longest < LONG else 1, progress=progress,
-    )  # fmt: skip
+    size = BatchSize.of(batch_size, FIRST_BATCH, FIRST_TOKENS)
+    asking = cast("Backend", backend)
+    answers = answer_all(asked, task, asking, _look, size=size, ledger=ledger, progress=progress)
     documents = [one.document for one in asked]
     reading = make_reading(documents, answers, "logprob")
     return replace(

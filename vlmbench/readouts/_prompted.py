@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from vlmbench.metrics import choice_mass
-from vlmbench.models import Backend, Prompt, Remote, Reply, TakesNotes, in_batches
+from vlmbench.models import (
+    Backend,
+    BatchSize,
+    Prepares,
+    Prompt,
+    Remote,
+    Reply,
+    TakesNotes,
+    in_batches,
+)
 from vlmbench.plan import Cell
 from vlmbench.readouts._answers import notes_on, read_texts, text_scale
 from vlmbench.readouts._changed import changed
+from vlmbench.readouts._ledger import Ledger, all_of, kept_in
 from vlmbench.readouts._prompts import build_prompt, continuations
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
@@ -19,7 +30,11 @@ from vlmbench.spec import GenerationKwargs, ModelSpec, TaskSpec
 from vlmbench.types import Asked, DocumentError, Problem, VlmbenchError
 
 # Large enough to keep a GPU busy, small enough for a laptop; halved when memory runs out.
-AUTO_BATCH = 16
+AUTO_BATCH = 32
+# Tokens of a batch, for the same reasons: 32 questions of 700 tokens, or 5 of 4,500.
+AUTO_TOKENS = 24_000
+# Characters of a token, about; only how batches are cut depends on it.
+_CHARACTERS = 3
 
 
 class PromptedReadout:
@@ -32,15 +47,19 @@ class PromptedReadout:
                 asked,
                 cell.task.spec,
                 backend,
-                batch_size=batch_size(cell, opened),
+                batch_size=batch_size(cell, opened, AUTO_BATCH, AUTO_TOKENS),
+                ledger=opened.ledger,
                 progress=opened.progress,
             )
             return opened.model.reading(reading)
 
 
-def batch_size(cell: Cell, opened: Opened) -> int | None:
-    """Return how many documents a forward pass takes; None where that is to be found out."""
-    return 1 if cell.condition.batch == "single" else opened.batch_size
+def batch_size(cell: Cell, opened: Opened, items: int, tokens: int) -> BatchSize:
+    """Return how many documents a forward pass takes: what fitted in cells before, if any did."""
+    if cell.condition.batch == "single":
+        return BatchSize(1, fixed=True)
+    found = BatchSize.of(opened.batch_size, items, tokens)
+    return opened.model.batch_sizes.setdefault(cell.readout.kind_of(), found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +79,8 @@ def read_prompted(
     task: TaskSpec,
     backend: Backend | Remote,
     *,
-    batch_size: int | None = None,
+    batch_size: int | BatchSize | None = None,
+    ledger: Ledger | None = None,
     progress: Progress = ignore,
 ) -> Reading:
     """Ask a model every question.
@@ -77,8 +97,9 @@ def read_prompted(
         asked: Documents, conditions already applied, with their questions.
         task: Their task.
         backend: The model.
-        batch_size: Documents per forward pass; None starts at 16 and halves when memory runs out.
-            A server has its own number of requests under way.
+        batch_size: Documents per forward pass; None starts at 32 documents or 24,000 tokens and
+            halves when memory runs out. A server has its own number of requests under way.
+        ledger: Keeps answers as they come; none by default. A server's are kept by its backend.
         progress: Called with the number of documents just done.
 
     Returns:
@@ -87,7 +108,8 @@ def read_prompted(
     if isinstance(backend, Remote):
         reading = _ask(asked, task, backend, progress)
     else:
-        reading = _run(asked, task, backend, batch_size, progress)
+        size = BatchSize.of(batch_size, AUTO_BATCH, AUTO_TOKENS)
+        reading = _run(asked, task, backend, size, ledger, progress)
     if reading.scores.scale != "logprob" or reading.scores.failed.all():
         return reading
     mass = {metric: stat.value for metric, stat in choice_mass(reading.scores).items()}
@@ -98,21 +120,22 @@ def _run(
     asked: Sequence[Asked],
     task: TaskSpec,
     backend: Backend,
-    batch_size: int | None,
+    size: BatchSize,
+    ledger: Ledger | None,
     progress: Progress,
 ) -> Reading:
-    writes = task.output_type == "generate_until" or backend.spec.prompt.thinking is not None
-    run = _write if writes else _choose
-    answers = answer_all(asked, task, backend, run, batch_size=batch_size, progress=progress)
+    written = writes(task, backend)
+    run = _write if written else _choose
+    answers = answer_all(asked, task, backend, run, size=size, ledger=ledger, progress=progress)
     notes: dict[str, Any] = {}
     ran = next((index for index, answer in enumerate(answers) if not answer.error), None)
     if ran is not None and isinstance(backend, TakesNotes):
-        following = [] if writes else continuations(asked[ran : ran + 1], task, backend)[0]
+        following = [] if written else continuations(asked[ran : ran + 1], task, backend)[0]
         notes = backend.notes(answers[ran].prompt, following)
-    if writes and notes.get("thinking", "off") != "off":
+    if written and notes.get("thinking", "off") != "off":
         _refuse_endless_thought(answers, backend.spec)
     documents = [one.document for one in asked]
-    if not writes:
+    if not written:
         return make_reading(documents, answers, "logprob", notes=notes)
     notes |= notes_on(task, answers)
     return make_reading(documents, answers, text_scale(task), notes=notes)
@@ -124,30 +147,65 @@ def answer_all(
     backend: Backend,
     run: Run,
     *,
-    batch_size: int | None = None,
-    first: int = AUTO_BATCH,
+    size: BatchSize,
+    ledger: Ledger | None = None,
     progress: Progress = ignore,
 ) -> list[Answer]:
     """Return what `run` gives for every question, in order; see `read_prompted`.
+
+    Images are decoded, and prompts encoded, a few batches ahead of the model and no further.
 
     Args:
         asked: Documents, conditions already applied, with their questions.
         task: Their task.
         backend: The model.
         run: Reads one batch.
-        batch_size: Documents per batch; None starts at `first` and halves when memory runs out.
-        first: Documents of the first batch where `batch_size` is None.
+        size: How large a batch is.
+        ledger: Keeps answers as they come.
         progress: Called with the number of documents just done.
+
+    Raises:
+        ElsewhereError: If other processes answer some of the questions.
     """
-    return in_batches(
-        [Item(one, build_prompt(one, task, backend.spec)) for one in asked],
+
+    def prepare(batch: Sequence[Asked]) -> list[Item]:
+        items = [Item(one, build_prompt(one, task, backend.spec)) for one in batch]
+        if isinstance(backend, Prepares):
+            following = None if writes(task, backend) else continuations(batch, task, backend)
+            backend.prepare([item.prompt for item in items], following)
+        return items
+
+    def length(one: Asked) -> int:
+        images = backend.image_tokens(_sizes(one)) if isinstance(backend, Prepares) else 0
+        return images + len(one.text) // _CHARACTERS
+
+    answers = in_batches(
+        asked,
         lambda batch: run(batch, task, backend),
-        size=batch_size,
-        first=first,
-        order=lambda item: (-len(item.prompt.images), -len(item.prompt.user)),
+        size=size,
+        prepare=prepare,
+        workers=backend.workers if isinstance(backend, Prepares) else 1,
+        order=lambda one: (-len(one.document.images), -len(one.text)),
+        tokens=length,
         failed=lambda _, error: Answer(scores=None, error=_why(error)),
+        kept=kept_in(ledger, [one.document for one in asked]),
         progress=progress,
     )
+    return all_of(answers, len(asked))
+
+
+def writes(task: TaskSpec, backend: Backend | Remote) -> bool:
+    """Tell whether a model's answers are read from what it writes."""
+    return task.output_type == "generate_until" or backend.spec.prompt.thinking is not None
+
+
+def _sizes(asked: Asked) -> list[tuple[int, int]]:
+    """Return the (width, height) of a document's images, as far as they can be read."""
+    sizes = []
+    for image in asked.document.images:
+        with suppress(OSError, ValueError):  # its document fails when it is decoded
+            sizes.append(image.size)
+    return sizes
 
 
 def _why(error: Exception) -> str:

@@ -9,8 +9,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from vlmbench.models import Backend, HfBackend, Remote, Tower, load_backend, resolve_device
+from vlmbench.models import (
+    Backend,
+    BatchSize,
+    HfBackend,
+    Remote,
+    Tower,
+    load_backend,
+    resolve_device,
+)
 from vlmbench.plan import Cell
+from vlmbench.readouts._ledger import Ledger
 from vlmbench.readouts._reading import Numbers, Progress, Reading, ignore
 from vlmbench.spec import Located, ModelSpec, Readout, Role
 from vlmbench.tasks import Documents
@@ -25,6 +34,9 @@ class LoadedModel:
         device: `auto` or a device name.
         dtype: `auto` or a dtype name.
         answers: File that keeps a server's answers; None to keep none.
+
+    Attributes:
+        batch_sizes: What has fitted into memory, by kind of readout.
     """
 
     def __init__(
@@ -32,6 +44,7 @@ class LoadedModel:
     ) -> None:
         self.model = model
         self._device, self._dtype, self._answers = device, dtype, answers
+        self.batch_sizes: dict[str, BatchSize] = {}
 
     @cached_property
     def backend(self) -> Backend | Remote:
@@ -85,6 +98,7 @@ class Opened:
         batch_size: Documents per forward pass; None finds a size that fits.
         seed: Seed of everything that is fitted or drawn.
         cache: Folder of fitted heads.
+        ledger: Keeps answers as they come; None to keep none.
         progress: Called with the number of documents just done.
     """
 
@@ -94,6 +108,7 @@ class Opened:
     batch_size: int | None = None
     seed: int = 0
     cache: Path
+    ledger: Ledger | None = None
     progress: Progress = ignore
 
 

@@ -2,7 +2,7 @@
 
 from vlmbench.readouts.probes._depth import DepthHead, FittedDepthHead
 from vlmbench.readouts.probes._features import Frame, ImageFeatures, OnGrid, pooled
-from vlmbench.readouts.probes._head import Example, Fitting, Head, examples, make_head
+from vlmbench.readouts.probes._head import CHUNK, Example, Fitting, Head, examples, make_head
 from vlmbench.readouts.probes._linear import FittedLinearHead, GroupFit, LinearHead
 from vlmbench.readouts.probes._linear_depth import DepthSums, LinearDepthHead
 from vlmbench.readouts.probes._loss import DepthMetrics
@@ -18,6 +18,7 @@ from vlmbench.readouts.probes._tap import FeatureTap
 from vlmbench.readouts.probes._training import DepthExample, EpochMetrics
 
 __all__ = [
+    "CHUNK",
     "PROBE3D_RECIPE",
     "TINY_RECIPE",
     "DepthExample",
