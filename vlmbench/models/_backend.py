@@ -86,12 +86,19 @@ class Prepares(Protocol):
 
     workers: int
 
-    def prepare(self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]] | None) -> None:
+    def prepare(
+        self,
+        prompts: Sequence[Prompt],
+        choices: Sequence[Sequence[str]] | None,
+        *,
+        listening: bool = False,
+    ) -> None:
         """Do ahead, in this thread, what these prompts take besides the model.
 
         Args:
             prompts: The very objects that the model will be asked.
             choices: Per prompt, the continuations that will be scored; None if it is to write.
+            listening: Whether the model is listened to, which takes every prompt in one pass.
         """
 
     def image_tokens(self, sizes: Sequence[tuple[int, int]]) -> int:

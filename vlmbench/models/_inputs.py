@@ -29,6 +29,24 @@ _PIXELS_OF_A_TOKEN = 196
 _MOST_AHEAD = 16
 
 
+class Ahead:
+    """What one thread has made of a batch of prompts, until another one takes it."""
+
+    def __init__(self) -> None:
+        self._made: OrderedDict[Any, tuple[Sequence[Prompt], Any]] = OrderedDict()
+
+    def put(self, name: Any, prompts: Sequence[Prompt], made: Any) -> None:
+        """Keep something under a name, for these very prompts."""
+        # The prompts are kept with it, so that no others can have their addresses.
+        self._made[name, *map(id, prompts)] = list(prompts), made
+        while len(self._made) > _MOST_AHEAD:  # of batches that were cut anew
+            self._made.popitem(last=False)
+
+    def take(self, name: Any, prompts: Sequence[Prompt]) -> Any:
+        """Return what was kept, once; None if nothing was."""
+        return self._made.pop((name, *map(id, prompts)), (None, None))[1]
+
+
 class Inputs:
     """Encodes prompts for one model of transformers.
 
@@ -37,6 +55,7 @@ class Inputs:
         text: Renders and tokenises its prompts.
 
     Attributes:
+        ahead: What was made ready in another thread.
         prefix: Tokens that stand before every prompt for learned embeddings; see `prefixed`.
     """
 
@@ -45,8 +64,7 @@ class Inputs:
         self.prefix = 0
         self.text = text
         self._threads = threading.local()
-        # Batches that another thread has encoded, by what they were encoded from.
-        self._ahead: OrderedDict[Any, tuple[Sequence[Prompt], Any]] = OrderedDict()
+        self.ahead = Ahead()
         tokenizer = text.processor.tokenizer
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -71,8 +89,7 @@ class Inputs:
         Raises:
             DocumentError: If a prompt is longer than what the model can read.
         """
-        key = _key(texts, prompts, side)
-        batch = self._ahead.pop(key)[1] if key in self._ahead else None
+        batch = self.ahead.take((side, *texts), prompts)
         if batch is None:
             batch = _encoded(self.text, texts, prompts, side)
         if self.prefix:
@@ -102,10 +119,7 @@ class Inputs:
         self, texts: Sequence[str], prompts: Sequence[Prompt], *, side: Literal["left", "right"]
     ) -> None:
         """Do in this thread what `encode` will be asked for in another, with these very prompts."""
-        encoded = _encoded(self.own_text, texts, prompts, side)
-        self._ahead[_key(texts, prompts, side)] = prompts, encoded
-        while len(self._ahead) > _MOST_AHEAD:  # of batches that were cut anew
-            self._ahead.popitem(last=False)
+        self.ahead.put((side, *texts), prompts, _encoded(self.own_text, texts, prompts, side))
 
     def _put_before(self, batch: Any) -> None:
         """Put as many tokens before the prompts of a batch as the prefix has embeddings."""
@@ -219,8 +233,3 @@ def _encoded(text: PromptText, texts: Sequence[str], prompts: Sequence[Prompt], 
     )
     batch.pop("labels", None)  # PaliGemma's processor prepares for training
     return batch
-
-
-def _key(texts: Sequence[str], prompts: Sequence[Prompt], side: str) -> Any:
-    """Return what two calls for the same batch share; prompts are kept while it is known."""
-    return side, tuple(texts), tuple(map(id, prompts))

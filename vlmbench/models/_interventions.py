@@ -69,17 +69,16 @@ class Intervention(ABC):
                 raise DocumentError(f"a prompt has no image to change: {prompt.user[:60]!r}")
         self._batch = self.image, self.ends
 
-    def answers(self, index: int, count: int) -> None:
-        """Say that answers to one prompt of the batch are read next, from its cache.
+    def answers(self, index: Sequence[int]) -> None:
+        """Say that answers to prompts of the batch are read next, from their cache.
 
         Args:
-            index: Which prompt; padding on its right is not in the cache.
-            count: How many answers.
+            index: Which prompt each answer follows. The cache ends where the longest of them does.
         """
         image, ends = self._batch
-        end = int(ends[index])
-        self.image = image[index : index + 1, : end + 1].expand(count, -1)
-        self.ends = ends[index : index + 1].expand(count)
+        chosen = torch.tensor(index, device=ends.device)
+        self.ends = ends[chosen]
+        self.image = image[chosen, : int(self.ends.max()) + 1]
 
     def _starting(self, _: nn.Module, __: Any, given: dict[str, Any]) -> None:
         cache = given.get("past_key_values")

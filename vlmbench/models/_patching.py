@@ -62,9 +62,9 @@ class Patch(Intervention):
             drawn = [self._drawn(*pair) for pair in zip(prompts, count, strict=True)]
             self._directions = torch.cat(drawn)
 
-    def answers(self, index: int, count: int) -> None:
+    def answers(self, index: Sequence[int]) -> None:
         """Say that answers are read next; their prompt's cache holds the states as replaced."""
-        super().answers(index, count)
+        super().answers(index)
         self._given = None
 
     def hooks(self) -> Iterator[Any]:

@@ -212,6 +212,12 @@ class PromptText:
 
     # -- tokens ---------------------------------------------------------------------------
 
+    @cached_property
+    def image_id(self) -> int | None:
+        """The token that stands for an image in `prompt_tokens`; None if it is not one token."""
+        ids = self.processor.tokenizer.encode(self._image_token, add_special_tokens=False)
+        return int(ids[0]) if len(ids) == 1 else None
+
     def prompt_tokens(self, text: str) -> list[int]:
         """Return a rendered prompt's tokens, with one image token per image."""
         special = self.wants_start([text])

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,19 +22,26 @@ from vlmbench.models._checkpoint import (
     remedy_for,
     weights_digest,
 )
-from vlmbench.models._continuations import can_continue, from_cache, run_whole
+from vlmbench.models._continuations import from_cache, run_whole
 from vlmbench.models._greedy import GREEDY, greedy_config, refuse_overflow, reply_of
 from vlmbench.models._inputs import Inputs
 from vlmbench.models._inspect import look_inside
 from vlmbench.models._interventions import Intervention
 from vlmbench.models._lora import merge_lora
+from vlmbench.models._past import Past, Tokens, can_continue, positions_seen
 from vlmbench.models._patching import intervening
 from vlmbench.models._processor import load_processor
+from vlmbench.models._shared import beginnings, read_together
 from vlmbench.models._text import PromptText, stops_of
 from vlmbench.models._trial import try_out
 from vlmbench.registry import family_of
 from vlmbench.spec import ForwardChange, GenerationKwargs, ModelSpec
 from vlmbench.types import Problem, Region, VlmbenchError
+
+# Name under which it is kept which prompts of a batch begin alike.
+_BEGUN = "begun"
+Read = tuple[NDArray[np.float64], NDArray[np.bool_]]
+"""Summed log-likelihoods of a prompt's continuations, and whether each would be written."""
 
 
 class HfBackend:
@@ -68,6 +75,7 @@ class HfBackend:
         self.text = PromptText(processor, spec, self.family)
         self.inputs = Inputs(model, self.text)
         self._intervention: Intervention | None = None
+        self._reads_on = True  # from what several prompts begin with, until it turns out not to
         self._picks_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     @classmethod
@@ -122,16 +130,29 @@ class HfBackend:
         """Return what follows the rendered prompt when `choice` is the answer."""
         return self.text.continuation(choice, delimiter)
 
+    @torch.inference_mode()
     def choice_logprobs(
         self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
     ) -> list[NDArray[np.float64]]:
-        """Return each continuation's summed log-likelihood in nats; see `choice_and_greedy`."""
+        """Return each continuation's summed log-likelihood in nats; see `choice_and_greedy`.
+
+        Prompts that begin with the same images and text are read together, their beginning once;
+        what is read is the same up to rounding. Not while a condition changes the forward pass.
+        """
+        whole = self._intervention or self.inputs.prefix or not self._reads_on
+        read = self._alone if whole else self._together
+        return [row for row, _ in self.inputs.by_likeness(read, prompts, choices)]
+
+    def plain_logprobs(
+        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
+    ) -> list[NDArray[np.float64]]:
+        """Return the same with every prompt in one pass from its first token to its last."""
         return [row for row, _ in self.choice_and_greedy(prompts, choices)]
 
     @torch.inference_mode()
     def choice_and_greedy(
         self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
-    ) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
+    ) -> list[Read]:
         """Return each continuation's summed log-likelihood; one shared forward per prompt.
 
         The prompt runs once. Single-token continuations are read off its last position; longer
@@ -147,7 +168,7 @@ class HfBackend:
             Per prompt, (n continuations,) float64 in nats, and whether each is what greedy
             decoding would write, (n continuations,) bool.
         """
-        return self.inputs.by_likeness(self._logprobs, prompts, choices)
+        return self.inputs.by_likeness(self._alone, prompts, choices)
 
     def inspect(
         self,
@@ -156,7 +177,7 @@ class HfBackend:
         regions: Sequence[Sequence[Region | None]],
     ) -> list[Inside]:
         """Return scores of choices and what the language model held; see `look_inside`."""
-        return look_inside(self.inputs, self.choice_logprobs, prompts, choices, regions)
+        return look_inside(self.inputs, self.plain_logprobs, prompts, choices, regions)
 
     @contextmanager
     def under(self, change: ForwardChange, *, seed: int = 0) -> Iterator[None]:
@@ -186,27 +207,36 @@ class HfBackend:
         """Threads that keep its device busy: a CPU is busy with the model already."""
         return 1 if self.model.device.type == "cpu" else min(8, os.cpu_count() or 1)
 
-    def prepare(self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]] | None) -> None:
+    def prepare(
+        self,
+        prompts: Sequence[Prompt],
+        choices: Sequence[Sequence[str]] | None,
+        *,
+        listening: bool = False,
+    ) -> None:
         """Encode prompts ahead, in this thread; see `Prepares`."""
-        if choices is None:
-            self.inputs.by_likeness(self._ahead, prompts)
-        else:
-            self.inputs.by_likeness(self._ahead, prompts, choices)
+        text, columns = self.inputs.own_text, [] if choices is None else [choices]
+
+        def encode(alike: Sequence[Prompt], *rows: Sequence[Sequence[str]]) -> Sequence[Prompt]:
+            if rows:
+                texts, _ = self._answered(text, alike, *rows)
+            else:
+                texts = [text.render(prompt) for prompt in alike]
+            side: Literal["left", "right"] = "right" if rows else "left"
+            shares = bool(rows) and self._reads_on and not listening
+            begun = beginnings(text, texts, alike) if shares else None
+            first = range(len(alike)) if begun is None else begun.first
+            self.inputs.ahead.put(_BEGUN, alike, (begun,))
+            self.inputs.encode_ahead(
+                [texts[i] for i in first], [alike[i] for i in first], side=side
+            )
+            return alike
+
+        self.inputs.by_likeness(encode, prompts, *columns)
 
     def image_tokens(self, sizes: Sequence[tuple[int, int]]) -> int:
         """Return how many tokens images of these (width, height) take, about."""
         return sum(map(self.inputs.image_tokens, sizes))
-
-    def _ahead(
-        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]] | None = None
-    ) -> Sequence[Prompt]:
-        text = self.inputs.own_text
-        texts = [text.render(prompt) for prompt in prompts]
-        if choices is not None:
-            pairs = zip(texts, choices, strict=True)
-            texts = [text.answers(before, row)[0] for before, row in pairs]
-        self.inputs.encode_ahead(texts, prompts, side="left" if choices is None else "right")
-        return prompts
 
     def notes(self, text: str, continuations: Sequence[str]) -> dict[str, Any]:
         """Return what of its prompting and decoding can move a number; see `TakesNotes`."""
@@ -214,37 +244,91 @@ class HfBackend:
         decoding = {"decoding": GREEDY, "generation_config_set_aside": self._set_aside}
         return noted if continuations else noted | decoding
 
-    def _logprobs(
-        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
-    ) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
-        pairs = zip(prompts, choices, strict=True)
-        answers = [self.text.answers(self.render(prompt), row) for prompt, row in pairs]
-        texts, tokens = [text for text, _ in answers], [row for _, row in answers]
+    def _together(self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]) -> list[Read]:
+        """Read prompts, what several begin with once."""
+        texts, tokens = self._answered(self.text, prompts, choices)
+        (begun,) = self.inputs.ahead.take(_BEGUN, prompts) or (
+            beginnings(self.text, texts, prompts),
+        )
+        if begun is None:
+            return self._alone(prompts, choices)
+        first = [texts[i] for i in begun.first], [prompts[i] for i in begun.first]
+        longest = max(len(ids) for row in tokens for ids in row)
+        batch = self.inputs.encode(*first, side="right", room=longest + begun.longest)
+        parts = read_together(self.model, self.inputs, batch, begun)
+        if parts is None:
+            self._reads_on = False
+            return self._alone(prompts, choices)
+        found: dict[int, Read] = {}
+        for numbers, logits, past in parts:
+
+            def rest(index: Sequence[int], answers: Tokens, past: Past = past) -> Tensor:
+                return from_cache(self.model, past, index, answers)
+
+            logs = logits.float().log_softmax(dim=-1)
+            read = self._read(logs, [tokens[number] for number in numbers], rest)
+            found.update(zip(numbers, read, strict=True))
+        return [found[number] for number in range(len(prompts))]
+
+    def _alone(self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]) -> list[Read]:
+        """Read every prompt from its first token to its last."""
+        texts, tokens = self._answered(self.text, prompts, choices)
         longest = max(len(ids) for row in tokens for ids in row)
         batch = self.inputs.encode(texts, prompts, side="right", room=longest)
         self._announce(batch, prompts)
-        last, cache = self._last(batch, use_cache=longest > 1)
+        with positions_seen(self.model.get_decoder()) as positions:
+            last, cache = self._last(batch, use_cache=longest > 1)
+        continuable = longest > 1 and can_continue(self.model, cache, batch)
+        past = Past.of(batch, cache, positions[0]) if continuable else None
+
+        def rest(index: Sequence[int], answers: Tokens) -> Tensor:
+            if past is not None:
+                if self._intervention is not None:
+                    self._intervention.answers(index)
+                return from_cache(self.model, past, index, answers)
+            asked = [prompts[i] for i in index]
+            again = self.inputs.encode([texts[i] for i in index], asked, side="right")
+            self._announce(again, asked)
+            return run_whole(self.model, again, answers, answer_type=int(self.family.prefix_lm))
+
+        return self._read(last, tokens, rest)
+
+    def _answered(
+        self, text: PromptText, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
+    ) -> tuple[list[str], list[Tokens]]:
+        """Return what prompts say before their answers, and the tokens of these."""
+        pairs = zip(prompts, choices, strict=True)
+        answers = [text.answers(text.render(prompt), row) for prompt, row in pairs]
+        return [before for before, _ in answers], [row for _, row in answers]
+
+    def _read(
+        self,
+        last: Tensor,
+        tokens: Sequence[Tokens],
+        rest: Callable[[Sequence[int], Tokens], Tensor],
+    ) -> list[Read]:
+        """Return what `choice_and_greedy` does.
+
+        Args:
+            last: (prompts, vocabulary) float32, log-probabilities after each prompt.
+            tokens: The answers' tokens, by prompt.
+            rest: Given prompts' numbers and an answer of several tokens for each, sums the
+                log-likelihoods of these and of the likeliest tokens after the first.
+        """
         if self.text.thoughts.openings.intersection(last.argmax(dim=1).tolist()):
             raise self.text.refuse_thoughts()
-        continuable = longest > 1 and can_continue(cache, batch)
-        results = []
-        for index, row in enumerate(tokens):
-            first = last[index, [ids[0] for ids in row]]
-            total = torch.stack([first, last[index].max().expand(len(row))]).double()
-            if max(len(ids) for ids in row) == 1:
-                pass
-            elif continuable:
-                if self._intervention is not None:
-                    self._intervention.answers(index, len(row))
-                total = total + from_cache(self.model, cache, batch, index, row)
-            else:
-                copies = [texts[index]] * len(row), [prompts[index]] * len(row)
-                again = self.inputs.encode(*copies, side="right")
-                self._announce(again, copies[1])
-                total = run_whole(self.model, again, row, answer_type=int(self.family.prefix_lm))
-            sums, best = total.cpu().numpy()
-            results.append((sums, sums == best))
-        return results
+        first = [last[i, [ids[0] for ids in row]] for i, row in enumerate(tokens)]
+        best = [last[i].max().expand(len(row)) for i, row in enumerate(tokens)]
+        totals = torch.stack([torch.cat(first), torch.cat(best)]).double()
+        pairs = [(index, ids) for index, row in enumerate(tokens) for ids in row]
+        long = [k for k, (_, ids) in enumerate(pairs) if len(ids) > 1]
+        most = max(len(tokens), *(len(row) for row in tokens))
+        for start in range(0, len(long), most):  # as many at once as there are prompts
+            chunk = long[start : start + most]
+            totals[:, chunk] += rest([pairs[k][0] for k in chunk], [pairs[k][1] for k in chunk])
+        sums, likeliest = totals.cpu().numpy()
+        ends = np.cumsum([len(row) for row in tokens])[:-1]
+        return list(zip(np.split(sums, ends), np.split(sums == likeliest, ends), strict=True))
 
     def _announce(self, batch: Any, prompts: Sequence[Prompt]) -> None:
         """Tell what intervenes, if anything does, which prompts are read next."""

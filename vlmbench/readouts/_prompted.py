@@ -172,7 +172,8 @@ def answer_all(
         items = [Item(one, build_prompt(one, task, backend.spec)) for one in batch]
         if isinstance(backend, Prepares):
             following = None if writes(task, backend) else continuations(batch, task, backend)
-            backend.prepare([item.prompt for item in items], following)
+            prompts = [item.prompt for item in items]
+            backend.prepare(prompts, following, listening=run is not _choose)
         return items
 
     def length(one: Asked) -> int:

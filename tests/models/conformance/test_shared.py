@@ -1,0 +1,103 @@
+"""Prompts that begin alike are read from one pass over what they begin with, in every family."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from test_families import HERE, over
+from tiny_checkpoints import backend_of
+
+from vlmbench.models import HfBackend, Prompt
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+# Families that read every prompt by itself, and why.
+APART = {
+    "paligemma": "all tokens of its prompts see each other",
+    "mllama": "its images enter by cross-attention",
+    "gemma3": "its layers slide over a window",
+}
+
+
+class Passes:
+    """Says how many rows and tokens a model is given, in every pass while it listens."""
+
+    def __init__(self, backend: HfBackend) -> None:
+        self.shapes: list[tuple[int, ...]] = []
+        self._handle = backend.model.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def _count(self, _: object, __: object, given: dict[str, torch.Tensor]) -> None:
+        self.shapes.append(tuple(given["input_ids"].shape))
+
+    def __enter__(self) -> Passes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._handle.remove()
+
+
+def questions(shots: list[Image.Image], n: int = 6) -> list[Prompt]:
+    """Questions about one picture, or about another one of the same size, in turn."""
+    pictures = [shots[3], Image.fromarray(255 - np.asarray(shots[3]))]
+    ends = ["A or B?", "A or B? Surely B.", "or none of it at all, A, B?", "A?"]
+    return [
+        Prompt(user=f"<image>Which is nearer, {ends[i % 4]}", images=(pictures[i % 5 == 4].copy(),))
+        for i in range(n)
+    ]
+
+
+CHOICES = [[" A", " B"], [" red", " blue A or B?", " C"], [" A", " B"]] * 2
+
+
+@over(HERE)
+def test_what_is_read_together_is_what_is_read_alone(tiny, shots):
+    backend = backend_of(tiny.name)
+    prompts = questions(shots)
+    alone = backend.plain_logprobs(prompts, CHOICES)
+    with Passes(backend) as passes:
+        together = backend.choice_logprobs(prompts, CHOICES)
+    for found, expected in zip(together, alone, strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
+    with Passes(backend) as plain:
+        backend.plain_logprobs(prompts, CHOICES)
+    assert plain.shapes[0][0] == 6
+    if tiny.name in APART:
+        assert passes.shapes[-len(plain.shapes) :] == plain.shapes
+    else:
+        assert passes.shapes[0][0] == 2, "six prompts begin in two ways"
+
+
+def test_another_image_is_never_taken_for_the_same(tiny_clip, shots):
+    """One grey level of one pixel, another size with the same bytes, or another order."""
+    base = np.asarray(shots[3].resize((96, 96)))
+    changed = base.copy()
+    changed[40, 40, 1] ^= 255
+    pictures = [Image.fromarray(base), Image.fromarray(changed)]
+    wide = Image.fromarray(base.reshape(48, 192, 3))
+    pairs = [(0, 1), (1, 0), (0, 0), (1, 1)]
+    sets = [tuple(pictures[i].copy() for i in pair) for pair in pairs]
+    prompts = [Prompt(user="<image><image>Which? A or B", images=each) for each in sets * 4]
+    prompts += [Prompt(user="<image>Which? A or B", images=(p.copy(),)) for p in (wide, *pictures)]
+    rows = tiny_clip.choice_logprobs(prompts, [[" A", " B"]] * len(prompts))
+    plain = tiny_clip.plain_logprobs(prompts, [[" A", " B"]] * len(prompts))
+    np.testing.assert_allclose(rows, plain, atol=1e-4)
+    of_two, of_one = (
+        np.unique(np.round(rows[:4], 5), axis=0),
+        np.unique(np.round(rows[16:], 5), axis=0),
+    )
+    assert len(of_two) == 4
+    assert len(of_one) == 3
+
+
+def test_a_blank_image_is_read_once_a_batch(tiny_clip):
+    blank = Image.new("RGB", (96, 96))
+    prompts = [Prompt(user=f"<image>Is it number {i}? A or B", images=(blank,)) for i in range(16)]
+    with Passes(tiny_clip) as passes:
+        tiny_clip.choice_logprobs(prompts, [[" A", " B"]] * 16)
+    batch = tiny_clip.inputs.encode(
+        [tiny_clip.render(prompt) for prompt in prompts], prompts, side="right"
+    )
+    read = sum(rows * tokens for rows, tokens in passes.shapes)
+    assert read < 0.3 * batch["input_ids"].numel()
