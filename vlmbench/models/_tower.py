@@ -7,6 +7,7 @@ as `hidden_states` differs between towers (some put the projected or downsampled
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -165,6 +166,25 @@ class Tower:
             if tensor.is_floating_point():  # Llama 4 has complex buffers
                 tensor.data = tensor.data.to(parameter.dtype)
         return Tower(module, self.image_processor, self.twin, self.policy)
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        found: torch.device = next(self.module.parameters()).device
+        return found
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of its weights."""
+        found: torch.dtype = next(self.module.parameters()).dtype
+        return found
+
+    @cached_property
+    def transform(self) -> str:
+        """All that decides which pixels it is given of an image, as JSON."""
+        processor = self.image_processor.to_dict()
+        about = {"squares": self.letterbox.record(), "processor": processor, "patch": self.patch}
+        return json.dumps(about, sort_keys=True, default=str)
 
     @cached_property
     def width(self) -> int:

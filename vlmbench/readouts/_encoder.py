@@ -12,7 +12,7 @@ from vlmbench.plan import Cell
 from vlmbench.readouts._ledger import Ledger, all_of, kept_in
 from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
-from vlmbench.readouts.probes import CHUNK, FeatureTap, Fitting, examples, make_head
+from vlmbench.readouts.probes import CHUNK, FeatureStore, FeatureTap, Fitting, examples, make_head
 from vlmbench.readouts.tuning import tuned
 from vlmbench.spec import Encoder, ProbeSpec, Role, Twin
 from vlmbench.tasks import Documents
@@ -37,6 +37,7 @@ class EncoderReadout:
                 how=how,
                 seed=opened.seed,
                 cache=opened.cache,
+                store=opened.model.features,
                 ledger=opened.ledger,
                 progress=opened.progress,
             )
@@ -65,6 +66,7 @@ def read_encoder(
     how: Encoder | None = None,
     seed: int,
     cache: Path,
+    store: FeatureStore | None = None,
     ledger: Ledger | None = None,
     progress: Progress = ignore,
 ) -> Reading:
@@ -86,6 +88,7 @@ def read_encoder(
         how: What else is to be chosen; nothing by default.
         seed: Seed of fitted heads.
         cache: Folder of fitted heads.
+        store: Keeps features; by default they are kept for this reading.
         ledger: Keeps answers as they come; none by default.
         progress: Called with the number of documents just done.
 
@@ -101,7 +104,8 @@ def read_encoder(
     if problems:
         raise VlmbenchError(problems)
     state = how.state(n_layers=tower.n_layers, consumed=tower.consumed)
-    tap = FeatureTap(tower, probe.layers(n_layers=tower.n_layers, consumed=state))
+    layers = probe.layers(n_layers=tower.n_layers, consumed=state)
+    tap = FeatureTap(tower, layers, store=store)
     head = make_head(probe, Fitting(tap=tap, splits=splits, seed=seed, cache=cache, how=how))
 
     def read(batch: Sequence[Document]) -> list[Answer]:

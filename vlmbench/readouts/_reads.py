@@ -21,6 +21,7 @@ from vlmbench.models import (
 from vlmbench.plan import Cell
 from vlmbench.readouts._ledger import Ledger
 from vlmbench.readouts._reading import Numbers, Progress, Reading, ignore
+from vlmbench.readouts.probes import FeatureStore
 from vlmbench.spec import Located, ModelSpec, Readout, Role
 from vlmbench.tasks import Documents
 from vlmbench.types import Asked, Problem, VlmbenchError
@@ -34,17 +35,25 @@ class LoadedModel:
         device: `auto` or a device name.
         dtype: `auto` or a dtype name.
         answers: File that keeps a server's answers; None to keep none.
+        features: Folder that keeps what encoders say of images; None to keep it in memory only.
 
     Attributes:
         batch_sizes: What has fitted into memory, by kind of readout.
+        features: What encoders have said of images.
     """
 
     def __init__(
-        self, model: Located[ModelSpec], device: str, dtype: str, answers: Path | None = None
+        self,
+        model: Located[ModelSpec],
+        device: str,
+        dtype: str,
+        answers: Path | None = None,
+        features: Path | None = None,
     ) -> None:
         self.model = model
         self._device, self._dtype, self._answers = device, dtype, answers
         self.batch_sizes: dict[str, BatchSize] = {}
+        self.features = FeatureStore(features)
 
     @cached_property
     def backend(self) -> Backend | Remote:

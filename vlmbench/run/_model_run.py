@@ -174,7 +174,11 @@ class ModelRun:
         if self.loaded is None:
             answers = self.folder.answers(self.model.spec.model)
             self.loaded = LoadedModel(
-                self.model, self.settings.device, self.settings.dtype, answers
+                self.model,
+                self.settings.device,
+                self.settings.dtype,
+                answers,
+                self.settings.cache / "features",
             )
         return Opened(
             model=self.loaded,

@@ -14,6 +14,7 @@ from vlmbench.readouts.probes._recipe import (
 )
 from vlmbench.readouts.probes._similarity import GramHead, KeypointHead, OddOneOutHead
 from vlmbench.readouts.probes._stages import StageProbe, centred, stage_probe
+from vlmbench.readouts.probes._store import FeatureStore
 from vlmbench.readouts.probes._tap import FeatureTap
 from vlmbench.readouts.probes._training import DepthExample, EpochMetrics
 
@@ -28,6 +29,7 @@ __all__ = [
     "DptRecipe",
     "EpochMetrics",
     "Example",
+    "FeatureStore",
     "FeatureTap",
     "FittedDepthHead",
     "FittedLinearHead",
