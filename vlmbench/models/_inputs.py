@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt
 from vlmbench.models._images import prepare
+from vlmbench.models._projected import Projected, image_keys
 from vlmbench.models._text import PromptText
 from vlmbench.registry import context_length
 from vlmbench.types import DocumentError, VlmbenchError
@@ -56,6 +57,7 @@ class Inputs:
 
     Attributes:
         ahead: What was made ready in another thread.
+        projected: What the tower and the projector have said of images, where that is kept.
         prefix: Tokens that stand before every prompt for learned embeddings; see `prefixed`.
     """
 
@@ -65,6 +67,7 @@ class Inputs:
         self.text = text
         self._threads = threading.local()
         self.ahead = Ahead()
+        self.projected: Projected | None = None
         tokenizer = text.processor.tokenizer
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -76,6 +79,7 @@ class Inputs:
         *,
         side: Literal["left", "right"],
         room: int = 0,
+        projected: bool = False,
     ) -> Any:
         """Tokenise rendered prompts and their images into one batch on the model's device.
 
@@ -85,13 +89,13 @@ class Inputs:
             side: `right` for plain forward passes, where padding changes no position;
                 `left` for generation.
             room: Tokens that must fit behind every prompt.
+            projected: Whether projected features may stand in for pixels.
 
         Raises:
             DocumentError: If a prompt is longer than what the model can read.
         """
-        batch = self.ahead.take((side, *texts), prompts)
-        if batch is None:
-            batch = _encoded(self.text, texts, prompts, side)
+        made = self.ahead.take((side, *texts), prompts)
+        batch, keys = made or self._encoded(self.text, texts, prompts, side)
         if self.prefix:
             self._put_before(batch)
         left = min(self.room_behind(batch))
@@ -99,11 +103,26 @@ class Inputs:
             taken = self.context - left + room
             message = f"the prompt and its answer take {taken:,} tokens; the model reads "
             raise DocumentError(f"{message}{self.context:,}")
+        batch = self._moved(batch)
+        if not projected or self.projected is None or keys is None:
+            return batch
+        return self.projected.handed(batch, keys) or batch
+
+    def _moved(self, batch: Any) -> Any:
+        """Return a batch on the model's device, which need not wait for it."""
         if self.model.device.type != "cuda":
             return batch.to(self.model.device, self.model.dtype)
-        tensors = {name: value.pin_memory() for name, value in batch.items()}
-        batch.data.update(tensors)
+        batch.data.update({name: value.pin_memory() for name, value in batch.items()})
         return batch.to(self.model.device, self.model.dtype, non_blocking=True)
+
+    def _encoded(
+        self, text: PromptText, texts: Sequence[str], prompts: Sequence[Prompt], side: str
+    ) -> tuple[Any, list[str] | None]:
+        """Return what a processor makes of prompts and their images, and the keys of these."""
+        batch = _encoded(text, texts, prompts, side)
+        if self.projected is None:
+            return batch, None
+        return batch, image_keys(batch, sum(len(prompt.images) for prompt in prompts))
 
     @property
     def own_text(self) -> PromptText:
@@ -119,7 +138,8 @@ class Inputs:
         self, texts: Sequence[str], prompts: Sequence[Prompt], *, side: Literal["left", "right"]
     ) -> None:
         """Do in this thread what `encode` will be asked for in another, with these very prompts."""
-        self.ahead.put((side, *texts), prompts, _encoded(self.own_text, texts, prompts, side))
+        encoded = self._encoded(self.own_text, texts, prompts, side)
+        self.ahead.put((side, *texts), prompts, encoded)
 
     def _put_before(self, batch: Any) -> None:
         """Put as many tokens before the prompts of a batch as the prefix has embeddings."""

@@ -106,7 +106,7 @@ class StageTap:
             ]
             listener = _Listener(self, alike, rows, views, lambda i, *of: keep(places[i], *of))
             with listener.listening():
-                scores = self.backend.plain_logprobs(alike, rows)
+                scores = self.backend.whole_logprobs(alike, rows, tower=True)
             return listener.heard(scores)
 
         return self.backend.inputs.by_likeness(run, prompts, choices, numbers)

@@ -31,6 +31,7 @@ from vlmbench.models._lora import merge_lora
 from vlmbench.models._past import Past, Tokens, can_continue, positions_seen
 from vlmbench.models._patching import intervening
 from vlmbench.models._processor import load_processor
+from vlmbench.models._projected import Projected
 from vlmbench.models._shared import beginnings, read_together
 from vlmbench.models._text import PromptText, stops_of
 from vlmbench.models._trial import try_out
@@ -143,11 +144,26 @@ class HfBackend:
         read = self._alone if whole else self._together
         return [row for row, _ in self.inputs.by_likeness(read, prompts, choices)]
 
-    def plain_logprobs(
-        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
+    @torch.inference_mode()
+    def whole_logprobs(
+        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]], *, tower: bool = False
     ) -> list[NDArray[np.float64]]:
-        """Return the same with every prompt in one pass from its first token to its last."""
-        return [row for row, _ in self.choice_and_greedy(prompts, choices)]
+        """Return the same with every prompt in one pass from its first token to its last.
+
+        Args:
+            prompts: As `choice_and_greedy` takes them.
+            choices: As `choice_and_greedy` takes them.
+            tower: Whether its images pass the tower too, though it has seen them.
+        """
+        read = partial(self._alone, tower=tower)
+        return [row for row, _ in self.inputs.by_likeness(read, prompts, choices)]
+
+    def keep_features(self) -> None:
+        """From now on, keep what the tower says of images, if the family allows it.
+
+        Only for weights that stay as they are.
+        """
+        self.inputs.projected = Projected.proven(self.model, self.inputs.trial(224))
 
     @torch.inference_mode()
     def choice_and_greedy(
@@ -177,7 +193,7 @@ class HfBackend:
         regions: Sequence[Sequence[Region | None]],
     ) -> list[Inside]:
         """Return scores of choices and what the language model held; see `look_inside`."""
-        return look_inside(self.inputs, self.plain_logprobs, prompts, choices, regions)
+        return look_inside(self.inputs, self.whole_logprobs, prompts, choices, regions)
 
     @contextmanager
     def under(self, change: ForwardChange, *, seed: int = 0) -> Iterator[None]:
@@ -254,7 +270,8 @@ class HfBackend:
             return self._alone(prompts, choices)
         first = [texts[i] for i in begun.first], [prompts[i] for i in begun.first]
         longest = max(len(ids) for row in tokens for ids in row)
-        batch = self.inputs.encode(*first, side="right", room=longest + begun.longest)
+        room = longest + begun.longest
+        batch = self.inputs.encode(*first, side="right", room=room, projected=not self.training)
         parts = read_together(self.model, self.inputs, batch, begun)
         if parts is None:
             self._reads_on = False
@@ -270,11 +287,14 @@ class HfBackend:
             found.update(zip(numbers, read, strict=True))
         return [found[number] for number in range(len(prompts))]
 
-    def _alone(self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]) -> list[Read]:
+    def _alone(
+        self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]], *, tower: bool = False
+    ) -> list[Read]:
         """Read every prompt from its first token to its last."""
         texts, tokens = self._answered(self.text, prompts, choices)
         longest = max(len(ids) for row in tokens for ids in row)
-        batch = self.inputs.encode(texts, prompts, side="right", room=longest)
+        seen = not (tower or self.training or self._intervention)
+        batch = self.inputs.encode(texts, prompts, side="right", room=longest, projected=seen)
         self._announce(batch, prompts)
         with positions_seen(self.model.get_decoder()) as positions:
             last, cache = self._last(batch, use_cache=longest > 1)
@@ -287,7 +307,8 @@ class HfBackend:
                     self._intervention.answers(index)
                 return from_cache(self.model, past, index, answers)
             asked = [prompts[i] for i in index]
-            again = self.inputs.encode([texts[i] for i in index], asked, side="right")
+            rendered = [texts[i] for i in index]
+            again = self.inputs.encode(rendered, asked, side="right", projected=seen)
             self._announce(again, asked)
             return run_whole(self.model, again, answers, answer_type=int(self.family.prefix_lm))
 

@@ -59,6 +59,8 @@ class LoadedModel:
     def backend(self) -> Backend | Remote:
         """The model itself."""
         loaded = load_backend(self.model, self._device, self._dtype)
+        if isinstance(loaded, HfBackend):
+            loaded.keep_features()
         if isinstance(loaded, Remote) and self._answers is not None:
             loaded.keep(self._answers)
         return loaded

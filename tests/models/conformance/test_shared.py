@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from test_families import HERE, over
+from PIL import Image, ImageOps
+from test_families import HERE, asked, over
 from tiny_checkpoints import backend_of
 
-from vlmbench.models import HfBackend, Prompt
+from vlmbench.models import HfBackend, Prompt, image_tower
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -55,13 +57,13 @@ CHOICES = [[" A", " B"], [" red", " blue A or B?", " C"], [" A", " B"]] * 2
 def test_what_is_read_together_is_what_is_read_alone(tiny, shots):
     backend = backend_of(tiny.name)
     prompts = questions(shots)
-    alone = backend.plain_logprobs(prompts, CHOICES)
+    alone = backend.whole_logprobs(prompts, CHOICES)
     with Passes(backend) as passes:
         together = backend.choice_logprobs(prompts, CHOICES)
     for found, expected in zip(together, alone, strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-5, rtol=0)
     with Passes(backend) as plain:
-        backend.plain_logprobs(prompts, CHOICES)
+        backend.whole_logprobs(prompts, CHOICES)
     assert plain.shapes[0][0] == 6
     if tiny.name in APART:
         assert passes.shapes[-len(plain.shapes) :] == plain.shapes
@@ -81,7 +83,7 @@ def test_another_image_is_never_taken_for_the_same(tiny_clip, shots):
     prompts = [Prompt(user="<image><image>Which? A or B", images=each) for each in sets * 4]
     prompts += [Prompt(user="<image>Which? A or B", images=(p.copy(),)) for p in (wide, *pictures)]
     rows = tiny_clip.choice_logprobs(prompts, [[" A", " B"]] * len(prompts))
-    plain = tiny_clip.plain_logprobs(prompts, [[" A", " B"]] * len(prompts))
+    plain = tiny_clip.whole_logprobs(prompts, [[" A", " B"]] * len(prompts))
     np.testing.assert_allclose(rows, plain, atol=1e-4)
     of_two, of_one = (
         np.unique(np.round(rows[:4], 5), axis=0),
@@ -101,3 +103,45 @@ def test_a_blank_image_is_read_once_a_batch(tiny_clip):
     )
     read = sum(rows * tokens for rows, tokens in passes.shapes)
     assert read < 0.3 * batch["input_ids"].numel()
+
+
+# Families of which every image passes the tower whenever it is shown, and those of which some do.
+TOWERED = {
+    "mllama": "its images enter by cross-attention",
+    "qwen3_vl": "deeper layers are given features of their own",
+    "granite4_vision": "deeper layers are given features of their own",
+    "internvl": "its batches do not say which tiles are of which image",
+    "aya_vision": "its batches do not say which tiles are of which image",
+}
+SOMETIMES = {
+    "llava_onevision": "its batches count images by prompt where there are several in one",
+    "idefics3": "pixels of a prompt's images stand in one row",
+}
+
+
+@over(HERE)
+def test_features_handed_over_are_the_plain_path_and_the_tower_runs_once(tiny, shots):
+    backend = backend_of(tiny.name)
+    prompts, choices = asked(backend, shots), CHOICES[:4]
+    plain = backend.whole_logprobs(prompts, choices[: len(prompts)], tower=True)
+    backend.keep_features()
+    try:
+        first = backend.choice_logprobs(prompts, choices[: len(prompts)])
+        towers: list[object] = []
+        tower = image_tower(backend.model) if tiny.name not in TOWERED else backend.model
+        hook = tower.register_forward_hook(lambda *_: towers.append(1))
+        again = backend.choice_logprobs(prompts[::-1], choices[: len(prompts)][::-1])[::-1]
+        hook.remove()
+        changed = [
+            replace(p, images=tuple(ImageOps.invert(image) for image in p.images)) for p in prompts
+        ]
+        other = backend.choice_logprobs(changed, choices[: len(prompts)])
+        for found in (first, again):
+            for row, expected in zip(found, plain, strict=True):
+                np.testing.assert_allclose(row, expected, atol=1e-5, rtol=0)
+        assert (backend.inputs.projected is None) == (tiny.name in TOWERED)
+        assert bool(towers) == (tiny.name in TOWERED or tiny.name in SOMETIMES)
+        shown = [i for i, prompt in enumerate(prompts) if prompt.images]
+        assert all(np.abs(other[i] - plain[i]).max() > 1e-4 for i in shown)
+    finally:
+        backend.inputs.projected = None

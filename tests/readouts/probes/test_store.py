@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -130,9 +131,9 @@ def test_another_image_layer_tower_or_transform_never_hits(tower, tmp_path, monk
     store = FeatureStore(tmp_path)
     (first,) = FeatureTap(tower, [tower.consumed], store=store).features([image])
     random = tower.randomised(0)
-    other = Tower(
-        tower.module, tower.image_processor, tower.twin.model_copy(update={"letterbox": 84})
-    )
+    darker = deepcopy(tower.image_processor)
+    darker.image_mean = [0.1, 0.2, 0.3]
+    other = Tower(tower.module, darker, tower.twin)
     asked = [
         (tower, [tower.consumed], changed),
         (tower, [0], image),
