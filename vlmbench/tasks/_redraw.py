@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -13,7 +14,7 @@ from vlmbench.spec import DrawnHere, MarkerLook, RedrawnMarkers, TaskSpec
 from vlmbench.tasks import worlds
 from vlmbench.tasks._markers import Place, Style, blink_style, draw
 from vlmbench.tasks._shown_places import labelled, place_of
-from vlmbench.types import Document, EncodedImage
+from vlmbench.types import ChangedImage, Document, EncodedImage
 
 Marks = Sequence[tuple[Place, str]]
 
@@ -31,12 +32,19 @@ def with_markers(document: Document, task: TaskSpec, change: RedrawnMarkers) -> 
         marks = _marks(document, task, index)
         shown = image
         if marks:  # not every image of a document has places
-            plain = np.asarray(document.encoder_images[index].decode())
-            style = _styled(_own_style(task, (plain.shape[1], plain.shape[0])), look)
-            pixels = draw(plain, [place for place, _ in marks], [name for _, name in marks], style)
-            shown = EncodedImage.from_pil(Image.fromarray(pixels), f"{image.name} ({change.label})")
+            redo = partial(_redone, marks, task, look)
+            shown = ChangedImage(
+                document.encoder_images[index], redo, f"{image.name} ({change.label})"
+            )
         images.append(shown if look.jpeg is None else _compressed(shown, look.jpeg))
     return replace(document, images=tuple(images))
+
+
+def _redone(marks: Marks, task: TaskSpec, look: MarkerLook, plain: Image.Image) -> Image.Image:
+    """Return a picture with markers."""
+    style = _styled(_own_style(task, plain.size), look)
+    places, names = [place for place, _ in marks], [name for _, name in marks]
+    return Image.fromarray(draw(np.asarray(plain), places, names, style))
 
 
 def _marks(document: Document, task: TaskSpec, index: int) -> Marks:
@@ -80,7 +88,12 @@ def _styled(style: Style, look: MarkerLook) -> Style:
 
 
 def _compressed(image: EncodedImage, quality: int) -> EncodedImage:
-    """Return an image as a JPEG file."""
+    """Return an image as a JPEG file, which is written whenever it is read."""
+    written = partial(_jpeg, image, quality)
+    return EncodedImage(None, f"{image.name} (JPEG {quality})", read=written)
+
+
+def _jpeg(image: EncodedImage, quality: int) -> bytes:
     buffer = io.BytesIO()
     image.decode().save(buffer, format="JPEG", quality=quality)
-    return EncodedImage(buffer.getvalue(), f"{image.name} (JPEG {quality})")
+    return buffer.getvalue()
