@@ -76,7 +76,6 @@ class Tower:
         several: Numbers of all that it consumes, concatenated; empty where that is the state after
             the final norm.
         packed: Whether it takes the patches of all images in one sequence.
-        weights_digest: SHA-256 of the tower's own weights.
     """
 
     def __init__(
@@ -86,7 +85,6 @@ class Tower:
         self.image_processor = image_processor
         self.twin = twin
         self.policy = policy or ImagePolicy()
-        self.weights_digest = weights_digest(module)
         self.blocks = blocks_of(module)
         self.n_layers = len(self.blocks)
         self.packed = "grid_thw" in inspect.signature(type(module).forward).parameters
@@ -165,6 +163,11 @@ class Tower:
             if tensor.is_floating_point():  # Llama 4 has complex buffers
                 tensor.data = tensor.data.to(parameter.dtype)
         return Tower(module, self.image_processor, self.twin, self.policy)
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """SHA-256 of the tower's own weights, which are hashed when this is first asked for."""
+        return weights_digest(self.module)
 
     @cached_property
     def width(self) -> int:

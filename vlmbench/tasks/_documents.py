@@ -150,7 +150,7 @@ def make_document(
     if bench.id_column and row[bench.id_column] is None:
         message = f"row {index} has no {bench.id_column!r}"
         raise VlmbenchError(task.problem("metadata.vlmbench.id_column", message, "Fill it in."))
-    folder = image_folder(task, role)
+    folder = partial(image_folder, task, role)
     again = None if table is None else partial(_Cell, table, index)
     images = _images(row, spec.doc_to_image, folder, where, again)
     columns = bench.encoder_images
@@ -226,7 +226,7 @@ class _Cell:
 def _images(
     row: Mapping[str, Any],
     columns: str | Sequence[str],
-    folder: Path,
+    folder: Callable[[], Path],
     where: Where,
     again: Callable[[str, int], _Cell] | None,
 ) -> tuple[EncodedImage, ...]:
@@ -251,7 +251,9 @@ def _images(
     return tuple(found)
 
 
-def _image(value: Any, column: str, folder: Path, where: Where, read: _Cell | None) -> EncodedImage:
+def _image(
+    value: Any, column: str, folder: Callable[[], Path], where: Where, read: _Cell | None
+) -> EncodedImage:
     if isinstance(value, Mapping) and value.get("bytes") is not None:
         return EncodedImage(value["bytes"], value.get("path") or column, read=read)
     path = value.get("path") if isinstance(value, Mapping) else value
@@ -262,7 +264,7 @@ def _image(value: Any, column: str, folder: Path, where: Where, read: _Cell | No
                 field="doc_to_image",
             )
         )
-    file = folder / path
+    file = folder() / path
     if not file.is_file():
         raise VlmbenchError(
             where.problem(
