@@ -28,6 +28,7 @@ from vlmbench.models._checkpoint import (
 from vlmbench.models._consumed import mismatch
 from vlmbench.models._images import Letterbox, letterbox_of
 from vlmbench.models._pixels import packed_order, unpack, whole_squares
+from vlmbench.models._threads import fit_threads
 from vlmbench.models.hf import HfBackend
 from vlmbench.spec import ImagePolicy, Twin
 from vlmbench.types import Problem, VlmbenchError
@@ -150,6 +151,8 @@ class Tower:
             ) from error
         # Two-tower checkpoints (CLIP, SigLIP) keep their vision part under this name.
         module = getattr(whole, "vision_model", whole)
+        if device.type == "cpu":
+            fit_threads(module)
         return cls(module.to(device).eval(), processor, twin, policy)
 
     def randomised(self, seed: int) -> Tower:

@@ -31,6 +31,7 @@ from vlmbench.models._lora import merge_lora
 from vlmbench.models._patching import intervening
 from vlmbench.models._processor import load_processor
 from vlmbench.models._text import PromptText, stops_of
+from vlmbench.models._threads import fit_threads
 from vlmbench.models._trial import try_out
 from vlmbench.registry import family_of
 from vlmbench.spec import ForwardChange, GenerationKwargs, ModelSpec
@@ -110,6 +111,8 @@ class HfBackend:
                     ),
                 )
             ) from error
+        if device.type == "cpu":
+            fit_threads(model)
         backend = cls(model.eval(), processor, spec, unused)
         try_out(backend.inputs)
         return backend
