@@ -28,15 +28,17 @@ def with_markers(document: Document, task: TaskSpec, change: RedrawnMarkers) -> 
     """
     look = change.look
     images = []
-    for index, image in enumerate(document.images):
+    for index, own in enumerate(document.images):
+        image: EncodedImage = own
         marks = _marks(document, task, index)
-        shown = image
         if marks:  # not every image of a document has places
             redo = partial(_redone, marks, task, look)
-            shown = ChangedImage(
-                document.encoder_images[index], redo, f"{image.name} ({change.label})"
-            )
-        images.append(shown if look.jpeg is None else _compressed(shown, look.jpeg))
+            plain, name = document.encoder_images[index], f"{own.name} ({change.label})"
+            image = ChangedImage(plain, redo, name)
+        if look.jpeg is not None:
+            squeeze = partial(_compressed, look.jpeg)
+            image = ChangedImage(image, squeeze, f"{image.name} (JPEG {look.jpeg})")
+        images.append(image)
     return replace(document, images=tuple(images))
 
 
@@ -87,13 +89,8 @@ def _styled(style: Style, look: MarkerLook) -> Style:
     )
 
 
-def _compressed(image: EncodedImage, quality: int) -> EncodedImage:
-    """Return an image as a JPEG file, which is written whenever it is read."""
-    written = partial(_jpeg, image, quality)
-    return EncodedImage(None, f"{image.name} (JPEG {quality})", read=written)
-
-
-def _jpeg(image: EncodedImage, quality: int) -> bytes:
+def _compressed(quality: int, picture: Image.Image) -> Image.Image:
+    """Return what a JPEG file of a picture shows."""
     buffer = io.BytesIO()
-    image.decode().save(buffer, format="JPEG", quality=quality)
-    return buffer.getvalue()
+    picture.save(buffer, format="JPEG", quality=quality)
+    return EncodedImage(buffer.getvalue()).decode()
