@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
+from typing import Any
 
 from vlmbench.spec import InText, Keys, TaskSpec, check_columns, doc_answers, wordings
+from vlmbench.tasks._data import cores
 from vlmbench.tasks._documents import IMAGE_PLACEHOLDER, Documents, Where
 from vlmbench.tasks._shown_places import unwritten
 from vlmbench.tasks._wordings import wording_faults
@@ -16,6 +21,9 @@ from vlmbench.types import ChangedImage, Document, Problem, VlmbenchError
 
 # A broken data set repeats its mistake; this many examples tell as much as all of them.
 MOST_PROBLEMS = 20
+_AT_ONCE = 64
+
+Row = Mapping[str, Any]
 
 
 def check_documents(
@@ -45,9 +53,10 @@ def check_documents(
         raise VlmbenchError(problems)
     digest, seen, left_out = hashlib.sha256(), dict[str, int](), 0
     others = tuple(wordings(documents.task.spec))
-    for index, row in enumerate(documents.rows()):
+    for index, document in enumerate(_looked_at(documents)):
         try:
-            document = documents.made(row, index)
+            if isinstance(document, VlmbenchError):
+                raise document
             prompt = _check_one(documents, document, index, seen, others)
         except VlmbenchError as error:
             if len(problems) < MOST_PROBLEMS:
@@ -84,6 +93,35 @@ def require_regions(documents: Documents, held: Sequence[Document]) -> None:
             points_remedy(documents.task),
         )
     )
+
+
+def _looked_at(documents: Documents) -> Iterator[Document | VlmbenchError]:
+    """Yield each document, or why its row makes none, with its images looked at on all cores.
+
+    Decoding needs no interpreter, so threads do it side by side; what is wrong with an image is
+    found again where the document is checked.
+    """
+    threads = cores()
+    with ThreadPoolExecutor(threads) as pool:
+        rows = enumerate(documents.rows())
+        while some := [_made(documents, row, index) for index, row in islice(rows, _AT_ONCE)]:
+            list(pool.map(_look, (some[first::threads] for first in range(threads))))
+            yield from some
+
+
+def _made(documents: Documents, row: Row, index: int) -> Document | VlmbenchError:
+    try:
+        return documents.made(row, index)
+    except VlmbenchError as error:
+        return error
+
+
+def _look(some: Sequence[Document | VlmbenchError]) -> None:
+    for document in some:
+        if isinstance(document, Document):
+            with suppress(VlmbenchError, OSError, ValueError):
+                for image in (*document.encoder_images, *document.images):
+                    image.look()
 
 
 def _let_go(document: Document) -> Document:
