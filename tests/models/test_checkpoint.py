@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from home import Home, vlmbench
@@ -20,7 +22,7 @@ from transformers import (
     ViTModel,
 )
 
-from vlmbench.models import HfBackend, Tower, resolve_device
+from vlmbench.models import HfBackend, Tower, resolve_device, weights_digest
 from vlmbench.models._checkpoint import remedy_for
 from vlmbench.models.prismatic._text import load_tokenizer
 from vlmbench.spec import ModelSpec, Twin
@@ -178,3 +180,26 @@ def test_what_sums_its_patches_up_may_be_missing(tmp_path, module, part):
     whole = encoder(tmp_path / "whole", module)
     assert any(part in name for name in load_file(whole / "model.safetensors"))
     assert twin(changed(whole, tmp_path / "less", without(part))).n_layers == 3
+
+
+class Odd(torch.nn.Module):
+    """Weights and buffers of every sort: halves, a scalar, none at all, turned, and flags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.b = torch.nn.Parameter(torch.arange(6, dtype=torch.bfloat16).reshape(2, 3).T)
+        self.a = torch.nn.Parameter(torch.tensor(3.5))
+        self.register_buffer("empty", torch.zeros(0, 4))
+        self.register_buffer("flags", torch.tensor([True, False]))
+
+
+def test_the_digest_of_weights_is_one_over_names_shapes_dtypes_and_bytes():
+    """By its definition, in one go; runs that are stored hold it."""
+    said = b"a()torch.float32" + np.float32(3.5).tobytes()
+    halves = np.arange(6, dtype=np.float32).reshape(2, 3).T.tobytes()
+    said += b"b(3, 2)torch.bfloat16" + np.frombuffer(halves, np.uint16)[1::2].tobytes()
+    said += b"empty(0, 4)torch.float32" + b"flags(2,)torch.bool" + b"\x01\x00"
+    odd = Odd()
+    assert weights_digest(odd) == hashlib.sha256(said).hexdigest()
+    odd.flags[1] = True
+    assert weights_digest(odd) != hashlib.sha256(said).hexdigest()

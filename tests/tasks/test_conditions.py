@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -86,6 +87,15 @@ def test_every_change_changes_every_image_and_keeps_its_size(label):
         assert (after.doc_id, after.gold, after.choices) == (
             before.doc_id, before.gold, before.choices,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_another_process_is_shown_the_same_pixels_as_a_reader_of_files(label):
+    after = shown(label, *DOCUMENTS)
+    for ours, theirs in zip(after, pickle.loads(pickle.dumps(after)), strict=True):
+        for image, copy in zip(ours.images, theirs.images, strict=True):
+            assert copy.decode().tobytes() == image.decode().tobytes()
+            assert EncodedImage(image.data).decode().tobytes() == image.decode().tobytes()
 
 
 @pytest.mark.parametrize("label", [label for label in LABELS if label != "swapped"])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from home import Home, noise
+from PIL import Image
 
 from vlmbench.registry import catalogue
 from vlmbench.spec import MARKER_LOOKS, Condition, Located, TaskSpec, load_file
@@ -142,8 +144,10 @@ def test_looks_are_what_they_are_called(root: Path) -> None:
 
 def test_jpeg_is_what_the_model_is_given_and_squares_have_corners(root: Path) -> None:
     task, documents = world("depth", root, 2)
-    assert shown(documents, task, "jpeg30")[0].images[0].data[:2] == b"\xff\xd8"
-    own, square = (shown(documents, task, name)[0] for name in ("own", "square"))
+    own, square, jpeg = (shown(documents, task, name)[0] for name in ("own", "square", "jpeg30"))
+    file = io.BytesIO()
+    own.images[0].decode().save(file, format="JPEG", quality=30)
+    assert np.array_equal(pixels(jpeg.images[0]), np.asarray(Image.open(file)))
     x, y = (int(value) for value in own.candidates[0].xy)
     corner = np.s_[y - 3, x - 3]
     assert not np.array_equal(pixels(own.images[0])[corner], pixels(square.images[0])[corner])

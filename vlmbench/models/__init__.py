@@ -25,6 +25,7 @@ from vlmbench.models._ranks import budget_of, solve_ranks
 from vlmbench.models._sinks import rule as sink_rule
 from vlmbench.models._stages import Seen, Staged, StageTap
 from vlmbench.models._text import PromptText
+from vlmbench.models._threads import share_threads
 from vlmbench.models._tower import Tower, TowerStates
 from vlmbench.models.hf import HfBackend
 
@@ -68,6 +69,7 @@ __all__ = [
     "resolve_device",
     "save_lora",
     "save_prefix",
+    "share_threads",
     "sink_rule",
     "solve_ranks",
     "stand_in_digest",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -185,13 +187,26 @@ def _without(state: Tensor, registers: int) -> Tensor:
 
 
 def weights_digest(model: nn.Module) -> str:
-    """Return the hex SHA-256 over every parameter and buffer: name, shape, dtype and bytes."""
+    """Return the hex SHA-256 over every parameter and buffer: name, shape, dtype and bytes.
+
+    The bytes are those in memory, which is what a model is run with; nothing that was noted about
+    its files takes their place. Each is read once, the next tensor while one is hashed.
+    """
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        raw = tensor.detach().contiguous().cpu().flatten().view(torch.uint8)
-        digest.update(raw.numpy().tobytes())
+    tensors = sorted(model.state_dict().items())
+    with ThreadPoolExecutor(max_workers=1) as ahead:
+        coming = deque(ahead.submit(_raw, tensor) for _, tensor in tensors[:1])
+        for place, (name, tensor) in enumerate(tensors):
+            coming.extend(ahead.submit(_raw, after) for _, after in tensors[place + 1 : place + 2])
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            digest.update(coming.popleft().result())
     return digest.hexdigest()
+
+
+def _raw(tensor: Tensor) -> memoryview:
+    """Return a tensor's bytes; those of one in main memory are not copied."""
+    raw = tensor.detach().contiguous().cpu().flatten().view(torch.uint8)
+    return raw.numpy().data
 
 
 def stand_in_digest(*about: Any) -> str:

@@ -29,6 +29,7 @@ from vlmbench.models._checkpoint import (
 from vlmbench.models._consumed import mismatch
 from vlmbench.models._images import Letterbox, letterbox_of
 from vlmbench.models._pixels import packed_order, unpack, whole_squares
+from vlmbench.models._threads import fit_threads
 from vlmbench.models.hf import HfBackend
 from vlmbench.spec import ImagePolicy, Twin
 from vlmbench.types import Problem, VlmbenchError
@@ -77,7 +78,6 @@ class Tower:
         several: Numbers of all that it consumes, concatenated; empty where that is the state after
             the final norm.
         packed: Whether it takes the patches of all images in one sequence.
-        weights_digest: SHA-256 of the tower's own weights.
     """
 
     def __init__(
@@ -87,7 +87,6 @@ class Tower:
         self.image_processor = image_processor
         self.twin = twin
         self.policy = policy or ImagePolicy()
-        self.weights_digest = weights_digest(module)
         self.blocks = blocks_of(module)
         self.n_layers = len(self.blocks)
         self.packed = "grid_thw" in inspect.signature(type(module).forward).parameters
@@ -153,6 +152,8 @@ class Tower:
             ) from error
         # Two-tower checkpoints (CLIP, SigLIP) keep their vision part under this name.
         module = getattr(whole, "vision_model", whole)
+        if device.type == "cpu":
+            fit_threads(module)
         return cls(module.to(device).eval(), processor, twin, policy)
 
     def randomised(self, seed: int) -> Tower:
@@ -185,6 +186,11 @@ class Tower:
         processor = self.image_processor.to_dict()
         about = {"squares": self.letterbox.record(), "processor": processor, "patch": self.patch}
         return json.dumps(about, sort_keys=True, default=str)
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """SHA-256 of the tower's own weights, which are hashed when this is first asked for."""
+        return weights_digest(self.module)
 
     @cached_property
     def width(self) -> int:

@@ -34,6 +34,7 @@ from vlmbench.models._processor import load_processor
 from vlmbench.models._projected import Projected
 from vlmbench.models._shared import beginnings, read_together
 from vlmbench.models._text import PromptText, stops_of
+from vlmbench.models._threads import fit_threads
 from vlmbench.models._trial import try_out
 from vlmbench.registry import family_of
 from vlmbench.spec import ForwardChange, GenerationKwargs, ModelSpec
@@ -119,6 +120,8 @@ class HfBackend:
                     ),
                 )
             ) from error
+        if device.type == "cpu":
+            fit_threads(model)
         backend = cls(model.eval(), processor, spec, unused)
         try_out(backend.inputs)
         return backend

@@ -12,7 +12,7 @@ from vlmbench.plan import Plan
 from vlmbench.run._settings import CheckedTask, OpenedSplits, Reporter
 from vlmbench.spec import Located, Opens, TaskSpec
 from vlmbench.tasks import Documents, check_documents, clustered, load_documents, require_regions
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.types import Document, Problem, VlmbenchError
 
 
 def check_tasks(plan: Plan, data_root: Path, reporter: Reporter) -> dict[str, CheckedTask]:
@@ -41,8 +41,9 @@ def _check_task(
     task: Located[TaskSpec], plan: Plan, data_root: Path, wanted: Collection[Opens]
 ) -> CheckedTask:
     documents = load_documents(task, "reported", data_root, plan.limit)
-    digest = check_documents(documents)
-    held = clustered(tuple(documents), task.spec.bench.cluster_by)
+    kept: list[Document] = []
+    digest = check_documents(documents, kept.append)
+    held = clustered(kept, task.spec.bench.cluster_by)
     if any(opens.regions for opens in wanted):
         require_regions(documents, held)
     opened = {

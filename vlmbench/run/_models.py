@@ -16,6 +16,7 @@ from threading import Event, Thread
 import torch
 
 from vlmbench.metrics import StatRow
+from vlmbench.models import share_threads
 from vlmbench.plan import Plan
 from vlmbench.run._model_run import ModelRun
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
@@ -121,7 +122,7 @@ def _begin(job: _Job, threads: int) -> None:
     """Make a new process ready to work."""
     global _job  # noqa: PLW0603 -- a pool's processes keep their state nowhere else
     _job = job
-    torch.set_num_threads(threads)
+    share_threads(threads)
 
 
 def _work(index: int) -> Ran | tuple[Problem, ...]:

@@ -64,7 +64,7 @@ class CheckedTask:
 
     Attributes:
         documents: The split they come from.
-        held: The documents themselves, images still encoded.
+        held: The documents themselves; their images are read when they are asked for.
         digest: SHA-256 of their content.
         opened: Other splits, by what a readout asks to be opened.
     """

@@ -71,6 +71,7 @@ from vlmbench.spec._model import (
     Weights,
 )
 from vlmbench.spec._nearest import did_you_mean, nearest
+from vlmbench.spec._nodes import Keys
 from vlmbench.spec._probes import (
     PROBES,
     DepthProbe,
@@ -206,6 +207,7 @@ __all__ = [
     "Intact",
     "Internals",
     "KeypointProbe",
+    "Keys",
     "Kind",
     "Knockout",
     "Letters",

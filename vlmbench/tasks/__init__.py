@@ -1,15 +1,11 @@
 """Tasks: YAML and data become documents."""
 
+from vlmbench.tasks._check import check_documents, require_regions
 from vlmbench.tasks._clusters import clustered
 from vlmbench.tasks._condition_sheet import condition_sheet
 from vlmbench.tasks._conditions import apply_conditions, obstacle
 from vlmbench.tasks._data import open_split, split_name
-from vlmbench.tasks._documents import (
-    Documents,
-    check_documents,
-    load_documents,
-    require_regions,
-)
+from vlmbench.tasks._documents import Documents, load_documents
 from vlmbench.tasks._lm_eval import scoring_task, task_over
 from vlmbench.tasks._questions import ask, filler, listed_choices
 from vlmbench.tasks._rules import FittedText, rule_scores

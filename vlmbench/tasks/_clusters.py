@@ -25,7 +25,7 @@ def clustered(documents: Sequence[Document], column: str | None) -> tuple[Docume
     if column is not None:
         return tuple(documents)
     files = [
-        frozenset(image.data for image in (*document.images, *document.encoder_images))
+        frozenset(image.digest for image in (*document.images, *document.encoder_images))
         for document in documents
     ]
     for shared in (files, [(held,) for held in files]):

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -33,9 +34,11 @@ from vlmbench.tasks._donors import donors, with_others
 from vlmbench.tasks._evidence import Mask, elsewhere, region_mask
 from vlmbench.tasks._redraw import with_markers
 from vlmbench.tasks._swap import swap
-from vlmbench.types import Document, EncodedImage, Region, VlmbenchError
+from vlmbench.types import ChangedImage, Document, EncodedImage, Region, VlmbenchError
 
 Pixels = NDArray[np.uint8]
+_Alter = Callable[[Pixels, int, np.random.Generator], Pixels]
+"""Takes (height, width, 3), the image's index, and where everything random comes from."""
 
 
 def apply_conditions(
@@ -47,13 +50,14 @@ def apply_conditions(
 ) -> list[Document]:
     """Return documents as a condition shows them.
 
-    Images and `encoder_images` are changed alike, at the same places. What is drawn for a
-    document depends on the condition's seed, the document's id and the kind of change, and on
-    nothing else; only `swapped` and patches depend on all the documents. Where a change needs
-    points or boxes, documents whose regions are not known are left out, where images are drawn
-    anew, those that cannot be, and where states are patched, those to whom no other can lend its
-    own. Regions stay as they are, except where the change moves places: points and boxes would name
-    the wrong pixels there, and are dropped.
+    Images are changed when they are decoded, by whoever does that, and are not held. Images and
+    `encoder_images` are changed alike, at the same places. What is drawn for a document depends on
+    the condition's seed, the document's id and the kind of change, and on nothing else; only
+    `swapped` and patches depend on all the documents. Where a change needs points or boxes,
+    documents whose regions are not known are left out, where images are drawn anew, those that
+    cannot be, and where states are patched, those to whom no other can lend its own. Regions stay
+    as they are, except where the change moves places: points and boxes would name the wrong pixels
+    there, and are dropped.
 
     Args:
         documents: All documents of the task: images are swapped among them.
@@ -164,37 +168,45 @@ def _changed(document: Document, condition: Condition) -> Document:
         case NoImages():
             return replace(document, images=())
         case EvidenceMask():
-            return _altered(document, condition, lambda *given: _masked(document, change, *given))
+            return _altered(document, condition, partial(_masked, document, change))
         case PixelChange() if not change.is_idle:
-            altered = _altered(document, condition, lambda p, _, rng: change.alter(p, rng))
+            altered = _altered(document, condition, partial(_pixelwise, change))
             return _unplaced(altered) if change.moves_places else altered
         case _:
             return document
 
 
-def _altered(
-    document: Document,
-    condition: Condition,
-    alter: Callable[[Pixels, int, np.random.Generator], Pixels],
-) -> Document:
+def _altered(document: Document, condition: Condition, alter: _Alter) -> Document:
     """Return the document with all its images altered, marked and unmarked ones alike."""
-    change = condition.image
 
     def all_of(images: Sequence[EncodedImage]) -> tuple[EncodedImage, ...]:
-        altered = []
-        for index, image in enumerate(images):
-            # One draw for all strengths, and for both evidence masks.
-            rng = draw(condition.seed, document.doc_id, change.kind, index)
-            pixels = alter(np.asarray(image.decode()), index, rng)
-            name = f"{image.name} ({change.label})"
-            altered.append(EncodedImage.from_pil(Image.fromarray(pixels), name))
-        return tuple(altered)
+        return tuple(
+            ChangedImage(
+                image,
+                partial(_redone, alter, index, condition, document.doc_id),
+                f"{image.name} ({condition.image.label})",
+            )
+            for index, image in enumerate(images)
+        )
 
     images = all_of(document.images)
     same = document.encoder_images == document.images
     return replace(
         document, images=images, encoder_images=images if same else all_of(document.encoder_images)
     )
+
+
+def _redone(
+    alter: _Alter, index: int, condition: Condition, doc_id: str, picture: Image.Image
+) -> Image.Image:
+    """Return a document's picture of this index, altered."""
+    # One draw for all strengths, and for both evidence masks.
+    rng = draw(condition.seed, doc_id, condition.image.kind, index)
+    return Image.fromarray(alter(np.asarray(picture), index, rng))
+
+
+def _pixelwise(change: PixelChange, pixels: Pixels, _: int, rng: np.random.Generator) -> Pixels:
+    return change.alter(pixels, rng)
 
 
 def _masked(

@@ -95,7 +95,7 @@ def _drawn(
     generator: Generator, split: worlds.Split, data_root: Path, limit: int | None
 ) -> Dataset:
     """Return a world's split, drawn if it is not there; with a limit only its first documents."""
-    worlds.build(generator, root=data_root, splits=[split], first=limit, processes=_processes())
+    worlds.build(generator, root=data_root, splits=[split], first=limit, processes=min(cores(), 8))
     return worlds.load(generator, split, data_root, first=limit)
 
 
@@ -108,10 +108,10 @@ def _world_split(task: Located[TaskSpec], name: str) -> worlds.Split:
     )
 
 
-def _processes() -> int:
-    """Return how many processes draw at once: the cores this process may use, at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(cores or 1, 8)
+def cores() -> int:
+    """Return how many cores this process may use."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return found or 1
 
 
 def document_ids(spec: TaskSpec, split: str, dataset: Dataset) -> list[str]:

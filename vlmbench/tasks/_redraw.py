@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -13,7 +14,7 @@ from vlmbench.spec import DrawnHere, MarkerLook, RedrawnMarkers, TaskSpec
 from vlmbench.tasks import worlds
 from vlmbench.tasks._markers import Place, Style, blink_style, draw
 from vlmbench.tasks._shown_places import labelled, place_of
-from vlmbench.types import Document, EncodedImage
+from vlmbench.types import ChangedImage, Document, EncodedImage
 
 Marks = Sequence[tuple[Place, str]]
 
@@ -27,16 +28,25 @@ def with_markers(document: Document, task: TaskSpec, change: RedrawnMarkers) -> 
     """
     look = change.look
     images = []
-    for index, image in enumerate(document.images):
+    for index, own in enumerate(document.images):
+        image: EncodedImage = own
         marks = _marks(document, task, index)
-        shown = image
         if marks:  # not every image of a document has places
-            plain = np.asarray(document.encoder_images[index].decode())
-            style = _styled(_own_style(task, (plain.shape[1], plain.shape[0])), look)
-            pixels = draw(plain, [place for place, _ in marks], [name for _, name in marks], style)
-            shown = EncodedImage.from_pil(Image.fromarray(pixels), f"{image.name} ({change.label})")
-        images.append(shown if look.jpeg is None else _compressed(shown, look.jpeg))
+            redo = partial(_redone, marks, task, look)
+            plain, name = document.encoder_images[index], f"{own.name} ({change.label})"
+            image = ChangedImage(plain, redo, name)
+        if look.jpeg is not None:
+            squeeze = partial(_compressed, look.jpeg)
+            image = ChangedImage(image, squeeze, f"{image.name} (JPEG {look.jpeg})")
+        images.append(image)
     return replace(document, images=tuple(images))
+
+
+def _redone(marks: Marks, task: TaskSpec, look: MarkerLook, plain: Image.Image) -> Image.Image:
+    """Return a picture with markers."""
+    style = _styled(_own_style(task, plain.size), look)
+    places, names = [place for place, _ in marks], [name for _, name in marks]
+    return Image.fromarray(draw(np.asarray(plain), places, names, style))
 
 
 def _marks(document: Document, task: TaskSpec, index: int) -> Marks:
@@ -79,8 +89,8 @@ def _styled(style: Style, look: MarkerLook) -> Style:
     )
 
 
-def _compressed(image: EncodedImage, quality: int) -> EncodedImage:
-    """Return an image as a JPEG file."""
+def _compressed(quality: int, picture: Image.Image) -> Image.Image:
+    """Return what a JPEG file of a picture shows."""
     buffer = io.BytesIO()
-    image.decode().save(buffer, format="JPEG", quality=quality)
-    return EncodedImage(buffer.getvalue(), f"{image.name} (JPEG {quality})")
+    picture.save(buffer, format="JPEG", quality=quality)
+    return EncodedImage(buffer.getvalue()).decode()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
+
+from PIL import Image
 
 from vlmbench.spec import DrawnHere
 from vlmbench.tasks._markers import Place, mark
-from vlmbench.types import Document, EncodedImage, Problem, Region, VlmbenchError
+from vlmbench.types import ChangedImage, Document, EncodedImage, Problem, Region, VlmbenchError
 
 REFERENCE = "REF"
 """Label of the place that a question starts from."""
@@ -26,14 +29,15 @@ def draw_places(
     """Return a document's images with markers about its points and boxes.
 
     Args:
-        images: Without markers. One that holds no place, or is no image, comes back as it is.
+        images: Without markers. One that holds no place comes back as it is.
         reference: Labelled REF.
         candidates: Labelled by the choices, without brackets.
         choices: One per candidate.
         wanted: How markers look.
 
     Raises:
-        VlmbenchError: If a label cannot be written, or an image is too small for it.
+        VlmbenchError: If a label cannot be written. That an image is too small for it is found
+            when the image is decoded.
     """
     marks = labelled(reference, candidates, choices)
     shown = list(images)
@@ -62,17 +66,25 @@ def labelled(
 def _marked(
     image: EncodedImage, labelled: Sequence[tuple[Region, str]], wanted: DrawnHere
 ) -> EncodedImage:
-    try:
-        picture = image.decode()
-    except (OSError, ValueError, SyntaxError):
-        return image  # reported where documents are checked
     places = [place_of(region) for region, _ in labelled]
+    labels = [label for _, label in labelled]
+    change = partial(_with_markers, image.name, places, labels, wanted)
+    return ChangedImage(image, change, f"{image.name} (marked)")
+
+
+def _with_markers(
+    name: str,
+    places: Sequence[Place],
+    labels: Sequence[str],
+    wanted: DrawnHere,
+    picture: Image.Image,
+) -> Image.Image:
+    """Return a picture with markers; raises VlmbenchError where there is no room for them."""
     try:
-        marked = mark(picture, places, [label for _, label in labelled], wanted)
+        return mark(picture, places, labels, wanted)
     except ValueError as error:
         remedy = "Enlarge the image, shorten the choices, or set `label_size`."
-        raise _problem(f"image {image.name!r}: {error}", remedy) from error
-    return EncodedImage.from_pil(marked, f"{image.name} (marked)")
+        raise _problem(f"image {name!r}: {error}", remedy) from error
 
 
 def _label(choice: str) -> str:

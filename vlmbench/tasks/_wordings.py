@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from vlmbench.spec import Condition, InText, Order, TaskSpec, doc_choices, doc_text, wordings
+from vlmbench.spec import Condition, InText, Keys, Order, TaskSpec, doc_choices, doc_text
 from vlmbench.tasks._shown_places import unwritten
 from vlmbench.types import Asked, Document, Problem, VlmbenchError
 
@@ -78,9 +78,16 @@ def _relisted(text: str, choices: Sequence[str], order: Sequence[int]) -> str | 
     return "\n".join(lines)
 
 
-def wording_faults(document: Document, task: TaskSpec) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a document's question in other wordings: field and message."""
-    for keys, other in wordings(task):
+def wording_faults(
+    document: Document, wordings: Iterable[tuple[Keys, TaskSpec]]
+) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a document's question in other wordings: field and message.
+
+    Args:
+        document: The document.
+        wordings: Of its task; see `vlmbench.spec.wordings`.
+    """
+    for keys, other in wordings:
         field = ".".join(map(str, keys))
         try:
             renamed(document, other)
@@ -91,7 +98,7 @@ def wording_faults(document: Document, task: TaskSpec) -> Iterator[tuple[str, st
         marks, images = text.count(IMAGE), len(document.images)
         if marks != images:
             yield field, f"the prompt has {marks} {IMAGE} for {images} images"
-        if isinstance(task.bench.markers, InText) and (lacking := unwritten(document, text)):
+        if isinstance(other.bench.markers, InText) and (lacking := unwritten(document, text)):
             yield field, f"the prompt does not give {'; '.join(lacking)}"
 
 

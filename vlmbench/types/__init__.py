@@ -4,8 +4,9 @@ This package imports nothing of vlmbench and neither torch nor datasets.
 """
 
 from vlmbench.types._attention import PARTS, WHOLE, WINDOWS, Attention, Part
-from vlmbench.types._document import Asked, Document, EncodedImage, Region, clusters_of
+from vlmbench.types._document import Asked, Document, Region, clusters_of
 from vlmbench.types._errors import ComparisonError, DocumentError, Problem, VlmbenchError
+from vlmbench.types._image import ChangedImage, EncodedImage
 from vlmbench.types._internals import GROUPS, Group, Internals
 from vlmbench.types._picture import DECODE_VERSION, shown
 from vlmbench.types._scores import ChoiceScores, Scale, why_unusable
@@ -20,6 +21,7 @@ __all__ = [
     "WINDOWS",
     "Asked",
     "Attention",
+    "ChangedImage",
     "ChoiceScores",
     "ComparisonError",
     "Document",

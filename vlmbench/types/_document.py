@@ -2,72 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from vlmbench.types import _picture
-
-
-@dataclass(frozen=True, slots=True)
-class EncodedImage:
-    """An image as the bytes of its file (PNG, JPEG, ...), decoded only when asked.
-
-    Attributes:
-        data: File bytes.
-        name: Where it came from (path, or column of a data set), for messages.
-    """
-
-    data: bytes = field(repr=False)
-    name: str = ""
-
-    def decode(self) -> Image.Image:
-        """Return what the file shows (see `vlmbench.types._picture`), as RGB.
-
-        Raises:
-            OSError: If the pixels are damaged.
-            ValueError: If the bytes are not an image, or do not say which value is white.
-        """
-        return _picture.decode(self.data)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(width, height) in pixels of what `decode` returns, read without decoding it."""
-        return _picture.size(self.data)
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether any reader of images shows the file as `decode` does."""
-        return _picture.is_plain(self.data)
-
-    @property
-    def digest(self) -> str:
-        """Hex SHA-256 of the file bytes: the identity under which features are cached."""
-        return hashlib.sha256(self.data).hexdigest()
-
-    def as_png(self) -> EncodedImage:
-        """Return the same picture as a file that every reader of images shows alike."""
-        return EncodedImage.from_pil(self.decode(), self.name)
-
-    @property
-    def shown_digest(self) -> str:
-        """`digest`, with the version of `decode` where it shows other pixels than are stored."""
-        if _picture.is_as_stored(self.data):
-            return self.digest
-        return f"{self.digest}-{_picture.DECODE_VERSION}"
-
-    @classmethod
-    def from_pil(cls, image: Image.Image, name: str = "") -> EncodedImage:
-        """Encode losslessly as PNG."""
-        buffer = io.BytesIO()
-        image.save(buffer, format="PNG", compress_level=1)
-        return cls(buffer.getvalue(), name)
+from vlmbench.types._image import EncodedImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

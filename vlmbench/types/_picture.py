@@ -55,13 +55,25 @@ def decode(data: bytes) -> Image.Image:
         OSError: If the pixels are damaged.
         ValueError: If the bytes are not an image, or do not say which value is white.
     """
+    with _opened(data) as image:
+        return _decoded(image)
+
+
+def look(data: bytes) -> tuple[tuple[int, int], bool]:
+    """Return `decode(data).size` and `is_as_stored(data)`, decoding once where that tells both.
+
+    Raises:
+        OSError: If the pixels are damaged.
+        ValueError: If the bytes are not an image, or do not say which value is white.
+    """
     try:
-        with _opened(data) as image:
-            return shown(image)
-    except (OSError, ValueError):
-        raise
-    except Exception as error:  # a decoder may raise anything on a damaged file
-        raise ValueError(f"{type(error).__name__}: {error}") from error
+        image = Image.open(io.BytesIO(data))
+    except Exception:  # it may still be one that only we open
+        return decode(data).size, is_as_stored(data)
+    with image:
+        plain = _has_plain_header(image, data)
+        picture = _decoded(image)
+    return picture.size, plain or is_as_stored(data)
 
 
 def size(data: bytes) -> tuple[int, int]:
@@ -79,6 +91,10 @@ def is_plain(data: bytes) -> bool:
         image = Image.open(io.BytesIO(data))
     except Exception:  # it may still be one that only we open
         return False
+    return _has_plain_header(image, data)
+
+
+def _has_plain_header(image: Image.Image, data: bytes) -> bool:
     return (
         image.mode in _PLAIN_MODES
         and not image.has_transparency_data
@@ -110,6 +126,16 @@ def shown(image: Image.Image) -> Image.Image:
         picture = picture.transpose(turn)
     picture.info.clear()  # else a copy that is saved would be turned again
     return picture
+
+
+def _decoded(image: Image.Image) -> Image.Image:
+    """Return what an opened image shows, as RGB; raises OSError or ValueError."""
+    try:
+        return shown(image)
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # a decoder may raise anything on a damaged file
+        raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
 def _opened(data: bytes) -> Image.Image:
