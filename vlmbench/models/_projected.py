@@ -52,9 +52,10 @@ class Projected:
         """
         accepts = "mm_encoder_outputs" in inspect.signature(model.forward).parameters
         inner = model if hasattr(model, "get_image_features") else getattr(model, "model", None)
-        if not accepts or not hasattr(inner, "get_image_features"):
+        project = getattr(inner, "get_image_features", None)
+        if not accepts or project is None:
             return None
-        found = cls(model, inner.get_image_features)
+        found = cls(model, project)
         try:
             with torch.inference_mode():
                 plain = model(**batch).logits
