@@ -127,9 +127,20 @@ def test_one_document_in_a_hundred_does_not_break_the_bounded_mean():
 
 def test_resampling_is_the_multinomial_bootstrap():
     values = np.repeat([[0.0, 1.0], [1.0, 0.0], [0.25, 0.5]], [50, 30, 20], axis=0)
-    means = resampled_means(values, Clusters.none(100), np.random.default_rng(0), 20_000)
+    means = resampled_means(values, Clusters.none(100), seed=0, draws=20_000)
     assert means.mean(axis=0) == pytest.approx(values.mean(axis=0), abs=2e-3)
     assert means.std(axis=0) == pytest.approx(values.std(axis=0) / 10, rel=0.03)
+
+
+@pytest.mark.parametrize("n", [40, 3000])  # drawn at once and kept, and drawn in parts
+def test_resamples_are_those_of_one_draw(n):
+    values = np.sort(np.random.default_rng(0).normal(size=(n, 1)), axis=0)
+    picked = np.random.default_rng(7).multinomial(n, np.full(n, 1 / n), size=2000)
+    rows = np.concatenate([values, np.ones((n, 1))], axis=1)
+    expected = np.einsum("dr,rc->dc", picked, rows)[:, :1] / n
+    for _ in range(2):  # a second time from what was kept
+        means = resampled_means(values, Clusters.none(n), seed=7, draws=2000)
+        assert np.array_equal(means, expected)
 
 
 def test_the_percentile_interval_is_scipys():

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pytest
 from home import Home, stats_of, vlmbench
 from PIL import Image
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from vlmbench.store import Record
 
@@ -114,6 +118,36 @@ def test_a_second_run_gives_the_same_bytes_and_runs_nothing(home, first):
     assert {p: p.stat().st_mtime_ns for p in (first / "records").rglob("*.parquet")} == before
     fresh = home.run("random", "mine*", output="fresh")
     assert (fresh / "stats.json").read_bytes() == stats
+
+
+@contextmanager
+def forwards() -> Iterator[list[str]]:
+    """Give the list of modules that are called from here on, in any model or probe."""
+    called: list[str] = []
+    hook = register_module_forward_pre_hook(lambda module, _: called.append(type(module).__name__))
+    yield called
+    hook.remove()
+
+
+def test_a_second_run_takes_no_forward_pass(home, first):
+    with forwards() as called:
+        home.run("random", "mine*", output="first")
+    assert called == []
+    with forwards() as called:
+        home.run("random", "mine", output="counted")
+    assert "LlavaForConditionalGeneration" in called
+
+
+@pytest.mark.soak
+def test_a_second_run_of_all_worlds_is_done_in_five_seconds(home):
+    command = ("run", "--models", "tiny-clip", "--tasks", "worlds,controls", "--device", "cpu",
+               "--data-root", home.folder / "worlds", "--output", home.folder / "all")  # fmt: skip
+    vlmbench(*command)
+    start = process_time()
+    with forwards() as called:
+        vlmbench(*command)
+    assert called == []
+    assert process_time() - start <= 5
 
 
 def test_changed_data_is_run_again(home):

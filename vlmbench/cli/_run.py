@@ -156,7 +156,7 @@ def run(
     say(f"Run written to {folder}")
     say(f"Publish it: vlmbench leaderboard {folder} --output leaderboard")
     if plan.study.spec.explained:
-        explain_all(ran, [model.spec.model for model in plan.models])
+        explain_all(ran, [model.spec.model for model in plan.models], workers=workers)
 
 
 def _batch_size(given: str) -> int | None:

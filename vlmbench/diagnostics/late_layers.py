@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from vlmbench.diagnostics._outcome import Measurement, Quantity
 from vlmbench.metrics import Clusters, rate_stat
@@ -90,8 +91,6 @@ def _predicted(
     train: NDArray[np.float64], gold: NDArray[np.int64], test: NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """Return the answers of a fit on `train` to `test`."""
-    from sklearn.linear_model import LogisticRegression
-
     values, counts = np.unique(gold, return_counts=True)
     if len(values) == 1:
         return np.full(len(test), values[0])

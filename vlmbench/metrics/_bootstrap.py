@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import lru_cache
+
 import numpy as np
+from numpy.typing import NDArray
 
 from vlmbench.metrics._clusters import Clusters, Floats
 from vlmbench.metrics._intervals import wilson
@@ -14,10 +18,10 @@ DRAWS = 2000
 TAILS = (0.025, 0.975)
 """Both ends of a 95% interval, as quantiles."""
 
+_AT_ONCE = 2_000_000  # counts that are held at once: 16 MB
 
-def resampled_means(
-    values: Floats, clusters: Clusters, rng: np.random.Generator, draws: int
-) -> Floats:
+
+def resampled_means(values: Floats, clusters: Clusters, *, seed: int, draws: int) -> Floats:
     """Return column means of `draws` resamples of the clusters with replacement.
 
     Clusters of equal sums and size are drawn together: resampling m of them is a multinomial draw
@@ -27,7 +31,8 @@ def resampled_means(
     Args:
         values: (n, columns) float64.
         clusters: Which documents are drawn together.
-        rng: Source of randomness.
+        seed: Seed of the draws. The same seed draws the same from any values of which as many are
+            equal.
         draws: Number of resamples.
 
     Returns:
@@ -35,10 +40,32 @@ def resampled_means(
     """
     every = np.concatenate([clusters.sums(values), clusters.sizes[:, None]], axis=1)
     rows, counts = np.unique(every, axis=0, return_counts=True)
-    picked = rng.multinomial(len(clusters), counts / len(clusters), size=draws)
     # einsum and not @: BLAS may add in an order that depends on the number of threads.
-    sums: Floats = np.einsum("dr,rc->dc", picked, rows)
+    parts = [np.einsum("rd,rc->cd", picked, rows).T for picked in _picked(seed, draws, counts)]
+    sums: Floats = np.concatenate(parts)
     return sums[:, :-1] / sums[:, -1:]
+
+
+def _picked(seed: int, draws: int, counts: NDArray[np.int64]) -> Iterator[Floats]:
+    """Yield how often each row is drawn, (rows, draws), a part of the draws at a time."""
+    step = max(1, _AT_ONCE // len(counts))
+    if step >= draws:
+        yield _kept(seed, draws, counts.tobytes())
+        return
+    rng = np.random.default_rng(seed)
+    for start in range(0, draws, step):
+        yield _drawn(rng, min(step, draws - start), counts)
+
+
+@lru_cache(maxsize=8)
+def _kept(seed: int, draws: int, counts: bytes) -> Floats:
+    """Draw, or return what was drawn: a test asks hundreds of times for the same."""
+    return _drawn(np.random.default_rng(seed), draws, np.frombuffer(counts, dtype=np.int64))
+
+
+def _drawn(rng: np.random.Generator, draws: int, counts: NDArray[np.int64]) -> Floats:
+    n = counts.sum()
+    return np.ascontiguousarray(rng.multinomial(n, counts / n, size=draws).T, dtype=np.float64)
 
 
 def mean_stat(
@@ -69,8 +96,8 @@ def mean_stat(
     clusters = Clusters.none(len(values)) if clusters is None else clusters
     mean, low, high = float(values.mean()), float(values.min()), float(values.max())
     if len(clusters) > 1 or clusters.alone:
-        rng = np.random.default_rng(seed)
-        ends = np.quantile(resampled_means(values[:, None], clusters, rng, draws)[:, 0], TAILS)
+        means = resampled_means(values[:, None], clusters, seed=seed, draws=draws)[:, 0]
+        ends = np.quantile(means, TAILS)
         if not clusters.alone:
             ends = np.clip(mean + clusters.stretch * (ends - mean), low, high)
         low, high = map(float, ends)
@@ -108,7 +135,7 @@ def distance_stat(
     reach = 1.0
     if len(clusters) > 1 or clusters.alone:
         rows = differences if noise is None else noise
-        drawn = resampled_means(rows, clusters, np.random.default_rng(seed), draws)
+        drawn = resampled_means(rows, clusters, seed=seed, draws=draws)
         moved = np.abs(drawn - rows.mean(axis=0)).sum(axis=1)
         unseen = wilson(0.0, clusters.evened)[1]
         reach = max(clusters.stretch * float(np.quantile(moved, 0.95)), least, unseen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import handmade
 import numpy as np
 import pytest
 from home import HEAVY, loaded_by
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from vlmbench.diagnostics import TESTS
+from vlmbench.cli._explain import explain_all
+from vlmbench.diagnostics import TESTS, Analysis, analyses
 from vlmbench.report.cards import explain, on_console, write_card
 from vlmbench.spec import Condition, Hint, OwnImages, Perturbation, SwappedImages
 from vlmbench.store import Run, RunFolder
@@ -163,3 +166,32 @@ def test_the_command_prints_and_never_imports_torch(run: Run, tmp_path: Path) ->
     code = f"from home import vlmbench\nassert 'uses its vision' in vlmbench(*{command!r}).out"
     assert loaded_by(code, HEAVY | {"matplotlib.pyplot"}) == set()
     assert (tmp_path / "some--seer.md").is_file()
+
+
+def test_models_side_by_side_are_explained_as_in_turn(run: Run, capsys) -> None:
+    def explained(workers: int) -> tuple[str, dict[Path, bytes]]:
+        explain_all(run, ["some/seer", "other"], workers=workers)
+        files = sorted(run.folder.diagnostics.rglob("*.*"))
+        return capsys.readouterr().out, {file: file.read_bytes() for file in files}
+
+    said, files = explained(1)
+    assert "visual neglect" in said
+    assert "Could not explain this run" in said
+    assert len(files) > 10
+    shutil.rmtree(run.folder.diagnostics)
+    assert explained(2) == (said, files)
+
+
+def threads() -> set[int]:
+    """How many threads numpy, scipy and scikit-learn may use."""
+    return {library["num_threads"] for library in threadpool_info()}
+
+
+def test_records_are_explained_on_one_thread_whatever_the_machine_has(run: Run, monkeypatch):
+    found: list[set[int]] = []
+    looking = Analysis(name="threads", title="", run=lambda *_: found.append(threads()))
+    monkeypatch.setattr(analyses, "ANALYSES", (looking,))
+    with threadpool_limits(2):
+        explain(run, "some/seer", tasks=["depth"])
+        assert threads() == {2}
+    assert found == [{1}]

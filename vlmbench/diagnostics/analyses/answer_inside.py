@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import RidgeClassifierCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from vlmbench.diagnostics._comparison import compare, rows_of
 from vlmbench.diagnostics._evidence import Evidence
@@ -101,10 +104,6 @@ def nested(features: Floats, gold: NDArray[np.int64], clusters: Clusters, *, see
         clusters: Which documents belong together; they share a fold.
         seed: Seed of the folds.
     """
-    from sklearn.linear_model import RidgeClassifierCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
     fold = fold_of(clusters, FOLDS, seed)
     right = np.zeros(len(gold))
     for held in range(FOLDS):

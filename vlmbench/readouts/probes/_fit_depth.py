@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 from collections.abc import Sequence
 
@@ -95,9 +96,9 @@ def _depth_examples(split: Sequence[_DepthMap], tap: FeatureTap) -> list[DepthEx
 def depth_maps(documents: Documents, column: str) -> list[_DepthMap]:
     """Return each document's first image with its (height, width) depth map in metres."""
     maps = []
-    for index in range(len(documents)):
-        document = documents[index]
-        cell = documents.dataset[index].get(column)
+    held = documents.dataset
+    cells = held[column] if column in held.column_names else itertools.repeat(None, len(held))
+    for document, cell in zip(documents, cells, strict=True):
         if cell is None or cell.get("bytes") is None:
             raise VlmbenchError(
                 Problem(

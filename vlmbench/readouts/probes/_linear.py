@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from vlmbench.readouts.probes._features import ImageFeatures, pooled
 from vlmbench.readouts.probes._head import Example, Fitting, check_regions, examples
@@ -243,7 +244,9 @@ def _fit_group(
     best: tuple[float, Pipeline] | None = None
     for c in C_GRID:
         pipeline = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=_MAX_ITER))
-        with warnings.catch_warnings():
+        # One thread: each step of the fit is short, and several would wait for one another longer
+        # than they work wherever other processes use the cores.
+        with warnings.catch_warnings(), threadpool_limits(1):
             # Stopped early is a stronger regularisation, not a failure; validation judges it.
             warnings.simplefilter("ignore", ConvergenceWarning)
             pipeline.fit(x, y)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from threadpoolctl import threadpool_limits
+
 from vlmbench.diagnostics import (
     Accuracies,
     Evidence,
@@ -123,8 +125,11 @@ def _explain(
     if not run.records(model, name):
         return None
     evidence = Evidence.load(run, model, name)
-    outcomes = diagnose(evidence, seed=seed)
-    findings = analyse(evidence, seed=seed)
+    # Matrices of a few hundred rows: threads that wait for one another take ten times as long
+    # as one alone where the machine has other work.
+    with threadpool_limits(1):
+        outcomes = diagnose(evidence, seed=seed)
+        findings = analyse(evidence, seed=seed)
     if not any(one.measurements for one in (*outcomes, *findings)):
         return None
     read = accuracies(

@@ -15,6 +15,8 @@ from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from threadpoolctl import threadpool_limits
+
 from vlmbench.spec import Generator
 from vlmbench.tasks.worlds._registry import WORLDS
 from vlmbench.tasks.worlds._rows import (
@@ -110,7 +112,10 @@ def _chunks(generator: Generator, split: Split, wanted: int, processes: int) -> 
         for chunk in chunks:
             yield _chunk(generator, split, chunk)
         return
-    with ProcessPoolExecutor(processes, mp_context=_processes_start()) as pool:
+    # Of one thread each: products of matrices this small are slower on several.
+    with ProcessPoolExecutor(
+        processes, mp_context=_processes_start(), initializer=threadpool_limits, initargs=(1,)
+    ) as pool:
         waiting = [pool.submit(_chunk, generator, split, chunk) for chunk in chunks]
         for future in waiting:
             yield future.result()

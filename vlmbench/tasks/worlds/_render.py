@@ -6,6 +6,7 @@ Edges are smoothed by casting three more rays in the pixels where colour or obje
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -85,9 +86,8 @@ def render(scene: Scene, size: int = 96, *, smooth: bool = True) -> Rendered:
         size: Side of the square image in pixels.
         smooth: Whether to anti-alias.
     """
-    tracer, pixels = Tracer(scene), centres(size)
-    rays = meet(scene, tracer, pixels, size)
-    colour, ids = _shade(scene, tracer, rays), rays.ids
+    tracer, rays = _met(scene, size)
+    pixels, colour, ids = centres(size), _shade(scene, tracer, rays), rays.ids
     if smooth:
         edge = _edges(colour.reshape(size, size, 3), ids.reshape(size, size)).ravel()
         around = (pixels[edge][:, None] + _SUBPIXELS[None]).reshape(-1, 2)
@@ -105,10 +105,16 @@ def render(scene: Scene, size: int = 96, *, smooth: bool = True) -> Rendered:
 
 def look(scene: Scene, size: int = 96) -> View:
     """Find what is seen where, several times faster than `render` draws it."""
-    tracer = Tracer(scene)
-    rays = meet(scene, tracer, centres(size), size)
+    tracer, rays = _met(scene, size)
     ids = np.maximum(rays.ids, FLOOR).reshape(size, size)
     return View(scene=scene, depth=rays.depth.reshape(size, size), ids=ids, tracer=tracer)
+
+
+@lru_cache(maxsize=4)  # what a world has looked at it often draws next
+def _met(scene: Scene, size: int) -> tuple[Tracer, Rays]:
+    """Return a scene's triangles and what the rays through its pixels meet."""
+    tracer = Tracer.of(scene.things)
+    return tracer, meet(scene, tracer, centres(size), size)
 
 
 def _edges(colour: Singles, ids: NDArray[np.int16]) -> Bools:

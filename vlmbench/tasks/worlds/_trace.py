@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmbench.tasks.worlds._mesh import Floats, Singles
-from vlmbench.tasks.worlds._scene import Scene
+from vlmbench.tasks.worlds._scene import Scene, Thing
 from vlmbench.tasks.worlds._shapes import solid
 
 Bools = NDArray[np.bool_]
@@ -32,19 +32,25 @@ class Hits:
 
 
 class Tracer:
-    """The triangles of a scene, ready for casting.
+    """The triangles of a scene's things, ready for casting.
 
     Attributes:
         normals: (f, 3, 3) unit normals at the corners.
         owner: (f,) index of the thing a facet belongs to.
     """
 
-    def __init__(self, scene: Scene) -> None:
+    @staticmethod
+    @lru_cache(maxsize=8)  # several cameras look at the same things
+    def of(things: tuple[Thing, ...]) -> Tracer:
+        """Return the tracer of things, perhaps one that is there already."""
+        return Tracer(things)
+
+    def __init__(self, things: tuple[Thing, ...]) -> None:
         from embreex import rtcore_scene
         from embreex.mesh_construction import TriangleMesh
 
         triangles, normals, owner = [], [], []
-        for index, thing in enumerate(scene.things):
+        for index, thing in enumerate(things):
             mesh = solid(thing.category, thing.shape)
             turn = thing.rotation
             triangles.append(mesh.triangles @ (turn.T * thing.scale) + thing.position)

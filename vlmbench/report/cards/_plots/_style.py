@@ -252,6 +252,7 @@ def save(figures: Mapping[str, Figure | None], folder: Path) -> tuple[str, ...]:
                 # In memory first, so that a reader never meets half a plot.
                 buffer = io.BytesIO()
                 figure.savefig(buffer, format=suffix, dpi=DPI, metadata=metadata)
+                figure.set_layout_engine("none")  # laid out once, for both
                 (folder / f"{name}.{suffix}").write_bytes(buffer.getvalue())
             written.append(name)
     return tuple(written)
