@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from jinja2 import TemplateError
@@ -72,6 +72,7 @@ class Chat:
         wanted = self._prompting.thinking is not None
         return {s: wanted for s in SWITCHES if re.search(rf"\b{s}\b", self.template or "")}
 
+    @lru_cache(maxsize=512)  # noqa: B019 -- a prompt is written again for its record
     def prompt(self, system: str, user: str, *, marker: str, n_images: int) -> str:
         """Return the prompt of one question.
 

@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -381,10 +381,18 @@ class HfBackend:
             output = self.model(**batch, use_cache=use_cache)
         return output.logits[rows, columns], output.past_key_values
 
+    @lru_cache(maxsize=16)  # noqa: B019 -- looking at the whole vocabulary takes longer than a step
+    def _stopping(self, until: tuple[str, ...]) -> Any:
+        """Return what ends an answer at a stop string."""
+        from transformers import StoppingCriteriaList, StopStringCriteria
+
+        tokenizer = self.processor.tokenizer
+        criteria = [StopStringCriteria(tokenizer, list(until))] if until else []
+        return StoppingCriteriaList(criteria)
+
     def _answers(self, kwargs: GenerationKwargs, prompts: Sequence[Prompt]) -> list[Reply]:
         until = () if self.text.thinks else stops_of(kwargs)
         most = kwargs.max_gen_toks + (self.spec.prompt.thinking or 0)
-        tokenizer = self.processor.tokenizer
         texts = [self.render(prompt) for prompt in prompts]
         batch = self.inputs.encode(texts, prompts, side="left", room=1)
         self._announce(batch, prompts)
@@ -393,9 +401,8 @@ class HfBackend:
             **batch,
             max_new_tokens=max(room),
             logits_processor=[refuse_overflow],
-            pad_token_id=tokenizer.pad_token_id,
-            stop_strings=list(until) or None,
-            tokenizer=tokenizer if until else None,
+            pad_token_id=self.processor.tokenizer.pad_token_id,
+            stopping_criteria=self._stopping(until),
         )
         written = output[:, batch["input_ids"].shape[1] :].tolist()
         ends = self.model.generation_config.eos_token_id

@@ -30,9 +30,9 @@ from vlmbench.spec import GenerationKwargs, ModelSpec, TaskSpec
 from vlmbench.types import Asked, DocumentError, Problem, VlmbenchError
 
 # Large enough to keep a GPU busy, small enough for a laptop; halved when memory runs out.
-AUTO_BATCH = 32
-# Tokens of a batch, for the same reasons: 32 questions of 700 tokens, or 5 of 4,500.
-AUTO_TOKENS = 24_000
+AUTO_BATCH = 128
+# Tokens of a batch, for the same reasons: 24 questions of 500 tokens, or 2 of 4,500.
+AUTO_TOKENS = 12_000
 # Characters of a token, about; only how batches are cut depends on it.
 _CHARACTERS = 3
 
@@ -97,7 +97,7 @@ def read_prompted(
         asked: Documents, conditions already applied, with their questions.
         task: Their task.
         backend: The model.
-        batch_size: Documents per forward pass; None starts at 32 documents or 24,000 tokens and
+        batch_size: Documents per forward pass; None starts at 128 documents or 12,000 tokens and
             halves when memory runs out. A server has its own number of requests under way.
         ledger: Keeps answers as they come; none by default. A server's are kept by its backend.
         progress: Called with the number of documents just done.
@@ -177,7 +177,8 @@ def answer_all(
         return items
 
     def length(one: Asked) -> int:
-        images = backend.image_tokens(_sizes(one)) if isinstance(backend, Prepares) else 0
+        side = backend.spec.image.letterbox
+        images = backend.image_tokens(_sizes(one, side)) if isinstance(backend, Prepares) else 0
         return images + len(one.text) // _CHARACTERS
 
     answers = in_batches(
@@ -200,8 +201,10 @@ def writes(task: TaskSpec, backend: Backend | Remote) -> bool:
     return task.output_type == "generate_until" or backend.spec.prompt.thinking is not None
 
 
-def _sizes(asked: Asked) -> list[tuple[int, int]]:
-    """Return the (width, height) of a document's images, as far as they can be read."""
+def _sizes(asked: Asked, side: int | None) -> list[tuple[int, int]]:
+    """Return the (width, height) of images as shown, squares or as far as they can be read."""
+    if side is not None:
+        return [(side, side)] * len(asked.document.images)
     sizes = []
     for image in asked.document.images:
         with suppress(OSError, ValueError):  # its document fails when it is decoded

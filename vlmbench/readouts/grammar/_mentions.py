@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 LABEL, WORDING = 0xE000, 0xF000
 LABELS, WORDINGS, MENTION = r"[\ue000-\uefff]", r"[\uf000-\uf8ff]", r"[\ue000-\uf8ff]"
@@ -100,6 +101,7 @@ def is_wording(mention: str) -> bool:
     return ord(mention[0]) >= WORDING
 
 
+@lru_cache(maxsize=4096)  # a task has few choices, and many replies name them
 def bare(text: str) -> str:
     """Return the text of a choice without markup, brackets around it and a final full stop."""
     found = plain(text)
