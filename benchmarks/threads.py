@@ -1,10 +1,11 @@
 """Documents a second by torch's threads and the model's size, on a machine idle and busy otherwise.
 
-    python benchmarks/threads.py [--seconds 0.5] [--rounds 20]
+    python benchmarks/threads.py [--seconds 0.5] [--rounds 5]
 
 `tiny-clip` and LLaVAs of random weights are asked about two images a document, in turn with one
 thread and with all, while nothing else runs and while a loop keeps every core busy. Prints a
-markdown table with the best round of each, and the threads that vlmbench chooses.
+markdown table with the best round of each (in brackets per second of processor time, which other
+programs do not take away), and the threads that vlmbench chooses.
 """
 
 from __future__ import annotations
@@ -15,22 +16,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import stages
 import torch
-from tabulate import tabulate
 
 from vlmbench.models import HfBackend
 from vlmbench.models._threads import fit_threads, share_threads
 from vlmbench.registry import catalogue
 
 SHAPES = {
-    "8M": (56, (128, 512, 4, 4), (192, 512, 4, 4)),
-    "20M": (112, (256, 1024, 6, 4), (256, 768, 8, 4)),
-    "60M": (112, (384, 1536, 8, 6), (512, 1408, 10, 8)),
+    "15M": (56, (128, 512, 4, 4), (192, 512, 4, 4)),
+    "28M": (112, (256, 1024, 6, 4), (256, 768, 8, 4)),
 }
-BATCH = 16
+BATCH = 8
 
 
 def random(name: str) -> tuple[HfBackend, int]:
@@ -61,48 +61,44 @@ def busy() -> Iterator[None]:
             loop.wait()
 
 
-def speed(backend: HfBackend, side: int, threads: int, seconds: float) -> float:
-    """Return the documents a second of one model with so many threads."""
+def speed(backend: HfBackend, side: int, threads: int, seconds: float) -> tuple[float, float]:
+    """Return the documents a second, and a second of processor time, with so many threads."""
     prompts, _ = stages.questions(side, BATCH)
     torch.set_num_threads(threads)
-    done, start = 0, time.perf_counter()
+    done, start, used = 0, time.perf_counter(), time.process_time()
     while time.perf_counter() - start < seconds:
         backend.choice_logprobs(prompts, [stages.CHOICES] * BATCH)
         done += BATCH
-    return done / (time.perf_counter() - start)
+    return done / (time.perf_counter() - start), done / (time.process_time() - used)
 
 
 def main() -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=0.5)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     every = torch.get_num_threads()
-    made = [shipped(), *map(random, SHAPES)]
-    best: list[dict[tuple[str, int], float]] = [{} for _ in made]
-
-    def measure(how: str) -> None:
-        for (backend, side), found in zip(made, best, strict=True):
-            for threads in (1, every):
-                now = speed(backend, side, threads, given.seconds)
-                found[how, threads] = max(found.get((how, threads), 0), now)
-
-    for _ in range(given.rounds):
-        measure("idle")
-        with busy():
-            measure("busy")
-    rows = []
-    for (backend, _), found in zip(made, best, strict=True):
-        size = sum(parameter.numel() for parameter in backend.model.parameters())
+    head = ["parameters", "idle, 1", f"idle, {every}", "busy, 1", f"busy, {every}", "chosen"]
+    print("| " + " | ".join([*head, "idle / busy"]) + " |\n|" + "---|" * 7)
+    for make in (shipped, *(partial(random, name) for name in SHAPES)):
+        share_threads(every)
+        backend, side = make()
+        found: dict[tuple[str, int], tuple[float, float]] = {}
+        for _ in range(given.rounds):
+            for how, meanwhile in (("idle", nullcontext), ("busy", busy)):
+                with meanwhile():
+                    for threads in (1, every):
+                        now = speed(backend, side, threads, given.seconds)
+                        found[how, threads] = max(found.get((how, threads), now), now)
         share_threads(every)
         fit_threads(backend.model)
         chosen = torch.get_num_threads()
-        ratio = found["idle", chosen] / found["busy", chosen]
+        size = sum(parameter.numel() for parameter in backend.model.parameters())
         order = [found[how, threads] for how in ("idle", "busy") for threads in (1, every)]
-        rows.append([f"{size / 1e6:.1f}M", *order, chosen, ratio])
-    head = ["parameters", "idle, 1", f"idle, {every}", "busy, 1", f"busy, {every}", "chosen"]
-    print(tabulate(rows, [*head, "idle / busy"], tablefmt="pipe", floatfmt=".1f"))
+        row = [f"{wall:.1f} ({used:.1f})" for wall, used in order]
+        ratio = found["idle", chosen][0] / found["busy", chosen][0]
+        print(f"| {size / 1e6:.1f}M | {' | '.join(row)} | {chosen} | {ratio:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from typing import Final
 import torch
 from torch import nn
 
-SMALL: Final = 20_000_000
-"""Parameters below which a second thread gains nothing (benchmarks/threads.py)."""
+SMALL: Final = 50_000_000
+"""Parameters below which more threads lose on a busy machine what they cannot gain on an idle one
+(benchmarks/RESULTS.md)."""
 
 _most = _chosen = torch.get_num_threads()
 

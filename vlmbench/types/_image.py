@@ -170,6 +170,17 @@ class ChangedImage(EncodedImage):
             digest = _sha256(self.data)
             self._facts = _Facts(self.size, digest, digest)
 
+    @property
+    def digest(self) -> str:
+        """Hex SHA-256 of its PNG, which is made the first time that this is asked for."""
+        self.look()
+        return super().digest
+
+    @property
+    def shown_digest(self) -> str:
+        """`digest`."""
+        return self.digest
+
     def let_go(self) -> ChangedImage:
         """Return the image without the bytes of its base, where they can be read again."""
         image = ChangedImage(self.base.let_go(), self.change, self.name)
