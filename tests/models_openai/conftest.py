@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
+import io
 import json
 import os
 import socket
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from llava import make_llava, of_words
+from PIL import Image
 
 SERVERS = Path(__file__).parent / "servers"
 # Long and odd enough that it stands nowhere by chance.
@@ -143,9 +146,11 @@ def scripted(play: Play) -> Iterator[str]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with lock:
-                number = next(count)
-            status, answer, headers = play(number, body, dict(self.headers))
+            status, answer, headers = 404, {"detail": "Not Found"}, {}
+            if self.path == "/v1/chat/completions":
+                with lock:
+                    number = next(count)
+                status, answer, headers = play(number, body, dict(self.headers))
             raw = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(raw)))
@@ -179,6 +184,16 @@ def completion(text: str, prompt: int = 100, tokens: int = 2, **first: float) ->
     return {"choices": [choice], "usage": usage}
 
 
+def colour(body: dict) -> str | None:
+    """Return the answer of one who sees to a canary; None where something else is asked."""
+    parts = body["messages"][-1]["content"]
+    if "What colour is this?" not in parts[-1]["text"]:
+        return None
+    data = parts[0]["image_url"]["url"].partition("base64,")[2]
+    red, _, blue = Image.open(io.BytesIO(base64.b64decode(data))).getpixel((48, 48))
+    return "Red" if red > blue else "Blue"
+
+
 # Test modules cannot import a conftest under importlib mode; they take these as fixtures.
 @pytest.fixture(scope="session", name="scripted")
 def _scripted() -> Callable:
@@ -188,6 +203,11 @@ def _scripted() -> Callable:
 @pytest.fixture(scope="session", name="faulty")
 def _faulty() -> Callable:
     return faulty
+
+
+@pytest.fixture(scope="session", name="colour")
+def _colour() -> Callable:
+    return colour
 
 
 @pytest.fixture(scope="session", name="completion")

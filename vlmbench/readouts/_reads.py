@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from vlmbench.models import (
     Backend,
     BatchSize,
     HfBackend,
     Remote,
+    TakesCanaries,
     Tower,
     load_backend,
     resolve_device,
+    try_canaries,
 )
 from vlmbench.plan import Cell
 from vlmbench.readouts._ledger import Ledger
@@ -54,22 +56,26 @@ class LoadedModel:
         self._device, self._dtype, self._answers = device, dtype, answers
         self.batch_sizes: dict[str, BatchSize] = {}
         self.features = FeatureStore(features)
+        self._canary: dict[str, Any] = {}
 
     @cached_property
     def backend(self) -> Backend | Remote:
-        """The model itself."""
+        """The model itself; canaries have been tried where an engine or a server runs it."""
         loaded = load_backend(self.model, self._device, self._dtype)
         if isinstance(loaded, HfBackend):
             loaded.keep_features()
         if isinstance(loaded, Remote) and self._answers is not None:
             loaded.keep(self._answers)
+        if isinstance(loaded, TakesCanaries):
+            self._canary = try_canaries(loaded, self.model)
         return loaded
 
     def reading(self, reading: Reading) -> Reading:
-        """Return a reading of the model itself with what is known of its weights."""
+        """Return a reading of the model itself with what is known of its weights and canaries."""
         said = {
             "unused_weights": list(getattr(self.backend, "unused_weights", ())),
             "training": getattr(self.backend, "training", {}),
+            "canary": self._canary,
         }
         return replace(
             reading,
