@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import base64
-import http.client
 import io
 import json
-import os
-import socket
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +15,7 @@ from pathlib import Path
 import pytest
 from llava import make_llava, of_words
 from PIL import Image
+from serving import free_port, process
 
 SERVERS = Path(__file__).parent / "servers"
 # Long and odd enough that it stands nowhere by chance.
@@ -55,47 +51,6 @@ def words_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         weight[b], weight[d] = -weight[a], -weight[c]
     model.save_pretrained(folder)
     return folder
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def is_up(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
-@contextmanager
-def process(command: list[str], log: Path, port: int) -> Iterator[int]:
-    """Run a server on 127.0.0.1 until the block ends."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    with log.open("w") as output:
-        running = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env=environment
-        )
-        try:
-            until = time.monotonic() + 90
-            while not is_up(port):
-                if running.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError(f"{command} did not start:\n{log.read_text()}")
-                time.sleep(0.1)
-            yield port
-        finally:
-            running.terminate()
-            try:
-                running.wait(10)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                running.wait(10)
 
 
 @pytest.fixture(scope="session")
