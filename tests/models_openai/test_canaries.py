@@ -72,6 +72,13 @@ def test_images_that_move_likelihoods_less_than_chance_does_are_refused(tried, c
         tried(play)
 
 
+def test_another_answer_to_the_other_image_is_enough(tried, completion, colour):
+    """The first token is certain, and what follows it is not."""
+    levels = iter([-0.001, -0.001, -0.002])
+    play = lambda _, body, __: (200, completion(f"It is {colour(body)}", It=next(levels)), {})
+    assert tried(play)["answers"] == ["It is Red", "It is Blue", "It is Red"]
+
+
 def test_the_same_request_must_agree_twice(tried, completion, colour):
     levels = iter([-0.1, -0.1, -0.5])
     play = lambda _, body, __: (

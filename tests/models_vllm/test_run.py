@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from home import ROOT, Home, program, vlmbench
 from serving import free_port, process
@@ -21,7 +22,7 @@ TOLERANCE = 5e-5
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Home:
     home = Home(tmp_path_factory.mktemp("home"))
-    for name in ("tiny-clip", "tiny-siglip"):
+    for name in ("tiny-clip", "tiny-siglip", "tiny-in1k"):
         checkpoint, image = ROOT / "models" / name, {"letterbox": 96, "fill": [128, 128, 128]}
         home.model(f"{name}-hf", checkpoint, image=image)
         home.model(f"{name}-vllm", checkpoint, image=image, backend="vllm")
@@ -54,6 +55,11 @@ def same(one: RunFolder, own: str, other: RunFolder, theirs: str) -> None:
         assert a.scale == b.scale
         assert not a.failed.any()
         np.testing.assert_allclose(a.scores, b.scores, atol=TOLERANCE)
+    texts = [
+        pq.read_table(run.record(f"{model}/naming_generate/prompted-own").path)["response"]
+        for run, model in ((one, own), (other, theirs))
+    ]
+    assert texts[0].to_pylist() == texts[1].to_pylist()
 
 
 def test_two_models_run_in_one_engine_after_another(home, local):
@@ -113,3 +119,9 @@ def test_a_server_without_the_model_is_refused_before_any_document(home, server)
     said = vlmbench(*command(home, ["absent"], "absent"), status=1)
     assert "tiny-mug" in said.words
     assert not list((home.folder / "absent").rglob("*.parquet"))
+
+
+def test_a_tower_that_vllm_does_not_know_is_refused(home):
+    said = vlmbench(*command(home, ["tiny-in1k-vllm"], "vit"), status=1)
+    assert "model 'tiny-in1k-vllm': vLLM cannot load" in said.words
+    assert "or use `backend: hf`" in said.words

@@ -60,10 +60,10 @@ def try_canaries(backend: TakesCanaries, model: Located[ModelSpec]) -> dict[str,
     """Ask a model about two squares, and refuse it if the answers show that it is not run rightly.
 
     Where likelihoods of the first token are listed, those of the red square must be the same
-    twice, but for rounding, and must differ more from the blue one's. Where none are listed, the
-    answers to the two squares may honestly be equal; then a prompt must at least be longer with
-    an image than without, if the server says how long prompts are. Answers that are worded
-    differently the second time are noted, and are no reason to refuse.
+    twice, but for rounding, and must differ more from the blue one's, if the answers do not differ
+    as it is. Where none are listed, the answers to the two squares may honestly be equal; then a
+    prompt must at least be longer with an image than without, if the server says how long prompts
+    are. Answers that are worded differently the second time are noted, and no reason to refuse.
 
     Args:
         backend: The model, loaded.
@@ -88,12 +88,12 @@ def try_canaries(backend: TakesCanaries, model: Located[ModelSpec]) -> dict[str,
         "image_tokens": None,
         "prompt": backend.echo(red),
     }
-    if first.first and other.first and again.first:
+    if all(heard.first for heard in (first, other, again)):
         found["repeat"] = _moved(first, again)
         found["images"] = _moved(first, other)
         if found["repeat"] > TOLERANCE:
             raise VlmbenchError(_unsteady(model, found["repeat"]))
-        if found["images"] <= found["repeat"]:
+        if found["images"] <= found["repeat"] and first.text == other.text:
             raise VlmbenchError(_blind(model, "the same likelihoods"))
     elif first.text == other.text:
         (without,) = backend.hear([plain])

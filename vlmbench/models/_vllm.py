@@ -21,6 +21,7 @@ from vlmbench.models._backend import Prompt, Reply
 from vlmbench.models._canary import Heard
 from vlmbench.models._checkpoint import checkpoint_path, stand_in_digest
 from vlmbench.models._text import PromptText, cut, stops_of
+from vlmbench.registry import Family
 from vlmbench.spec import GenerationKwargs, ModelSpec
 from vlmbench.types import DocumentError, Problem, VlmbenchError
 
@@ -79,13 +80,7 @@ class VllmBackend:
         source = checkpoint_path(spec.checkpoint, folder)
         try:
             text = PromptText.load(spec, folder)
-            if text.family.appended or text.family.prefix_lm:
-                message = (
-                    f"the processor of {source!r} adds text to prompts that vLLM would not add"
-                )
-                raise VlmbenchError(
-                    Problem(field="backend", message=message, remedy="Use `backend: hf`.")
-                )
+            _refuse_additions(text.family, source)
             engine = LLM(
                 model=source,
                 revision=spec.revision,
@@ -93,10 +88,16 @@ class VllmBackend:
                 dtype=str(dtype).removeprefix("torch."),
                 seed=0,
                 enforce_eager=device.type == "cpu",  # compiling takes longer than it saves there
+                use_tqdm_on_load=False,
             )
-        except (OSError, ValueError, ImportError) as error:
+        except VlmbenchError:
+            raise
+        except Exception as error:  # whatever a family, or vLLM, may raise
             message = f"model {spec.model!r}: vLLM cannot load {source!r}: {error}"
-            raise VlmbenchError(Problem(field="checkpoint", message=message)) from error
+            remedy = "See whether vLLM knows its family and its tower, or use `backend: hf`."
+            raise VlmbenchError(
+                Problem(field="checkpoint", message=message, remedy=remedy)
+            ) from error
         return cls(engine, text)
 
     def render(self, prompt: Prompt) -> str:
@@ -121,25 +122,16 @@ class VllmBackend:
             DocumentError: If the engine does not take one of the prompts.
             VlmbenchError: If the model thinks first.
         """
-        from vllm import SamplingParams
-
-        starts, found, places, requests, asked = [], [], [], [], []
+        found, places, requests, asked = [], [], [], []
         for index, (prompt, row) in enumerate(zip(prompts, choices, strict=True)):
             text, answers = self._text.answers(self.render(prompt), row)
-            starts.append(self._text.prompt_tokens(text))
+            start = self._text.prompt_tokens(text)
             found.append(answers)
             for beginning, tokens in branches(answers).items():
                 places.append((index, beginning))
-                requests.append(_request([*starts[-1], *beginning], prompt))
-                asked.append(
-                    SamplingParams(
-                        temperature=0.0,
-                        max_tokens=1,
-                        logprob_token_ids=tokens,
-                        flat_logprobs=True,
-                        detokenize=False,
-                    )
-                )
+                requests.append(_request([*start, *beginning], prompt))
+                more = {"logprob_token_ids": tokens, "flat_logprobs": True, "detokenize": False}
+                asked.append(_one_token(**more))
         outputs = dict(zip(places, self._run(requests, asked), strict=True))
         written = {outputs[index, ()].outputs[0].token_ids[0] for index in range(len(prompts))}
         if written & self._text.thoughts.openings:
@@ -166,9 +158,7 @@ class VllmBackend:
             stop=[] if self._text.thinks else list(until),
             **_NEUTRAL,
         )
-        requests = [
-            _request(self._text.prompt_tokens(self.render(prompt)), prompt) for prompt in prompts
-        ]
+        requests = [self._whole(prompt) for prompt in prompts]
         outputs = self._run(requests, [parameters] * len(requests))
         return [self._reply(output.outputs[0], until) for output in outputs]
 
@@ -181,11 +171,9 @@ class VllmBackend:
 
     def hear(self, prompts: Sequence[Prompt]) -> list[Heard]:
         """Return the likeliest first tokens after each prompt; see `TakesCanaries`."""
-        from vllm import SamplingParams
-
         outputs = self._run(
-            [_request(self._text.prompt_tokens(self.render(prompt)), prompt) for prompt in prompts],
-            [SamplingParams(temperature=0.0, max_tokens=1, logprobs=_LISTED)] * len(prompts),
+            [self._whole(prompt) for prompt in prompts],
+            [_one_token(logprobs=_LISTED)] * len(prompts),
         )
         return [
             Heard(
@@ -198,12 +186,12 @@ class VllmBackend:
 
     def echo(self, prompt: Prompt) -> str:
         """Return a prompt as the engine reads it, repeated image tokens once."""
-        from vllm import SamplingParams
-
-        request = _request(self._text.prompt_tokens(self.render(prompt)), prompt)
-        (output,) = self._run([request], [SamplingParams(temperature=0.0, max_tokens=1)])
+        (output,) = self._run([self._whole(prompt)], [_one_token()])
         read = self._text.processor.tokenizer.decode(output.prompt_token_ids)
         return re.sub(r"(<[^<>]+>)(?:\s*\1)+", r"\1", read)
+
+    def _whole(self, prompt: Prompt) -> dict[str, Any]:
+        return _request(self._text.prompt_tokens(self.render(prompt)), prompt)
 
     def _run(self, requests: Sequence[dict[str, Any]], parameters: Sequence[Any]) -> list[Any]:
         """Return one output a request, in their order; those of one image are run together."""
@@ -236,6 +224,13 @@ class VllmBackend:
         )
 
 
+def _refuse_additions(family: Family, source: str) -> None:
+    """Refuse a family whose processor adds text to prompts that vLLM would not add."""
+    if family.appended or family.prefix_lm:
+        message = f"the processor of {source!r} adds text to prompts that vLLM would not add"
+        raise VlmbenchError(Problem(field="backend", message=message, remedy="Use `backend: hf`."))
+
+
 def branches(answers: Sequence[Sequence[int]]) -> dict[Tokens, list[int]]:
     """Return the tokens with which answers go on, each once, by what stands before them.
 
@@ -257,6 +252,13 @@ def _summed(outputs: dict[tuple[int, Tokens], Any], index: int, answer: Sequence
     listed = (outputs[index, tuple(answer[:place])].outputs[0] for place in range(len(answer)))
     pairs = zip(answer, listed, strict=True)
     return sum(float(output.logprobs[0][token].logprob) for token, output in pairs)
+
+
+def _one_token(**more: Any) -> Any:
+    """Return how to ask for what follows a prompt, and nothing after that."""
+    from vllm import SamplingParams
+
+    return SamplingParams(temperature=0.0, max_tokens=1, **more)
 
 
 def _request(tokens: list[int], prompt: Prompt) -> dict[str, Any]:

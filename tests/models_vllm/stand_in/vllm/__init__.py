@@ -69,6 +69,7 @@ class LLM:
         dtype="auto",
         seed=0,
         enforce_eager=False,
+        use_tqdm_on_load=True,
     ):
         assert dtype == "float32"
         assert trust_remote_code is False
