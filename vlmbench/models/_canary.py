@@ -47,7 +47,13 @@ class Heard:
 
 @runtime_checkable
 class TakesCanaries(Protocol):
-    """Runs a model where it cannot be watched."""
+    """Runs a model where it cannot be watched.
+
+    Attributes:
+        canary: What canaries showed, for the record; empty until they have been tried.
+    """
+
+    canary: dict[str, Any]
 
     def hear(self, prompts: Sequence[Prompt]) -> list[Heard]:
         """Ask now, whatever has been asked before, and return what came back to each prompt."""

@@ -52,6 +52,7 @@ class VllmBackend:
         spec: The model spec it was loaded for.
         weights_digest: SHA-256 of the checkpoint's name and revision; vLLM does not show the
             weights themselves.
+        canary: What canaries showed; see `TakesCanaries`.
         batch: Prompts to hand over at once; the engine makes its own batches of them.
     """
 
@@ -60,6 +61,7 @@ class VllmBackend:
     def __init__(self, engine: Any, text: PromptText) -> None:
         self.spec = text.spec
         self.weights_digest = stand_in_digest("vllm", self.spec.checkpoint, self.spec.revision)
+        self.canary: dict[str, Any] = {}
         self._engine = engine
         self._text = text
 

@@ -7,18 +7,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from vlmbench.models import (
     Backend,
     BatchSize,
     HfBackend,
     Remote,
-    TakesCanaries,
     Tower,
     load_backend,
     resolve_device,
-    try_canaries,
 )
 from vlmbench.plan import Cell
 from vlmbench.readouts._ledger import Ledger
@@ -56,18 +54,13 @@ class LoadedModel:
         self._device, self._dtype, self._answers = device, dtype, answers
         self.batch_sizes: dict[str, BatchSize] = {}
         self.features = FeatureStore(features)
-        self._canary: dict[str, Any] = {}
 
     @cached_property
     def backend(self) -> Backend | Remote:
-        """The model itself; canaries have been tried where an engine or a server runs it."""
-        loaded = load_backend(self.model, self._device, self._dtype)
+        """The model itself."""
+        loaded = load_backend(self.model, self._device, self._dtype, self._answers)
         if isinstance(loaded, HfBackend):
             loaded.keep_features()
-        if isinstance(loaded, Remote) and self._answers is not None:
-            loaded.keep(self._answers)
-        if isinstance(loaded, TakesCanaries):
-            self._canary = try_canaries(loaded, self.model)
         return loaded
 
     def reading(self, reading: Reading) -> Reading:
@@ -75,7 +68,7 @@ class LoadedModel:
         said = {
             "unused_weights": list(getattr(self.backend, "unused_weights", ())),
             "training": getattr(self.backend, "training", {}),
-            "canary": self._canary,
+            "canary": getattr(self.backend, "canary", {}),
         }
         return replace(
             reading,

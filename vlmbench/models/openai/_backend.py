@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -42,6 +43,7 @@ class OpenAIBackend:
         spec: As given.
         weights_digest: SHA-256 of the address, the model's name and the request's other keys;
             the weights themselves are out of sight.
+        canary: What canaries showed; see `TakesCanaries`.
         batch: Prompts to hand over at once.
     """
 
@@ -53,6 +55,7 @@ class OpenAIBackend:
             self.server.base_url, spec.checkpoint, self.server.body
         )
         self.batch = BATCHES_AHEAD * self.server.concurrency
+        self.canary: dict[str, Any] = {}
         self._key = key
         self._journal = Journal()
         self._ledger = Ledger(self.server)
