@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
+import base64
+import io
 import json
-import os
-import socket
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,6 +14,8 @@ from pathlib import Path
 
 import pytest
 from llava import make_llava, of_words
+from PIL import Image
+from serving import free_port, process
 
 SERVERS = Path(__file__).parent / "servers"
 # Long and odd enough that it stands nowhere by chance.
@@ -52,47 +51,6 @@ def words_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         weight[b], weight[d] = -weight[a], -weight[c]
     model.save_pretrained(folder)
     return folder
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def is_up(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
-@contextmanager
-def process(command: list[str], log: Path, port: int) -> Iterator[int]:
-    """Run a server on 127.0.0.1 until the block ends."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    with log.open("w") as output:
-        running = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, env=environment
-        )
-        try:
-            until = time.monotonic() + 90
-            while not is_up(port):
-                if running.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError(f"{command} did not start:\n{log.read_text()}")
-                time.sleep(0.1)
-            yield port
-        finally:
-            running.terminate()
-            try:
-                running.wait(10)
-            except subprocess.TimeoutExpired:
-                running.kill()
-                running.wait(10)
 
 
 @pytest.fixture(scope="session")
@@ -143,9 +101,11 @@ def scripted(play: Play) -> Iterator[str]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with lock:
-                number = next(count)
-            status, answer, headers = play(number, body, dict(self.headers))
+            status, answer, headers = 404, {"detail": "Not Found"}, {}
+            if self.path == "/v1/chat/completions":
+                with lock:
+                    number = next(count)
+                status, answer, headers = play(number, body, dict(self.headers))
             raw = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(raw)))
@@ -179,6 +139,16 @@ def completion(text: str, prompt: int = 100, tokens: int = 2, **first: float) ->
     return {"choices": [choice], "usage": usage}
 
 
+def colour(body: dict) -> str | None:
+    """Return the answer of one who sees to a canary; None where something else is asked."""
+    parts = body["messages"][-1]["content"]
+    if "What colour is this?" not in parts[-1]["text"]:
+        return None
+    data = parts[0]["image_url"]["url"].partition("base64,")[2]
+    red, _, blue = Image.open(io.BytesIO(base64.b64decode(data))).getpixel((48, 48))
+    return "Red" if red > blue else "Blue"
+
+
 # Test modules cannot import a conftest under importlib mode; they take these as fixtures.
 @pytest.fixture(scope="session", name="scripted")
 def _scripted() -> Callable:
@@ -188,6 +158,11 @@ def _scripted() -> Callable:
 @pytest.fixture(scope="session", name="faulty")
 def _faulty() -> Callable:
     return faulty
+
+
+@pytest.fixture(scope="session", name="colour")
+def _colour() -> Callable:
+    return colour
 
 
 @pytest.fixture(scope="session", name="completion")

@@ -14,6 +14,7 @@ from vlmbench.models._backend import (
 )
 from vlmbench.models._batches import BatchSize, Kept, in_batches
 from vlmbench.models._blocks import image_tower
+from vlmbench.models._canary import TakesCanaries, try_canaries
 from vlmbench.models._checkpoint import checkpoint_path, stand_in_digest, weights_digest
 from vlmbench.models._gold import gold_losses
 from vlmbench.models._images import Letterbox, join, place, prepare
@@ -48,6 +49,7 @@ __all__ = [
     "Seen",
     "StageTap",
     "Staged",
+    "TakesCanaries",
     "TakesNotes",
     "Tower",
     "TowerStates",
@@ -74,5 +76,6 @@ __all__ = [
     "solve_ranks",
     "stand_in_digest",
     "stored_lora",
+    "try_canaries",
     "weights_digest",
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from vlmbench.models._backend import Backend, Remote
+from vlmbench.models._canary import TakesCanaries, try_canaries
 from vlmbench.registry import backends
 from vlmbench.spec import Located, ModelSpec
 from vlmbench.types import Problem, VlmbenchError
@@ -20,17 +23,20 @@ _AUTO_DTYPE = {
 _DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16")}
 
 
-def load_backend(model: Located[ModelSpec], device: str, dtype: str) -> Backend | Remote:
-    """Return a model's backend, ready to be asked.
+def load_backend(
+    model: Located[ModelSpec], device: str, dtype: str, answers: Path | None = None
+) -> Backend | Remote:
+    """Return a model's backend, ready to be asked; one that takes canaries has passed them.
 
     Args:
         model: The model, with the folder at which a relative `checkpoint` starts.
         device: As `resolve_device` takes it.
         dtype: As `resolve_device` takes it; `auto` is what the model's spec says.
+        answers: File that keeps a server's answers; None to keep none.
 
     Raises:
-        VlmbenchError: If there is no such device or number format, or the model cannot be loaded,
-            being recorded numbers or a cheap rule for instance.
+        VlmbenchError: If there is no such device or number format, the model cannot be loaded,
+            being recorded numbers or a cheap rule for instance, or a canary fails.
     """
     spec = model.spec
     if not spec.has_weights:
@@ -39,6 +45,10 @@ def load_backend(model: Located[ModelSpec], device: str, dtype: str) -> Backend 
         raise VlmbenchError(model.problem("backend", message))
     chosen = resolve_device(device, spec.dtype if dtype == "auto" else dtype)
     loaded: Backend | Remote = backends()[spec.backend].load().load(spec, model.folder, *chosen)
+    if isinstance(loaded, Remote) and answers is not None:
+        loaded.keep(answers)
+    if isinstance(loaded, TakesCanaries):
+        loaded.canary = try_canaries(loaded, model)
     return loaded
 
 

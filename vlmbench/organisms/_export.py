@@ -18,6 +18,9 @@ from vlmbench.organisms._encoders import MEAN, STD, prefix_tokens
 from vlmbench.organisms._recipe import Recipe
 from vlmbench.organisms._tokenizer import CHAT_TEMPLATE, EOS_ID, IMAGE, PAD_ID
 
+# Towers whose weights stand below a `vision_model` in published checkpoints, and in vLLM.
+_NESTED = ("clip_vision_model", "siglip_vision_model")
+
 
 def build_processor(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LlavaProcessor:
     """Return the processor: images to the encoder's square, `<image>` to one token per patch."""
@@ -49,7 +52,9 @@ def export(
     """Write weights, configuration and processor into `folder`.
 
     Weights are stored as float16 to halve them; the configuration says float32, so that they are
-    loaded as float32 unless a dtype is asked for.
+    loaded as float32 unless a dtype is asked for. Towers of CLIP and SigLIP are named as in
+    published LLaVA checkpoints, which transformers and vLLM both read; vLLM does not read the names
+    that transformers 5 writes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     build_processor(recipe, tokenizer).save_pretrained(folder)
@@ -57,5 +62,16 @@ def export(
     vlm.float().save_pretrained(folder)
     # Read back, so that names and ties are the ones transformers chose.
     saved = load_file(folder / "model.safetensors")
-    state = {name: tensor.to(torch.float16).contiguous() for name, tensor in saved.items()}
+    nested = vlm.config.vision_config.model_type in _NESTED
+    state = {
+        _nested(name) if nested else name: tensor.to(torch.float16).contiguous()
+        for name, tensor in saved.items()
+    }
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _nested(name: str) -> str:
+    """Return a weight's name with the tower's own below `vision_model`."""
+    tower, inside = "vision_tower.", "vision_tower.vision_model."
+    own = name.startswith(tower) and not name.startswith(inside)
+    return name.replace(tower, inside, 1) if own else name

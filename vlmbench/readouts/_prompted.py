@@ -43,11 +43,12 @@ class PromptedReadout:
     def read(self, cell: Cell, asked: Sequence[Asked], opened: Opened) -> Reading:
         """Ask the model every question; see `read_prompted`."""
         with changed(cell, asked, opened) as backend:
+            most = getattr(backend, "batch", AUTO_BATCH)
             reading = read_prompted(
                 asked,
                 cell.task.spec,
                 backend,
-                batch_size=batch_size(cell, opened, AUTO_BATCH, AUTO_TOKENS),
+                batch_size=batch_size(cell, opened, most, AUTO_TOKENS),
                 ledger=opened.ledger,
                 progress=opened.progress,
             )
@@ -98,7 +99,7 @@ def read_prompted(
         task: Their task.
         backend: The model.
         batch_size: Documents per forward pass; None starts at 128 documents or 12,000 tokens and
-            halves when memory runs out. A server has its own number of requests under way.
+            halves when memory runs out. An engine and a server have numbers of their own.
         ledger: Keeps answers as they come; none by default. A server's are kept by its backend.
         progress: Called with the number of documents just done.
 

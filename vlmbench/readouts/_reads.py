@@ -58,18 +58,17 @@ class LoadedModel:
     @cached_property
     def backend(self) -> Backend | Remote:
         """The model itself."""
-        loaded = load_backend(self.model, self._device, self._dtype)
+        loaded = load_backend(self.model, self._device, self._dtype, self._answers)
         if isinstance(loaded, HfBackend):
             loaded.keep_features()
-        if isinstance(loaded, Remote) and self._answers is not None:
-            loaded.keep(self._answers)
         return loaded
 
     def reading(self, reading: Reading) -> Reading:
-        """Return a reading of the model itself with what is known of its weights."""
+        """Return a reading of the model itself with what is known of its weights and canaries."""
         said = {
             "unused_weights": list(getattr(self.backend, "unused_weights", ())),
             "training": getattr(self.backend, "training", {}),
+            "canary": getattr(self.backend, "canary", {}),
         }
         return replace(
             reading,

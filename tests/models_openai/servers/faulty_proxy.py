@@ -33,6 +33,9 @@ class Proxy(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        if not self.path.endswith("/chat/completions"):
+            self.reply(*self.forward(body))
+            return
         parts = json.loads(body)["messages"][-1]["content"]
         question = " ".join(part["text"] for part in parts if part["type"] == "text")
         with lock:

@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from vlmbench.models._backend import Prompt, Reply
+from vlmbench.models._canary import Heard
 from vlmbench.models._checkpoint import stand_in_digest
 from vlmbench.models._text import continuation_of, cut, stops_of
 from vlmbench.models._thoughts import split_thoughts
 from vlmbench.models.openai._client import Client, GaveUp, Refused, key_from_environment
 from vlmbench.models.openai._journal import Journal, account
 from vlmbench.models.openai._ledger import BudgetSpent, Ledger
-from vlmbench.models.openai._wire import Completion, Request, parse, settings
+from vlmbench.models.openai._wire import Completion, Request, messages, parse, settings
 from vlmbench.spec import GenerationKwargs, ModelSpec
 from vlmbench.types import Problem, VlmbenchError
 
@@ -40,6 +43,7 @@ class OpenAIBackend:
         spec: As given.
         weights_digest: SHA-256 of the address, the model's name and the request's other keys;
             the weights themselves are out of sight.
+        canary: What canaries showed; see `TakesCanaries`.
         batch: Prompts to hand over at once.
     """
 
@@ -51,6 +55,7 @@ class OpenAIBackend:
             self.server.base_url, spec.checkpoint, self.server.body
         )
         self.batch = BATCHES_AHEAD * self.server.concurrency
+        self.canary: dict[str, Any] = {}
         self._key = key
         self._journal = Journal()
         self._ledger = Ledger(self.server)
@@ -122,6 +127,43 @@ class OpenAIBackend:
             usd = None if self.server.prices is None else self._journal.costs[key]
             replies.append(_reply(completion, kwargs, wanted, usd))
         return replies
+
+    def hear(self, prompts: Sequence[Prompt]) -> list[Heard]:
+        """Ask canaries, which are paid for and never answered from the journal.
+
+        Raises:
+            VlmbenchError: If one is not answered, or as `answer`.
+        """
+        shared = settings(self.spec, GenerationKwargs(), logprobs=self._lists_tokens)
+        requests = [
+            Request(prompt=prompt, settings=shared, asking=uuid4().hex) for prompt in prompts
+        ]
+        keys = [request.key(self.server.base_url) for request in requests]
+        failed = self._ask_all(dict(zip(keys, requests, strict=True)))
+        heard = []
+        for key in keys:
+            said = self._journal.find(key)
+            if said is None:
+                message = f"model {self.spec.model!r} did not answer a first request: {failed[key]}"
+                raise VlmbenchError(Problem(field="server", message=message))
+            heard.append(Heard(first=said.first, text=said.text, tokens=said.prompt_tokens))
+        return heard
+
+    def echo(self, prompt: Prompt) -> str | None:
+        """Return a prompt as the server's template writes it, where it shows that (vLLM does)."""
+        client = Client(self.server, self._key)
+        switches = "chat_template_kwargs"
+        model = {"model": self.spec.checkpoint}
+        set_ = {switches: self.server.body[switches]} if switches in self.server.body else {}
+        try:
+            read = client.ask_beside("tokenize", {**model, "messages": messages(prompt), **set_})
+            if not isinstance(read, dict) or "tokens" not in read:
+                return None
+            text = client.ask_beside("detokenize", {**model, "tokens": read["tokens"]})
+            shown = text.get("prompt") if isinstance(text, dict) else None
+            return client.redact(shown) if isinstance(shown, str) else None
+        finally:
+            client.close()
 
     def _ask_all(self, requests: dict[str, Request]) -> dict[str, str]:
         """Ask what has no answer yet and return key -> reason for what still has none."""

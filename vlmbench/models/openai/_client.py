@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import httpx2
 import numpy as np
@@ -115,6 +116,15 @@ class Client:
             if attempt < self.server.retries:
                 self.stopped.wait(wait)
         raise GaveUp(f"{reason}; tried {self.server.retries + 1} times")
+
+    def ask_beside(self, name: str, body: dict[str, Any]) -> Any:
+        """Return the JSON that a server gives at its root beside the protocol; None if none."""
+        root = self.server.base_url.rstrip("/").removesuffix("/v1")
+        try:
+            response = self._http.post(f"{root}/{name}", json=body)
+            return response.json() if response.status_code == httpx2.codes.OK else None
+        except (httpx2.HTTPError, ValueError):
+            return None
 
     def _try(self, body: bytes) -> bytes | _Failure:
         """Send a request once."""

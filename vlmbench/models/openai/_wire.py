@@ -34,10 +34,12 @@ class Request:
     Attributes:
         prompt: What is asked.
         settings: All of the request but its messages.
+        asking: What tells it from the same request asked before; empty where there is no need to.
     """
 
     prompt: Prompt
     settings: Mapping[str, Any]
+    asking: str = ""
 
     @property
     def wants_logprobs(self) -> bool:
@@ -54,6 +56,7 @@ class Request:
         """Return the hex SHA-256 of what is asked of whom: pixels, text and settings."""
         digest = hashlib.sha256()
         about = [address, self.settings, self.prompt.system, self.prompt.user]
+        about += [self.asking] if self.asking else []
         digest.update(json.dumps(about, sort_keys=True).encode())
         for image in self.prompt.images:
             digest.update(f"{image.mode}{image.size}".encode())
@@ -62,11 +65,7 @@ class Request:
 
     def body(self) -> bytes:
         """Return the JSON of the request, images as PNG data URLs."""
-        messages: list[dict[str, Any]] = []
-        if self.prompt.system:
-            messages.append({"role": "system", "content": self.prompt.system})
-        messages.append({"role": "user", "content": _content(self.prompt)})
-        return json.dumps({**self.settings, "messages": messages}).encode()
+        return json.dumps({**self.settings, "messages": messages(self.prompt)}).encode()
 
 
 def settings(spec: ModelSpec, kwargs: GenerationKwargs, *, logprobs: bool) -> dict[str, Any]:
@@ -81,6 +80,14 @@ def settings(spec: ModelSpec, kwargs: GenerationKwargs, *, logprobs: bool) -> di
         keys |= {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
     keys |= spec.server.body
     return {name: value for name, value in keys.items() if value is not None}
+
+
+def messages(prompt: Prompt) -> list[dict[str, Any]]:
+    """Return a prompt's messages, images as PNG data URLs."""
+    found: list[dict[str, Any]] = []
+    if prompt.system:
+        found.append({"role": "system", "content": prompt.system})
+    return [*found, {"role": "user", "content": _content(prompt)}]
 
 
 def _content(prompt: Prompt) -> list[dict[str, Any]]:
