@@ -102,3 +102,13 @@ def test_leaderboard_refuses_an_unfinished_run(tmp_path):
     said = vlmbench("leaderboard", tmp_path / "run", "--output", tmp_path / "board", status=1)
     assert "the run is not finished" in said.words
     assert not (tmp_path / "board").exists()
+
+
+def test_retry_says_what_it_needs(tmp_path):
+    said = vlmbench("retry", tmp_path, status=1)
+    assert f"{tmp_path}/request.json: what the run was asked for is missing" in said.words
+    gone = {"folder": str(tmp_path / "gone"), "request": {}, "options": {}}
+    (tmp_path / "request.json").write_text(json.dumps(gone))
+    assert (
+        "the command of the run cannot be repeated" in vlmbench("retry", tmp_path, status=1).words
+    )

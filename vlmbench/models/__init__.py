@@ -17,6 +17,7 @@ from vlmbench.models._blocks import image_tower
 from vlmbench.models._canary import TakesCanaries, try_canaries
 from vlmbench.models._checkpoint import checkpoint_path, stand_in_digest, weights_digest
 from vlmbench.models._gold import gold_losses
+from vlmbench.models._head_attention import HeadAttention
 from vlmbench.models._images import Letterbox, join, place, prepare
 from vlmbench.models._load import load_backend, resolve_device
 from vlmbench.models._lora import RECORD, fresh_lora, save_lora, stored_lora
@@ -35,6 +36,7 @@ __all__ = [
     "RECORD",
     "Backend",
     "BatchSize",
+    "HeadAttention",
     "HfBackend",
     "Inside",
     "Inspects",

@@ -10,13 +10,16 @@ from vlmbench.readouts._answers import (
 from vlmbench.readouts._encoder import EncoderReadout, read_encoder
 from vlmbench.readouts._hidden import HiddenReadout, read_hidden
 from vlmbench.readouts._internals import InternalsReadout, read_internals
+from vlmbench.readouts._ledger import ElsewhereError, Ledger
 from vlmbench.readouts._prompted import PromptedReadout, read_prompted
 from vlmbench.readouts._prompts import build_prompt, place_images
 from vlmbench.readouts._reading import (
+    NOT_KNOWN,
     Answer,
     Numbers,
     Progress,
     Reading,
+    ignore,
     in_canonical_order,
     make_reading,
 )
@@ -26,10 +29,13 @@ from vlmbench.readouts._replies import read_replies
 from vlmbench.readouts._rules import RuleReadout, read_rule
 
 __all__ = [
+    "NOT_KNOWN",
     "Answer",
+    "ElsewhereError",
     "EncoderReadout",
     "HiddenReadout",
     "InternalsReadout",
+    "Ledger",
     "LoadedModel",
     "Numbers",
     "Opened",
@@ -44,6 +50,7 @@ __all__ = [
     "by_declaration",
     "by_filters",
     "by_lm_eval",
+    "ignore",
     "implementation",
     "in_canonical_order",
     "make_reading",

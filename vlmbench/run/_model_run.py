@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import gc
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+
+import torch
 
 from vlmbench.metrics import StatRow, summarise
-from vlmbench.models import checkpoint_path, resolve_device
+from vlmbench.models import BatchSize, resolve_device
 from vlmbench.models.openai import account
 from vlmbench.plan import Cell, Plan, cell_key
-from vlmbench.readouts import (
-    LoadedModel,
-    Numbers,
-    Opened,
-    Progress,
-    Reading,
-    implementation,
-    in_canonical_order,
-)
+from vlmbench.readouts import NOT_KNOWN, LoadedModel, Numbers
+from vlmbench.run._cells import Read, asked_in, opened_for, read_cell
+from vlmbench.run._failures import refuse_failures
+from vlmbench.run._identity import checkpoint_identity
+from vlmbench.run._ledger import JournalLedger
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Condition, Hidden, Located, ModelSpec, Readout, Server
 from vlmbench.store import (
     Basis,
-    Exchange,
     FailedCell,
+    Journal,
     ModelRecord,
     Record,
     RecordAbout,
@@ -34,13 +29,20 @@ from vlmbench.store import (
     ServerRecord,
     installed_versions,
 )
-from vlmbench.tasks import apply_conditions, ask
-from vlmbench.types import Asked, ChoiceScores, Problem, VlmbenchError
+from vlmbench.types import ChoiceScores, VlmbenchError
 
-# Files next to a checkpoint that people read and models do not.
-_PAGES = frozenset({".md", ".svg", ".png"})
-# Reasons that a message gives where all documents failed.
-_MOST_REASONS = 3
+Where = tuple[torch.device, torch.dtype]
+"""What a model runs on, and in which number format."""
+
+
+def where_run(model: Located[ModelSpec], settings: Settings) -> Where:
+    """Return what a model runs on in this process.
+
+    Raises:
+        VlmbenchError: If there is no such device here.
+    """
+    dtype = settings.dtype if settings.dtype != "auto" else model.spec.dtype
+    return resolve_device(settings.device, dtype)
 
 
 class ModelRun:
@@ -52,6 +54,7 @@ class ModelRun:
         settings: Device and folders.
         tasks: Checked documents by task name.
         reporter: Is told about progress.
+        where: Device and number format that it runs in; None for what this machine has.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class ModelRun:
         settings: Settings,
         tasks: Mapping[str, CheckedTask],
         reporter: Reporter,
+        where: Where | None = None,
     ) -> None:
         self.model = model
         self.plan = plan
@@ -69,8 +73,7 @@ class ModelRun:
         self.reporter = reporter
         self.folder = RunFolder(settings.output)
         self.cells = [cell for cell in plan.cells if cell.model.spec.model == model.spec.model]
-        dtype = settings.dtype if settings.dtype != "auto" else model.spec.dtype
-        self.device, self.dtype = resolve_device(settings.device, dtype)
+        self.device, self.dtype = where or where_run(model, settings)
         self.loaded: LoadedModel | None = None
         self._weights: dict[str, str] = {}
         self._unused_weights: tuple[str, ...] = ()
@@ -137,40 +140,98 @@ class ModelRun:
             license=spec.license,
         )
 
-    def _cell(self, cell: Cell, task: CheckedTask) -> ChoiceScores | Numbers:
-        """Return what a cell gives, from its record if that is whole and current."""
+    def label(self, cell: Cell) -> str:
+        """Return what the cell is called where progress is shown."""
         place = f"{cell.readout.label}/{cell.condition.label}"
-        label = f"{self.model.spec.model}  {cell.task.spec.task}  {place}"
+        return f"{self.model.spec.model}  {cell.task.spec.task}  {place}"
+
+    def is_there(self, cell: Cell, task: CheckedTask) -> bool:
+        """Tell whether a cell's record is whole and current; note it and say so if it is."""
         record = self.folder.record(cell.name)
-        basis = self._basis(cell, task)
-        stored = record.about() if cell.readout.scores_documents else None
-        if stored is not None and stored.is_current(basis):
-            self._note(cell, record, stored)
-            self.reporter.start(f"{label}  already there", 0)
-            return record.scores()
-        documents = apply_conditions(task.held, cell.condition, first=cell.first, task=cell.task)
-        advance = self.reporter.start(label, len(documents))
-        asked = ask(documents, cell.task.spec, cell.condition, cell.hints)
-        reading = implementation(cell.readout).read(cell, asked, self._opened(cell, task, advance))
-        if isinstance(reading, Numbers):
-            return reading
-        _refuse_all_failed(cell, reading)
-        reading = in_canonical_order(reading, asked)
+        if not cell.readout.scores_documents or not record.path.exists():
+            return False
+        try:
+            about = record.check()
+        except VlmbenchError as error:
+            (problem,) = error.problems
+            self.reporter.start(f"{problem.file}: {problem.message}; its cell is run again", 0)
+            return False
+        broken = set(record.failures()) - {NOT_KNOWN}
+        if (broken and self.settings.retry) or not about.is_current(self._basis(cell, task)):
+            return False
+        if not broken:  # a run may have been killed between writing the one and deleting the other
+            record.journal.unlink(missing_ok=True)
+        self._note(cell, record, about)
+        self.reporter.start(f"{self.label(cell)}  already there", 0)
+        return True
+
+    def ledger(
+        self, cell: Cell, task: CheckedTask, sizes: dict[str, BatchSize] | None = None
+    ) -> JournalLedger:
+        """Return what keeps a cell's answers as they come, and has those of a run cut short.
+
+        Args:
+            cell: The cell.
+            task: Its documents.
+            sizes: Sizes of batches by kind of readout, to be kept with them.
+        """
+        basis = self._basis(cell, task).model_dump(mode="json")
+        journal = Journal(self.folder.record(cell.name).journal, basis)
+        if journal.remark:
+            self.reporter.start(journal.remark, 0)
+        asked_for = self.settings.batch_size is not None
+        return JournalLedger(journal, None if asked_for else sizes, retry=self.settings.retry)
+
+    def write(self, cell: Cell, task: CheckedTask, read: Read, ledger: JournalLedger) -> None:
+        """Write a cell's record in place of its journal, which stays if documents failed.
+
+        Raises:
+            VlmbenchError: If too many did, or it cannot be written.
+        """
+        record, reading = self.folder.record(cell.name), read.reading
+        if reading.broken:
+            ledger.failed(reading.broken)
+        refuse_failures(cell, reading, self.settings)
+        self.folder.reopen()
         record.write(
-            basis,
+            self._basis(cell, task),
             reading.scores,
-            _exchanges(asked, reading),
+            read.exchanges,
             weights=reading.weights,
             fitted=reading.fitted,
             notes=reading.notes,
             internals=reading.internals,
             stages=reading.stages,
         )
+        if not reading.broken:
+            ledger.journal.remove()
         self._note(cell, record, record.require())
-        return reading.scores
 
-    def _opened(self, cell: Cell, task: CheckedTask, advance: Progress) -> Opened:
-        """Return what a cell may use."""
+    def _cell(self, cell: Cell, task: CheckedTask) -> ChoiceScores | Numbers:
+        """Return what a cell gives, from its record if that is whole and current."""
+        if self.is_there(cell, task):
+            return self.folder.record(cell.name).scores()
+        asked = asked_in(cell, task)
+        advance = self.reporter.start(self.label(cell), len(asked))
+        model = self._load()
+        ledger = self.ledger(cell, task, model.batch_sizes)
+        opened = opened_for(
+            cell,
+            task,
+            model,
+            self.settings,
+            seed=self.plan.seed,
+            ledger=ledger,
+            progress=advance,
+        )
+        read = read_cell(cell, asked, opened)
+        if isinstance(read, Numbers):
+            return read
+        self.write(cell, task, read, ledger)
+        return read.reading.scores
+
+    def _load(self) -> LoadedModel:
+        """Return the model, which is loaded when something of it is first asked for."""
         if self.loaded is None:
             answers = self.folder.answers(self.model.spec.model)
             self.loaded = LoadedModel(
@@ -180,15 +241,7 @@ class ModelRun:
                 answers,
                 self.settings.cache / "features",
             )
-        return Opened(
-            model=self.loaded,
-            splits=task.opened_for(cell.reads).splits,
-            training=task.opened_for(cell.trains_on).splits,
-            batch_size=self.settings.batch_size,
-            seed=self.plan.seed,
-            cache=self.settings.cache,
-            progress=advance,
-        )
+        return self.loaded
 
     def _note(self, cell: Cell, record: Record, about: RecordAbout) -> None:
         """Keep what the manifest says of a cell's record, but not of freshly drawn weights."""
@@ -216,7 +269,7 @@ class ModelRun:
             condition=cell.condition,
             documents=task.digest,
             fitted_on=task.opened_for(cell.reads).digest + task.opened_for(cell.trains_on).digest,
-            checkpoint=_checkpoint_identity(self.model),
+            checkpoint=checkpoint_identity(self.model),
             device=self.device.type,
             dtype=str(self.dtype),
             versions=installed_versions(),
@@ -226,54 +279,3 @@ class ModelRun:
         """Return tokens and cost of the run; no cost where no prices are declared."""
         unknown = {"usd": None, "unanswered_usd": None} if server.prices is None else {}
         return ServerRecord(**account(self.folder.answers(self.model.spec.model)) | unknown)
-
-
-def _exchanges(asked: Sequence[Asked], reading: Reading) -> list[Exchange]:
-    """Return what was asked about each document and what came back."""
-    return [
-        Exchange(
-            choices=one.scored,
-            marked=one.document.marked,
-            hint_target=one.hint_target,
-            image_target=one.document.image_target,
-            prompt=answer.prompt,
-            response=answer.response,
-            finish=answer.finish,
-            error=answer.error,
-        )
-        for one, answer in zip(asked, reading.answers, strict=True)
-    ]
-
-
-def _refuse_all_failed(cell: Cell, reading: Reading) -> None:
-    if not reading.scores.failed.all():
-        return
-    counts = Counter(answer.error for answer in reading.answers).most_common(_MOST_REASONS)
-    reasons = "; ".join(f"{reason} ({count})" for reason, count in counts)
-    message = f"all {len(reading.scores)} documents of {cell.name} failed: {reasons}"
-    raise VlmbenchError(Problem(file=str(cell.model.path), message=message))
-
-
-def _checkpoint_identity(model: Located[ModelSpec]) -> list[Any]:
-    """Return what tells whether the files of the model, its updates and twin are the same."""
-    spec, twin = model.spec, model.spec.twin
-    if spec.checkpoint is None:
-        return []
-    found = [_files(spec.checkpoint, spec.revision, model.folder)]
-    if spec.weights is not None:
-        found.append(_files(spec.weights.lora, None, model.folder))
-    if twin is not None and twin.checkpoint is not None:
-        found.append(_files(twin.checkpoint, twin.revision, model.folder))
-    return found
-
-
-def _files(checkpoint: str | None, revision: str | None, folder: Path) -> list[Any]:
-    """Return names, sizes and times of a local checkpoint's files, or its hub id and revision.
-
-    A model card and its pictures are not among them: a new edition of a page changes no score.
-    """
-    source = Path(checkpoint_path(checkpoint, folder))
-    if not source.is_dir():
-        return [checkpoint, revision]
-    files = sorted(p for p in source.iterdir() if p.is_file() and p.suffix not in _PAGES)
-    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
