@@ -16,6 +16,7 @@ from vlmbench.models._batches import BatchSize, Kept, in_batches
 from vlmbench.models._blocks import image_tower
 from vlmbench.models._checkpoint import checkpoint_path, stand_in_digest, weights_digest
 from vlmbench.models._gold import gold_losses
+from vlmbench.models._head_attention import HeadAttention
 from vlmbench.models._images import Letterbox, join, place, prepare
 from vlmbench.models._load import load_backend, resolve_device
 from vlmbench.models._lora import RECORD, fresh_lora, save_lora, stored_lora
@@ -34,6 +35,7 @@ __all__ = [
     "RECORD",
     "Backend",
     "BatchSize",
+    "HeadAttention",
     "HfBackend",
     "Inside",
     "Inspects",

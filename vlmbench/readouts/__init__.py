@@ -10,6 +10,7 @@ from vlmbench.readouts._answers import (
 from vlmbench.readouts._encoder import EncoderReadout, read_encoder
 from vlmbench.readouts._hidden import HiddenReadout, read_hidden
 from vlmbench.readouts._internals import InternalsReadout, read_internals
+from vlmbench.readouts._ledger import ElsewhereError, Ledger
 from vlmbench.readouts._prompted import PromptedReadout, read_prompted
 from vlmbench.readouts._prompts import build_prompt, place_images
 from vlmbench.readouts._reading import (
@@ -27,9 +28,11 @@ from vlmbench.readouts._rules import RuleReadout, read_rule
 
 __all__ = [
     "Answer",
+    "ElsewhereError",
     "EncoderReadout",
     "HiddenReadout",
     "InternalsReadout",
+    "Ledger",
     "LoadedModel",
     "Numbers",
     "Opened",

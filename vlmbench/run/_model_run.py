@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ from vlmbench.readouts import (
     implementation,
     in_canonical_order,
 )
+from vlmbench.run._ledger import JournalLedger
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Condition, Hidden, Located, ModelSpec, Readout, Server
 from vlmbench.store import (
     Basis,
     Exchange,
     FailedCell,
+    Journal,
     ModelRecord,
     Record,
     RecordAbout,
@@ -151,7 +154,9 @@ class ModelRun:
         documents = apply_conditions(task.held, cell.condition, first=cell.first, task=cell.task)
         advance = self.reporter.start(label, len(documents))
         asked = ask(documents, cell.task.spec, cell.condition, cell.hints)
-        reading = implementation(cell.readout).read(cell, asked, self._opened(cell, task, advance))
+        opened = self._opened(cell, task, advance)
+        ledger = self._ledger(record, basis, opened.model)
+        reading = implementation(cell.readout).read(cell, asked, replace(opened, ledger=ledger))
         if isinstance(reading, Numbers):
             return reading
         _refuse_all_failed(cell, reading)
@@ -166,8 +171,16 @@ class ModelRun:
             internals=reading.internals,
             stages=reading.stages,
         )
+        ledger.finish(())
         self._note(cell, record, record.require())
         return reading.scores
+
+    def _ledger(self, record: Record, basis: Basis, model: LoadedModel) -> JournalLedger:
+        """Return what keeps a cell's answers as they come, and has those of a run cut short."""
+        journal = Journal(record.journal, basis.model_dump(mode="json"))
+        if journal.remark:
+            self.reporter.start(journal.remark, 0)
+        return JournalLedger(journal, model.batch_sizes)
 
     def _opened(self, cell: Cell, task: CheckedTask, advance: Progress) -> Opened:
         """Return what a cell may use."""

@@ -1,7 +1,8 @@
 """The store: a run's folder, with its manifest, statistics and records; no model is needed."""
 
-from vlmbench.store._files import replacing, write_atomically
+from vlmbench.store._files import cannot_write, replacing, write_atomically
 from vlmbench.store._folder import Run, RunFolder, file_stem
+from vlmbench.store._journal import Frame, Journal
 from vlmbench.store._manifest import (
     FailedCell,
     Manifest,
@@ -18,6 +19,8 @@ __all__ = [
     "Basis",
     "Exchange",
     "FailedCell",
+    "Frame",
+    "Journal",
     "Manifest",
     "ModelRecord",
     "Record",
@@ -28,6 +31,7 @@ __all__ = [
     "SkippedCell",
     "TaskRecord",
     "Versions",
+    "cannot_write",
     "file_stem",
     "installed_versions",
     "replacing",

@@ -1,22 +1,73 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and saying what keeps it from being written."""
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from vlmbench.types import Problem, VlmbenchError
+
+PARTIAL = ".partial"
+"""How the name of a file ends that is not whole yet."""
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn what the system says against writing a file into an error that names it.
+
+    Raises:
+        VlmbenchError: If the disk is full, the folder read-only, or the like.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise VlmbenchError(cannot_write(error, path)) from error
+
+
+def cannot_write(error: OSError, path: Path) -> Problem:
+    """Return why a file cannot be written, and what to do about it."""
+    return Problem(
+        file=str(path),
+        message=f"cannot be written: {os.strerror(error.errno) if error.errno else error}",
+        remedy="Make room, or make it writable, and start the same command again: what is "
+        "finished is kept.",
+    )
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a file to write to, which takes the place of `path` when the block has succeeded.
 
-    A reader sees the old file or all of the new one, whenever the program is stopped.
+    A reader sees the old file or all of the new one, whenever the program or the machine stops.
+    Each writer has a file of its own.
+
+    Raises:
+        VlmbenchError: If it cannot be written; the old file is left as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    yield partial
-    partial.replace(path)
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            with partial.open("rb") as written:
+                os.fsync(written.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put names of files in a folder on disk, where the system can."""
+    if os.name == "posix":
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def write_atomically(path: Path, text: str) -> None:

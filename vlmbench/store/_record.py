@@ -112,6 +112,11 @@ class Record:
 
     path: Path
 
+    @property
+    def journal(self) -> Path:
+        """The file that keeps the cell's batches while it is under way."""
+        return self.path.with_suffix(".journal")
+
     def about(self) -> RecordAbout | None:
         """Return what the record says about itself; None if there is no whole one that we read."""
         try:

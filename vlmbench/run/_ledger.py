@@ -1,0 +1,112 @@
+"""A cell's answers in its journal: kept batch by batch, and found there by the next run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from typing import Any
+
+from numpy.typing import NDArray
+
+from vlmbench.models import BatchSize, HeadAttention, Inside
+from vlmbench.readouts import Answer
+from vlmbench.store import Frame, Journal
+
+_Arrays = dict[str, NDArray[Any]]
+_INSIDE = tuple(field.name for field in fields(Inside) if field.name != "attention")
+_ATTENTION = tuple(field.name for field in fields(HeadAttention))
+_WORDS = ("prompt", "response", "finish", "error")
+
+
+class JournalLedger:
+    """Keeps answers in a journal, and how large batches were (`vlmbench.readouts.Ledger`).
+
+    Args:
+        journal: Where answers go, and which may have some already.
+        sizes: Sizes of batches by kind of readout. They are kept with every batch; what an earlier
+            run found to fit into memory is put in here.
+        retry: Whether documents that failed in a finished cell are to be answered again.
+
+    Attributes:
+        share: Which batches are run here; all of them.
+    """
+
+    share = (0, 1)
+
+    def __init__(
+        self, journal: Journal, sizes: dict[str, BatchSize] | None = None, *, retry: bool = False
+    ) -> None:
+        self.journal = journal
+        self._sizes = {} if sizes is None else sizes
+        self._held: dict[str, Answer] = {}
+        for frame in journal.frames:
+            self._held |= _unpacked(frame)
+            for kind, (items, tokens) in frame.said.get("sizes", {}).items():
+                size = self._sizes.setdefault(kind, BatchSize(items, tokens))
+                size.items = min(size.items, items)
+            for doc_id in frame.said.get("failed", ()) if retry else ():
+                self._held.pop(doc_id, None)
+
+    def held(self) -> Mapping[str, Answer]:
+        """Return the answers that are there already, by `doc_id`."""
+        return self._held
+
+    def keep(self, answers: Mapping[str, Answer]) -> None:
+        """Keep the answers of a batch for good, by `doc_id`."""
+        sizes = {k: [s.items, s.tokens] for k, s in self._sizes.items() if not s.fixed}
+        said, arrays = _packed(answers)
+        self.journal.append(said | {"sizes": sizes}, arrays)
+        self._held |= answers
+
+    def finish(self, failed: Collection[str]) -> None:
+        """Delete the journal; or note which documents failed, for a later retry."""
+        if failed:
+            self.journal.append({"failed": sorted(failed)}, {})
+        else:
+            self.journal.remove()
+
+
+def _packed(answers: Mapping[str, Answer]) -> tuple[dict[str, Any], _Arrays]:
+    """Return answers as JSON and arrays, whose names begin with the number of their answer."""
+    said = []
+    arrays: _Arrays = {}
+    for index, (doc_id, answer) in enumerate(answers.items()):
+        said.append({"id": doc_id} | {word: getattr(answer, word) for word in _WORDS})
+        arrays |= {f"{index}/{name}": array for name, array in _arrays_of(answer).items()}
+    return {"answers": said}, arrays
+
+
+def _arrays_of(answer: Answer) -> _Arrays:
+    found: _Arrays = {} if answer.scores is None else {"scores": answer.scores}
+    found |= {f"stages/{name}": scores for name, scores in answer.stages.items()}
+    if answer.inside is not None:
+        found |= {f"inside/{name}": getattr(answer.inside, name) for name in _INSIDE}
+        if answer.inside.attention is not None:
+            held = answer.inside.attention
+            found |= {f"attention/{name}": getattr(held, name) for name in _ATTENTION}
+    return found
+
+
+def _unpacked(frame: Frame) -> dict[str, Answer]:
+    """Return the answers that `_packed` was given."""
+    groups: dict[str, dict[str, _Arrays]] = {}
+    for path, array in frame.arrays.items():
+        index, kind, name = f"{path}/".split("/", 2)
+        groups.setdefault(index, {}).setdefault(kind, {})[name.removesuffix("/")] = array
+    return {
+        one["id"]: _answer(one, groups.get(str(index), {}))
+        for index, one in enumerate(frame.said.get("answers", ()))
+    }
+
+
+def _answer(said: Mapping[str, Any], arrays: Mapping[str, _Arrays]) -> Answer:
+    inside = None
+    if "inside" in arrays:
+        attention = HeadAttention(**arrays["attention"]) if "attention" in arrays else None
+        inside = Inside(**arrays["inside"], attention=attention)
+    return Answer(
+        scores=arrays["scores"][""] if "scores" in arrays else None,
+        inside=inside,
+        stages=arrays.get("stages", {}),
+        **{word: said[word] for word in _WORDS},
+    )
