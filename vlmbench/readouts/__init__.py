@@ -18,6 +18,7 @@ from vlmbench.readouts._reading import (
     Numbers,
     Progress,
     Reading,
+    ignore,
     in_canonical_order,
     make_reading,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "by_declaration",
     "by_filters",
     "by_lm_eval",
+    "ignore",
     "implementation",
     "in_canonical_order",
     "make_reading",

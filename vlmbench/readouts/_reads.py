@@ -65,6 +65,12 @@ class LoadedModel:
             loaded.keep(self._answers)
         return loaded
 
+    def digests(self) -> dict[str, str]:
+        """Return the digests of the weights that have been loaded, by part: `model`, `encoder`."""
+        parts = {"model": "backend", "encoder": "tower"}
+        loaded = {part: vars(self).get(name) for part, name in parts.items()}
+        return {part: one.weights_digest for part, one in loaded.items() if one is not None}
+
     def reading(self, reading: Reading) -> Reading:
         """Return a reading of the model itself with what is known of its weights."""
         said = {

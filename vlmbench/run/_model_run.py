@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import gc
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vlmbench.metrics import StatRow, summarise
-from vlmbench.models import checkpoint_path, resolve_device
+from vlmbench.models import BatchSize, checkpoint_path, resolve_device
 from vlmbench.models.openai import account
 from vlmbench.plan import Cell, Plan, cell_key
 from vlmbench.readouts import (
     LoadedModel,
     Numbers,
-    Opened,
-    Progress,
-    Reading,
-    implementation,
-    in_canonical_order,
 )
+from vlmbench.run._cells import Read, asked_in, opened_for, read_cell
 from vlmbench.run._ledger import JournalLedger
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Condition, Hidden, Located, ModelSpec, Readout, Server
 from vlmbench.store import (
     Basis,
-    Exchange,
     FailedCell,
     Journal,
     ModelRecord,
@@ -37,13 +32,23 @@ from vlmbench.store import (
     ServerRecord,
     installed_versions,
 )
-from vlmbench.tasks import apply_conditions, ask
-from vlmbench.types import Asked, ChoiceScores, Problem, VlmbenchError
+from vlmbench.types import ChoiceScores
 
 # Files next to a checkpoint that people read and models do not.
 _PAGES = frozenset({".md", ".svg", ".png"})
-# Reasons that a message gives where all documents failed.
-_MOST_REASONS = 3
+
+Where = tuple[torch.device, torch.dtype]
+"""What a model runs on, and in which number format."""
+
+
+def where_run(model: Located[ModelSpec], settings: Settings) -> Where:
+    """Return what a model runs on in this process.
+
+    Raises:
+        VlmbenchError: If there is no such device here.
+    """
+    dtype = settings.dtype if settings.dtype != "auto" else model.spec.dtype
+    return resolve_device(settings.device, dtype)
 
 
 class ModelRun:
@@ -55,6 +60,7 @@ class ModelRun:
         settings: Device and folders.
         tasks: Checked documents by task name.
         reporter: Is told about progress.
+        where: Device and number format that it runs in; None for what this machine has.
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class ModelRun:
         settings: Settings,
         tasks: Mapping[str, CheckedTask],
         reporter: Reporter,
+        where: Where | None = None,
     ) -> None:
         self.model = model
         self.plan = plan
@@ -72,8 +79,7 @@ class ModelRun:
         self.reporter = reporter
         self.folder = RunFolder(settings.output)
         self.cells = [cell for cell in plan.cells if cell.model.spec.model == model.spec.model]
-        dtype = settings.dtype if settings.dtype != "auto" else model.spec.dtype
-        self.device, self.dtype = resolve_device(settings.device, dtype)
+        self.device, self.dtype = where or where_run(model, settings)
         self.loaded: LoadedModel | None = None
         self._weights: dict[str, str] = {}
         self._unused_weights: tuple[str, ...] = ()
@@ -140,31 +146,44 @@ class ModelRun:
             license=spec.license,
         )
 
-    def _cell(self, cell: Cell, task: CheckedTask) -> ChoiceScores | Numbers:
-        """Return what a cell gives, from its record if that is whole and current."""
+    def label(self, cell: Cell) -> str:
+        """Return what the cell is called where progress is shown."""
         place = f"{cell.readout.label}/{cell.condition.label}"
-        label = f"{self.model.spec.model}  {cell.task.spec.task}  {place}"
+        return f"{self.model.spec.model}  {cell.task.spec.task}  {place}"
+
+    def is_there(self, cell: Cell, task: CheckedTask) -> bool:
+        """Tell whether a cell's record is whole and current; note it and say so if it is."""
         record = self.folder.record(cell.name)
-        basis = self._basis(cell, task)
         stored = record.about() if cell.readout.scores_documents else None
-        if stored is not None and stored.is_current(basis):
-            self._note(cell, record, stored)
-            self.reporter.start(f"{label}  already there", 0)
-            return record.scores()
-        documents = apply_conditions(task.held, cell.condition, first=cell.first, task=cell.task)
-        advance = self.reporter.start(label, len(documents))
-        asked = ask(documents, cell.task.spec, cell.condition, cell.hints)
-        opened = self._opened(cell, task, advance)
-        ledger = self._ledger(record, basis, opened.model)
-        reading = implementation(cell.readout).read(cell, asked, replace(opened, ledger=ledger))
-        if isinstance(reading, Numbers):
-            return reading
-        _refuse_all_failed(cell, reading)
-        reading = in_canonical_order(reading, asked)
+        if stored is None or not stored.is_current(self._basis(cell, task)):
+            return False
+        self._note(cell, record, stored)
+        self.reporter.start(f"{self.label(cell)}  already there", 0)
+        return True
+
+    def ledger(
+        self, cell: Cell, task: CheckedTask, sizes: dict[str, BatchSize] | None = None
+    ) -> JournalLedger:
+        """Return what keeps a cell's answers as they come, and has those of a run cut short.
+
+        Args:
+            cell: The cell.
+            task: Its documents.
+            sizes: Sizes of batches by kind of readout, to be kept with them.
+        """
+        basis = self._basis(cell, task).model_dump(mode="json")
+        journal = Journal(self.folder.record(cell.name).journal, basis)
+        if journal.remark:
+            self.reporter.start(journal.remark, 0)
+        return JournalLedger(journal, sizes)
+
+    def write(self, cell: Cell, task: CheckedTask, read: Read, ledger: JournalLedger) -> None:
+        """Write a cell's record in place of its journal."""
+        record, reading = self.folder.record(cell.name), read.reading
         record.write(
-            basis,
+            self._basis(cell, task),
             reading.scores,
-            _exchanges(asked, reading),
+            read.exchanges,
             weights=reading.weights,
             fitted=reading.fitted,
             notes=reading.notes,
@@ -173,17 +192,32 @@ class ModelRun:
         )
         ledger.finish(())
         self._note(cell, record, record.require())
-        return reading.scores
 
-    def _ledger(self, record: Record, basis: Basis, model: LoadedModel) -> JournalLedger:
-        """Return what keeps a cell's answers as they come, and has those of a run cut short."""
-        journal = Journal(record.journal, basis.model_dump(mode="json"))
-        if journal.remark:
-            self.reporter.start(journal.remark, 0)
-        return JournalLedger(journal, model.batch_sizes)
+    def _cell(self, cell: Cell, task: CheckedTask) -> ChoiceScores | Numbers:
+        """Return what a cell gives, from its record if that is whole and current."""
+        if self.is_there(cell, task):
+            return self.folder.record(cell.name).scores()
+        asked = asked_in(cell, task)
+        advance = self.reporter.start(self.label(cell), len(asked))
+        model = self._load()
+        ledger = self.ledger(cell, task, model.batch_sizes)
+        opened = opened_for(
+            cell,
+            task,
+            model,
+            self.settings,
+            seed=self.plan.seed,
+            ledger=ledger,
+            progress=advance,
+        )
+        read = read_cell(cell, asked, opened)
+        if isinstance(read, Numbers):
+            return read
+        self.write(cell, task, read, ledger)
+        return read.reading.scores
 
-    def _opened(self, cell: Cell, task: CheckedTask, advance: Progress) -> Opened:
-        """Return what a cell may use."""
+    def _load(self) -> LoadedModel:
+        """Return the model, which is loaded when something of it is first asked for."""
         if self.loaded is None:
             answers = self.folder.answers(self.model.spec.model)
             self.loaded = LoadedModel(
@@ -193,15 +227,7 @@ class ModelRun:
                 answers,
                 self.settings.cache / "features",
             )
-        return Opened(
-            model=self.loaded,
-            splits=task.opened_for(cell.reads).splits,
-            training=task.opened_for(cell.trains_on).splits,
-            batch_size=self.settings.batch_size,
-            seed=self.plan.seed,
-            cache=self.settings.cache,
-            progress=advance,
-        )
+        return self.loaded
 
     def _note(self, cell: Cell, record: Record, about: RecordAbout) -> None:
         """Keep what the manifest says of a cell's record, but not of freshly drawn weights."""
@@ -239,32 +265,6 @@ class ModelRun:
         """Return tokens and cost of the run; no cost where no prices are declared."""
         unknown = {"usd": None, "unanswered_usd": None} if server.prices is None else {}
         return ServerRecord(**account(self.folder.answers(self.model.spec.model)) | unknown)
-
-
-def _exchanges(asked: Sequence[Asked], reading: Reading) -> list[Exchange]:
-    """Return what was asked about each document and what came back."""
-    return [
-        Exchange(
-            choices=one.scored,
-            marked=one.document.marked,
-            hint_target=one.hint_target,
-            image_target=one.document.image_target,
-            prompt=answer.prompt,
-            response=answer.response,
-            finish=answer.finish,
-            error=answer.error,
-        )
-        for one, answer in zip(asked, reading.answers, strict=True)
-    ]
-
-
-def _refuse_all_failed(cell: Cell, reading: Reading) -> None:
-    if not reading.scores.failed.all():
-        return
-    counts = Counter(answer.error for answer in reading.answers).most_common(_MOST_REASONS)
-    reasons = "; ".join(f"{reason} ({count})" for reason, count in counts)
-    message = f"all {len(reading.scores)} documents of {cell.name} failed: {reasons}"
-    raise VlmbenchError(Problem(file=str(cell.model.path), message=message))
 
 
 def _checkpoint_identity(model: Located[ModelSpec]) -> list[Any]:
