@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from vlmbench.store._parquet import names_of, read_columns
 from vlmbench.types import Attention, Internals
 
 _STATES = ("h_image", "h_text", "h_last")
 COLUMNS = (*_STATES, "mass", "tokens")
 _ATTENTION = {"heads": np.float16, "sinks": np.int16, "maps": np.float16, "grids": np.int16}
+
+HELD = frozenset((*COLUMNS, *_ATTENTION))
+"""Names of all of them."""
 
 
 def internals_columns(internals: Internals) -> dict[str, Any]:
@@ -41,11 +44,11 @@ def internals_columns(internals: Internals) -> dict[str, Any]:
 
 def read_internals(path: Path) -> Internals | None:
     """Return what a cell's record has about the inside of its model; None if it has nothing."""
-    there = set(pq.read_schema(path).names)
+    there = set(names_of(path))
     if not set(COLUMNS) <= there:
         return None
     names = [*COLUMNS, *(_ATTENTION if set(_ATTENTION) <= there else ())]
-    table = pq.read_table(path, columns=["doc_id", *names])
+    table = read_columns(path, ["doc_id", *names])
     arrays = {name: _array(table[name].combine_chunks()) for name in names}
     return Internals(
         doc_ids=tuple(table["doc_id"].to_pylist()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -18,13 +17,12 @@ from pydantic import Field, PlainSerializer, ValidationError
 
 from vlmbench.metrics import credit
 from vlmbench.spec import Condition
-from vlmbench.store._files import replacing
-from vlmbench.store._internals import internals_columns, read_internals
+from vlmbench.store._internals import HELD, internals_columns, read_internals
 from vlmbench.store._manifest import FORMAT, Said, Versions, unknown_format
+from vlmbench.store._parquet import damaged, names_of, read_columns, read_said, write_parquet
 from vlmbench.tasks import listed_choices
-from vlmbench.types import ChoiceScores, Internals, Problem, Scale, StageScores, VlmbenchError
+from vlmbench.types import ChoiceScores, Internals, Scale, StageScores, VlmbenchError
 
-_KEY = b"vlmbench"
 _STAGE = "stage "
 _MOST_REASONS = 3
 
@@ -130,20 +128,26 @@ class Record:
         Raises:
             VlmbenchError: If it is missing, damaged or of another format.
         """
+        said = read_said(self.path)
+        written = said.get("format", 0)
+        if written != FORMAT:
+            raise VlmbenchError(unknown_format(written, file=str(self.path)))
         try:
-            said: dict[str, Any] = json.loads((pq.read_schema(self.path).metadata or {})[_KEY])
-            written = said.get("format", 0)
-            if written != FORMAT:
-                raise VlmbenchError(unknown_format(written, file=str(self.path)))
             return RecordAbout.model_validate(said)
-        except FileNotFoundError:
-            message = "the record is missing"
-        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-            first = error.errors()[0] if isinstance(error, ValidationError) else None
-            why = "" if first is None else f": {'.'.join(map(str, first['loc']))}: {first['msg']}"
-            message = f"the record is damaged{why}"
-        remedy = "Start the same `vlmbench run` again: only this cell is run."
-        raise VlmbenchError(Problem(file=str(self.path), message=message, remedy=remedy))
+        except ValidationError as error:
+            first = error.errors()[0]
+            why = f"the record is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+            raise VlmbenchError(damaged(self.path, why)) from None
+
+    def check(self) -> RecordAbout:
+        """Read all but what a model held inside; return what the record says about itself.
+
+        Raises:
+            VlmbenchError: If it is missing, damaged or of another format.
+        """
+        about = self.require()
+        read_columns(self.path, [name for name in names_of(self.path) if name not in HELD])
+        return about
 
     def write(
         self,
@@ -176,17 +180,15 @@ class Record:
             columns |= internals_columns(internals)
         for stage in stages:
             columns[f"{_STAGE}{stage.stage}"] = _rows_of(stage.scores, scores.n_choices)
-        said = json.dumps(about.model_dump(mode="json"), sort_keys=True)
-        with replacing(self.path) as partial:
-            pq.write_table(pa.table(columns).replace_schema_metadata({_KEY: said}), partial)
+        write_parquet(self.path, columns, about.model_dump(mode="json"))
 
     def scores(self) -> ChoiceScores:
         """Return the cell's scores, bit for bit as they were written."""
         about = self.require()
         names = ["doc_id", "gold", "scores", "abstained", "failed"]
         # Records from before clusters have none, and their documents count each by itself.
-        names += [name for name in ("cluster",) if name in pq.read_schema(self.path).names]
-        table = pq.read_table(self.path, columns=names).to_pydict()
+        names += [name for name in ("cluster",) if name in names_of(self.path)]
+        table = read_columns(self.path, names).to_pydict()
         clusters = table.get("cluster", [])
         n_choices = np.array([len(row) for row in table["scores"]], dtype=np.int64)
         return ChoiceScores(
@@ -207,7 +209,7 @@ class Record:
             return {}
         cell = self.scores()
         columns = [f"{_STAGE}{name}" for name in about.stages]
-        table = pq.read_table(self.path, columns=columns)
+        table = read_columns(self.path, columns)
         return {
             name: replace(cell, scores=_padded(table[column].to_pylist()), scale=scale)
             for (name, scale), column in zip(about.stages.items(), columns, strict=True)
@@ -218,7 +220,7 @@ class Record:
 
         Reasons beyond the third, which may be another for every document, stand together.
         """
-        told = pq.read_table(self.path, columns=["error"])["error"].to_pylist()
+        told = read_columns(self.path, ["error"])["error"].to_pylist()
         counts = Counter(filter(None, told)).most_common()
         found = dict(counts[:_MOST_REASONS])
         others = sum(count for _, count in counts[_MOST_REASONS:])
@@ -230,7 +232,7 @@ class Record:
 
     def hint_targets(self) -> NDArray[np.int64]:
         """(n,) int64: the choice that each document's hint asserts; -1 if there is none."""
-        column = pq.read_table(self.path, columns=["hint_target"])["hint_target"]
+        column = read_columns(self.path, ["hint_target"])["hint_target"]
         return np.array(column.to_pylist(), dtype=np.int64)
 
     def image_targets(self) -> NDArray[np.int64]:
@@ -238,10 +240,10 @@ class Record:
 
         -1 where none is known, and in records from before there was such a choice.
         """
-        names = pq.read_schema(self.path).names
+        names = names_of(self.path)
         if "image_target" not in names:
             return np.full(pq.read_metadata(self.path).num_rows, -1, dtype=np.int64)
-        column = pq.read_table(self.path, columns=["image_target"])["image_target"]
+        column = read_columns(self.path, ["image_target"])["image_target"]
         return np.array(column.to_pylist(), dtype=np.int64)
 
     def answers(self) -> tuple[str, ...]:
@@ -249,7 +251,7 @@ class Record:
 
         The words that its prompt lists beside the choice, or the choice itself where it lists none.
         """
-        table = pq.read_table(self.path, columns=["prompt", "choices", "gold"]).to_pydict()
+        table = read_columns(self.path, ["prompt", "choices", "gold"]).to_pydict()
         return tuple(map(_words, table["prompt"], table["choices"], table["gold"]))
 
 

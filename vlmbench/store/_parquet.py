@@ -1,0 +1,68 @@
+"""Parquet files whose damage is found: every page has a checksum, and so has what they say."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vlmbench.store._files import replacing
+from vlmbench.types import Problem, VlmbenchError
+
+_KEY, _CHECK = b"vlmbench", b"vlmbench crc32"
+
+
+def write_parquet(path: Path, columns: Mapping[str, Any], said: Mapping[str, Any]) -> None:
+    """Write columns and what the file says about itself, whole or not at all."""
+    text = json.dumps(said, sort_keys=True).encode()
+    about = {_KEY: text, _CHECK: str(zlib.crc32(text)).encode()}
+    table = pa.table(dict(columns)).replace_schema_metadata(about)
+    with replacing(path) as partial:
+        pq.write_table(table, partial, write_page_checksum=True)
+
+
+def read_said(path: Path) -> dict[str, Any]:
+    """Return what a file says about itself.
+
+    Raises:
+        VlmbenchError: If it is missing or damaged.
+    """
+    try:
+        about = pq.read_schema(path).metadata or {}
+        text = about[_KEY]
+        if _CHECK in about and int(about[_CHECK]) != zlib.crc32(text):
+            raise VlmbenchError(damaged(path))
+        found: dict[str, Any] = json.loads(text)
+    except FileNotFoundError:
+        raise VlmbenchError(damaged(path, "the record is missing")) from None
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise VlmbenchError(damaged(path)) from error
+    return found
+
+
+def names_of(path: Path) -> list[str]:
+    """Return the names of a file's columns."""
+    return list(pq.read_schema(path).names)
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> Any:
+    """Return some columns of a file as a table.
+
+    Raises:
+        VlmbenchError: If they are damaged.
+    """
+    try:
+        return pq.read_table(path, columns=list(columns), page_checksum_verification=True)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise VlmbenchError(damaged(path)) from error
+
+
+def damaged(path: Path, message: str = "the record is damaged") -> Problem:
+    """Return the problem of a record that cannot be read."""
+    remedy = "Delete it and start the same `vlmbench run` again: only this cell is run."
+    return Problem(file=str(path), message=message, remedy=remedy)
