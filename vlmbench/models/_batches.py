@@ -103,10 +103,13 @@ def in_batches(
     lengths = {place: tokens(items[place]) for place in queue}
     which, of = loop.kept.share
     batches = [one for k, one in enumerate(_cut(queue, lengths, size)) if k % of == which]
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         while batches:  # once, and again with smaller ones where memory ran out
             left = loop.through(batches, pool)
             batches = list(_cut(left, lengths, size))
+    finally:  # whoever stops a run does not wait for what would have come next
+        pool.shutdown(wait=False, cancel_futures=True)
     return loop.answers
 
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
+import pickle
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
+from multiprocessing.connection import Connection
 from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event, Thread
 
 import torch
@@ -56,27 +61,58 @@ def run_models(
         return [_run(model, plan, settings, tasks, reporter) for model in plan.models]
     # Not forked: this process may run threads of torch's, which a fork would leave waiting.
     context = get_context("spawn")
+    held, _leash = context.Pipe(duplex=False)
     with (
+        TemporaryDirectory() as place,
         _relayed(context.SimpleQueue(), reporter) as told,
         ProcessPoolExecutor(
             workers,
             mp_context=context,
             initializer=_begin,
             initargs=(
-                _Job(plan=plan, settings=settings, tasks=tasks, told=told),
+                _written(_Job(plan=plan, settings=settings, tasks=tasks), Path(place)),
                 max(1, torch.get_num_threads() // workers),
+                told,
+                held,
             ),
         ) as pool,
     ):
-        waiting = [pool.submit(_work, index) for index in range(len(plan.models))]
-        results: list[Ran] = []
-        for future in waiting:
-            found = _result_of(future)
-            if not isinstance(found, Ran):
-                pool.shutdown(cancel_futures=True)
-                raise VlmbenchError(found)
-            results.append(found)
-        return results
+        try:
+            return _results(pool, len(plan.models))
+        except KeyboardInterrupt:
+            for process in active_children():
+                process.kill()
+            raise
+
+
+def _results(pool: ProcessPoolExecutor, models: int) -> list[Ran]:
+    """Wait for all models, or for the first that has problems."""
+    with _deaf():
+        waiting = [pool.submit(_work, index) for index in range(models)]
+    results: list[Ran] = []
+    for future in waiting:
+        found = _result_of(future)
+        if not isinstance(found, Ran):
+            pool.shutdown(cancel_futures=True)
+            raise VlmbenchError(found)
+        results.append(found)
+    return results
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach, from their first moment on: this one ends them.
+
+    They inherit which signals are held back; here these arrive when the block ends.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _result_of(future: Future[Ran | tuple[Problem, ...]]) -> Ran | tuple[Problem, ...]:
@@ -111,18 +147,31 @@ class _Job:
     plan: Plan
     settings: Settings
     tasks: Mapping[str, CheckedTask]
-    told: SimpleQueue[_Message]
 
 
-_job: _Job | None = None
+def _written(job: _Job, folder: Path) -> Path:
+    """Write a job to a file: sent to a new process, it would keep this one until that reads it."""
+    path = folder / "job"
+    path.write_bytes(pickle.dumps(job))
+    return path
+
+
+_given: tuple[_Job, SimpleQueue[_Message]] | None = None
 _numbers = itertools.count()
 
 
-def _begin(job: _Job, threads: int) -> None:
-    """Make a new process ready to work."""
-    global _job  # noqa: PLW0603 -- a pool's processes keep their state nowhere else
-    _job = job
+def _begin(path: Path, threads: int, told: SimpleQueue[_Message], held: Connection) -> None:
+    """Make a new process ready to work, until the one at the other end of `held` is gone."""
+    global _given  # noqa: PLW0603 -- a pool's processes keep their state nowhere else
+    Thread(target=_follow, args=(held,), daemon=True).start()
+    _given = pickle.loads(path.read_bytes()), told  # noqa: S301 -- written by that process
     share_threads(threads)
+
+
+def _follow(held: Connection) -> None:
+    """End this process with the other one, which may be killed: what is finished is on disk."""
+    held.poll(None)
+    os._exit(1)
 
 
 def _work(index: int) -> Ran | tuple[Problem, ...]:
@@ -130,10 +179,10 @@ def _work(index: int) -> Ran | tuple[Problem, ...]:
 
     They are returned, not raised: an error that is pickled keeps only its text.
     """
-    assert _job is not None, "a process begins before it works"
-    job = _job
+    assert _given is not None, "a process begins before it works"
+    job, told = _given
     try:
-        return _run(job.plan.models[index], job.plan, job.settings, job.tasks, _Teller(job.told))
+        return _run(job.plan.models[index], job.plan, job.settings, job.tasks, _Teller(told))
     except VlmbenchError as error:
         return error.problems
 
@@ -170,8 +219,10 @@ def _relayed(told: SimpleQueue[_Message], reporter: Reporter) -> Iterator[Simple
 
     thread = Thread(target=relay, daemon=True)
     thread.start()
+    wait: float | None = 1.0  # a process that was killed may have left half a message
     try:
         yield told
+        wait = None
     finally:
         ended.set()
-        thread.join()
+        thread.join(wait)
