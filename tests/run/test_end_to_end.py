@@ -150,6 +150,29 @@ def test_a_second_run_of_all_worlds_is_done_in_five_seconds(home):
     assert process_time() - start <= 5
 
 
+def test_a_wrong_device_leaves_a_finished_run_as_it_was(home, first):
+    before = (first / "manifest.json").read_bytes()
+    vlmbench(
+        "run", "--models", "random", "--tasks", "mine*", "--include-path", home.folder,
+        "--output", first, "--device", "nosuch", status=1,
+    )  # fmt: skip
+    assert (first / "manifest.json").read_bytes() == before
+
+
+def test_a_damaged_record_is_told_of_and_only_its_cell_is_run_again(home, first):
+    damaged, *others = sorted((first / "records").rglob("*.parquet"))
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in (damaged, *others)}
+    for broken in (before[damaged][1][:-7], b"a foreign file"):
+        damaged.write_bytes(broken)
+        said = vlmbench(
+            "run", "--models", "random", "--tasks", "mine*", "--include-path", home.folder,
+            "--output", first, "--device", "cpu",
+        )  # fmt: skip
+        assert f"{damaged}: the record is damaged; its cell is run again" in said.words
+        assert damaged.read_bytes() == before[damaged][1]
+        assert all(path.stat().st_mtime_ns == before[path][0] for path in others)
+
+
 def test_changed_data_is_run_again(home):
     folder = home.run("random", "mine", output="changed")
     record = folder / "records" / "random" / "mine" / "encoder-own.parquet"

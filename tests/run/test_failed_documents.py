@@ -10,12 +10,14 @@ from home import Home, noise, stats_of, vlmbench
 from safetensors.torch import load_file, save_file
 from tiny_checkpoints import folder_of
 
+from vlmbench.models import HfBackend
 from vlmbench.store import RunFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 GENERATED = {
     "output_type": "generate_until", "generation_kwargs": {"until": ["\n"], "max_gen_toks": 3},
 }  # fmt: skip
+ANY = ("--max-failed", "100%")
 
 
 @pytest.fixture
@@ -51,7 +53,7 @@ def test_overflow_is_neither_wrong_nor_an_abstention(home, llava_folder, backend
     token = backend.processor.tokenizer.convert_tokens_to_ids("~")
     model = overflows(home, llava_folder, token)
     task = questions(home, "A or B?", "A ~ B?", "red or blue?", "~ or ~?", **keys)
-    run = home.run(model, task)
+    run = home.run(model, task, *ANY)
     for _ in range(2):  # the second time from its records
         stats = stats_of(run, "condition", "metric")
         assert stats["own", "failed"]["value"] == 2
@@ -60,7 +62,7 @@ def test_overflow_is_neither_wrong_nor_an_abstention(home, llava_folder, backend
         assert failed.reasons == {
             "the model's numbers overflowed: its scores are NaN or infinite": 2
         }
-        run = home.run(model, task)
+        run = home.run(model, task, *ANY)
     vlmbench("leaderboard", run, "--output", home.folder / "page")
     page = (home.folder / "page" / "README.md").read_text()
     assert "2 of 4 documents failed: the model's numbers overflowed" in page
@@ -70,7 +72,7 @@ def test_the_table_that_a_run_ends_with_says_why(home, llava_folder, backend):
     model = overflows(home, llava_folder, backend.processor.tokenizer.convert_tokens_to_ids("~"))
     said = vlmbench(
         "run", "--models", model, "--tasks", questions(home, "A or B?", "~?"), "--output",
-        home.folder / "run", "--device", "cpu",
+        home.folder / "run", "--device", "cpu", *ANY,
     )  # fmt: skip
     assert "1 of 2 documents failed and are left out: the model's numbers overflowed" in said.words
 
@@ -89,7 +91,7 @@ def test_where_all_fail_the_run_fails_and_says_why(home, llava_folder, backend, 
 
 
 def test_a_prompt_beyond_the_context_fails_alone(home, llava_folder):
-    run = home.run(str(llava_folder), questions(home, "A or B?", "word " * 3000, "B or A?"))
+    run = home.run(str(llava_folder), questions(home, "A or B?", "word " * 3000, "B or A?"), *ANY)
     assert stats_of(run, "condition", "metric")["own", "failed"]["value"] == 1
     (reason,) = RunFolder(run).manifest().failed[0].reasons
     assert reason.startswith("the prompt and its answer take ")
@@ -98,7 +100,51 @@ def test_a_prompt_beyond_the_context_fails_alone(home, llava_folder):
 
 def test_an_image_token_in_a_question_fails_that_document_alone(home):
     task = questions(home, "A or B?", "what is <|image_pad|>?", "B or A?")
-    run = home.run(str(folder_of("qwen2_vl")), task)
+    run = home.run(str(folder_of("qwen2_vl")), task, *ANY)
     assert stats_of(run, "condition", "metric")["own", "failed"]["value"] == 1
     (reason,) = RunFolder(run).manifest().failed[0].reasons
     assert reason == "the question contains '<|image_pad|>', which the model reads as an image"
+
+
+def test_too_many_failed_documents_end_the_run_and_a_retry_runs_these_alone(
+    home, llava_folder, monkeypatch
+):
+    """The device is lost under two of twelve questions, and found again."""
+    asked: list[str] = []
+    lost = {"question 3?", "question 8?"}
+    real = HfBackend.choice_logprobs
+
+    def faulty(self, prompts, choices):
+        questions = [prompt.user[prompt.user.index("question ") :] for prompt in prompts]
+        if lost & set(questions):
+            raise RuntimeError("the device is lost")
+        asked.extend(questions)
+        return real(self, prompts, choices)
+
+    monkeypatch.setattr(HfBackend, "choice_logprobs", faulty)
+    task = questions(home, *(f"question {number}?" for number in range(12)))
+    command = (
+        "run", "--models", llava_folder, "--tasks", task, "--conditions", "own", "--output",
+        home.folder / "run", "--device", "cpu",
+    )  # fmt: skip
+    for times in (1, 2):
+        said = vlmbench(*command, status=1)
+        assert "2 of 12 documents of " in said.words
+        assert "which is more than --max-failed 10%: RuntimeError: the device is lost (2)" in (
+            said.words
+        )
+        assert f"`vlmbench retry {home.folder / 'run'}` runs failed documents again" in said.words
+        assert len(asked) == 10, times  # the second time nothing is run
+        assert not (home.folder / "run" / "manifest.json").exists()
+    vlmbench(*command, "--max-failed", 2)
+    assert stats_of(home.folder / "run", "condition", "metric")["own", "failed"]["value"] == 2
+    again, asked[:] = set(lost), []
+    lost.clear()
+    vlmbench("retry", home.folder / "run")
+    assert set(asked) == again
+    stats = stats_of(home.folder / "run", "condition", "metric")
+    assert ("own", "failed") not in stats or stats["own", "failed"]["value"] == 0
+    assert stats["own", "accuracy"]["n"] == 12
+    assert not list((home.folder / "run").rglob("*.journal"))
+    vlmbench("retry", home.folder / "run")
+    assert set(asked) == again  # nothing failed, and nothing is run

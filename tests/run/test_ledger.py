@@ -68,11 +68,9 @@ def test_what_fitted_into_memory_is_remembered(journal):
 def test_only_a_retry_asks_failed_documents_again(journal):
     ledger = JournalLedger(journal())
     ledger.keep({name: ANSWERS[name] for name in ("chosen", "failed", "no/number")})
-    ledger.finish(["failed", "no/number"])
+    ledger.failed(["failed", "no/number"])
     assert set(JournalLedger(journal()).held()) == {"chosen", "failed", "no/number"}
     retry = JournalLedger(journal(), retry=True)
     assert set(retry.held()) == {"chosen"}
     retry.keep({"failed": ANSWERS["staged"]})  # and is killed
     assert set(JournalLedger(journal(), retry=True).held()) == {"chosen", "failed"}
-    retry.finish([])
-    assert JournalLedger(journal()).held() == {}

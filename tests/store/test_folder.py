@@ -63,7 +63,7 @@ def test_a_finished_run_is_read_as_it_was_written(folder, run):
 def test_files_have_their_places(folder, run):
     files = {str(path.relative_to(folder.path)) for path in folder.path.rglob("*.*")}
     assert files == {
-        "manifest.json", "stats.json", "results.json",
+        "manifest.json", "stats.json", "results.json", ".lock",
         *(f"records/some--model/{task}/prompted-{label}.parquet"
           for task in ("depth", "naming") for label in ("own", "blank")),
     }  # fmt: skip
@@ -89,11 +89,40 @@ def test_the_manifest_comes_last(folder):
         folder.read()
 
 
-def test_a_claim_makes_the_run_unfinished_and_keeps_its_records(folder, run):
-    folder.claim("p")
+def test_a_finished_run_stays_so_until_it_is_reopened_and_keeps_its_records(folder, run):
+    with folder.claim("p"):
+        assert folder.read() == run
+        folder.reopen()
     assert not (folder.path / "manifest.json").exists()
     assert all(record.about() is not None for record in run.records(MODEL, "depth"))
     folder.claim("another")  # an unfinished run is anyone's
+
+
+def test_two_runs_do_not_write_to_one_folder(folder):
+    with folder.claim("p"):
+        for plan in ("p", "another"):
+            with pytest.raises(VlmbenchError, match="another run is writing to the folder"):
+                RunFolder(folder.path).claim(plan)
+    with folder.claim("p"):
+        pass
+
+
+def test_what_killed_writers_left_is_swept(folder, run):
+    (record, *_) = run.records(MODEL, "depth")
+    left = record.path.with_name(record.path.name + ".0f0f0f0f.partial")
+    left.write_bytes(b"half a rec")
+    folder.claim("p")
+    assert not left.exists()
+
+
+def test_a_request_comes_back_or_is_refused(folder):
+    folder.claim("p")
+    folder.ask({"models": "m"})
+    assert folder.asked() == {"models": "m"}
+    for text in ("{", "[]", "\x00"):
+        (folder.path / "request.json").write_text(text)
+        with pytest.raises(VlmbenchError, match="missing or damaged"):
+            folder.asked()
 
 
 def test_another_plans_run_is_not_touched(folder, run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,7 @@ import typer
 
 import vlmbench
 from vlmbench.cli._groups import convert_app, data_app, organisms_app
+from vlmbench.cli._lm_eval_options import lm_eval
 from vlmbench.cli._options import (
     BatchSize,
     Conditions,
@@ -21,6 +23,7 @@ from vlmbench.cli._options import (
     Include,
     Json,
     Limit,
+    MaxFailed,
     Models,
     Output,
     Seed,
@@ -95,20 +98,40 @@ def run(
             min=1, help="How many models to run side by side, each on its share of the cores."
         ),
     ] = 1,
+    max_failed: MaxFailed = "10%",
 ) -> None:
-    """Run models on tasks, print the table, and write the run."""
+    """Run models on tasks, print the table, and write the run.
+
+    What is finished is kept as it comes: the same command goes on where an earlier one ended.
+    """
     from vlmbench.cli import _run
 
     _run.run(
         _run.Request(
             models, tasks, study, limit, seed, include_path, data_root, conditions, derive
         ),
+        _run.Options(
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            workers=workers,
+            max_failed=max_failed,
+        ),
         output=output,
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-        workers=workers,
     )
+
+
+@app.command()
+def retry(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, finished or not.")],
+    max_failed: Annotated[
+        str | None, typer.Option(help="As for `run`; by default, what that was given.")
+    ] = None,
+) -> None:
+    """Go on with a run as it was started, and run again the documents that failed in it."""
+    from vlmbench.cli import _run
+
+    _run.retry(run, max_failed=max_failed)
 
 
 @app.command()
@@ -290,83 +313,10 @@ def annotate(
         raise typer.Exit(3)
 
 
-@app.command("lm-eval")
-def lm_eval(
-    *,
-    models: Models,
-    tasks: Annotated[
-        str,
-        typer.Option(
-            "--tasks",
-            "-t",
-            help="Our tasks, as for `run`, or lm-eval's own tasks, groups, tags and globs.",
-        ),
-    ],
-    limit: Annotated[
-        float | None,
-        typer.Option(
-            min=0, help="Only the first N documents of every task; below 1, this share of them."
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for lm-eval's result files.")
-    ] = None,
-    device: Device = "auto",
-    dtype: Dtype = "auto",
-    batch_size: BatchSize = "auto",
-    num_fewshot: Annotated[
-        int | None, typer.Option(min=0, help="Few-shot examples, for lm-eval's own tasks.")
-    ] = None,
-    log_samples: Annotated[
-        bool, typer.Option("--log-samples", help="Also write every prompt and answer.")
-    ] = False,
-    system_instruction: Annotated[
-        str | None, typer.Option(help="Text to put before every task's description.")
-    ] = None,
-    gen_kwargs: Annotated[
-        str | None, typer.Option(help="Settings for generated text, such as max_gen_toks=32.")
-    ] = None,
-    use_cache: Annotated[
-        str | None, typer.Option(help="Path under which lm-eval caches answers.")
-    ] = None,
-    write_out: Annotated[
-        bool, typer.Option("--write-out", help="Print the first documents.")
-    ] = False,
-    predict_only: Annotated[
-        bool, typer.Option("--predict-only", help="Save the answers without computing metrics.")
-    ] = False,
-    confirm_run_unsafe_code: Annotated[
-        bool,
-        typer.Option("--confirm-run-unsafe-code", help="Let tasks run code that a model wrote."),
-    ] = False,
-    include_path: Include,
-    data_root: Data = None,
-) -> None:
-    """Run lm-eval itself on our models: its tasks or ours, with its own table and result files."""
-    from vlmbench.cli import _folders, _lm_eval
-    from vlmbench.harness import Evaluation
+app.command("lm-eval")(lm_eval)
 
-    _lm_eval.lm_eval(
-        Evaluation(
-            models=models,
-            tasks=tasks,
-            include_paths=tuple(include_path),
-            data_root=_folders.data_folder(data_root),
-            limit=limit,
-            output=output,
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
-            num_fewshot=num_fewshot,
-            log_samples=log_samples,
-            system_instruction=system_instruction,
-            gen_kwargs=gen_kwargs,
-            use_cache=use_cache,
-            write_out=write_out,
-            predict_only=predict_only,
-            confirm_unsafe_code=confirm_run_unsafe_code,
-        )
-    )
+# What the system says where a disk is full or cannot be written.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def main() -> None:
@@ -376,6 +326,10 @@ def main() -> None:
     except Exception as error:
         from vlmbench.types import VlmbenchError  # brings numpy, which `--help` need not wait for
 
+        if isinstance(error, OSError) and error.errno in _FULL:
+            from vlmbench.store import cannot_write
+
+            error = VlmbenchError(cannot_write(error, Path(error.filename or ".")))
         if not isinstance(error, VlmbenchError):
             raise
         for problem in error.problems:

@@ -54,6 +54,12 @@ Include = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cuda[:N], mps, xpu or cpu.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 BatchSize = Annotated[str, typer.Option(help="Documents per forward pass: auto or a number.")]
+MaxFailed = Annotated[
+    str,
+    typer.Option(
+        help="End with an error if more documents of a cell fail: a share, as 10%, or a count."
+    ),
+]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")]
 Data = Annotated[Path | None, typer.Option("--data-root", help="Folder for rendered data.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

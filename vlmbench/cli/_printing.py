@@ -16,6 +16,11 @@ def say(line: str, *, style: str = "") -> None:
     Console(highlight=False, markup=False, soft_wrap=True).print(line, style=style)
 
 
+def warn(line: str) -> None:
+    """Print a line on stderr."""
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(line)
+
+
 def display(what: RenderableType, *, style: str = "") -> None:
     """Print prose, broken between words, or a table."""
     Console(highlight=False, markup=False).print(what, style=style, crop=False)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
 
 from vlmbench.cli._explain import explain_all
 from vlmbench.cli._folders import cache_root, data_folder
 from vlmbench.cli._planned import planned, row_of
 from vlmbench.cli._printing import display, say, say_json
 from vlmbench.cli._progress import reporting
+from vlmbench.cli._stopping import unless_stopped
 from vlmbench.cli._together import together
 from vlmbench.metrics import RULE
-from vlmbench.plan import Cell, Plan, cell_key, make_plan
+from vlmbench.plan import Cell, MostFailed, Plan, cell_key, make_plan
 from vlmbench.registry import Catalogue, catalogue, loads
 from vlmbench.spec import (
     Condition,
@@ -115,34 +119,57 @@ def _count(task: Located[TaskSpec]) -> int | None:
     return None if generator is None else generator.test
 
 
-def run(
-    request: Request,
-    *,
-    output: Path | None,
-    device: str,
-    dtype: str,
-    batch_size: str,
-    workers: int = 1,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How it is to be run, as it was typed."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: str = "auto"
+    workers: int = 1
+    max_failed: str = "10%"
+
+
+class Kept(BaseModel):
+    """What a run's folder keeps of the command, for `vlmbench retry`."""
+
+    folder: Path
+    request: Request
+    options: Options
+
+
+def run(request: Request, options: Options, *, output: Path | None, retry: bool = False) -> None:
     """Execute a plan and print its table."""
-    plan, size = together(request.plan, lambda: _batch_size(batch_size))
+    plan, size, most = together(
+        request.plan,
+        lambda: _batch_size(options.batch_size),
+        lambda: MostFailed.parse(options.max_failed),
+    )
     for remark in request.remarks(plan):
         display(remark, style="dim")
     from vlmbench import report
     from vlmbench.run import Settings, execute
+    from vlmbench.store import Run
 
     folder = output or Path("runs") / f"{plan.study.spec.study}-{datetime.now():%Y%m%d-%H%M%S}"
     settings = Settings(
         output=folder,
         data_root=data_folder(request.data_root),
         cache=cache_root(),
-        device=device,
-        dtype=dtype,
+        device=options.device,
+        dtype=options.dtype,
         batch_size=size,
-        workers=workers,
+        workers=options.workers,
+        max_failed=most,
+        retry=retry,
+        request=Kept(folder=Path.cwd(), request=request, options=options).model_dump(mode="json"),
     )
-    with reporting() as reporter:
-        ran = execute(plan, settings, reporter)
+
+    def work() -> Run:
+        with reporting() as reporter:
+            return execute(plan, settings, reporter)
+
+    ran = unless_stopped(work, folder)
     rows = ran.rows
     aliases = {task.spec.task: task.spec.task_alias or task.spec.task for task in plan.tasks}
     if any(row.readout != RULE for row in rows):
@@ -157,6 +184,30 @@ def run(
     say(f"Publish it: vlmbench leaderboard {folder} --output leaderboard")
     if plan.study.spec.explained:
         explain_all(ran, [model.spec.model for model in plan.models], workers=workers)
+
+
+def retry(folder: Path, *, max_failed: str | None) -> None:
+    """Repeat the command of a run, and also run again the documents that failed in it.
+
+    Raises:
+        VlmbenchError: If the folder does not say what the command was, or where it was started is
+            no longer there.
+    """
+    from vlmbench.store import RunFolder
+
+    place = folder.resolve()
+    try:
+        kept = Kept.model_validate(RunFolder(folder).asked())
+        os.chdir(kept.folder)  # relative paths in the command begin there
+    except (ValidationError, OSError) as error:
+        message = f"the command of the run cannot be repeated: {error}"
+        remedy = "Start the same `vlmbench run` again: only failed documents are left as they are."
+        raise VlmbenchError(Problem(file=str(folder), message=message, remedy=remedy)) from None
+    options = kept.options
+    if max_failed is not None:
+        options = replace(options, max_failed=max_failed)
+    shown = place.relative_to(kept.folder) if place.is_relative_to(kept.folder) else place
+    run(kept.request, options, output=shown, retry=True)
 
 
 def _batch_size(given: str) -> int | None:

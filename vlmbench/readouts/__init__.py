@@ -14,6 +14,7 @@ from vlmbench.readouts._ledger import ElsewhereError, Ledger
 from vlmbench.readouts._prompted import PromptedReadout, read_prompted
 from vlmbench.readouts._prompts import build_prompt, place_images
 from vlmbench.readouts._reading import (
+    NOT_KNOWN,
     Answer,
     Numbers,
     Progress,
@@ -28,6 +29,7 @@ from vlmbench.readouts._replies import read_replies
 from vlmbench.readouts._rules import RuleReadout, read_rule
 
 __all__ = [
+    "NOT_KNOWN",
     "Answer",
     "ElsewhereError",
     "EncoderReadout",

@@ -10,7 +10,8 @@ from pathlib import Path
 from vlmbench.models import BatchSize, Tower, in_batches
 from vlmbench.plan import Cell
 from vlmbench.readouts._ledger import Ledger, all_of, kept_in
-from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
+from vlmbench.readouts._prompted import why_failed
+from vlmbench.readouts._reading import NOT_KNOWN, Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
 from vlmbench.readouts.probes import CHUNK, FeatureStore, FeatureTap, Fitting, examples, make_head
 from vlmbench.readouts.tuning import tuned
@@ -112,12 +113,19 @@ def read_encoder(
         return [
             Answer(scores=head.score(document, features))
             if probe.needs.are_known(document)
-            else Answer(scores=None, error="its coordinates are not known")
+            else Answer(scores=None, error=NOT_KNOWN)
             for document, features in examples(batch, tap)
         ]
 
     size, kept = BatchSize(CHUNK, fixed=True), kept_in(ledger, documents)
-    answers = in_batches(documents, read, size=size, kept=kept, progress=progress)
+    answers = in_batches(
+        documents,
+        read,
+        size=size,
+        failed=lambda _, error: Answer(scores=None, error=why_failed(error)),
+        kept=kept,
+        progress=progress,
+    )
     pooled = tower.twin.pooled if how.pooling == "twin" else how.pooling
     notes = {"pixels": tower.letterbox.record(), "layer": state, "pooled": pooled}
     read_all = all_of(answers, len(documents))

@@ -15,7 +15,7 @@ from vlmbench.readouts._changed import changed
 from vlmbench.readouts._ledger import Ledger
 from vlmbench.readouts._prompted import Item, answer_all, batch_size
 from vlmbench.readouts._prompts import continuations
-from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
+from vlmbench.readouts._reading import NOT_KNOWN, Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
 from vlmbench.readouts._where_shown import check_shown, features_of, frames_of
 from vlmbench.readouts.probes import ImageFeatures, StageProbe, centred, stage_probe
@@ -168,7 +168,7 @@ class _Reader:
         answers = []
         for item, one, stages in zip(items, staged, found, strict=True):
             if not self.spec.needs.are_known(item.asked.document):
-                answers.append(Answer(scores=None, error="its coordinates are not known"))
+                answers.append(Answer(scores=None, error=NOT_KNOWN))
                 continue
             stages |= {
                 f"lens-{k}": row

@@ -188,7 +188,7 @@ def answer_all(
         workers=backend.workers if isinstance(backend, Prepares) else 1,
         order=lambda one: (-len(one.document.images), -len(one.text)),
         tokens=length,
-        failed=lambda _, error: Answer(scores=None, error=_why(error)),
+        failed=lambda _, error: Answer(scores=None, error=why_failed(error)),
         kept=kept_in(ledger, [one.document for one in asked]),
         progress=progress,
     )
@@ -209,7 +209,7 @@ def _sizes(asked: Asked) -> list[tuple[int, int]]:
     return sizes
 
 
-def _why(error: Exception) -> str:
+def why_failed(error: Exception) -> str:
     """Return why a document failed; errors of libraries are often words without their kind."""
     told = isinstance(error, DocumentError)
     return str(error) if told else f"{type(error).__name__}: {error}"

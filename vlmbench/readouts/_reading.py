@@ -26,6 +26,10 @@ Progress = Callable[[int], None]
 """Called with how many more documents are done."""
 
 
+NOT_KNOWN = "its coordinates are not known"
+"""Why a document fails that its task lets stand without coordinates: nothing can be done again."""
+
+
 def ignore(done: int) -> None:
     """Show no progress."""
 
@@ -76,6 +80,12 @@ class Reading:
     internals: Internals | None = None
     stages: tuple[StageScores, ...] = ()
     weights: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def broken(self) -> dict[str, str]:
+        """Why documents failed, by `doc_id`, without those whose task lets them fail."""
+        pairs = zip(self.scores.doc_ids, self.answers, strict=True)
+        return {k: one.error for k, one in pairs if one.error and one.error != NOT_KNOWN}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

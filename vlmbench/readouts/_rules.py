@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vlmbench.plan import Cell
-from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_reading
+from vlmbench.readouts._reading import (
+    NOT_KNOWN,
+    Answer,
+    Progress,
+    Reading,
+    ignore,
+    make_reading,
+)
 from vlmbench.readouts._reads import Opened
 from vlmbench.spec import CHEAP_RULES, Rule
 from vlmbench.tasks import Documents, FittedText, rule_scores
 from vlmbench.types import Asked
-
-_UNKNOWN = "its coordinates are not known"
 
 
 class RuleReadout:
@@ -51,7 +56,7 @@ def read_rule(
         elif one.document.candidates or not needs_places:
             answers.append(Answer(scores=rule_scores(rule.name, one.document)))
         else:
-            answers.append(Answer(scores=None, error=_UNKNOWN))
+            answers.append(Answer(scores=None, error=NOT_KNOWN))
         progress(1)
     fitted = {} if text is None else {"rule": rule.name, "documents": text.documents}
     return make_reading([one.document for one in asked], answers, "similarity", fitted)

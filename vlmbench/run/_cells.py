@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,10 +20,7 @@ from vlmbench.readouts import (
 from vlmbench.run._settings import CheckedTask, Settings
 from vlmbench.store import Exchange
 from vlmbench.tasks import apply_conditions, ask
-from vlmbench.types import Asked, Problem, VlmbenchError
-
-# Reasons that a message gives where all documents failed.
-_MOST_REASONS = 3
+from vlmbench.types import Asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +70,11 @@ def read_cell(cell: Cell, asked: Sequence[Asked], opened: Opened) -> Read | Numb
 
     Raises:
         ElsewhereError: If the ledger leaves some of the documents to other processes.
-        VlmbenchError: If the readout cannot be taken, or every document failed.
+        VlmbenchError: If the readout cannot be taken.
     """
     reading = implementation(cell.readout).read(cell, asked, opened)
     if isinstance(reading, Numbers):
         return reading
-    _refuse_all_failed(cell, reading)
     reading = in_canonical_order(reading, asked)
     return Read(reading=reading, exchanges=_exchanges(asked, reading))
 
@@ -99,12 +94,3 @@ def _exchanges(asked: Sequence[Asked], reading: Reading) -> list[Exchange]:
         )
         for one, answer in zip(asked, reading.answers, strict=True)
     ]
-
-
-def _refuse_all_failed(cell: Cell, reading: Reading) -> None:
-    if not reading.scores.failed.all():
-        return
-    counts = Counter(answer.error for answer in reading.answers).most_common(_MOST_REASONS)
-    reasons = "; ".join(f"{reason} ({count})" for reason, count in counts)
-    message = f"all {len(reading.scores)} documents of {cell.name} failed: {reasons}"
-    raise VlmbenchError(Problem(file=str(cell.model.path), message=message))

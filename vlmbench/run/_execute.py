@@ -20,22 +20,29 @@ from vlmbench.types import Problem, VlmbenchError
 def execute(plan: Plan, settings: Settings, reporter: Reporter) -> Run:
     """Run every cell of a plan and write the run folder.
 
-    All data is opened and checked before any model is loaded. Each cell's record is written
-    whole or not at all, `manifest.json` last: a folder without it is not a result. A cell whose
-    record is already there, made from the same specs, documents, weights, device and versions,
-    is not run again.
+    All data is opened and checked before any model is loaded. A batch's answers go to the cell's
+    journal as they come, and its record is written whole or not at all, `manifest.json` last: a
+    folder without it is not a result. A cell whose record is already there, made from the same
+    specs, documents, weights, device and versions, is not run again; nor is a batch that a cell's
+    journal has. A folder that is finished stays so until one of its records changes.
 
     Returns:
         What was written: folder, manifest and all rows of `stats.json`.
 
     Raises:
-        VlmbenchError: If there is something wrong with data or models, or every document of a cell
-            failed.
+        VlmbenchError: If there is something wrong with data or models, another run is writing to
+            the folder, it cannot be written, or too many documents of a cell failed.
     """
     _refuse_empty(plan)
-    folder = RunFolder(settings.output)
-    folder.claim(plan.digest)
     resolve_device(settings.device, settings.dtype)  # a wrong name should fail before the data
+    folder = RunFolder(settings.output)
+    with folder.claim(plan.digest):
+        if settings.request is not None:
+            folder.ask(settings.request)
+        return _execute(plan, folder, settings, reporter)
+
+
+def _execute(plan: Plan, folder: RunFolder, settings: Settings, reporter: Reporter) -> Run:
     tasks = check_tasks(plan, settings.data_root, reporter)
     feasible = _feasible(plan, tasks)
     ran = run_models(feasible, settings, tasks, reporter)

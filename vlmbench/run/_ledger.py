@@ -58,12 +58,10 @@ class JournalLedger:
         self.journal.append(said | {"sizes": sizes}, arrays)
         self._held |= answers
 
-    def finish(self, failed: Collection[str]) -> None:
-        """Delete the journal; or note which documents failed, for a later retry."""
-        if failed:
-            self.journal.append({"failed": sorted(failed)}, {})
-        else:
-            self.journal.remove()
+    def failed(self, doc_ids: Collection[str]) -> None:
+        """Note which documents failed, for a later retry."""
+        if self._held:
+            self.journal.append({"failed": sorted(doc_ids)}, {})
 
 
 def _packed(answers: Mapping[str, Answer]) -> tuple[dict[str, Any], _Arrays]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 
 from vlmbench.metrics import StatRow, summarise
-from vlmbench.models import BatchSize, checkpoint_path, resolve_device
+from vlmbench.models import BatchSize, resolve_device
 from vlmbench.models.openai import account
 from vlmbench.plan import Cell, Plan, cell_key
-from vlmbench.readouts import (
-    LoadedModel,
-    Numbers,
-)
+from vlmbench.readouts import NOT_KNOWN, LoadedModel, Numbers
 from vlmbench.run._cells import Read, asked_in, opened_for, read_cell
+from vlmbench.run._failures import refuse_failures
+from vlmbench.run._identity import checkpoint_identity
 from vlmbench.run._ledger import JournalLedger
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Condition, Hidden, Located, ModelSpec, Readout, Server
@@ -32,10 +29,7 @@ from vlmbench.store import (
     ServerRecord,
     installed_versions,
 )
-from vlmbench.types import ChoiceScores
-
-# Files next to a checkpoint that people read and models do not.
-_PAGES = frozenset({".md", ".svg", ".png"})
+from vlmbench.types import ChoiceScores, VlmbenchError
 
 Where = tuple[torch.device, torch.dtype]
 """What a model runs on, and in which number format."""
@@ -154,10 +148,20 @@ class ModelRun:
     def is_there(self, cell: Cell, task: CheckedTask) -> bool:
         """Tell whether a cell's record is whole and current; note it and say so if it is."""
         record = self.folder.record(cell.name)
-        stored = record.about() if cell.readout.scores_documents else None
-        if stored is None or not stored.is_current(self._basis(cell, task)):
+        if not cell.readout.scores_documents or not record.path.exists():
             return False
-        self._note(cell, record, stored)
+        try:
+            about = record.check()
+        except VlmbenchError as error:
+            (problem,) = error.problems
+            self.reporter.start(f"{problem.file}: {problem.message}; its cell is run again", 0)
+            return False
+        broken = set(record.failures()) - {NOT_KNOWN}
+        if (broken and self.settings.retry) or not about.is_current(self._basis(cell, task)):
+            return False
+        if not broken:  # a run may have been killed between writing the one and deleting the other
+            record.journal.unlink(missing_ok=True)
+        self._note(cell, record, about)
         self.reporter.start(f"{self.label(cell)}  already there", 0)
         return True
 
@@ -175,11 +179,20 @@ class ModelRun:
         journal = Journal(self.folder.record(cell.name).journal, basis)
         if journal.remark:
             self.reporter.start(journal.remark, 0)
-        return JournalLedger(journal, sizes)
+        asked_for = self.settings.batch_size is not None
+        return JournalLedger(journal, None if asked_for else sizes, retry=self.settings.retry)
 
     def write(self, cell: Cell, task: CheckedTask, read: Read, ledger: JournalLedger) -> None:
-        """Write a cell's record in place of its journal."""
+        """Write a cell's record in place of its journal, which stays if documents failed.
+
+        Raises:
+            VlmbenchError: If too many did, or it cannot be written.
+        """
         record, reading = self.folder.record(cell.name), read.reading
+        if reading.broken:
+            ledger.failed(reading.broken)
+        refuse_failures(cell, reading, self.settings)
+        self.folder.reopen()
         record.write(
             self._basis(cell, task),
             reading.scores,
@@ -190,7 +203,8 @@ class ModelRun:
             internals=reading.internals,
             stages=reading.stages,
         )
-        ledger.finish(())
+        if not reading.broken:
+            ledger.journal.remove()
         self._note(cell, record, record.require())
 
     def _cell(self, cell: Cell, task: CheckedTask) -> ChoiceScores | Numbers:
@@ -255,7 +269,7 @@ class ModelRun:
             condition=cell.condition,
             documents=task.digest,
             fitted_on=task.opened_for(cell.reads).digest + task.opened_for(cell.trains_on).digest,
-            checkpoint=_checkpoint_identity(self.model),
+            checkpoint=checkpoint_identity(self.model),
             device=self.device.type,
             dtype=str(self.dtype),
             versions=installed_versions(),
@@ -265,28 +279,3 @@ class ModelRun:
         """Return tokens and cost of the run; no cost where no prices are declared."""
         unknown = {"usd": None, "unanswered_usd": None} if server.prices is None else {}
         return ServerRecord(**account(self.folder.answers(self.model.spec.model)) | unknown)
-
-
-def _checkpoint_identity(model: Located[ModelSpec]) -> list[Any]:
-    """Return what tells whether the files of the model, its updates and twin are the same."""
-    spec, twin = model.spec, model.spec.twin
-    if spec.checkpoint is None:
-        return []
-    found = [_files(spec.checkpoint, spec.revision, model.folder)]
-    if spec.weights is not None:
-        found.append(_files(spec.weights.lora, None, model.folder))
-    if twin is not None and twin.checkpoint is not None:
-        found.append(_files(twin.checkpoint, twin.revision, model.folder))
-    return found
-
-
-def _files(checkpoint: str | None, revision: str | None, folder: Path) -> list[Any]:
-    """Return names, sizes and times of a local checkpoint's files, or its hub id and revision.
-
-    A model card and its pictures are not among them: a new edition of a page changes no score.
-    """
-    source = Path(checkpoint_path(checkpoint, folder))
-    if not source.is_dir():
-        return [checkpoint, revision]
-    files = sorted(p for p in source.iterdir() if p.is_file() and p.suffix not in _PAGES)
-    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from vlmbench.plan import MostFailed
 from vlmbench.spec import Opens, Role
 from vlmbench.tasks import Documents
 from vlmbench.types import Document
@@ -34,6 +35,9 @@ class Settings:
         dtype: `auto` (the model's own, else the device's) or a dtype name.
         batch_size: Documents per forward pass; None finds one.
         workers: Models run side by side, each in a process with its share of torch's threads.
+        max_failed: How many documents of a cell may fail.
+        retry: Whether documents that failed in an earlier run are run again.
+        request: What the run was asked for, as JSON, to be kept in its folder; None to keep none.
     """
 
     output: Path
@@ -43,6 +47,9 @@ class Settings:
     dtype: str = "auto"
     batch_size: int | None = None
     workers: int = 1
+    max_failed: MostFailed = field(default_factory=MostFailed)
+    retry: bool = False
+    request: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

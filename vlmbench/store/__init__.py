@@ -1,6 +1,6 @@
 """The store: a run's folder, with its manifest, statistics and records; no model is needed."""
 
-from vlmbench.store._files import cannot_write, replacing, write_atomically
+from vlmbench.store._files import cannot_write, replacing, sweep, write_atomically
 from vlmbench.store._folder import Run, RunFolder, file_stem
 from vlmbench.store._journal import Frame, Journal
 from vlmbench.store._manifest import (
@@ -35,5 +35,6 @@ __all__ = [
     "file_stem",
     "installed_versions",
     "replacing",
+    "sweep",
     "write_atomically",
 ]

@@ -60,6 +60,12 @@ def replacing(path: Path) -> Iterator[Path]:
         sync_folder(path.parent)
 
 
+def sweep(folder: Path) -> None:
+    """Delete what writers left in a folder, and below, that were killed; none may be at work."""
+    for partial in folder.rglob(f"*{PARTIAL}"):
+        partial.unlink(missing_ok=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Put names of files in a folder on disk, where the system can."""
     if os.name == "posix":

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from vlmbench.metrics import StatRow, dump_rows, load_rows
-from vlmbench.store._files import write_atomically
+from vlmbench.store._files import sweep, write_atomically, writing
 from vlmbench.store._manifest import FORMAT, Manifest, parse_manifest
 from vlmbench.store._record import Record
 from vlmbench.types import Problem, VlmbenchError
@@ -26,9 +29,12 @@ class RunFolder:
     """A run's folder, whether empty, under way or finished.
 
         manifest.json     what was run; written last
+        request.json      what was asked for, so that `vlmbench retry` can ask for it again
         stats.json        rows of statistics
         results.json      prompted accuracies in lm-eval's shape
         records/MODEL/TASK/READOUT-CONDITION.parquet
+        records/MODEL/TASK/READOUT-CONDITION.journal    its batches, while it is under way
+        .lock             held by the run that writes to the folder
         answers/MODEL.jsonl    what a server answered, as it came
         diagnostics/           model cards
 
@@ -41,6 +47,10 @@ class RunFolder:
     @property
     def _manifest(self) -> Path:
         return self.path / "manifest.json"
+
+    @property
+    def _request(self) -> Path:
+        return self.path / "request.json"
 
     @property
     def _stats(self) -> Path:
@@ -64,33 +74,79 @@ class RunFolder:
         """Return the file that keeps a server's answers as they come."""
         return self.path / "answers" / f"{file_stem(model)}.jsonl"
 
-    def claim(self, plan: str) -> None:
-        """Take the folder for the plan of that digest; from now on it holds no finished run.
+    def claim(self, plan: str) -> AbstractContextManager[object]:
+        """Take the folder for the plan of that digest, and keep other runs from writing to it.
+
+        What is finished in it stays finished until `reopen`.
+
+        Returns:
+            What keeps them out; released where its block ends, and by any death of the process.
 
         Raises:
-            VlmbenchError: If it holds another plan's finished run, or files of something else.
+            VlmbenchError: If another run is writing to it, it holds another plan's finished run
+                or files of something else, or it cannot be written.
         """
-        if self._manifest.is_file():
-            if self.manifest().plan != plan:
-                raise VlmbenchError(
-                    Problem(
-                        file=str(self.path),
-                        field="--output",
-                        message="the folder contains the run of another plan",
-                        remedy="Choose another folder, or delete this one.",
-                    )
-                )
-            self._manifest.unlink()
-        elif self.path.is_dir() and any(self.path.iterdir()) and not self._records.is_dir():
-            raise VlmbenchError(
-                Problem(
-                    file=str(self.path),
-                    field="--output",
-                    message="the folder contains files that do not belong to a run",
-                    remedy="Choose an empty or new folder.",
-                )
+        if self.path.is_dir() and any(self.path.iterdir()) and not self._is_run:
+            raise self._refusal(
+                "the folder contains files that do not belong to a run",
+                "Choose an empty or new folder.",
             )
-        self._records.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock", timeout=0)
+        with writing(self.path):
+            self._records.mkdir(parents=True, exist_ok=True)
+            try:
+                held = lock.acquire()
+            except Timeout:
+                raise self._refusal(
+                    "another run is writing to the folder",
+                    "Wait until it has ended, or choose another folder.",
+                ) from None
+            sweep(self.path)
+        if self._manifest.is_file() and self.manifest().plan != plan:
+            lock.release()
+            raise self._refusal(
+                "the folder contains the run of another plan",
+                "Choose another folder, or delete this one.",
+            )
+        return held
+
+    @property
+    def _is_run(self) -> bool:
+        return self._manifest.is_file() or self._records.is_dir()
+
+    def _refusal(self, message: str, remedy: str) -> VlmbenchError:
+        problem = Problem(file=str(self.path), field="--output", message=message, remedy=remedy)
+        return VlmbenchError(problem)
+
+    def reopen(self) -> None:
+        """Say that what was finished is so no longer, before the first of its records changes."""
+        with writing(self._manifest):
+            self._manifest.unlink(missing_ok=True)
+
+    def ask(self, request: Mapping[str, Any]) -> None:
+        """Keep what a run was asked for, as JSON."""
+        write_atomically(self._request, _dump(request))
+
+    def asked(self) -> dict[str, Any]:
+        """Return what the run was asked for.
+
+        Raises:
+            VlmbenchError: If that is not known.
+        """
+        try:
+            found = json.loads(self._request.read_text(encoding="utf-8"))
+            if isinstance(found, dict):
+                return found
+        except (OSError, ValueError):
+            pass
+        raise VlmbenchError(
+            Problem(
+                file=str(self._request),
+                message="what the run was asked for is missing or damaged",
+                remedy="Give the folder named in `vlmbench run --output`, or start the same "
+                "`vlmbench run` again: what is finished is kept.",
+            )
+        )
 
     def finish(
         self, manifest: Manifest, rows: Sequence[StatRow], results: Mapping[str, Any]

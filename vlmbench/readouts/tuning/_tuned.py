@@ -20,7 +20,7 @@ from vlmbench.readouts.tuning._examples import Examples
 from vlmbench.readouts.tuning._learners import learned, learning
 from vlmbench.readouts.tuning._train import train
 from vlmbench.spec import Role, Trained
-from vlmbench.store import installed_versions, write_atomically
+from vlmbench.store import installed_versions, sweep, write_atomically
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -72,6 +72,7 @@ def _trained(cell: Cell, weights: Trained, opened: Opened, backend: HfBackend) -
         return folder
     unfinished = folder.with_name(folder.name + ".unfinished")
     unfinished.mkdir(parents=True, exist_ok=True)
+    sweep(unfinished)
     checkpoint = unfinished / "checkpoint.pt"
     seed = int(np.random.default_rng([opened.seed, weights.seed]).integers(2**31))
     with learning(backend, weights, tuning, seed=seed) as learner:
