@@ -183,7 +183,7 @@ def run(request: Request, options: Options, *, output: Path | None, retry: bool 
     say(f"Run written to {folder}")
     say(f"Publish it: vlmbench leaderboard {folder} --output leaderboard")
     if plan.study.spec.explained:
-        explain_all(ran, [model.spec.model for model in plan.models], workers=workers)
+        explain_all(ran, [model.spec.model for model in plan.models], workers=options.workers)
 
 
 def retry(folder: Path, *, max_failed: str | None) -> None:
