@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -13,6 +13,7 @@ import ray
 
 from vlmbench.plan import Cell, Unit, units_of
 from vlmbench.readouts import Answer, ignore
+from vlmbench.run._ledger import JournalLedger
 from vlmbench.run._model_run import ModelRun
 from vlmbench.run._pool import Work
 from vlmbench.run._settings import CheckedTask
@@ -29,13 +30,18 @@ class _Open:
         cell: The cell.
         documents: How many it has, at most.
         shares: How many of its units are not done.
-        answers: What has been answered, by `doc_id`.
+        ledger: Keeps what has been answered.
     """
 
     cell: Cell
     documents: int
+    ledger: JournalLedger
     shares: int = 0
-    answers: dict[str, Answer] = field(default_factory=dict)
+
+    @property
+    def held(self) -> Mapping[str, Answer]:
+        """What has been answered, by `doc_id`."""
+        return self.ledger.held()
 
 
 class ModelDesk:
@@ -53,28 +59,30 @@ class ModelDesk:
         run: The model's cells and records.
         documents: How many are to be answered.
         waiting: Units that no actor is doing.
-        advance: Called with how many more documents have been answered.
     """
 
     def __init__(self, run: ModelRun, found: Site, stored: Callable[[str], Any]) -> None:
         self.run = run
         self._found, self._stored = found, stored
         self._weights: dict[str, str] = {}
-        cells = []
-        for cell in run.cells:
-            task = run.tasks[cell.task.spec.task]
-            if not run.is_there(cell, task):
-                n = len(task.held)
-                cells.append((cell, n if cell.first is None else min(n, cell.first)))
+        self._advance: Callable[[int], None] = ignore
         assert run.settings.cluster is not None, "there is a cluster"
-        units = units_of(cells, run.settings.cluster.shards)
-        self._open = {cell.name: _Open(cell, n) for cell, n in cells}
-        for unit in units:
-            for cell in unit.cells:
-                self._open[cell.name].shares += 1
+        cells = [(cell, n) for cell, n in _counted(run) if not run.is_there(cell, _task(run, cell))]
+        self._open = {
+            cell.name: _Open(cell, n, run.ledger(cell, _task(run, cell))) for cell, n in cells
+        }
         self.documents = sum(n for _, n in cells)
-        self.waiting = deque(map(Work, units))
-        self.advance: Callable[[int], None] = ignore
+        self.waiting: deque[Work] = deque()
+        for unit in units_of(cells, run.settings.cluster.shards):
+            opened = [self._open[cell.name] for cell in unit.cells]
+            for one in opened:
+                one.shares += 1
+            self.waiting.append(Work(unit, {one.cell.name: dict(one.held) for one in opened}))
+
+    def begin(self, advance: Callable[[int], None]) -> None:
+        """From now on say how many more documents have been answered, and how many have been."""
+        self._advance = advance
+        advance(sum(len(one.held) for one in self._open.values()))
 
     @property
     def model(self) -> str:
@@ -83,8 +91,10 @@ class ModelDesk:
 
     def hire(self) -> Any:
         """Ask Ray for an actor of the model, with the devices that its weights need."""
-        needed = {name for one in self._open.values() for name in [one.cell.task.spec.task]}
-        tasks = {name: self._stored(name) for name in needed}
+        tasks = {
+            name: self._stored(name)
+            for name in {one.cell.task.spec.task for one in self._open.values()}
+        }
         actor = ray.remote(Worker).options(**self._asks(), max_restarts=0)
         return actor.remote(self.run.model, self.run.settings, self.run.plan.seed, tasks)
 
@@ -133,17 +143,18 @@ class ModelDesk:
         one = self._open.get(told.cell)
         if one is None:  # another actor has read all of the cell
             return
-        fresh = {name: told.answers[name] for name in told.answers.keys() - one.answers.keys()}
-        one.answers |= fresh
-        work.held.setdefault(told.cell, {}).update(fresh)
-        self.advance(len(fresh))
+        fresh = {doc: answer for doc, answer in told.answers.items() if doc not in one.held}
+        if fresh:
+            one.ledger.keep(fresh)
+        work.held[told.cell] |= fresh
+        self._advance(len(fresh))
 
     def _write(self, work: Work, told: Whole) -> None:
         one = self._open.pop(told.cell, None)
         if one is None:
             return
-        self.run.write(one.cell, self.run.tasks[one.cell.task.spec.task], told.read)
-        self.advance(one.documents - len(one.answers))
+        self.run.write(one.cell, _task(self.run, one.cell), told.read, one.ledger)
+        self._advance(one.documents - len(one.held))
         self.waiting = deque(
             other for other in self.waiting if any(c.name in self._open for c in other.unit.cells)
         )
@@ -158,7 +169,7 @@ class ModelDesk:
         one.shares -= 1
         if not one.shares:
             one.shares = 1
-            self.waiting.appendleft(Work(Unit(cells=(one.cell,)), {name: one.answers}))
+            self.waiting.appendleft(Work(Unit(cells=(one.cell,)), {name: dict(one.held)}))
 
     def _check_weights(self, weights: Mapping[str, str]) -> None:
         for part, digest in weights.items():
@@ -166,6 +177,17 @@ class ModelDesk:
                 message = f"the nodes of the cluster hold different weights of {self.model!r}"
                 remedy = "Let all nodes read the same checkpoint. What is finished is kept."
                 raise VlmbenchError(self.run.model.problem("checkpoint", message, remedy))
+
+
+def _task(run: ModelRun, cell: Cell) -> CheckedTask:
+    return run.tasks[cell.task.spec.task]
+
+
+def _counted(run: ModelRun) -> Iterator[tuple[Cell, int]]:
+    """Yield a model's cells with their documents; conditions may leave some of these out."""
+    for cell in run.cells:
+        n = len(_task(run, cell).held)
+        yield cell, n if cell.first is None else min(n, cell.first)
 
 
 def storing(tasks: Mapping[str, CheckedTask]) -> Callable[[str], Any]:

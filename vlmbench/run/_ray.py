@@ -84,7 +84,7 @@ def run_on_ray(
         ]
         advance = reporter.start("answers", sum(desk.documents for desk in desks))
         for desk in desks:
-            desk.advance = advance
+            desk.begin(advance)
         Pool(desks, say).work_off()
     return [
         run_model(
