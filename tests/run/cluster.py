@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from home import ROOT
 
+from vlmbench.run._ray import QUIET
+
 BACKEND = '''
 """The `hf` backend; it writes down every batch, and a prompt with "poison" kills its process."""
 
@@ -35,7 +37,7 @@ class Noting(HfBackend):
             log.write(f"{node()} {len(prompts)}\\n")
         if any("poison" in prompt.user for prompt in prompts):
             os._exit(1)
-        time.sleep(0.2)
+        time.sleep(0.1)
         return super().choice_logprobs(prompts, choices)
 '''
 
@@ -74,13 +76,14 @@ class Noted:
 @contextmanager
 def started(folder: Path) -> Iterator[tuple[Any, Noted]]:
     """Give a cluster whose first node runs no models, and what its engines note, for a while."""
-    from ray.cluster_utils import Cluster
-
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         paths = [str(folder), str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        for name, value in QUIET.items():
+            patch.setenv(name, value)
+        from ray.cluster_utils import Cluster  # which reads them
+
         noted = Noted(folder)
         cluster = Cluster(
             initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False}

@@ -18,10 +18,9 @@ from safetensors.torch import load_file, save_file
 from vlmbench.plan import make_plan
 from vlmbench.registry import catalogue
 from vlmbench.run import Cluster, Settings, execute
-from vlmbench.store import RunFolder
 from vlmbench.types import VlmbenchError
 
-DOCUMENTS, BATCH = 22, 4
+DOCUMENTS, BATCH, CELLS = 22, 4, 4
 TEXT = "<image><image>\n{{ id }}: which point matches, A or B?"
 
 
@@ -44,6 +43,9 @@ def home(tmp_path_factory, llava_folder: Path, backend) -> Home:
     weights[name][backend.processor.tokenizer.convert_tokens_to_ids("7")] = torch.inf
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     home.model("tiny", folder, backend="noting", twin=twin)
+    asking = ("prompted", "hidden")
+    cells = [{"readout": name} for name in (*asking, "encoder")]
+    home.study("every", *cells, {"readout": "prompted", "condition": "blank"})
     del weights[name]
     shutil.copytree(folder, home.folder / "torn")
     save_file(weights, home.folder / "torn" / "model.safetensors", metadata={"format": "pt"})
@@ -53,18 +55,31 @@ def home(tmp_path_factory, llava_folder: Path, backend) -> Home:
 
 @pytest.fixture(scope="module")
 def local(home: Home, cluster: tuple[Any, Noted]) -> Path:
-    return home.run("tiny", "pairs", "--batch-size", BATCH, output="local")
+    return home.run("tiny", "pairs", "--study", "every", "--batch-size", BATCH, output="local")
 
 
-def on_ray(home: Home, address: str, output: Path, reporter: Counting, *, shards: int) -> None:
+def ran(
+    home: Home,
+    output: Path,
+    cluster: Cluster | None,
+    reporter: Counting,
+    *,
+    model: str = "tiny",
+    tasks: str = "pairs",
+    study: str = "every",
+    limit: int | None = None,
+) -> None:
     found = catalogue([home.folder])
-    (study,) = found.select_studies("gap")
-    tasks, models = found.select_tasks("pairs"), found.select_models("tiny")
-    settings = Settings(
-        output=output, data_root=home.folder, cache=output / "cache", device="cpu",
-        batch_size=BATCH, cluster=Cluster(address=address, shards=shards),
+    (chosen,) = found.select_studies(study)
+    plan = make_plan(
+        found.select_models(model), found.select_tasks(tasks), chosen, limit=limit,
+        count=lambda task: None,
     )  # fmt: skip
-    execute(make_plan(models, tasks, study, count=lambda task: None), settings, reporter)
+    settings = Settings(
+        output=output, data_root=home.folder / "drawn", cache=output / "cache", device="cpu",
+        batch_size=BATCH, cluster=cluster,
+    )  # fmt: skip
+    execute(plan, settings, reporter)
 
 
 class Counting:
@@ -87,8 +102,7 @@ class Counting:
 def written(folder: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix in (".json", ".parquet", ".journal")
+        for path in [*sorted(folder.glob("*.json")), *sorted((folder / "records").rglob("*.*"))]
     }
 
 
@@ -96,12 +110,12 @@ def test_a_cluster_leaves_the_same_bytes_with_more_shares_than_batches(home, clu
     nodes, noted = cluster
     noted.forget()
     run = home.run(
-        "tiny", "pairs", "--batch-size", BATCH, "--executor", "ray",
+        "tiny", "pairs", "--study", "every", "--batch-size", BATCH, "--executor", "ray",
         "--ray-address", nodes.address, "--shards", 9, output="ray",
     )  # fmt: skip
-    assert len(written(local)) == 6  # three records, stats, results and manifest
+    assert len(written(local)) == CELLS + 3  # and stats, results and manifest
     assert written(run) == written(local)
-    assert noted.by_node().total() == 2 * DOCUMENTS  # as they are and blank, each once
+    assert noted.by_node().total() == (CELLS - 1) * DOCUMENTS  # the encoder is not asked
     assert "here" not in noted.by_node()
     stats = stats_of(run, "condition", "readout", "metric")
     assert stats["own", "prompted", "failed"]["value"] == 2
@@ -115,24 +129,22 @@ def test_a_lost_node_costs_the_batch_in_flight(home, cluster, local, tmp_path):
     lost: list[str] = []
 
     def kill() -> None:
-        name = doomed.unique_id if hasattr(doomed, "unique_id") else doomed.node_id
         if not lost and noted.by_node()[doomed.node_id] >= 2 * BATCH:
-            lost.append(name)
+            lost.append(doomed.node_id)
             nodes.remove_node(doomed, allow_graceful=False)
 
     reporter = Counting(kill)
-    on_ray(home, nodes.address, tmp_path / "ray", reporter, shards=2)
+    ran(home, tmp_path / "ray", Cluster(address=nodes.address, shards=2), reporter)
     assert lost
     assert any("was lost" in label for label in reporter.done)
-    assert reporter.done["answers"] == 3 * DOCUMENTS  # none twice, none missing
+    assert reporter.done["answers"] == CELLS * DOCUMENTS  # none twice, none missing
     assert written(tmp_path / "ray") == written(local)
-    again = noted.by_node().total() - 2 * DOCUMENTS
-    print("documents run again:", again)
-    assert 0 <= again <= BATCH
+    assert 0 <= noted.by_node().total() - (CELLS - 1) * DOCUMENTS <= BATCH  # run again, and no more
 
 
+@pytest.mark.soak
 def test_what_kills_every_actor_ends_the_run(home, cluster):
-    nodes, noted = cluster
+    nodes, _ = cluster
     home.pairs("deadly", 6, doc_to_text="<image><image>\nA or B? {{ 'poison' if id == 'doc3' }}")
     said = vlmbench(
         "run", "--models", "tiny", "--tasks", "deadly", "--include-path", home.folder,
@@ -160,5 +172,26 @@ def test_a_model_that_cannot_be_loaded_says_why_as_it_does_locally(home, cluster
 def test_without_ray_the_extra_is_named(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(VlmbenchError, match="needs the package `ray`") as raised:
-        on_ray(home, "local", home.folder / "none", Counting(), shards=1)
+        ran(home, home.folder / "none", Cluster(), Counting())
     assert "vlmbench-gap[ray]" in raised.value.problems[0].remedy
+
+
+@pytest.mark.soak
+def test_what_is_learnt_is_learnt_alike(home, cluster, tmp_path):
+    nodes, _ = cluster
+    nodes.add_node(num_cpus=1)
+    home.write("learning.yaml", {
+        "study": "learning", "tuning": {"steps": 4, "batch": 4, "check_every": 2},
+        "cells": [
+            {"readout": "prompted"}, {"readout": "prompted", "condition": "lora-language"},
+            {"readout": "prompted", "condition": "blank+lora-language"},
+            {"readout": "encoder"}, {"readout": "hidden"}, {"readout": "internals"},
+        ],
+    })  # fmt: skip
+    for name, where in ("local", None), ("ray", Cluster(address=nodes.address, shards=3)):
+        ran(
+            home, tmp_path / name, where, Counting(),
+            model="tiny-clip", tasks="naming,object_3d", study="learning", limit=DOCUMENTS,
+        )  # fmt: skip
+    assert len(written(tmp_path / "local")) == 3 + 2 * 6
+    assert written(tmp_path / "ray") == written(tmp_path / "local")

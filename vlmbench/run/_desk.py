@@ -21,6 +21,9 @@ from vlmbench.run._worker import Over, Site, Some, Told, Whole, Worker
 from vlmbench.store import installed_versions
 from vlmbench.types import Problem, VlmbenchError
 
+COUNTED = ("cuda", "xpu")
+"""Kinds of devices that Ray counts and gives to one actor each."""
+
 
 @dataclass(slots=True)
 class _Open:
@@ -101,7 +104,7 @@ class ModelDesk:
     def _asks(self) -> dict[str, Any]:
         """Return what an actor asks Ray for: a device, or as many as its weights need."""
         needed = self.run.model.spec.needs.memory_gb
-        if self.run.device.type == "cpu":
+        if self.run.device.type not in COUNTED:
             return {"num_cpus": 1, "memory": None if needed is None else int(needed * 2**30)}
         return {"num_cpus": 1, "num_gpus": _devices(needed, self._found.memory)}
 

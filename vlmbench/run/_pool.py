@@ -99,8 +99,9 @@ class Pool:
                 ray.kill(actor)
 
     def _actors(self) -> Iterator[tuple[Desk, Any]]:
-        yield from self._idle
+        """Yield all actors, first those that have no device yet."""
         yield from self._starting.values()
+        yield from self._idle
         yield from ((desk, actor) for desk, actor, _ in self._busy.values())
 
     def _hand_out(self) -> None:
@@ -115,11 +116,12 @@ class Pool:
 
     def _dismiss(self) -> None:
         """Give back the devices of actors whose model has nothing waiting."""
+        # First those that have no device yet, so that none of them is given one for nothing.
+        for ref in [ref for ref, (desk, _) in self._starting.items() if not desk.waiting]:
+            ray.kill(self._starting.pop(ref)[1])
         for _, actor in (place for place in self._idle if not place[0].waiting):
             ray.kill(actor)
         self._idle = [place for place in self._idle if place[0].waiting]
-        for ref in [ref for ref, (desk, _) in self._starting.items() if not desk.waiting]:
-            ray.kill(self._starting.pop(ref)[1])
 
     def _hire(self) -> None:
         """Ask for actors where more units wait than actors are about to take."""

@@ -15,6 +15,11 @@ from vlmbench.run._worker import Site, Wrong, site
 from vlmbench.spec import Located, ModelSpec
 from vlmbench.types import Problem, VlmbenchError
 
+# Nothing is sent to Ray's makers, and the death of a node is told by us, in one line.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "Raylet is terminated",
+}
 # Seconds without a device after which it is said what is being waited for.
 PATIENCE = 60
 
@@ -26,7 +31,8 @@ def connected(cluster: Cluster) -> Iterator[None]:
     Raises:
         VlmbenchError: If Ray is not installed, or there is no such cluster.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError as error:
@@ -117,13 +123,15 @@ def _probe(
     """
     import ray
 
+    from vlmbench.run._desk import COUNTED
+
     if ":" in settings.device:
         message = f"{settings.device!r} names one device, and Ray hands out whichever is free"
         remedy = f"Give {settings.device.partition(':')[0]}."
         raise VlmbenchError(Problem(field="--device", message=message, remedy=remedy))
-    gpu = settings.device not in ("auto", "cpu")
-    if settings.device == "auto":
-        gpu = ray.cluster_resources().get("GPU", 0) >= 1
+    gpu = settings.device in COUNTED or (
+        settings.device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
+    )
     ref = ray.remote(site).options(num_cpus=1, num_gpus=int(gpu)).remote(models, settings)
     while not ray.wait([ref], timeout=PATIENCE)[0]:
         say(f"waiting for a {'GPU' if gpu else 'CPU'} of the cluster")
