@@ -80,7 +80,7 @@ def started(folder: Path) -> Iterator[tuple[Any, Noted]]:
         patch.syspath_prepend(folder)
         paths = [str(folder), str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-        for name, value in QUIET.items():
+        for name, value in (QUIET | {"RAY_AUTH_MODE": "disabled"}).items():
             patch.setenv(name, value)
         from ray.cluster_utils import Cluster  # which reads them
 

@@ -200,7 +200,8 @@ class Pool:
         Raises:
             VlmbenchError: If too many died of the same.
         """
-        why = str(error).strip().splitlines()[0]
+        # The last line says why; lines about the actor's names are set in.
+        why = [line for line in str(error).splitlines() if line.strip() == line != ""][-1]
         if deaths < _MOST_DEATHS:
             self._say(f"an actor of {desk.model} was lost ({why}); its work goes to another")
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -43,11 +44,17 @@ def connected(cluster: Cluster) -> Iterator[None]:
         yield
         return
     local = {"include_dashboard": False} if cluster.address == "local" else {}
+    host, _, port = cluster.address.rpartition(":")
     try:
+        if host and "//" not in host:  # Ray itself asks for minutes whether somebody is there
+            socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(cluster.address, log_to_driver=False, logging_level="ERROR", **local)
-    except (ConnectionError, ValueError) as error:
+    except (OSError, ValueError) as error:
         message = f"there is no Ray cluster at {cluster.address!r}: {error}"
-        remedy = "Start one with `ray start --head`, or leave --ray-address away."
+        remedy = (
+            "Start one with `ray start --head`, or leave --ray-address away. A cluster that asks "
+            "for a token needs RAY_AUTH_MODE=token here too."
+        )
         raise VlmbenchError(
             Problem(field="--ray-address", message=message, remedy=remedy)
         ) from error
