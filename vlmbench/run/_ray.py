@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 
 from vlmbench.plan import Plan
 from vlmbench.readouts import ignore
@@ -99,15 +100,11 @@ def run_on_ray(
         for desk in desks:
             desk.begin(advance)
         Pool(desks, say).work_off()
+    as_written = replace(settings, retry=False)  # what was to be run again has been
     return [
-        run_model(
-            model,
-            plan,
-            settings,
-            tasks,
-            _Silent() if model in models else reporter,
-            where.get(model.spec.model),
-        )
+        run_model(model, plan, as_written, tasks, _Silent(), where[model.spec.model])
+        if model.spec.is_local
+        else run_model(model, plan, settings, tasks, reporter)
         for model in plan.models
     ]
 
