@@ -141,6 +141,27 @@ def test_a_lost_node_costs_the_batch_in_flight(home, cluster, local, tmp_path):
     assert 0 <= noted.by_node().total() - (CELLS - 1) * DOCUMENTS <= BATCH  # run again, and no more
 
 
+def test_what_a_stopped_run_left_is_not_asked_again_wherever_it_goes_on(
+    home, cluster, local, tmp_path
+):
+    nodes, noted = cluster
+    noted.forget()
+
+    def stop() -> None:
+        if reporter.done["answers"] >= DOCUMENTS + BATCH:  # in the middle of the second cell
+            raise KeyboardInterrupt
+
+    reporter = Counting(stop)
+    with pytest.raises(KeyboardInterrupt):
+        ran(home, tmp_path / "run", Cluster(address=nodes.address), reporter)
+    assert noted.by_node().total() >= DOCUMENTS + BATCH
+    ran(home, tmp_path / "run", None, Counting())
+    assert written(tmp_path / "run") == written(local)
+    done = noted.by_node()
+    assert 0 < done["here"] < (CELLS - 2) * DOCUMENTS
+    assert 0 <= done.total() - (CELLS - 1) * DOCUMENTS <= BATCH * len(nodes.list_all_nodes())
+
+
 @pytest.mark.soak
 def test_what_kills_every_actor_ends_the_run(home, cluster):
     nodes, _ = cluster
