@@ -76,30 +76,8 @@ def run_on_ray(
     Raises:
         VlmbenchError: If a model has problems, or the cluster's processes run something else.
     """
-    from vlmbench.run._desk import ModelDesk, storing  # both need Ray
-    from vlmbench.run._pool import Pool
-
-    def say(news: str) -> None:
-        reporter.start(news, 0)
-
     models = tuple(model for model in plan.models if model.spec.is_local)
-    where: Mapping[str, Where] = {}
-    if models:
-        found = _probe(models, settings, say)
-        where = dict(zip((model.spec.model for model in models), found.where, strict=True))
-        stored = storing(tasks)
-        desks = [
-            ModelDesk(
-                ModelRun(model, plan, settings, tasks, reporter, where[model.spec.model]),
-                found,
-                stored,
-            )
-            for model in models
-        ]
-        advance = reporter.start("answers", sum(desk.documents for desk in desks))
-        for desk in desks:
-            desk.begin(advance)
-        Pool(desks, say).work_off()
+    where = _work_off(models, plan, settings, tasks, reporter) if models else {}
     as_written = replace(settings, retry=False)  # what was to be run again has been
     return [
         run_model(model, plan, as_written, tasks, _Silent(), where[model.spec.model])
@@ -107,6 +85,32 @@ def run_on_ray(
         else run_model(model, plan, settings, tasks, reporter)
         for model in plan.models
     ]
+
+
+def _work_off(
+    models: tuple[Located[ModelSpec], ...],
+    plan: Plan,
+    settings: Settings,
+    tasks: Mapping[str, CheckedTask],
+    reporter: Reporter,
+) -> dict[str, Where]:
+    """Write the records of all cells of models; return what each was run on, by name."""
+    from vlmbench.run._desk import ModelDesk, storing  # both need Ray
+    from vlmbench.run._pool import Pool
+
+    def say(news: str) -> None:
+        reporter.start(news, 0)
+
+    found, stored = _probe(models, settings, say), storing(tasks)
+    desks = [
+        ModelDesk(ModelRun(model, plan, settings, tasks, reporter, where), found, stored)
+        for model, where in zip(models, found.where, strict=True)
+    ]
+    advance = reporter.start("answers", sum(desk.documents for desk in desks))
+    for desk in desks:
+        desk.begin(advance)
+    Pool(desks, say).work_off()
+    return {model.spec.model: where for model, where in zip(models, found.where, strict=True)}
 
 
 class _Silent:
