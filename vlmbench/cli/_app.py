@@ -20,15 +20,19 @@ from vlmbench.cli._options import (
     Derive,
     Device,
     Dtype,
+    Executor,
     Include,
     Json,
     Limit,
     MaxFailed,
     Models,
     Output,
+    RayAddress,
     Seed,
+    Shards,
     Study,
     Tasks,
+    Where,
 )
 
 app = typer.Typer(
@@ -99,6 +103,9 @@ def run(
         ),
     ] = 1,
     max_failed: MaxFailed = "10%",
+    executor: Where = Executor.LOCAL,
+    ray_address: RayAddress = None,
+    shards: Shards = None,
 ) -> None:
     """Run models on tasks, print the table, and write the run.
 
@@ -116,6 +123,8 @@ def run(
             batch_size=batch_size,
             workers=workers,
             max_failed=max_failed,
+            ray_address=None if executor is Executor.LOCAL else ray_address or "local",
+            shards=shards,
         ),
         output=output,
     )
@@ -148,14 +157,24 @@ def plan(
     include_path: Include,
     data_root: Data = None,
     json: Json = False,
+    executor: Where = Executor.LOCAL,
+    shards: Shards = None,
+    passes_per_second: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001, help="Forward passes a second of one engine, for the hours on Ray."
+        ),
+    ] = None,
 ) -> None:
     """Show what would run, what it costs and what is already there, without loading a model."""
     from vlmbench.cli import _run
+    from vlmbench.cli._handed_out import HandedOut
 
     request = _run.Request(
         models, tasks, study, limit, seed, include_path, data_root, conditions, derive
     )
-    _run.plan(request, output=output, as_json=json)
+    on_ray = HandedOut(shards, passes_per_second) if executor is Executor.RAY else None
+    _run.plan(request, output=output, as_json=json, on_ray=on_ray)
 
 
 @app.command()

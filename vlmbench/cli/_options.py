@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -62,4 +63,31 @@ MaxFailed = Annotated[
 ]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the run.")]
 Data = Annotated[Path | None, typer.Option("--data-root", help="Folder for rendered data.")]
+
+
+class Executor(StrEnum):
+    """Where models can be run."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+Where = Annotated[
+    Executor,
+    typer.Option("--executor", help="This process, or a Ray cluster (docs/many-machines.md)."),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        envvar="RAY_ADDRESS",
+        help="The cluster: auto for one this machine belongs to, ray://HOST:10001 or HOST:6379. "
+        "By default one is started on this machine.",
+    ),
+]
+Shards = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Shares in which Ray hands out a cell; by default one for every 256 documents."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from vlmbench.cli._explain import explain_all
 from vlmbench.cli._folders import cache_root, data_folder
+from vlmbench.cli._handed_out import HandedOut
 from vlmbench.cli._planned import planned, row_of
 from vlmbench.cli._printing import display, say, say_json
 from vlmbench.cli._progress import reporting
@@ -128,6 +129,8 @@ class Options:
     batch_size: str = "auto"
     workers: int = 1
     max_failed: str = "10%"
+    ray_address: str | None = None
+    shards: int | None = None
 
 
 class Kept(BaseModel):
@@ -139,7 +142,7 @@ class Kept(BaseModel):
 
 
 def run(request: Request, options: Options, *, output: Path | None, retry: bool = False) -> None:
-    """Execute a plan and print its table."""
+    """Execute a plan, on this machine or the Ray cluster at an address, and print its table."""
     plan, size, most = together(
         request.plan,
         lambda: _batch_size(options.batch_size),
@@ -148,9 +151,10 @@ def run(request: Request, options: Options, *, output: Path | None, retry: bool 
     for remark in request.remarks(plan):
         display(remark, style="dim")
     from vlmbench import report
-    from vlmbench.run import Settings, execute
+    from vlmbench.run import Cluster, Settings, execute
     from vlmbench.store import Run
 
+    address = options.ray_address
     folder = output or Path("runs") / f"{plan.study.spec.study}-{datetime.now():%Y%m%d-%H%M%S}"
     settings = Settings(
         output=folder,
@@ -161,6 +165,7 @@ def run(request: Request, options: Options, *, output: Path | None, retry: bool 
         batch_size=size,
         workers=options.workers,
         max_failed=most,
+        cluster=None if address is None else Cluster(address=address, shards=options.shards),
         retry=retry,
         request=Kept(folder=Path.cwd(), request=request, options=options).model_dump(mode="json"),
     )
@@ -224,14 +229,21 @@ def _batch_size(given: str) -> int | None:
     )
 
 
-def plan(request: Request, *, output: Path | None, as_json: bool) -> None:
-    """Print what would run."""
+def plan(
+    request: Request, *, output: Path | None, as_json: bool, on_ray: HandedOut | None = None
+) -> None:
+    """Print what would run, and what it comes to on a Ray cluster."""
     resolved = request.plan()
     there = {cell.name for cell in resolved.cells if _is_there(cell, resolved, output)}
     if as_json:
-        say_json([row_of(cell, there) | {"note": cell.note} for cell in resolved.cells])
+        shared = on_ray.shares if on_ray is not None else lambda _: {}
+        say_json(
+            [row_of(cell, there) | {"note": cell.note} | shared(cell) for cell in resolved.cells]
+        )
     else:
         display(planned(resolved, there if output is not None else None))
+        for line in () if on_ray is None else on_ray.lines(resolved, there):
+            display(line)
 
 
 def _is_there(cell: Cell, resolved: Plan, output: Path | None) -> bool:

@@ -72,6 +72,11 @@ class Cell:
         return Opens(splits=("train", "validation")) if self.condition.weights.trains else Opens()
 
     @property
+    def learns(self) -> bool:
+        """Whether something is fitted or trained for it on other documents than it answers."""
+        return bool(self.reads.splits or self.trains_on.splits)
+
+    @property
     def note(self) -> str:
         """How a server is asked and its answers are read; empty for what runs on this machine."""
         return self.readout.note(self.model.spec, self.task.spec)

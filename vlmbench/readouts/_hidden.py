@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from vlmbench.plan import Cell
 from vlmbench.readouts._changed import changed
 from vlmbench.readouts._ledger import Ledger
 from vlmbench.readouts._prompted import Item, answer_all, batch_size
-from vlmbench.readouts._prompts import continuations
+from vlmbench.readouts._prompts import build_prompt, continuations
 from vlmbench.readouts._reading import NOT_KNOWN, Answer, Progress, Reading, ignore, make_reading
 from vlmbench.readouts._reads import Opened
 from vlmbench.readouts._where_shown import check_shown, features_of, frames_of
@@ -24,6 +25,7 @@ from vlmbench.tasks import Documents, ask
 from vlmbench.types import (
     Asked,
     Document,
+    DocumentError,
     Problem,
     Scale,
     StageScores,
@@ -110,9 +112,11 @@ def read_hidden(
     for role, documents in splits.items():
         reader.learn(role, documents)
     reader.probe.fit()
+    earlier = set() if ledger is None else set(ledger.held())
     answers = answer_all(
         asked, task, tap.backend, reader.look, size=size, ledger=ledger, progress=progress
     )
+    reader.find_grids([one for one in asked if one.document.doc_id in earlier], task)
     return reader.reading([one.document for one in asked], answers)
 
 
@@ -184,6 +188,15 @@ class _Reader:
                 )
             )
         return answers
+
+    def find_grids(self, asked: Sequence[Asked], task: TaskSpec) -> None:
+        """Find on which grids the images of documents lie that were answered earlier, elsewhere."""
+        unlike = {tuple(image.size for image in one.document.images): one for one in asked}
+        for one in unlike.values():
+            with suppress(DocumentError, OSError, ValueError):  # it failed, and its grid is unknown
+                images = build_prompt(one, task, self.tap.backend.spec).images
+                for image in images:
+                    self.tap.views.of(image.size, len(images))
 
     def reading(self, documents: Sequence[Document], answers: Sequence[Answer]) -> Reading:
         """Return all answers as one reading, with the scores of every stage.

@@ -2,10 +2,11 @@
 
 from vlmbench.run._check import check_tasks
 from vlmbench.run._execute import execute
-from vlmbench.run._settings import CheckedTask, Reporter, Settings
+from vlmbench.run._settings import CheckedTask, Cluster, Reporter, Settings
 
 __all__ = [
     "CheckedTask",
+    "Cluster",
     "Reporter",
     "Settings",
     "check_tasks",

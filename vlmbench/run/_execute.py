@@ -1,15 +1,17 @@
-"""Executing a plan on this machine."""
+"""Executing a plan, on this machine or on a cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from vlmbench.models import resolve_device
 from vlmbench.plan import Plan, Skipped
 from vlmbench.run._check import check_tasks
 from vlmbench.run._manifest import lm_eval_results, make_manifest, task_record
-from vlmbench.run._models import run_models
+from vlmbench.run._models import Ran, run_models
+from vlmbench.run._ray import connected, run_on_ray
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Condition
 from vlmbench.store import Run, RunFolder
@@ -34,18 +36,19 @@ def execute(plan: Plan, settings: Settings, reporter: Reporter) -> Run:
             the folder, it cannot be written, or too many documents of a cell failed.
     """
     _refuse_empty(plan)
-    resolve_device(settings.device, settings.dtype)  # a wrong name should fail before the data
     folder = RunFolder(settings.output)
-    with folder.claim(plan.digest):
+    with _executor(settings) as run_all, folder.claim(plan.digest):
         if settings.request is not None:
             folder.ask(settings.request)
-        return _execute(plan, folder, settings, reporter)
+        return _execute(plan, folder, settings, reporter, run_all)
 
 
-def _execute(plan: Plan, folder: RunFolder, settings: Settings, reporter: Reporter) -> Run:
+def _execute(
+    plan: Plan, folder: RunFolder, settings: Settings, reporter: Reporter, run_all: _RunAll
+) -> Run:
     tasks = check_tasks(plan, settings.data_root, reporter)
     feasible = _feasible(plan, tasks)
-    ran = run_models(feasible, settings, tasks, reporter)
+    ran = run_all(feasible, settings, tasks, reporter)
     rows = [row for model in ran for row in model.rows]
     manifest = make_manifest(
         feasible,
@@ -57,6 +60,20 @@ def _execute(plan: Plan, folder: RunFolder, settings: Settings, reporter: Report
         failed=[cell for model in ran for cell in model.failed],
     )
     return folder.finish(manifest, rows, lm_eval_results(feasible, rows, manifest))
+
+
+_RunAll = Callable[[Plan, Settings, Mapping[str, CheckedTask], Reporter], list[Ran]]
+
+
+@contextmanager
+def _executor(settings: Settings) -> Iterator[_RunAll]:
+    """Give what runs all models; a device or cluster that is not there fails before the data."""
+    if settings.cluster is None:
+        resolve_device(settings.device, settings.dtype)
+        yield run_models
+        return
+    with connected(settings.cluster):
+        yield run_on_ray
 
 
 def _refuse_empty(plan: Plan) -> None:

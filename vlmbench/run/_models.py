@@ -23,7 +23,7 @@ import torch
 from vlmbench.metrics import StatRow
 from vlmbench.models import share_threads
 from vlmbench.plan import Plan
-from vlmbench.run._model_run import ModelRun
+from vlmbench.run._model_run import ModelRun, Where
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Located, ModelSpec
 from vlmbench.store import FailedCell, ModelRecord
@@ -58,7 +58,7 @@ def run_models(
     """
     workers = min(settings.workers, len(plan.models))
     if workers == 1:
-        return [_run(model, plan, settings, tasks, reporter) for model in plan.models]
+        return [run_model(model, plan, settings, tasks, reporter) for model in plan.models]
     # Not forked: this process may run threads of torch's, which a fork would leave waiting.
     context = get_context("spawn")
     held, _leash = context.Pipe(duplex=False)
@@ -125,14 +125,16 @@ def _result_of(future: Future[Ran | tuple[Problem, ...]]) -> Ran | tuple[Problem
         raise VlmbenchError(Problem(message=message, remedy=remedy)) from error
 
 
-def _run(
+def run_model(
     model: Located[ModelSpec],
     plan: Plan,
     settings: Settings,
     tasks: Mapping[str, CheckedTask],
     reporter: Reporter,
+    where: Where | None = None,
 ) -> Ran:
-    run = ModelRun(model, plan, settings, tasks, reporter)
+    """Run one model and return what it leaves; see `ModelRun`."""
+    run = ModelRun(model, plan, settings, tasks, reporter, where)
     return Ran(rows=run.rows(), record=run.record(), failed=run.failed)
 
 
@@ -182,7 +184,7 @@ def _work(index: int) -> Ran | tuple[Problem, ...]:
     assert _given is not None, "a process begins before it works"
     job, told = _given
     try:
-        return _run(job.plan.models[index], job.plan, job.settings, job.tasks, _Teller(told))
+        return run_model(job.plan.models[index], job.plan, job.settings, job.tasks, _Teller(told))
     except VlmbenchError as error:
         return error.problems
 

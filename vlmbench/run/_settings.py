@@ -24,6 +24,20 @@ class Reporter(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A Ray cluster that a plan is executed on.
+
+    Attributes:
+        address: Of the cluster, as `ray.init` takes it; `local` starts one on this machine.
+        shards: Shares in which the batches of a cell are handed out; None for one every 256
+            documents.
+    """
+
+    address: str = "local"
+    shards: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How and where a plan is executed.
 
@@ -38,6 +52,7 @@ class Settings:
         max_failed: How many documents of a cell may fail.
         retry: Whether documents that failed in an earlier run are run again.
         request: What the run was asked for, as JSON, to be kept in its folder; None to keep none.
+        cluster: Where models run; None for this machine.
     """
 
     output: Path
@@ -50,6 +65,7 @@ class Settings:
     max_failed: MostFailed = field(default_factory=MostFailed)
     retry: bool = False
     request: Mapping[str, Any] | None = None
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

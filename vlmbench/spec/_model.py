@@ -191,3 +191,8 @@ class ModelSpec(Spec):
     def has_weights(self) -> bool:
         """Whether there is a checkpoint to run, rather than a cheap rule or recorded numbers."""
         return self.rule is None and not self.recorded
+
+    @property
+    def is_local(self) -> bool:
+        """Whether its checkpoint runs on a device of ours, rather than behind a server."""
+        return self.has_weights and self.server is None
