@@ -5,8 +5,7 @@ usage. Two things it cannot do, found by running it: it *ignores* `logprobs` and
 ("Ignoring unsupported fields in the request"), so multiple choice is read from its text; and it
 fails with HTTP 500 on `stop` for image models (`'LlavaProcessor' object has no attribute
 'get_vocab'`), which is one reason why the backend cuts texts itself. Likelihoods are therefore
-shown on a second server, `servers/likelihood_server.py`; its docstring says why no other was
-found.
+shown on a second server, `servers/likelihood_server.py`; its docstring says why on that one.
 """
 
 from __future__ import annotations

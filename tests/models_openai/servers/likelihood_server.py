@@ -1,8 +1,8 @@
 """Chat completions with `top_logprobs`: `likelihood_server.py PORT CHECKPOINT`.
 
-A real server in a process of its own, around a transformers model, because nothing that pip
-installs serves an image-text model of transformers on a CPU *with* likelihoods: `transformers
-serve` 5.23 ignores `logprobs`, vLLM and SGLang ship no CPU wheels, llama.cpp wants GGUF. It
+A real server in a process of its own, around a transformers model, for the ordinary tests:
+`transformers serve` 5.23 ignores `logprobs`, llama.cpp wants GGUF, and vLLM, whose own server
+`make vllm` asks, needs an environment of its own and a quarter of a minute to start. It
 speaks the protocol from OpenAI's description and shares no code with the backend under test; the
 likelihoods are the raw logits of `model.generate`'s first step.
 """
