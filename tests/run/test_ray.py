@@ -20,7 +20,7 @@ from vlmbench.registry import catalogue
 from vlmbench.run import Cluster, Settings, execute
 from vlmbench.types import VlmbenchError
 
-DOCUMENTS, BATCH, CELLS = 22, 4, 4
+DOCUMENTS, BATCH, CELLS, ASKED = 22, 4, 4, 2  # two of the cells are prompted
 TEXT = "<image><image>\n{{ id }}: which point matches, A or B?"
 
 
@@ -43,9 +43,8 @@ def home(tmp_path_factory, llava_folder: Path, backend) -> Home:
     weights[name][backend.processor.tokenizer.convert_tokens_to_ids("7")] = torch.inf
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     home.model("tiny", folder, backend="noting", twin=twin)
-    asking = ("prompted", "hidden")
-    cells = [{"readout": name} for name in (*asking, "encoder")]
-    home.study("every", *cells, {"readout": "prompted", "condition": "blank"})
+    cells = [{"readout": "prompted"}, {"readout": "prompted", "condition": "blank"}]
+    home.study("every", *cells, {"readout": "hidden"}, {"readout": "encoder"})
     del weights[name]
     shutil.copytree(folder, home.folder / "torn")
     save_file(weights, home.folder / "torn" / "model.safetensors", metadata={"format": "pt"})
@@ -114,7 +113,7 @@ def test_a_cluster_leaves_the_same_bytes_with_more_shares_than_batches(home, clu
     )  # fmt: skip
     assert len(written(local)) == CELLS + 3  # and stats, results and manifest
     assert written(run) == written(local)
-    assert noted.by_node().total() == (CELLS - 1) * DOCUMENTS  # the encoder is not asked
+    assert noted.by_node().total() == ASKED * DOCUMENTS
     assert "here" not in noted.by_node()
     stats = stats_of(run, "condition", "readout", "metric")
     assert stats["own", "prompted", "failed"]["value"] == 2
@@ -138,7 +137,7 @@ def test_a_lost_node_costs_the_batch_in_flight(home, cluster, local, tmp_path):
     assert any("was lost" in label for label in reporter.done)
     assert reporter.done["answers"] == CELLS * DOCUMENTS  # none twice, none missing
     assert written(tmp_path / "ray") == written(local)
-    assert 0 <= noted.by_node().total() - (CELLS - 1) * DOCUMENTS <= BATCH  # run again, and no more
+    assert 0 <= noted.by_node().total() - ASKED * DOCUMENTS <= BATCH  # run again, and no more
 
 
 def test_what_a_stopped_run_left_is_not_asked_again_wherever_it_goes_on(
@@ -158,8 +157,8 @@ def test_what_a_stopped_run_left_is_not_asked_again_wherever_it_goes_on(
     ran(home, tmp_path / "run", None, Counting())
     assert written(tmp_path / "run") == written(local)
     done = noted.by_node()
-    assert 0 < done["here"] < (CELLS - 2) * DOCUMENTS
-    assert 0 <= done.total() - (CELLS - 1) * DOCUMENTS <= BATCH * len(nodes.list_all_nodes())
+    assert 0 < done["here"] < DOCUMENTS
+    assert 0 <= done.total() - ASKED * DOCUMENTS <= BATCH * len(nodes.list_all_nodes())
 
 
 @pytest.mark.soak

@@ -94,7 +94,8 @@ class Worker:
         self, model: Located[ModelSpec], settings: Settings, seed: int, tasks: Mapping[str, Any]
     ) -> None:
         self._model, self._settings, self._seed, self._tasks = model, settings, seed, tasks
-        self._loaded = LoadedModel(model, settings.device, settings.dtype)
+        features = settings.cache / "features"
+        self._loaded = LoadedModel(model, settings.device, settings.dtype, features=features)
         self._task: tuple[str, CheckedTask] | None = None
         self._asked: tuple[str, list[Asked]] | None = None
 
