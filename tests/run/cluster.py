@@ -33,11 +33,12 @@ def node():
 
 class Noting(HfBackend):
     def choice_logprobs(self, prompts, choices):
-        with Path(__file__).with_name("log").open("a") as log:
+        here = Path(__file__).parent
+        with (here / "log").open("a") as log:
             log.write(f"{node()} {len(prompts)}\\n")
         if any("poison" in prompt.user for prompt in prompts):
             os._exit(1)
-        time.sleep(0.1)
+        time.sleep(float((here / "pace").read_text()))
         return super().choice_logprobs(prompts, choices)
 '''
 
@@ -50,7 +51,7 @@ class Noted:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._log = folder / "log"
+        self._log, self._pace = folder / "log", folder / "pace"
         files = {
             "noting.py": BACKEND,
             "noting-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: noting\nVersion: 1.0\n",
@@ -59,10 +60,12 @@ class Noted:
         for name, text in files.items():
             (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(text)
+        self.begin()
 
-    def forget(self) -> None:
-        """Begin anew."""
+    def begin(self, pace: float = 0.1) -> None:
+        """Forget what was done; every batch takes so many seconds from now on."""
         self._log.unlink(missing_ok=True)
+        self._pace.write_text(str(pace))
 
     def by_node(self) -> Counter[str]:
         """Return how many documents were put through models, by the node that did it."""

@@ -106,7 +106,7 @@ def written(folder: Path) -> dict[str, bytes]:
 
 def test_a_cluster_leaves_the_same_bytes_with_more_shares_than_batches(home, cluster, local):
     nodes, noted = cluster
-    noted.forget()
+    noted.begin()
     run = home.run(
         "tiny", "pairs", "--study", "every", "--batch-size", BATCH, "--executor", "ray",
         "--ray-address", nodes.address, "--shards", 9, output="ray",
@@ -122,17 +122,17 @@ def test_a_cluster_leaves_the_same_bytes_with_more_shares_than_batches(home, clu
 
 def test_a_lost_node_costs_the_batch_in_flight(home, cluster, local, tmp_path):
     nodes, noted = cluster
-    noted.forget()
+    noted.begin(pace=0.6)  # processes outlive their node by a second
     doomed = nodes.add_node(num_cpus=1)
     lost: list[str] = []
 
     def kill() -> None:
-        if not lost and noted.by_node()[doomed.node_id] >= 2 * BATCH:
+        if not lost and noted.by_node()[doomed.node_id]:
             lost.append(doomed.node_id)
             nodes.remove_node(doomed, allow_graceful=False)
 
     reporter = Counting(kill)
-    ran(home, tmp_path / "ray", Cluster(address=nodes.address, shards=2), reporter)
+    ran(home, tmp_path / "ray", Cluster(address=nodes.address), reporter)
     assert lost
     assert any("was lost" in label for label in reporter.done)
     assert reporter.done["answers"] == CELLS * DOCUMENTS  # none twice, none missing
@@ -144,7 +144,7 @@ def test_what_a_stopped_run_left_is_not_asked_again_wherever_it_goes_on(
     home, cluster, local, tmp_path
 ):
     nodes, noted = cluster
-    noted.forget()
+    noted.begin()
 
     def stop() -> None:
         if reporter.done["answers"] >= DOCUMENTS + BATCH:  # in the middle of the second cell
