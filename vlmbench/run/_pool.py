@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +19,10 @@ from vlmbench.types import Problem, VlmbenchError
 # Actors that are asked for at once and have not started: enough to fill a large cluster quickly,
 # few enough that they are of the models that need them now.
 _MOST_STARTING = 64
-# How often an actor may die of a unit, or of its start, before that is no accident.
+# How many actors may die of a unit, or of their start, before that is no accident. Those of a node
+# that has died count once: until that is noticed, Ray sends others there.
 _MOST_DEATHS = 3
+_NODE_DIED = re.compile(r"node has died\. Node Id: (\w+)")
 # Seconds without an actor after which it is said what is being waited for.
 _PATIENCE = 60
 
@@ -31,12 +34,12 @@ class Work:
     Attributes:
         unit: What is to be read.
         held: Answers that are there already, by cell and `doc_id`.
-        deaths: How many actors in a row have died of it without a single answer.
+        deaths: The actors or nodes that have died of it, since its last answer.
     """
 
     unit: Unit
     held: dict[str, dict[str, Answer]] = field(default_factory=dict)
-    deaths: int = 0
+    deaths: set[str] = field(default_factory=set)
 
 
 class Desk(Protocol):
@@ -76,7 +79,7 @@ class Pool:
         self._starting: dict[Any, tuple[Desk, Any]] = {}
         self._idle: list[tuple[Desk, Any]] = []
         self._busy: dict[Any, tuple[Desk, Any, Work]] = {}
-        self._deaths = {desk.model: 0 for desk in desks}  # in a row, at the start
+        self._deaths = {desk.model: set[str]() for desk in desks}  # at the start, in a row
 
     def work_off(self) -> None:
         """Return when nothing is waiting or under way.
@@ -162,13 +165,12 @@ class Pool:
         except RayTaskError as error:
             raise _unfit(desk, error) from error
         except RayError as error:
-            self._deaths[desk.model] += 1
-            self._mourn(desk, error, self._deaths[desk.model], "it could start")
+            self._mourn(desk, actor, error, self._deaths[desk.model], "it could start")
             return
         if isinstance(found, Wrong):
             raise VlmbenchError(found.problems)
         desk.check(found)
-        self._deaths[desk.model] = 0
+        self._deaths[desk.model].clear()
         self._idle.append((desk, actor))
 
     def _hear(self, stream: Any) -> None:
@@ -181,31 +183,40 @@ class Pool:
         except RayError as error:  # its process or its node is gone, and what it had not told yet
             del self._busy[stream]
             ray.kill(actor)
-            work.deaths += 1
             names = ", ".join(cell.name for cell in work.unit.cells)
-            self._mourn(desk, error, work.deaths, f"it answered anything of {names}")
+            self._mourn(desk, actor, error, work.deaths, f"it answered anything of {names}")
             desk.waiting.appendleft(work)
             return
         if isinstance(told, Wrong):
             raise VlmbenchError(told.problems)
-        work.deaths = 0
+        work.deaths.clear()
         if isinstance(told, Over):
             del self._busy[stream]
             self._idle.append((desk, actor))
         desk.take(work, told)
 
-    def _mourn(self, desk: Desk, error: RayError, deaths: int, before: str) -> None:
-        """Say that an actor died.
+    def _mourn(
+        self, desk: Desk, actor: Any, error: RayError, deaths: set[str], before: str
+    ) -> None:
+        """Say that an actor died, and note of what.
 
         Raises:
             VlmbenchError: If too many died of the same.
         """
-        # The last line says why; lines about the actor's names are set in.
-        why = [line for line in str(error).splitlines() if line.strip() == line != ""][-1]
-        if deaths < _MOST_DEATHS:
+        node = _NODE_DIED.search(str(error))
+        what = node[1] if node else str(actor)
+        if what in deaths:  # said before
+            return
+        deaths.add(what)
+        # Otherwise the last line says why; lines about the actor's names are set in.
+        lines = [line for line in str(error).splitlines() if line.strip() == line != ""]
+        why = f"its node {node[1]} has died" if node else lines[-1]
+        if len(deaths) < _MOST_DEATHS:
             self._say(f"an actor of {desk.model} was lost ({why}); its work goes to another")
             return
-        message = f"{deaths} actors of model {desk.model!r} died one after another before {before}"
+        message = (
+            f"{len(deaths)} actors of model {desk.model!r} died one after another before {before}"
+        )
         remedy = (
             "If memory ran out, say what the model needs (`needs: {memory_gb: ...}`) or lower "
             f"--batch-size. What is finished is kept. The last one: {why}"
