@@ -29,9 +29,11 @@ class Eye(Tower):
     n_layers = consumed = 2
     letterbox, patch = Letterbox(side=16), 8
     twin = Twin(layer=-1, relation="identical")
+    transform = "none"
 
     def __init__(self, *, seeing: bool = True) -> None:
         self.seeing = seeing
+        self.module, self.weights_digest = torch.nn.Linear(1, 1), f"seeing={seeing}"
 
     def randomised(self, seed):
         return Eye(seeing=False)

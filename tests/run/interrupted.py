@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import signal
@@ -35,8 +36,9 @@ def make_home(folder: Path, checkpoint: Path) -> Home:
     return home
 
 
-def _go(arguments: list[str], log: str, most: int | None) -> None:
+def _go(arguments: list[str], log: str, most: int | None, hold: int | None) -> None:
     """Run a command, and write a line to a file for every batch that a model is given."""
+    begun = itertools.count(1)
     from vlmbench.cli import main
     from vlmbench.readouts import _encoder, _prompted
 
@@ -47,6 +49,8 @@ def _go(arguments: list[str], log: str, most: int | None) -> None:
         def loop(items: Any, run: Callable[..., Any], **more: Any) -> Any:
             def count(batch: Sequence[Any]) -> Any:
                 os.write(out, f"{len(batch)}\n".encode())
+                if next(begun) == hold:
+                    time.sleep(60)
                 return run(batch)
 
             return in_batches(items, count, **more)
@@ -81,15 +85,23 @@ class Attempts:
     more: tuple[object, ...] = ()
     kills: int = field(default=0, init=False)
 
-    def start(self, *command: object, most: int | None = None) -> BaseProcess:
-        """Start a command, by default the run; no file can grow beyond so many bytes."""
+    def start(
+        self, *command: object, most: int | None = None, hold: int | None = None
+    ) -> BaseProcess:
+        """Start a command, by default the run.
+
+        Args:
+            command: The command.
+            most: Bytes beyond which no file can grow.
+            hold: In which batch it stands still for a minute.
+        """
         run = (
             "run", "--models", self.models, "--tasks", "mine", "--study", "all", "--include-path",
             self.home.folder, "--output", self.output, "--device", "cpu", "--batch-size", 4,
             *self.more,
         )  # fmt: skip
         arguments = [str(word) for word in command or run]
-        process = CONTEXT.Process(target=_go, args=(arguments, str(self.log), most))
+        process = CONTEXT.Process(target=_go, args=(arguments, str(self.log), most, hold))
         process.start()
         return process
 
@@ -111,10 +123,10 @@ class Attempts:
         """Kill a run in or soon after its n-th batch; return whether it had ended before."""
         return self._kill(self.started(batches))
 
-    def started(self, batches: int, *command: object) -> BaseProcess:
+    def started(self, batches: int, *command: object, hold: int | None = None) -> BaseProcess:
         """Start a command and return when it has begun so many batches, or ended."""
         before = self.batches()
-        process = self.start(*command)
+        process = self.start(*command, hold=hold)
         while process.is_alive() and self.batches() < before + batches:
             time.sleep(0.002)
         return process

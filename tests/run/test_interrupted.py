@@ -35,7 +35,7 @@ def test_kills_cost_no_more_than_the_batch_in_flight(home, whole, tmp_path):
 
 def test_ctrl_c_ends_at_once_and_says_how_to_go_on(home, whole, tmp_path):
     attempts = Attempts(home, tmp_path / "run")
-    process = attempts.started(8)
+    process = attempts.started(8, hold=8)
     assert attempts.interrupt(process) < 10  # 0.1 s on an idle machine
     assert process.exitcode == 130
     told = f"Stopped. What is finished is kept; go on with: vlmbench retry {attempts.output}"

@@ -87,6 +87,8 @@ class Tower:
         self.image_processor = image_processor
         self.twin = twin
         self.policy = policy or ImagePolicy()
+        # Now: later its weights may be others, while an update is merged or after it.
+        self.weights_digest = weights_digest(module)
         self.blocks = blocks_of(module)
         self.n_layers = len(self.blocks)
         self.packed = "grid_thw" in inspect.signature(type(module).forward).parameters
@@ -186,11 +188,6 @@ class Tower:
         processor = self.image_processor.to_dict()
         about = {"squares": self.letterbox.record(), "processor": processor, "patch": self.patch}
         return json.dumps(about, sort_keys=True, default=str)
-
-    @cached_property
-    def weights_digest(self) -> str:
-        """SHA-256 of the tower's own weights, which are hashed when this is first asked for."""
-        return weights_digest(self.module)
 
     @cached_property
     def width(self) -> int:

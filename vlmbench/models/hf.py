@@ -196,7 +196,8 @@ class HfBackend:
         regions: Sequence[Sequence[Region | None]],
     ) -> list[Inside]:
         """Return scores of choices and what the language model held; see `look_inside`."""
-        return look_inside(self.inputs, self.whole_logprobs, prompts, choices, regions)
+        score = partial(self.whole_logprobs, tower=True)  # whose pixels tell what tokens show
+        return look_inside(self.inputs, score, prompts, choices, regions)
 
     @contextmanager
     def under(self, change: ForwardChange, *, seed: int = 0) -> Iterator[None]:
