@@ -21,7 +21,7 @@ APART = {
     "mllama": "its images enter by cross-attention",
     "gemma3": "its layers slide over a window",
     "aya_vision": "its layers slide over a window",
-    "granite4_vision": "some of its layers keep a state in place of keys and values",
+    "granite4_vision": "it gives no keys and values to go on from",
 }
 
 
