@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from copy import copy, deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -136,3 +140,24 @@ def test_digest_sees_every_weight(backend, llava_folder):
     with torch.no_grad():
         again.model.lm_head.weight[0, 0] += 1e-3
     assert HfBackend(again.model, again.processor, spec).weights_digest != backend.weights_digest
+
+
+def test_a_copy_of_its_texts_shares_no_tokenizer(backend, pictures):
+    """Another thread works with the copy, and a tokenizer that two threads use fails at times."""
+    backend.choice_logprobs(prompts(pictures), CHOICES)
+    theirs = deepcopy(backend.text)
+    theirs.processor.tokenizer.add_tokens(["zebra"])
+    new = theirs.processor.tokenizer.convert_tokens_to_ids("zebra")
+    assert theirs.answers("Which animal?", ["zebra"])[1] == [[new]]
+    assert backend.text.answers("Which animal?", ["zebra"])[1] != [[new]]
+
+
+def test_whoever_drops_a_model_frees_its_memory(backend):
+    model = copy(backend.model)
+    used = HfBackend(model, backend.processor, backend.spec)
+    used.image_tokens([(64, 64)])
+    used._stopping(("x",))
+    held = weakref.ref(used)
+    del used, model
+    gc.collect()
+    assert held() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -25,6 +26,10 @@ class AnswerTokens:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AnswerTokens:
+        """Return one with a tokenizer of its own, which functions with a cache would share."""
+        return AnswerTokens(deepcopy(self._tokenizer, memo))
 
     def after(
         self, head: str, continuations: Sequence[str], *, moves: bool

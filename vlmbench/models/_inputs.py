@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -68,6 +68,7 @@ class Inputs:
         self._threads = threading.local()
         self.ahead = Ahead()
         self.projected: Projected | None = None
+        self._image_tokens: dict[tuple[int, int], int] = {}
         tokenizer = text.processor.tokenizer
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -166,12 +167,16 @@ class Inputs:
         context = sys.maxsize if self.context is None else self.context
         return [context - length for length in batch["attention_mask"].sum(dim=1).tolist()]
 
-    @lru_cache(maxsize=4096)  # noqa: B019 -- a model lives as long as what asks it
     def image_tokens(self, size: tuple[int, int]) -> int:
         """Return how many tokens an image of that (width, height) takes, about.
 
         Only how batches are cut depends on it.
         """
+        if size not in self._image_tokens:
+            self._image_tokens[size] = self._tokens_of(size)
+        return self._image_tokens[size]
+
+    def _tokens_of(self, size: tuple[int, int]) -> int:
         side = self.text.spec.image.letterbox
         width, height = size if side is None else (side, side)
         try:  # what transformers offers for this to engines that plan ahead

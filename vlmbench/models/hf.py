@@ -6,7 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,6 +77,7 @@ class HfBackend:
         self.text = PromptText(processor, spec, self.family)
         self.inputs = Inputs(model, self.text)
         self._intervention: Intervention | None = None
+        self._stops: dict[tuple[str, ...], Any] = {}
         self._reads_on = True  # from what several prompts begin with, until it turns out not to
         self._picks_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
 
@@ -382,14 +383,13 @@ class HfBackend:
             output = self.model(**batch, use_cache=use_cache)
         return output.logits[rows, columns], output.past_key_values
 
-    @lru_cache(maxsize=16)  # noqa: B019 -- looking at the whole vocabulary takes longer than a step
     def _stopping(self, until: tuple[str, ...]) -> Any:
         """Return what ends an answer at a stop string."""
         from transformers import StoppingCriteriaList, StopStringCriteria
 
-        tokenizer = self.processor.tokenizer
-        criteria = [StopStringCriteria(tokenizer, list(until))] if until else []
-        return StoppingCriteriaList(criteria)
+        if until and until not in self._stops:  # the whole vocabulary is looked at for each
+            self._stops[until] = StopStringCriteria(self.processor.tokenizer, list(until))
+        return StoppingCriteriaList([self._stops[until]] if until else [])
 
     def _answers(self, kwargs: GenerationKwargs, prompts: Sequence[Prompt]) -> list[Reply]:
         until = () if self.text.thinks else stops_of(kwargs)

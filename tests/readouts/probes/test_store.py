@@ -133,12 +133,16 @@ def test_another_image_layer_tower_or_transform_never_hits(tower, tmp_path, monk
     random = tower.randomised(0)
     darker = deepcopy(tower.image_processor)
     darker.image_mean = [0.1, 0.2, 0.3]
-    other = Tower(tower.module, darker, tower.twin)
+    other = Tower(tower.module, darker, tower.twin, tower.policy)
+    both = tower.twin.model_copy(update={"layer": (1, -2)})
+    two = Tower(tower.module, tower.image_processor, both, tower.policy)
+    assert two.consumed == tower.consumed
     asked = [
         (tower, [tower.consumed], changed),
         (tower, [0], image),
         (random, [tower.consumed], image),
         (other, [tower.consumed], image),
+        (two, [tower.consumed], image),
     ]
     for of, layers, shown in asked:
         counting = Counting(of, monkeypatch)
