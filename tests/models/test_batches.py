@@ -76,6 +76,20 @@ def test_batches_halve_until_they_fit_and_the_size_is_remembered():
     assert [len(batch) for batch in runner.tried] == [4, *[2] * 8]
 
 
+def test_where_long_items_do_not_fit_short_ones_still_share_batches():
+    def run_if_short(batch: Sequence[int]) -> Sequence[int]:
+        if len(batch) * max(batch) > 12:
+            raise torch.OutOfMemoryError
+        tried.append(list(batch))
+        return batch
+
+    tried: list[list[int]] = []
+    size = BatchSize(100, tokens=18)
+    assert run(run_if_short, [9, 9, 2, 2, 2, 1, 1, 1], size=size, tokens=lambda n: n)
+    assert tried == [[9], [9], [2, 2, 2, 1], [1, 1]]
+    assert size == BatchSize(100, tokens=9)
+
+
 @pytest.mark.parametrize(("size", "room"), [(BatchSize(4, fixed=True), 2), (BatchSize(4), 0)])
 def test_what_cannot_be_halved_raises(size, room):
     """A size that was asked for is kept, and a single item cannot be made smaller."""

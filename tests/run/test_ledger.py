@@ -60,9 +60,9 @@ def test_what_fitted_into_memory_is_remembered(journal):
     again = {}
     JournalLedger(journal(), again)
     assert again == {"prompted": BatchSize(8, 100)}
-    smaller = {"prompted": BatchSize(2, 100)}
-    JournalLedger(journal(), smaller)
-    assert smaller["prompted"].items == 2
+    other = {"prompted": BatchSize(2, 200)}
+    JournalLedger(journal(), other)
+    assert other == {"prompted": BatchSize(2, 100)}
 
 
 def test_only_a_retry_asks_failed_documents_again(journal):

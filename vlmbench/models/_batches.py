@@ -28,7 +28,7 @@ class BatchSize:
     """How large a batch is: found once, and remembered by who holds this.
 
     Attributes:
-        items: Most items of a batch. Halved whenever memory runs out, unless `fixed`.
+        items: Most items of a batch.
         tokens: Most tokens of a batch, padding included; None for no limit but `items`.
         fixed: Whether the user asked for this size.
     """
@@ -43,6 +43,16 @@ class BatchSize:
         if isinstance(asked, BatchSize):
             return asked
         return cls(items, tokens) if asked is None else cls(asked, fixed=True)
+
+    def halve(self, items: int, tokens: int) -> None:
+        """Become half of a batch that did not fit: of its tokens if these are limited.
+
+        So short items still share batches where a few long ones did not fit.
+        """
+        if self.tokens is None or not tokens:
+            self.items = items // 2
+        else:
+            self.tokens = tokens // 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +108,7 @@ def in_batches(
     Raises:
         torch.OutOfMemoryError: If a single item does not fit, or the size is fixed.
     """
-    loop = _Loop(items, run, size, prepare, failed, kept, progress)
+    loop = _Loop(items, run, size.fixed, prepare, failed, kept, progress)
     queue = sorted(range(len(items)), key=lambda place: order(items[place]))
     lengths = {place: tokens(items[place]) for place in queue}
     which, of = loop.kept.share
@@ -106,8 +116,11 @@ def in_batches(
     pool = ThreadPoolExecutor(workers)
     try:
         while batches:  # once, and again with smaller ones where memory ran out
-            left = loop.through(batches, pool)
-            batches = list(_cut(left, lengths, size))
+            failing, left = loop.through(batches, pool)
+            if failing:
+                size.halve(len(failing), len(failing) * max(lengths[place] for place in failing))
+                torch.cuda.empty_cache()
+            batches = list(_cut([*failing, *left], lengths, size))
     finally:  # whoever stops a run does not wait for what would have come next
         pool.shutdown(wait=False, cancel_futures=True)
     return loop.answers
@@ -120,21 +133,23 @@ class _Loop(Generic[ItemT, ReadyT, AnswerT]):
         self,
         items: Sequence[ItemT],
         run: Callable[[Sequence[ReadyT]], Sequence[AnswerT]],
-        size: BatchSize,
+        fixed: bool,
         prepare: Callable[[Sequence[ItemT]], Sequence[ReadyT]] | None,
         failed: Callable[[ItemT, Exception], AnswerT] | None,
         kept: Kept[AnswerT] | None,
         progress: Callable[[int], None],
     ) -> None:
-        self.items, self.run, self.size = items, run, size
+        self.items, self.run, self.fixed = items, run, fixed
         self.prepare, self.failed, self.progress = prepare, failed, progress
         self.kept = kept or Kept(answers={}, keep=lambda _, __: None)
         self.answers: dict[int, AnswerT] = dict(self.kept.answers)
         if self.answers:
             progress(len(self.answers))
 
-    def through(self, batches: Sequence[list[int]], pool: ThreadPoolExecutor) -> list[int]:
-        """Run batches in turn; return the places that are left where memory ran out."""
+    def through(
+        self, batches: Sequence[list[int]], pool: ThreadPoolExecutor
+    ) -> tuple[list[int], list[int]]:
+        """Run batches in turn; return the one for which memory ran out, and what is left then."""
         waiting = deque([place for place in one if place not in self.answers] for one in batches)
         ahead: deque[tuple[list[int], Future[Sequence[ReadyT]]]] = deque()
         while waiting or ahead:
@@ -148,12 +163,12 @@ class _Loop(Generic[ItemT, ReadyT, AnswerT]):
             try:
                 self._done(places, self._run(places, ready))
             except torch.OutOfMemoryError:
-                if self.size.fixed or len(places) == 1:
+                if self.fixed or len(places) == 1:
                     raise
-                self.size.items = len(places) // 2
-                torch.cuda.empty_cache()
-                return list(chain(places, *(one for one, _ in ahead), *waiting))
-        return []
+                for _, other in ahead:
+                    other.cancel()
+                return places, list(chain(*(one for one, _ in ahead), *waiting))
+        return [], []
 
     def _run(self, places: list[int], ready: Future[Sequence[ReadyT]]) -> Sequence[AnswerT]:
         """Return a batch's answers, one by one where it does not run as it is."""

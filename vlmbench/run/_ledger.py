@@ -44,6 +44,8 @@ class JournalLedger:
             for kind, (items, tokens) in frame.said.get("sizes", {}).items():
                 size = self._sizes.setdefault(kind, BatchSize(items, tokens))
                 size.items = min(size.items, items)
+                if size.tokens is not None and tokens is not None:
+                    size.tokens = min(size.tokens, tokens)
             for doc_id in frame.said.get("failed", ()) if retry else ():
                 self._held.pop(doc_id, None)
 
