@@ -6,7 +6,7 @@ import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -18,8 +18,8 @@ from vlmbench.models._text import PromptText
 
 # Prompts that begin alike are read together only where no more of them differ than this share.
 _DIFFERENT = 0.75
-# Tokens whose keys and values are copied at once, one copy a prompt.
-_COPIED = 8_000
+COPIED: Final = 8_000
+"""Tokens whose keys and values are copied at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -132,7 +132,7 @@ def _read_on(
 ) -> Iterator[tuple[list[int], Tensor, Past]]:
     """Yield what `read_together` returns; each row is copied for all that go on from it."""
     numbers = sorted(range(len(tails)), key=lambda number: len(tails[number]))
-    most = max(1, _COPIED // (past.mask.shape[1] + len(tails[numbers[-1]])))
+    most = max(1, COPIED // (past.mask.shape[1] + len(tails[numbers[-1]])))
     for start in range(0, len(numbers), most):
         part = numbers[start : start + most]
         rows = past.rows([which[number] for number in part])

@@ -32,7 +32,7 @@ from vlmbench.models._past import Past, Tokens, can_continue, positions_seen
 from vlmbench.models._patching import intervening
 from vlmbench.models._processor import load_processor
 from vlmbench.models._projected import Projected
-from vlmbench.models._shared import beginnings, read_together
+from vlmbench.models._shared import COPIED, beginnings, read_together
 from vlmbench.models._text import PromptText, stops_of
 from vlmbench.models._threads import fit_threads
 from vlmbench.models._trial import try_out
@@ -144,9 +144,13 @@ class HfBackend:
         Prompts that begin with the same images and text are read together, their beginning once;
         what is read is the same up to rounding. Not while a condition changes the forward pass.
         """
-        whole = self._intervention or self.inputs.prefix or not self._reads_on
-        read = self._alone if whole else self._together
+        read = self._together if self._shares else self._alone
         return [row for row, _ in self.inputs.by_likeness(read, prompts, choices)]
+
+    @property
+    def _shares(self) -> bool:
+        """Whether prompts that begin alike are read together now."""
+        return self._reads_on and not self._intervention and not self.inputs.prefix
 
     @torch.inference_mode()
     def whole_logprobs(
@@ -244,10 +248,11 @@ class HfBackend:
             else:
                 texts = [text.render(prompt) for prompt in alike]
             side: Literal["left", "right"] = "right" if rows else "left"
-            shares = bool(rows) and self._reads_on and not listening
-            begun = beginnings(text, texts, alike) if shares else None
+            begun = None
+            if rows and self._shares and not listening:
+                begun = beginnings(text, texts, alike)
+                self.inputs.ahead.put(_BEGUN, alike, (begun,))
             first = range(len(alike)) if begun is None else begun.first
-            self.inputs.ahead.put(_BEGUN, alike, (begun,))
             self.inputs.encode_ahead(
                 [texts[i] for i in first], [alike[i] for i in first], side=side
             )
@@ -288,7 +293,8 @@ class HfBackend:
                 return from_cache(self.model, past, index, answers)
 
             logs = logits.float().log_softmax(dim=-1)
-            read = self._read(logs, [tokens[number] for number in numbers], rest)
+            length = past.mask.shape[1]
+            read = self._read(logs, [tokens[number] for number in numbers], rest, length)
             found.update(zip(numbers, read, strict=True))
         return [found[number] for number in range(len(prompts))]
 
@@ -317,7 +323,7 @@ class HfBackend:
             self._announce(again, asked)
             return run_whole(self.model, again, answers, answer_type=int(self.family.prefix_lm))
 
-        return self._read(last, tokens, rest)
+        return self._read(last, tokens, rest, batch["attention_mask"].shape[1])
 
     def _answered(
         self, text: PromptText, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]]
@@ -332,6 +338,7 @@ class HfBackend:
         last: Tensor,
         tokens: Sequence[Tokens],
         rest: Callable[[Sequence[int], Tokens], Tensor],
+        length: int,
     ) -> list[Read]:
         """Return what `choice_and_greedy` does.
 
@@ -340,16 +347,18 @@ class HfBackend:
             tokens: The answers' tokens, by prompt.
             rest: Given prompts' numbers and an answer of several tokens for each, sums the
                 log-likelihoods of these and of the likeliest tokens after the first.
+            length: Tokens of a prompt: as many answers are read at once as there are prompts, or
+                as may be copied.
         """
-        if self.text.thoughts.openings.intersection(last.argmax(dim=1).tolist()):
+        openings = self.text.thoughts.openings
+        if openings and openings.intersection(last.argmax(dim=1).tolist()):
             raise self.text.refuse_thoughts()
-        first = [last[i, [ids[0] for ids in row]] for i, row in enumerate(tokens)]
-        best = [last[i].max().expand(len(row)) for i, row in enumerate(tokens)]
-        totals = torch.stack([torch.cat(first), torch.cat(best)]).double()
         pairs = [(index, ids) for index, row in enumerate(tokens) for ids in row]
+        rows, first = torch.tensor([(i, ids[0]) for i, ids in pairs], device=last.device).T
+        totals = torch.stack([last[rows, first], last.max(dim=1).values[rows]]).double()
+        most = max(len(tokens), COPIED // length)
         long = [k for k, (_, ids) in enumerate(pairs) if len(ids) > 1]
-        most = max(len(tokens), *(len(row) for row in tokens))
-        for start in range(0, len(long), most):  # as many at once as there are prompts
+        for start in range(0, len(long), most):
             chunk = long[start : start + most]
             totals[:, chunk] += rest([pairs[k][0] for k in chunk], [pairs[k][1] for k in chunk])
         sums, likeliest = totals.cpu().numpy()

@@ -12,6 +12,7 @@ from test_families import HERE, asked, over
 from tiny_checkpoints import backend_of
 
 from vlmbench.models import HfBackend, Prompt, image_tower
+from vlmbench.spec import Knockout
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -110,6 +111,34 @@ def test_a_blank_image_is_read_once_a_batch(tiny_clip):
         [tiny_clip.render(prompt) for prompt in prompts], prompts, side="right"
     )
     assert passes.read < 0.3 * batch["input_ids"].numel()
+
+
+def test_many_answers_to_one_question_are_not_all_copies_of_it_at_once(tiny_clip, shots):
+    prompt = Prompt(user="<image>Which? " + "It may be anything. " * 40, images=(shots[3],))
+    choices = [f" number {i} of them" for i in range(300)]
+    (expected,) = tiny_clip.choice_logprobs([prompt], [choices[:30]])
+    with Passes(tiny_clip) as passes:
+        (row,) = tiny_clip.choice_logprobs([prompt], [choices])
+    np.testing.assert_allclose(row[:30], expected, atol=1e-5)
+    length = passes.shapes[0][1]
+    assert max(rows for rows, _ in passes.shapes[1:]) * length <= 8_000
+
+
+def test_what_is_read_alone_is_prepared_whole(tiny_clip, shots):
+    """Under a condition that changes the pass nothing is encoded twice."""
+    prompts = questions(shots)
+    encoded: list[int] = []
+    plain = tiny_clip.processor.__class__.__call__
+
+    def counting(self, *args, **given):
+        encoded.append(len(given["text"]))
+        return plain(self, *args, **given)
+
+    with pytest.MonkeyPatch.context() as patch, tiny_clip.under(Knockout(to="last")):
+        patch.setattr(tiny_clip.processor.__class__, "__call__", counting)
+        tiny_clip.prepare(prompts, CHOICES)
+        tiny_clip.choice_logprobs(prompts, CHOICES)
+    assert encoded == [6]
 
 
 # Families of which every image passes the tower whenever it is shown, and those of which some do.
