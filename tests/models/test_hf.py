@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vlmbench.models import HfBackend, Prompt, resolve_device
-from vlmbench.spec import GenerationKwargs, ModelSpec, Prompting
+from vlmbench.models import HfBackend, Prompt, _inputs, resolve_device
+from vlmbench.models._projected import Projected
+from vlmbench.spec import GenerationKwargs, Knockout, ModelSpec, Prompting
 from vlmbench.types import VlmbenchError
 
 
@@ -150,6 +151,26 @@ def test_a_copy_of_its_texts_shares_no_tokenizer(backend, pictures):
     new = theirs.processor.tokenizer.convert_tokens_to_ids("zebra")
     assert theirs.answers("Which animal?", ["zebra"])[1] == [[new]]
     assert backend.text.answers("Which animal?", ["zebra"])[1] != [[new]]
+
+
+def test_copies_of_its_texts_are_lent_to_one_thread_at_a_time_and_used_again(backend):
+    with backend.inputs.own_text() as one, backend.inputs.own_text() as two:
+        assert len({id(text.processor.tokenizer) for text in (one, two, backend.text)}) == 3
+    with backend.inputs.own_text() as again:
+        assert again in (one, two)
+
+
+def test_images_are_told_apart_only_where_that_is_used(backend, pictures, monkeypatch):
+    """Hashing pixels takes time: not for what a model writes, and not under an intervention."""
+    monkeypatch.setattr(backend.inputs, "projected", Projected(backend.model, print))
+    hashed: list[int] = []
+    monkeypatch.setattr(_inputs, "image_keys", lambda _, n: hashed.append(n))
+    backend.prepare(prompts(pictures), None)
+    with backend.under(Knockout(to="last")):
+        backend.prepare(prompts(pictures), CHOICES)
+    assert not hashed
+    backend.prepare(prompts(pictures), CHOICES)
+    assert hashed
 
 
 def test_whoever_drops_a_model_frees_its_memory(backend):

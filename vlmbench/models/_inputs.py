@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import cached_property
 from typing import Any, Literal, TypeVar
@@ -65,7 +65,7 @@ class Inputs:
         self.model = model
         self.prefix = 0
         self.text = text
-        self._threads = threading.local()
+        self._copies: list[PromptText] = []
         self.ahead = Ahead()
         self.projected: Projected | None = None
         self._image_tokens: dict[tuple[int, int], int] = {}
@@ -96,7 +96,7 @@ class Inputs:
             DocumentError: If a prompt is longer than what the model can read.
         """
         made = self.ahead.take((side, *texts), prompts)
-        batch, keys = made or self._encoded(self.text, texts, prompts, side)
+        batch, keys = made or self._encoded(self.text, texts, prompts, side, projected)
         if self.prefix:
             self._put_before(batch)
         left = min(self.room_behind(batch))
@@ -117,29 +117,42 @@ class Inputs:
         return batch.to(self.model.device, self.model.dtype, non_blocking=True)
 
     def _encoded(
-        self, text: PromptText, texts: Sequence[str], prompts: Sequence[Prompt], side: str
+        self,
+        text: PromptText,
+        texts: Sequence[str],
+        prompts: Sequence[Prompt],
+        side: str,
+        projected: bool,
     ) -> tuple[Any, list[str] | None]:
-        """Return what a processor makes of prompts and their images, and the keys of these."""
+        """Return what a processor makes of prompts and images, and the keys of these if needed."""
         batch = _encoded(text, texts, prompts, side)
-        if self.projected is None:
+        if self.projected is None or not projected:
             return batch, None
         return batch, image_keys(batch, sum(len(prompt.images) for prompt in prompts))
 
-    @property
-    def own_text(self) -> PromptText:
-        """What renders and tokenises prompts in this thread: tokenizers are not shared by two."""
-        if threading.current_thread() is threading.main_thread():
-            return self.text
-        if not hasattr(self._threads, "text"):
-            self._threads.text = deepcopy(self.text)
-        text: PromptText = self._threads.text
-        return text
+    @contextmanager
+    def own_text(self) -> Iterator[PromptText]:
+        """Lend a copy of `text` to a thread: tokenizers are not shared by two."""
+        try:
+            text = self._copies.pop()
+        except IndexError:
+            text = deepcopy(self.text)
+        try:
+            yield text
+        finally:
+            self._copies.append(text)
 
     def encode_ahead(
-        self, texts: Sequence[str], prompts: Sequence[Prompt], *, side: Literal["left", "right"]
+        self,
+        text: PromptText,
+        texts: Sequence[str],
+        prompts: Sequence[Prompt],
+        *,
+        side: Literal["left", "right"],
+        projected: bool,
     ) -> None:
         """Do in this thread what `encode` will be asked for in another, with these very prompts."""
-        encoded = self._encoded(self.own_text, texts, prompts, side)
+        encoded = self._encoded(text, texts, prompts, side, projected)
         self.ahead.put((side, *texts), prompts, encoded)
 
     def _put_before(self, batch: Any) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -152,6 +152,11 @@ class HfBackend:
         """Whether prompts that begin alike are read together now."""
         return self._reads_on and not self._intervention and not self.inputs.prefix
 
+    @property
+    def _knows_images(self) -> bool:
+        """Whether what the tower said of images still holds."""
+        return not (self.training or self._intervention)
+
     @torch.inference_mode()
     def whole_logprobs(
         self, prompts: Sequence[Prompt], choices: Sequence[Sequence[str]], *, tower: bool = False
@@ -240,25 +245,31 @@ class HfBackend:
         listening: bool = False,
     ) -> None:
         """Encode prompts ahead, in this thread; see `Prepares`."""
-        text, columns = self.inputs.own_text, [] if choices is None else [choices]
+        columns = [] if choices is None else [choices]
 
-        def encode(alike: Sequence[Prompt], *rows: Sequence[Sequence[str]]) -> Sequence[Prompt]:
+        def encode(
+            text: PromptText, alike: Sequence[Prompt], *rows: Sequence[Sequence[str]]
+        ) -> Sequence[Prompt]:
             if rows:
                 texts, _ = self._answered(text, alike, *rows)
             else:
                 texts = [text.render(prompt) for prompt in alike]
-            side: Literal["left", "right"] = "right" if rows else "left"
             begun = None
             if rows and self._shares and not listening:
                 begun = beginnings(text, texts, alike)
                 self.inputs.ahead.put(_BEGUN, alike, (begun,))
             first = range(len(alike)) if begun is None else begun.first
             self.inputs.encode_ahead(
-                [texts[i] for i in first], [alike[i] for i in first], side=side
+                text,
+                [texts[i] for i in first],
+                [alike[i] for i in first],
+                side="right" if rows else "left",
+                projected=bool(rows) and self._knows_images,
             )
             return alike
 
-        self.inputs.by_likeness(encode, prompts, *columns)
+        with self.inputs.own_text() as text:
+            self.inputs.by_likeness(partial(encode, text), prompts, *columns)
 
     def image_tokens(self, sizes: Sequence[tuple[int, int]]) -> int:
         """Return how many tokens images of these (width, height) take, about."""
@@ -281,7 +292,7 @@ class HfBackend:
         first = [texts[i] for i in begun.first], [prompts[i] for i in begun.first]
         longest = max(len(ids) for row in tokens for ids in row)
         room = longest + begun.longest
-        batch = self.inputs.encode(*first, side="right", room=room, projected=not self.training)
+        batch = self.inputs.encode(*first, side="right", room=room, projected=self._knows_images)
         parts = read_together(self.model, self.inputs, batch, begun)
         if parts is None:
             self._reads_on = False
@@ -304,7 +315,7 @@ class HfBackend:
         """Read every prompt from its first token to its last."""
         texts, tokens = self._answered(self.text, prompts, choices)
         longest = max(len(ids) for row in tokens for ids in row)
-        seen = not (tower or self.training or self._intervention)
+        seen = self._knows_images and not tower
         batch = self.inputs.encode(texts, prompts, side="right", room=longest, projected=seen)
         self._announce(batch, prompts)
         with positions_seen(self.model.get_decoder()) as positions:
