@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,10 +38,24 @@ def run_whole(model: Any, batch: Any, answers: Tokens, *, answer_type: int) -> T
     """
     starts = batch["attention_mask"].sum(dim=1)
     ids, real = padded([one[1:] for one in answers], starts.device)
-    logits = model(**appended(batch, answers, answer_type=answer_type)).logits
+    whole = appended(batch, answers, answer_type=answer_type)
     places = starts[:, None] + torch.arange(ids.shape[1], device=ids.device)
-    places = places.clamp(max=logits.shape[1] - 1)  # behind shorter answers, which are not `real`
-    return _summed(logits[torch.arange(len(ids), device=ids.device)[:, None], places], ids, real)
+    # Behind shorter answers, which are not `real`, there may be nothing.
+    places = places.clamp(max=whole["input_ids"].shape[1] - 1)
+    rows = torch.arange(len(ids), device=ids.device)[:, None].expand_as(places)
+    return _summed(logits_at(model, whole, rows, places)[0], ids, real)
+
+
+def logits_at(
+    model: Any, batch: Any, rows: Tensor, columns: Tensor, *, use_cache: bool = False
+) -> tuple[Tensor, Any]:
+    """Return logits of a batch at places of (row, token), of any shape, and the cache."""
+    more = {}
+    if "logits_to_keep" in inspect.signature(model.forward).parameters:
+        # Of all positions, only those: vocabularies are large.
+        more["logits_to_keep"], columns = torch.unique(columns, return_inverse=True)
+    output = model(**batch, use_cache=use_cache, **more)
+    return output.logits[rows, columns], output.past_key_values
 
 
 def appended(batch: Any, row: Tokens, *, answer_type: int) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from vlmbench.models._checkpoint import (
     remedy_for,
     weights_digest,
 )
-from vlmbench.models._continuations import from_cache, run_whole
+from vlmbench.models._continuations import from_cache, logits_at, run_whole
 from vlmbench.models._greedy import GREEDY, greedy_config, refuse_overflow, reply_of
 from vlmbench.models._inputs import Inputs
 from vlmbench.models._inspect import look_inside
@@ -79,7 +78,6 @@ class HfBackend:
         self._intervention: Intervention | None = None
         self._stops: dict[tuple[str, ...], Any] = {}
         self._reads_on = True  # from what several prompts begin with, until it turns out not to
-        self._picks_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
 
     @classmethod
     def load(
@@ -385,23 +383,13 @@ class HfBackend:
         """Return float32 log-probabilities (batch, vocab) after each prompt, and the cache."""
         ends = batch["attention_mask"].sum(dim=1) - 1
         rows = torch.arange(len(ends), device=ends.device)
-        logits, cache = self._logits_at(batch, rows, ends, use_cache=use_cache)
+        logits, cache = logits_at(self.model, batch, rows, ends, use_cache=use_cache)
         return logits.float().log_softmax(dim=-1), cache
 
     def logits_at(self, batch: Any, places: Sequence[tuple[int, int]]) -> Tensor:
         """Return (places, vocab) logits of an encoded batch, at places of (prompt, token)."""
         rows, columns = torch.tensor(places, device=batch["input_ids"].device).T
-        return self._logits_at(batch, rows, columns, use_cache=False)[0]
-
-    def _logits_at(
-        self, batch: Any, rows: Tensor, columns: Tensor, *, use_cache: bool
-    ) -> tuple[Tensor, Any]:
-        if self._picks_logits:  # of all positions, only those: vocabularies are large
-            kept, columns = torch.unique(columns, return_inverse=True)
-            output = self.model(**batch, use_cache=use_cache, logits_to_keep=kept)
-        else:
-            output = self.model(**batch, use_cache=use_cache)
-        return output.logits[rows, columns], output.past_key_values
+        return logits_at(self.model, batch, rows, columns)[0]
 
     def _stopping(self, until: tuple[str, ...]) -> Any:
         """Return what ends an answer at a stop string."""

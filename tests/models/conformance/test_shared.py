@@ -80,6 +80,16 @@ def test_what_is_read_together_is_what_is_read_alone(tiny, shots):
         assert passes.read < plain.read
 
 
+@over(HERE)
+def test_of_all_positions_only_those_that_are_read_get_logits(tiny, shots):
+    """Vocabularies are large: a batch of prompts times all their tokens would not fit."""
+    backend, made = backend_of(tiny.name), []
+    hook = backend.model.register_forward_hook(lambda _, __, out: made.append(out.logits.shape[1]))
+    backend.whole_logprobs(questions(shots), CHOICES)
+    hook.remove()
+    assert max(made) <= 16
+
+
 def test_another_image_is_never_taken_for_the_same(tiny_clip, shots):
     """One grey level of one pixel, another size with the same bytes, or another order."""
     base = np.asarray(shots[3].resize((96, 96)))
