@@ -54,6 +54,26 @@ class FakeBackend:
         return [Reply(text=self.rule(self.number(prompt))) for prompt in prompts]
 
 
+class SeesPixels(FakeBackend):
+    """Takes a token for every pixel, and notes which sizes share a batch."""
+
+    workers = 1
+
+    def __init__(self) -> None:
+        super().__init__(oracle)
+        self.sizes: list[set[tuple[int, int]]] = []
+
+    def prepare(self, prompts, choices, *, listening=False) -> None:
+        pass
+
+    def image_tokens(self, sizes) -> int:
+        return sum(width * height for width, height in sizes)
+
+    def choice_logprobs(self, prompts, choices):
+        self.sizes.append({image.size for prompt in prompts for image in prompt.images})
+        return super().choice_logprobs(prompts, choices)
+
+
 def read(backend: FakeBackend, n: int = 12, spec: TaskSpec | None = None, **options: object):
     # Questions of different lengths, so that batching reorders them.
     questions = [f"<image>{'long ' * (i % 4)}question {i}" for i in range(n)]
@@ -77,6 +97,17 @@ def test_order_and_batches_change_nothing(size):
     expected = [[np.sin(i * 7.0 + c) for c in range(3)] for i in range(12)]
     np.testing.assert_allclose(reading.scores.scores, expected)
     assert [a.prompt for a in reading.answers][3] == "<<image>long long long question 3>"
+
+
+def test_images_of_like_size_share_batches_and_the_largest_come_first():
+    backend, sizes = SeesPixels(), [(8, 8), (40, 30), (16, 9)]
+    shown = [
+        document(i, Image.new("RGB", sizes[i % 3]), choices="ABC", row={"answer": 0})
+        for i in range(12)
+    ]
+    questions = [f"<image>{'long ' * (i % 4)}question {i}" for i in range(12)]
+    read_prompted(asked(shown, questions), task(), backend, batch_size=4)
+    assert backend.sizes == [{(40, 30)}, {(16, 9)}, {(8, 8)}]
 
 
 def test_only_the_broken_document_fails_and_it_is_not_called_wrong():

@@ -188,7 +188,7 @@ def answer_all(
         size=size,
         prepare=prepare,
         workers=backend.workers if isinstance(backend, Prepares) else 1,
-        order=lambda one: (-len(one.document.images), -len(one.text)),
+        order=lambda one: (-len(one.document.images), -length(one), -len(one.text)),
         tokens=length,
         failed=lambda _, error: Answer(scores=None, error=why_failed(error)),
         kept=kept_in(ledger, [one.document for one in asked]),
