@@ -137,12 +137,19 @@ def test_another_image_layer_tower_or_transform_never_hits(tower, tmp_path, monk
     both = tower.twin.model_copy(update={"layer": (1, -2)})
     two = Tower(tower.module, tower.image_processor, both, tower.policy)
     assert two.consumed == tower.consumed
+    config = deepcopy(tower.module.config)
+    config.hidden_act = "relu"
+    module = type(tower.module)(config).eval()
+    module.load_state_dict(tower.module.state_dict())
+    relu = Tower(module, tower.image_processor, tower.twin, tower.policy)
+    assert relu.weights_digest == tower.weights_digest
     asked = [
         (tower, [tower.consumed], changed),
         (tower, [0], image),
         (random, [tower.consumed], image),
         (other, [tower.consumed], image),
         (two, [tower.consumed], image),
+        (relu, [tower.consumed], image),
     ]
     for of, layers, shown in asked:
         counting = Counting(of, monkeypatch)

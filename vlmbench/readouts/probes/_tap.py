@@ -42,8 +42,9 @@ class FeatureTap:
         self._slow = sum(part.numel() for part in tower.module.parameters()) >= _SLOW
         # All that features depend on besides the image.
         self._about = (
-            tower.weights_digest, tower.transform, tower.twin.layer, tower.twin.pooled, self.layers,
-            tower.dtype, tower.device.type, *map(metadata.version, ("torch", "transformers")),
+            tower.weights_digest, tower.module.config.to_json_string(), tower.transform,
+            tower.twin.layer, tower.twin.pooled, self.layers, tower.dtype, tower.device.type,
+            *map(metadata.version, ("torch", "transformers")),
         )  # fmt: skip
 
     def features(self, images: Sequence[EncodedImage]) -> list[ImageFeatures]:
