@@ -90,9 +90,9 @@ def read_prompted(
     `logprob`); `generate_until` reads generated text by the task's `answer_rule` (scale `vote`),
     abstaining where that reads nothing, and so does any task asked of a model that is given room to
     think. `Reading.notes` says which tokens were scored, how text was decoded and read, and how
-    probable the model finds all choices together. Documents are run longest first, images included, so that
-    batches hold prompts of like length and memory runs out at once if it does; the order of the
-    result is that of `asked`. A server is asked as `vlmbench.readouts.read_replies` says.
+    probable the model finds all choices together. Documents are run longest first, images included,
+    so that batches hold prompts of like length and memory runs out at once if it does; the order of
+    the result is that of `asked`. A server is asked as `vlmbench.readouts.read_replies` says.
 
     Args:
         asked: Documents, conditions already applied, with their questions.
