@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from home import Home, noise, stats_of, vlmbench
@@ -11,7 +13,15 @@ from safetensors.torch import load_file, save_file
 from tiny_checkpoints import folder_of
 
 from vlmbench.models import HfBackend
+from vlmbench.plan import MostFailed, make_plan
+from vlmbench.readouts import NOT_KNOWN, Answer
+from vlmbench.readouts._reading import make_reading
+from vlmbench.registry import catalogue
+from vlmbench.run import Settings
+from vlmbench.run._failures import refuse_failures
 from vlmbench.store import RunFolder
+from vlmbench.tasks import load_documents
+from vlmbench.types import VlmbenchError
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 GENERATED = {
@@ -148,3 +158,26 @@ def test_too_many_failed_documents_end_the_run_and_a_retry_runs_these_alone(
     assert not list((home.folder / "run").rglob("*.journal"))
     vlmbench("retry", home.folder / "run")
     assert set(asked) == again  # nothing failed, and nothing is run
+
+
+def test_documents_that_may_fail_are_not_among_those_of_which_few_may(home, llava_folder):
+    home.pairs("pairs", 20)
+    home.model("tiny", llava_folder)
+    home.study("asked", {"readout": "prompted"})
+    found = catalogue([home.folder])
+    (study,) = found.select_studies("asked")
+    plan = make_plan(
+        found.select_models("tiny"), found.select_tasks("pairs"), study, count=lambda task: None
+    )
+    documents = list(load_documents(plan.tasks[0], "reported", home.folder))
+    settings = Settings(output=home.folder, data_root=home.folder, cache=home.folder)
+    fine = [Answer(scores=np.zeros(2))] * 8
+    lost = [Answer(scores=None, error="the device is lost")] * 2
+    unknown = [Answer(scores=None, error=NOT_KNOWN)] * 10
+    some = make_reading(documents, fine + lost + unknown, "logprob")
+    with pytest.raises(VlmbenchError, match="2 of 10 documents of tiny/pairs/prompted-own failed"):
+        refuse_failures(plan.cells[0], some, settings)
+    refuse_failures(plan.cells[0], some, replace(settings, max_failed=MostFailed(20)))
+    all_known = make_reading(documents, fine * 2 + lost * 2, "logprob")
+    with pytest.raises(VlmbenchError, match="4 of 20"):
+        refuse_failures(plan.cells[0], all_known, settings)

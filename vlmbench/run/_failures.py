@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from vlmbench.plan import Cell
-from vlmbench.readouts import Reading
+from vlmbench.readouts import NOT_KNOWN, Reading
 from vlmbench.run._settings import Settings
 from vlmbench.types import Problem, VlmbenchError
 
@@ -22,7 +22,8 @@ def refuse_failures(cell: Cell, reading: Reading, settings: Settings) -> None:
     Raises:
         VlmbenchError: If so, with the commonest reasons.
     """
-    n, broken = len(reading.scores), reading.broken
+    broken = reading.broken
+    n = sum(answer.error != NOT_KNOWN for answer in reading.answers) or len(reading.answers)
     again = f"`vlmbench retry {settings.output}` runs failed documents again"
     if reading.scores.failed.all():
         reasons = _reasons(answer.error for answer in reading.answers)
