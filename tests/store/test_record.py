@@ -63,6 +63,7 @@ def test_clusters_come_back_and_records_from_before_them_have_none(record):
     record.write(handmade.basis(), grouped, handmade.exchanges(4), weights={}, fitted={}, notes={})
     assert record.scores().clusters.tolist() == [0, 1, 0, 1]
     pq.write_table(pq.read_table(record.path).drop_columns(["cluster"]), record.path)
+    rewritten(record)
     assert record.scores().clusters is None
     write(record)
     assert record.scores().clusters is None
@@ -144,6 +145,17 @@ def test_half_a_record_is_none(record):
             record.scores()
     record.path.write_bytes(whole)
     assert record.about() is not None
+
+
+def test_a_record_of_which_a_column_has_lost_its_name_is_damaged(record):
+    """One without clusters would pass for one whose documents count each by itself."""
+    grouped = replace(SCORES, clusters=np.array([0, 1, 0, 1]))
+    record.write(handmade.basis(), grouped, handmade.exchanges(4), weights={}, fitted={}, notes={})
+    whole = record.path.read_bytes()
+    assert record.scores().clusters is not None
+    record.path.write_bytes(whole.replace(b"\x07cluster", b"\x07clustes"))
+    with pytest.raises(VlmbenchError, match="the record is damaged"):
+        record.check()
 
 
 def test_a_write_that_fails_leaves_the_old_record(record):

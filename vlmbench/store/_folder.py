@@ -13,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vlmbench.metrics import StatRow, dump_rows, load_rows
-from vlmbench.store._files import sweep, write_atomically, writing
+from vlmbench.store._files import sweep, sync_folder, write_atomically, writing
 from vlmbench.store._manifest import FORMAT, Manifest, parse_manifest
 from vlmbench.store._record import Record
 from vlmbench.types import Problem, VlmbenchError
@@ -120,8 +120,10 @@ class RunFolder:
 
     def reopen(self) -> None:
         """Say that what was finished is so no longer, before the first of its records changes."""
-        with writing(self._manifest):
-            self._manifest.unlink(missing_ok=True)
+        if self._manifest.exists():
+            with writing(self._manifest):
+                self._manifest.unlink()
+                sync_folder(self.path)
 
     def ask(self, request: Mapping[str, Any]) -> None:
         """Keep what a run was asked for, as JSON."""

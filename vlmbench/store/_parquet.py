@@ -1,4 +1,4 @@
-"""Parquet files whose damage is found: every page has a checksum, and so has what they say."""
+"""Parquet files whose damage is found: pages have checksums, and so have names and what is said."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 from vlmbench.store._files import replacing
 from vlmbench.types import Problem, VlmbenchError
 
-_KEY, _CHECK = b"vlmbench", b"vlmbench crc32"
+_KEY, _CHECK, _NAMES = b"vlmbench", b"vlmbench crc32", b"vlmbench columns crc32"
 
 
 def write_parquet(path: Path, columns: Mapping[str, Any], said: Mapping[str, Any]) -> None:
     """Write columns and what the file says about itself, whole or not at all."""
     text = json.dumps(said, sort_keys=True).encode()
-    about = {_KEY: text, _CHECK: str(zlib.crc32(text)).encode()}
+    about = {_KEY: text, _CHECK: _sum(text), _NAMES: _sum(*map(str.encode, columns))}
     table = pa.table(dict(columns)).replace_schema_metadata(about)
     with replacing(path) as partial:
         pq.write_table(table, partial, write_page_checksum=True)
@@ -33,9 +33,11 @@ def read_said(path: Path) -> dict[str, Any]:
         VlmbenchError: If it is missing or damaged.
     """
     try:
-        about = pq.read_schema(path).metadata or {}
+        schema = pq.read_schema(path)
+        about = schema.metadata or {}
         text = about[_KEY]
-        if _CHECK in about and int(about[_CHECK]) != zlib.crc32(text):
+        found_in = {_CHECK: _sum(text), _NAMES: _sum(*map(str.encode, schema.names))}
+        if any(about.get(key, right) != right for key, right in found_in.items()):
             raise VlmbenchError(damaged(path))
         found: dict[str, Any] = json.loads(text)
     except FileNotFoundError:
@@ -43,6 +45,10 @@ def read_said(path: Path) -> dict[str, Any]:
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise VlmbenchError(damaged(path)) from error
     return found
+
+
+def _sum(*parts: bytes) -> bytes:
+    return str(zlib.crc32(b"\0".join(parts))).encode()
 
 
 def names_of(path: Path) -> list[str]:
