@@ -11,6 +11,7 @@ from vlmbench.models import BatchSize, HeadAttention, Inside
 from vlmbench.readouts import Answer
 from vlmbench.run._ledger import JournalLedger
 from vlmbench.store import Journal
+from vlmbench.types import VlmbenchError
 
 RNG = np.random.default_rng(1)
 
@@ -74,3 +75,15 @@ def test_only_a_retry_asks_failed_documents_again(journal):
     assert set(retry.held()) == {"chosen"}
     retry.keep({"failed": ANSWERS["staged"]})  # and is killed
     assert set(JournalLedger(journal(), retry=True).held()) == {"chosen", "failed"}
+
+
+def test_answers_of_other_weights_are_neither_added_nor_given(journal):
+    ledger = JournalLedger(journal(), loaded=lambda: {"model": "old"})
+    ledger.keep({"chosen": ANSWERS["chosen"]})
+    again = JournalLedger(journal(), loaded=lambda: {"model": "new", "encoder": "any"})
+    with pytest.raises(VlmbenchError, match="of other weights"):
+        again.held()
+    with pytest.raises(VlmbenchError, match="of other weights"):
+        JournalLedger(journal()).take({"failed": ANSWERS["failed"]}, {"model": "new"})
+    same = JournalLedger(journal(), loaded=lambda: {"model": "old", "encoder": "any"})
+    assert set(same.held()) == {"chosen"}

@@ -15,9 +15,11 @@ from cluster import Noted, started
 from home import Home, stats_of, vlmbench
 from safetensors.torch import load_file, save_file
 
-from vlmbench.plan import make_plan
+from vlmbench.plan import Unit, make_plan
 from vlmbench.registry import catalogue
 from vlmbench.run import Cluster, Settings, execute
+from vlmbench.run._ray import connected
+from vlmbench.run._worker import Worker, Wrong
 from vlmbench.types import VlmbenchError
 
 DOCUMENTS, BATCH, CELLS, ASKED = 22, 4, 4, 2  # two of the cells are prompted
@@ -186,6 +188,31 @@ def test_a_model_that_cannot_be_loaded_says_why_as_it_does_locally(home, cluster
     ]  # fmt: skip
     assert "embed_tokens" in found[0]
     assert found[0].splitlines()[-3:] == found[1].splitlines()[-3:]
+
+
+class Unseen:
+    """Data that is on another machine."""
+
+    def __reduce__(self):
+        return open, ("/no/such/data.arrow",)
+
+
+def test_a_node_that_does_not_see_the_data_says_so(home, cluster, tmp_path):
+    import ray
+
+    nodes, _ = cluster
+    found = catalogue([home.folder])
+    (study,) = found.select_studies("every")
+    plan = make_plan(
+        found.select_models("tiny"), found.select_tasks("pairs"), study, count=lambda task: None
+    )
+    settings = Settings(output=tmp_path, data_root=tmp_path, cache=tmp_path, device="cpu")
+    with connected(Cluster(address=nodes.address)):
+        worker = Worker(plan.models[0], settings, 0, {"pairs": ray.put(Unseen())})
+        (told,) = worker.run(Unit(cells=plan.cells[:1]), {})
+    assert isinstance(told, Wrong)
+    assert "the documents of 'pairs' cannot be opened on" in told.problems[0].message
+    assert "No such file" in told.problems[0].message
 
 
 def test_without_ray_the_extra_is_named(home, monkeypatch):

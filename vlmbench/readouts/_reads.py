@@ -64,10 +64,16 @@ class LoadedModel:
         return loaded
 
     def digests(self) -> dict[str, str]:
-        """Return the digests of the weights that have been loaded, by part: `model`, `encoder`."""
-        parts = {"model": "backend", "encoder": "tower"}
-        loaded = {part: vars(self).get(name) for part, name in parts.items()}
-        return {part: one.weights_digest for part, one in loaded.items() if one is not None}
+        """Return the digests of the weights that are loaded, by part: `model`, `encoder`.
+
+        While a condition changes weights they are those of the changed ones. A tower inside the
+        model is a part of it, and no part of its own.
+        """
+        loaded, twin = vars(self), self.model.spec.twin
+        found = {"model": self.backend.weights_digest} if "backend" in loaded else {}
+        if "tower" in loaded and twin is not None and twin.checkpoint is not None:
+            found["encoder"] = self.tower.weights_digest
+        return found
 
     def reading(self, reading: Reading) -> Reading:
         """Return a reading of the model itself with what is known of its weights and canaries."""

@@ -76,11 +76,11 @@ class ModelDesk:
         }
         self.documents = sum(n for _, n in cells)
         self.waiting: deque[Work] = deque()
+        held = {name: dict(one.held) for name, one in self._open.items()}  # one for all shares
         for unit in units_of(cells, run.settings.cluster.shards):
-            opened = [self._open[cell.name] for cell in unit.cells]
-            for one in opened:
-                one.shares += 1
-            self.waiting.append(Work(unit, {one.cell.name: dict(one.held) for one in opened}))
+            for cell in unit.cells:
+                self._open[cell.name].shares += 1
+            self.waiting.append(Work(unit, {cell.name: held[cell.name] for cell in unit.cells}))
 
     def begin(self, advance: Callable[[int], None]) -> None:
         """From now on say how many more documents have been answered, and how many have been."""
@@ -148,14 +148,15 @@ class ModelDesk:
             return
         fresh = {doc: answer for doc, answer in told.answers.items() if doc not in one.held}
         if fresh:
-            one.ledger.keep(fresh)
-        work.held[told.cell] |= fresh
+            one.ledger.take(fresh, told.weights)
+        work.held[told.cell] = {**work.held[told.cell], **fresh}
         self._advance(len(fresh))
 
     def _write(self, work: Work, told: Whole) -> None:
         one = self._open.pop(told.cell, None)
         if one is None:
             return
+        one.ledger.check(told.weights)
         self.run.write(one.cell, _task(self.run, one.cell), told.read, one.ledger)
         self._advance(one.documents - len(one.held))
         self.waiting = deque(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vlmbench.models import BatchSize, HeadAttention, Inside
 from vlmbench.readouts import Answer
 from vlmbench.store import Frame, Journal
+from vlmbench.types import Problem, VlmbenchError
 
 _Arrays = dict[str, NDArray[Any]]
 _INSIDE = tuple(field.name for field in fields(Inside) if field.name != "attention")
@@ -25,6 +26,8 @@ class JournalLedger:
         journal: Where answers go, and which may have some already.
         sizes: Sizes of batches by kind of readout. They are kept with every batch; what an earlier
             run found to fit into memory is put in here.
+        loaded: Returns the digests of the weights that are loaded, by part. They are kept with
+            every batch: a checkpoint may change where its name does not.
         retry: Whether documents that failed in a finished cell are to be answered again.
 
     Attributes:
@@ -34,13 +37,21 @@ class JournalLedger:
     share = (0, 1)
 
     def __init__(
-        self, journal: Journal, sizes: dict[str, BatchSize] | None = None, *, retry: bool = False
+        self,
+        journal: Journal,
+        sizes: dict[str, BatchSize] | None = None,
+        loaded: Callable[[], Mapping[str, str]] = dict,
+        *,
+        retry: bool = False,
     ) -> None:
         self.journal = journal
         self._sizes = {} if sizes is None else sizes
+        self._loaded = loaded
         self._held: dict[str, Answer] = {}
+        self._weights: dict[str, str] = {}
         for frame in journal.frames:
             self._held |= _unpacked(frame)
+            self._weights |= frame.said.get("weights", {})
             for kind, (items, tokens) in frame.said.get("sizes", {}).items():
                 size = self._sizes.setdefault(kind, BatchSize(items, tokens))
                 size.items = min(size.items, items)
@@ -50,15 +61,35 @@ class JournalLedger:
                 self._held.pop(doc_id, None)
 
     def held(self) -> Mapping[str, Answer]:
-        """Return the answers that are there already, by `doc_id`."""
+        """Return the answers that are there already, by `doc_id`; raises as `check` does."""
+        self.check(self._loaded())
         return self._held
 
     def keep(self, answers: Mapping[str, Answer]) -> None:
-        """Keep the answers of a batch for good, by `doc_id`."""
+        """Keep the answers of a batch for good, by `doc_id`; raises as `check` does."""
+        self.take(answers, self._loaded())
+
+    def take(self, answers: Mapping[str, Answer], weights: Mapping[str, str]) -> None:
+        """Keep answers that weights with these digests gave; raises as `check` does."""
+        self.check(weights)
         sizes = {k: [s.items, s.tokens] for k, s in self._sizes.items() if not s.fixed}
         said, arrays = _packed(answers)
-        self.journal.append(said | {"sizes": sizes}, arrays)
+        self.journal.append(said | {"sizes": sizes, "weights": self._weights}, arrays)
         self._held |= answers
+
+    def check(self, weights: Mapping[str, str]) -> None:
+        """Check that these are the digests of the weights that gave what is there already.
+
+        Raises:
+            VlmbenchError: If they are others: a record has answers of one model only.
+        """
+        if any(self._weights.get(part, digest) != digest for part, digest in weights.items()):
+            message = "the answers in it are of other weights than those that are loaded now"
+            remedy = "Delete it and start the same command again: only this cell begins anew."
+            raise VlmbenchError(
+                Problem(file=str(self.journal.path), message=message, remedy=remedy)
+            )
+        self._weights |= weights
 
     def failed(self, doc_ids: Collection[str]) -> None:
         """Note which documents failed, for a later retry."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 
 from vlmbench.metrics import StatRow, summarise
-from vlmbench.models import BatchSize, resolve_device
+from vlmbench.models import resolve_device
 from vlmbench.models.openai import account
 from vlmbench.plan import Cell, Plan, cell_key
 from vlmbench.readouts import NOT_KNOWN, LoadedModel, Numbers
@@ -29,7 +29,7 @@ from vlmbench.store import (
     ServerRecord,
     installed_versions,
 )
-from vlmbench.types import ChoiceScores, VlmbenchError
+from vlmbench.types import ChoiceScores, Problem, VlmbenchError
 
 Where = tuple[torch.device, torch.dtype]
 """What a model runs on, and in which number format."""
@@ -166,21 +166,25 @@ class ModelRun:
         return True
 
     def ledger(
-        self, cell: Cell, task: CheckedTask, sizes: dict[str, BatchSize] | None = None
+        self, cell: Cell, task: CheckedTask, model: LoadedModel | None = None
     ) -> JournalLedger:
         """Return what keeps a cell's answers as they come, and has those of a run cut short.
 
         Args:
             cell: The cell.
             task: Its documents.
-            sizes: Sizes of batches by kind of readout, to be kept with them.
+            model: The model, if this process runs it: how large its batches were and what weights
+                it has are kept with them.
         """
         basis = self._basis(cell, task).model_dump(mode="json")
         journal = Journal(self.folder.record(cell.name).journal, basis)
         if journal.remark:
             self.reporter.start(journal.remark, 0)
-        asked_for = self.settings.batch_size is not None
-        return JournalLedger(journal, None if asked_for else sizes, retry=self.settings.retry)
+        retry = self.settings.retry
+        if model is None:
+            return JournalLedger(journal, retry=retry)
+        sizes = model.batch_sizes if self.settings.batch_size is None else None
+        return JournalLedger(journal, sizes, model.digests, retry=retry)
 
     def write(self, cell: Cell, task: CheckedTask, read: Read, ledger: JournalLedger) -> None:
         """Write a cell's record in place of its journal, which stays if documents failed.
@@ -214,7 +218,7 @@ class ModelRun:
         asked = asked_in(cell, task)
         advance = self.reporter.start(self.label(cell), len(asked))
         model = self._load()
-        ledger = self.ledger(cell, task, model.batch_sizes)
+        ledger = self.ledger(cell, task, model)
         opened = opened_for(
             cell,
             task,
@@ -244,8 +248,17 @@ class ModelRun:
         return self.loaded
 
     def _note(self, cell: Cell, record: Record, about: RecordAbout) -> None:
-        """Keep what the manifest says of a cell's record, but not of freshly drawn weights."""
+        """Keep what the manifest says of a cell's record, but not of freshly drawn weights.
+
+        Raises:
+            VlmbenchError: If other cells of the model are of other weights.
+        """
         if cell.condition.is_own_model:
+            if any(self._weights.get(part, one) != one for part, one in about.weights.items()):
+                message = f"{cell.name} is of other weights than other cells of the run"
+                remedy = "Start into a new folder, or delete the records of the other weights."
+                file = str(record.path)
+                raise VlmbenchError(Problem(file=file, message=message, remedy=remedy))
             self._weights |= about.weights
             self._unused_weights = tuple(about.notes.get("unused_weights", self._unused_weights))
         reasons = record.failures()

@@ -50,8 +50,8 @@ def connected(cluster: Cluster) -> Iterator[None]:
         if host and "//" not in host:  # Ray itself asks for minutes whether somebody is there
             socket.create_connection((host, int(port)), timeout=10).close()
         ray.init(cluster.address, log_to_driver=False, logging_level="ERROR", **local)
-    except (OSError, ValueError) as error:
-        message = f"there is no Ray cluster at {cluster.address!r}: {error}"
+    except (OSError, ValueError, RuntimeError) as error:  # the last where it has another version
+        message = f"the Ray cluster at {cluster.address!r} cannot be used: {error}"
         remedy = (
             "Start one with `ray start --head`, or leave --ray-address away. A cluster that asks "
             "for a token needs RAY_AUTH_MODE=token here too."

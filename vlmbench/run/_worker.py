@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
+from socket import gethostname
 from typing import Any
 
 import torch
@@ -37,18 +38,20 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Some:
-    """Answers of a batch that has just been run, by `doc_id`."""
+    """Answers of a batch that has just been run, by `doc_id`, and which weights gave them."""
 
     cell: str
     answers: Mapping[str, Answer]
+    weights: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """What the record of a cell takes: every document has its answer."""
+    """What the record of a cell takes: every document has its answer, from these weights."""
 
     cell: str
     read: Read
+    weights: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +126,14 @@ class Worker:
         """Read a cell in a thread, and yield what it tells."""
         told: SimpleQueue[Mapping[str, Answer] | None] = SimpleQueue()
         with ThreadPoolExecutor(1) as thread:
-            reading = thread.submit(self._through, cell, _Telling(share, held, told))
+            ledger = _Telling(share, held, told, self._loaded)
+            reading = thread.submit(self._through, cell, ledger)
             reading.add_done_callback(lambda _: told.put(None))
             for answers in iter(told.get, None):
-                yield Some(cell.name, answers)
+                yield Some(cell.name, answers, ledger.weights)
         read = reading.result()
         if read is not None:
-            yield Whole(cell.name, read)
+            yield Whole(cell.name, read, ledger.weights)
 
     def _through(self, cell: Cell, ledger: _Telling) -> Read | None:
         """Read a cell; None if others have to answer some of it."""
@@ -149,12 +153,23 @@ class Worker:
         return read
 
     def _opened(self, name: str) -> CheckedTask:
-        """Return a task; only one is in memory at a time."""
+        """Return a task; only one is in memory at a time.
+
+        Raises:
+            VlmbenchError: If its data is not where it is on the machine that has checked it.
+        """
         import ray
 
         if self._task is None or self._task[0] != name:
             self._task = None
-            self._task = (name, ray.get(self._tasks[name]))
+            try:
+                self._task = (name, ray.get(self._tasks[name]))
+            except (OSError, ray.exceptions.RaySystemError) as error:
+                message = f"the documents of {name!r} cannot be opened on {gethostname()}: {error}"
+                remedy = (
+                    "Let all nodes see the data under the same paths. What is finished is kept."
+                )
+                raise VlmbenchError(Problem(message=message, remedy=remedy)) from error
         return self._task[1]
 
 
@@ -166,10 +181,13 @@ class _Telling:
         share: tuple[int, int],
         held: Mapping[str, Answer],
         told: SimpleQueue[Mapping[str, Answer] | None],
+        loaded: LoadedModel,
     ) -> None:
-        self.share, self._held, self._told = share, held, told
+        self.share, self._held, self._told, self._loaded = share, held, told, loaded
+        self.weights: Mapping[str, str] = {}
 
     def held(self) -> Mapping[str, Answer]:
+        self.weights = self._loaded.digests()  # now the condition's own are in place
         return self._held
 
     def keep(self, answers: Mapping[str, Answer]) -> None:
