@@ -215,6 +215,22 @@ def test_a_node_that_does_not_see_the_data_says_so(home, cluster, tmp_path):
     assert "No such file" in told.problems[0].message
 
 
+def test_what_this_machine_will_never_have_is_not_waited_for(home, cluster, tmp_path):
+    del cluster  # another one is started
+    twin = {"layer": -2, "relation": "identical", "pooled": "cls"}
+    home.model("vast", home.folder / "weights", twin=twin, needs={"memory_gb": 1e6})
+    for model, device, told in (
+        ("torn", "cuda", "torn asks for 1 GPUs; Ray has 0 here"),
+        ("vast", "cpu", "vast asks for 1e+06 GiB of memory; Ray has"),
+    ):
+        said = vlmbench(
+            "run", "--models", model, "--tasks", "pairs", "--include-path", home.folder,
+            "--output", tmp_path / model, "--device", device, "--executor", "ray",
+            "--ray-address", "local", status=1,
+        )  # fmt: skip
+        assert told in said.words
+
+
 def test_without_ray_the_extra_is_named(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(VlmbenchError, match="needs the package `ray`") as raised:

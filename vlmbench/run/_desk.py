@@ -98,10 +98,10 @@ class ModelDesk:
             name: self._stored(name)
             for name in {one.cell.task.spec.task for one in self._open.values()}
         }
-        actor = ray.remote(Worker).options(**self._asks(), max_restarts=0)
+        actor = ray.remote(Worker).options(**self.asks(), max_restarts=0)
         return actor.remote(self.run.model, self.run.settings, self.run.plan.seed, tasks)
 
-    def _asks(self) -> dict[str, Any]:
+    def asks(self) -> dict[str, Any]:
         """Return what an actor asks Ray for: a device, or as many as its weights need."""
         needed = self.run.model.spec.needs.memory_gb
         if self.run.device.type not in COUNTED:

@@ -53,6 +53,9 @@ class Desk(Protocol):
     def waiting(self) -> deque[Work]:
         """Work that no actor is doing; actors take the first."""
 
+    def asks(self) -> dict[str, Any]:
+        """Return what an actor asks Ray for."""
+
     def hire(self) -> Any:
         """Ask Ray for an actor of the model."""
 
@@ -153,9 +156,9 @@ class Pool:
         refs = [*self._starting, *self._busy]
         ready, _ = ray.wait(refs, num_returns=1, timeout=_PATIENCE)
         if not ready and not self._busy:
-            asking = sorted({desk.model for desk, _ in self._starting.values()})
+            asking = {desk.model: desk.asks() for desk, _ in self._starting.values()}
             there = {kind: n for kind, n in ray.cluster_resources().items() if kind[:4] != "node"}
-            self._say(f"waiting for a device for {', '.join(asking)}; the cluster has {there}")
+            self._say(f"waiting for {asking}; the cluster has {there}")
         return list(ray.wait(refs, num_returns=len(refs), timeout=0)[0])
 
     def _started(self, ref: Any) -> None:

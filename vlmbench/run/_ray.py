@@ -106,6 +106,8 @@ def _work_off(
         ModelDesk(ModelRun(model, plan, settings, tasks, reporter, where), found, stored)
         for model, where in zip(models, found.where, strict=True)
     ]
+    for desk in desks:
+        _refuse_for_ever(settings, desk.model, desk.asks())
     advance = reporter.start("answers", sum(desk.documents for desk in desks))
     for desk in desks:
         desk.begin(advance)
@@ -140,6 +142,9 @@ def _probe(
     gpu = settings.device in COUNTED or (
         settings.device == "auto" and ray.cluster_resources().get("GPU", 0) >= 1
     )
+    _refuse_for_ever(
+        settings, ", ".join(model.spec.model for model in models), {"num_gpus": int(gpu)}
+    )
     ref = ray.remote(site).options(num_cpus=1, num_gpus=int(gpu)).remote(models, settings)
     while not ray.wait([ref], timeout=PATIENCE)[0]:
         say(f"waiting for a {'GPU' if gpu else 'CPU'} of the cluster")
@@ -147,3 +152,23 @@ def _probe(
     if isinstance(found, Wrong):
         raise VlmbenchError(found.problems)
     return found
+
+
+def _refuse_for_ever(settings: Settings, who: str, asks: Mapping[str, float | None]) -> None:
+    """Refuse what a cluster started here will never have; others may grow.
+
+    Raises:
+        VlmbenchError: If it asks for more GPUs or memory than there are.
+    """
+    import ray
+
+    if settings.cluster is None or settings.cluster.address != "local":
+        return
+    there = ray.cluster_resources()
+    for name, kind in {"num_gpus": "GPU", "memory": "memory"}.items():
+        asked, has = asks.get(name) or 0, there.get(kind, 0)
+        if asked > has:
+            unit, size = ("GPUs", 1) if kind == "GPU" else ("GiB of memory", 2**30)
+            message = f"{who} asks for {asked / size:g} {unit}; Ray has {has / size:g} here"
+            remedy = "Give another --device, or the --ray-address of a cluster that has them."
+            raise VlmbenchError(Problem(message=message, remedy=remedy))
