@@ -166,6 +166,7 @@ def test_images_are_told_apart_only_where_that_is_used(backend, pictures, monkey
     hashed: list[int] = []
     monkeypatch.setattr(_inputs, "image_keys", lambda _, n: hashed.append(n))
     backend.prepare(prompts(pictures), None)
+    backend.prepare(prompts(pictures), CHOICES, listening=True)
     with backend.under(Knockout(to="last")):
         backend.prepare(prompts(pictures), CHOICES)
     assert not hashed

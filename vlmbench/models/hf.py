@@ -262,7 +262,7 @@ class HfBackend:
                 [texts[i] for i in first],
                 [alike[i] for i in first],
                 side="right" if rows else "left",
-                projected=bool(rows) and self._knows_images,
+                projected=bool(rows) and self._knows_images and not listening,
             )
             return alike
 
