@@ -6,6 +6,7 @@ import pytest
 import torch
 from home import Home, asked, document, noise, task_keys
 from PIL import Image
+from transformers import PreTrainedConfig
 
 from vlmbench.models import Letterbox, Tower, TowerStates
 from vlmbench.organisms import as_json
@@ -34,6 +35,7 @@ class Eye(Tower):
     def __init__(self, *, seeing: bool = True) -> None:
         self.seeing = seeing
         self.module, self.weights_digest = torch.nn.Linear(1, 1), f"seeing={seeing}"
+        self.module.config = PreTrainedConfig()
 
     def randomised(self, seed):
         return Eye(seeing=False)

@@ -30,7 +30,7 @@ MILLIMETRE = 1e-3
 def depth_head(probe: DepthProbe, fitting: Fitting) -> FittedDepthHead | LinearDepthHead:
     """Return the fitted head: a decoder from the cache or fitted now, or a linear map.
 
-    Decoders are cached by weights, layers, how images become squares, data, recipe and seed.
+    Decoders are cached by all that features depend on, and by data, recipe and seed.
     """
     if fitting.how.head == "linear":
         return _linear(probe, fitting)
@@ -40,9 +40,7 @@ def depth_head(probe: DepthProbe, fitting: Fitting) -> FittedDepthHead | LinearD
     parts = (fitting.split("train"), fitting.split("validation"))
     splits = [depth_maps(part, probe.depth_column) for part in parts]
     about = {
-        "weights": tap.tower.weights_digest,
-        "layers": tap.layers,
-        "pixels": tap.tower.letterbox.record(),
+        "features": tap.about,
         "seed": fitting.seed,
         # Sums on a CPU are split over its threads, so another number gives other last bits.
         "threads": torch.get_num_threads() if device.type == "cpu" else None,

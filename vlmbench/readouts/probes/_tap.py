@@ -41,7 +41,7 @@ class FeatureTap:
         self.store = store or FeatureStore()
         self._slow = sum(part.numel() for part in tower.module.parameters()) >= _SLOW
         # All that features depend on besides the image.
-        self._about = (
+        self.about = (
             tower.weights_digest, tower.module.config.to_json_string(), tower.transform,
             tower.twin.layer, tower.twin.pooled, self.layers, tower.dtype, tower.device.type,
             *map(metadata.version, ("torch", "transformers")),
@@ -49,7 +49,7 @@ class FeatureTap:
 
     def features(self, images: Sequence[EncodedImage]) -> list[ImageFeatures]:
         """Return the features of `images` in order, running each distinct image once."""
-        keys = [key_of(image.shown_digest, *self._about) for image in images]
+        keys = [key_of(image.shown_digest, *self.about) for image in images]
         found: dict[str, ImageFeatures] = {}
         pending: dict[str, EncodedImage] = {}
         for key, image in zip(keys, images, strict=True):
