@@ -174,11 +174,11 @@ def test_images_are_told_apart_only_where_that_is_used(backend, pictures, monkey
     assert hashed
 
 
-def test_whoever_drops_a_model_frees_its_memory(backend):
+def test_whoever_drops_a_model_frees_its_memory(backend, pictures):
     model = copy(backend.model)
     used = HfBackend(model, backend.processor, backend.spec)
     used.image_tokens([(64, 64)])
-    used._stopping(("x",))
+    used.generate(prompts(pictures), GenerationKwargs(until=("x",), max_gen_toks=1))
     held = weakref.ref(used)
     del used, model
     gc.collect()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vlmbench.models._past import Past, Tokens, padded
+
+Read = tuple[NDArray[np.float64], NDArray[np.bool_]]
+"""Summed log-likelihoods of a prompt's continuations, and whether each would be written."""
 
 
 def from_cache(model: Any, past: Past, index: Sequence[int], answers: Tokens) -> Tensor:
@@ -97,3 +102,30 @@ def _summed(logits: Tensor, ids: Tensor, real: Tensor) -> Tensor:
     taken = logprobs.gather(2, ids[:, :, None]).squeeze(2).double()
     best = logprobs.max(dim=2).values.double()
     return torch.stack([(taken * real).sum(dim=1), (best * real).sum(dim=1)])
+
+
+def read_answers(
+    last: Tensor,
+    tokens: Sequence[Tokens],
+    rest: Callable[[Sequence[int], Tokens], Tensor],
+    most: int,
+) -> list[Read]:
+    """Return each answer's summed log-likelihood, and whether greedy decoding would write it.
+
+    Args:
+        last: (prompts, vocabulary) float32, log-probabilities after each prompt.
+        tokens: The answers' tokens, by prompt.
+        rest: Given prompts' numbers and an answer of several tokens for each, gives `_summed` over
+            their tokens after the first.
+        most: How many answers it is given at once.
+    """
+    pairs = [(index, ids) for index, row in enumerate(tokens) for ids in row]
+    rows, first = torch.tensor([(i, ids[0]) for i, ids in pairs], device=last.device).T
+    totals = torch.stack([last[rows, first], last.max(dim=1).values[rows]]).double()
+    long = [k for k, (_, ids) in enumerate(pairs) if len(ids) > 1]
+    for start in range(0, len(long), most):
+        chunk = long[start : start + most]
+        totals[:, chunk] += rest([pairs[k][0] for k in chunk], [pairs[k][1] for k in chunk])
+    sums, likeliest = totals.cpu().numpy()
+    ends = np.cumsum([len(row) for row in tokens])[:-1]
+    return list(zip(np.split(sums, ends), np.split(sums == likeliest, ends), strict=True))

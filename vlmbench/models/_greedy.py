@@ -69,6 +69,13 @@ def refuse_overflow(_: Tensor, logits: Tensor) -> Tensor:
     return logits
 
 
+def stopping_at(until: Sequence[str], tokenizer: Any) -> Any:
+    """Return what ends an answer at a stop string; for each, the whole vocabulary is looked at."""
+    from transformers import StoppingCriteriaList, StopStringCriteria
+
+    return StoppingCriteriaList([StopStringCriteria(tokenizer, list(until))] if until else [])
+
+
 def finish_of(ids: list[int], ends: Any, *, most: int) -> str:
     """Return why an answer ended: `stop`, or `length` where it might have gone on.
 

@@ -21,8 +21,8 @@ from vlmbench.models._checkpoint import (
     remedy_for,
     weights_digest,
 )
-from vlmbench.models._continuations import from_cache, logits_at, run_whole
-from vlmbench.models._greedy import GREEDY, greedy_config, refuse_overflow, reply_of
+from vlmbench.models._continuations import Read, from_cache, logits_at, read_answers, run_whole
+from vlmbench.models._greedy import GREEDY, greedy_config, refuse_overflow, reply_of, stopping_at
 from vlmbench.models._inputs import Inputs
 from vlmbench.models._inspect import look_inside
 from vlmbench.models._interventions import Intervention
@@ -41,8 +41,6 @@ from vlmbench.types import Problem, Region, VlmbenchError
 
 # Name under which it is kept which prompts of a batch begin alike.
 _BEGUN = "begun"
-Read = tuple[NDArray[np.float64], NDArray[np.bool_]]
-"""Summed log-likelihoods of a prompt's continuations, and whether each would be written."""
 
 
 class HfBackend:
@@ -349,30 +347,15 @@ class HfBackend:
         rest: Callable[[Sequence[int], Tokens], Tensor],
         length: int,
     ) -> list[Read]:
-        """Return what `choice_and_greedy` does.
+        """Return `read_answers`, unless the model would think first.
 
-        Args:
-            last: (prompts, vocabulary) float32, log-probabilities after each prompt.
-            tokens: The answers' tokens, by prompt.
-            rest: Given prompts' numbers and an answer of several tokens for each, sums the
-                log-likelihoods of these and of the likeliest tokens after the first.
-            length: Tokens of a prompt: as many answers are read at once as there are prompts, or
-                as may be copied.
+        As many answers are read at once as there are prompts, or as may be copied if each has
+        `length` tokens before it.
         """
         openings = self.text.thoughts.openings
         if openings and openings.intersection(last.argmax(dim=1).tolist()):
             raise self.text.refuse_thoughts()
-        pairs = [(index, ids) for index, row in enumerate(tokens) for ids in row]
-        rows, first = torch.tensor([(i, ids[0]) for i, ids in pairs], device=last.device).T
-        totals = torch.stack([last[rows, first], last.max(dim=1).values[rows]]).double()
-        most = max(len(tokens), COPIED // length)
-        long = [k for k, (_, ids) in enumerate(pairs) if len(ids) > 1]
-        for start in range(0, len(long), most):
-            chunk = long[start : start + most]
-            totals[:, chunk] += rest([pairs[k][0] for k in chunk], [pairs[k][1] for k in chunk])
-        sums, likeliest = totals.cpu().numpy()
-        ends = np.cumsum([len(row) for row in tokens])[:-1]
-        return list(zip(np.split(sums, ends), np.split(sums == likeliest, ends), strict=True))
+        return read_answers(last, tokens, rest, max(len(tokens), COPIED // length))
 
     def _announce(self, batch: Any, prompts: Sequence[Prompt]) -> None:
         """Tell what intervenes, if anything does, which prompts are read next."""
@@ -391,14 +374,6 @@ class HfBackend:
         rows, columns = torch.tensor(places, device=batch["input_ids"].device).T
         return logits_at(self.model, batch, rows, columns)[0]
 
-    def _stopping(self, until: tuple[str, ...]) -> Any:
-        """Return what ends an answer at a stop string."""
-        from transformers import StoppingCriteriaList, StopStringCriteria
-
-        if until and until not in self._stops:  # the whole vocabulary is looked at for each
-            self._stops[until] = StopStringCriteria(self.processor.tokenizer, list(until))
-        return StoppingCriteriaList([self._stops[until]] if until else [])
-
     def _answers(self, kwargs: GenerationKwargs, prompts: Sequence[Prompt]) -> list[Reply]:
         until = () if self.text.thinks else stops_of(kwargs)
         most = kwargs.max_gen_toks + (self.spec.prompt.thinking or 0)
@@ -406,12 +381,14 @@ class HfBackend:
         batch = self.inputs.encode(texts, prompts, side="left", room=1)
         self._announce(batch, prompts)
         room = [min(most, left) for left in self.inputs.room_behind(batch)]
+        if until not in self._stops:
+            self._stops[until] = stopping_at(until, self.processor.tokenizer)
         output = self.model.generate(
             **batch,
             max_new_tokens=max(room),
             logits_processor=[refuse_overflow],
             pad_token_id=self.processor.tokenizer.pad_token_id,
-            stopping_criteria=self._stopping(until),
+            stopping_criteria=self._stops[until],
         )
         written = output[:, batch["input_ids"].shape[1] :].tolist()
         ends = self.model.generation_config.eos_token_id
