@@ -18,8 +18,9 @@ from torch import Tensor
 
 # Of a batch: what belongs to its texts. All else belongs to its images.
 _TEXT = frozenset({"input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids"})
-# Largest difference of a logit by which features that were handed over may show.
-_TOLERANCE = {torch.float32: 1e-4, torch.float16: 5e-2, torch.bfloat16: 5e-1}
+# Most that a logit may move where features are handed over, as a share of what it moves where they
+# are the wrong ones.
+_ROUNDING = 0.05
 _GIB = 1 << 30
 
 
@@ -58,16 +59,16 @@ class Projected:
         found = cls(model, project)
         try:
             with torch.inference_mode():
-                plain = model(**batch).logits
                 keys = image_keys(batch, 1)
                 handed = None if keys is None else found.handed(batch, keys)
                 if handed is None:
                     return None
-                again = model(**handed).logits
+                plain, again = (model(**each).logits.float() for each in (batch, handed))
+                wrong = model(**_negated(handed)).logits.float()
         except Exception:  # whatever a family may raise: the plain path is there
             return None
-        far = (plain.float() - again.float()).abs().max()
-        return found if far <= _TOLERANCE.get(plain.dtype, 0) else None
+        moved, most = ((plain - other).abs().max() for other in (again, wrong))
+        return found if moved < _ROUNDING * most else None
 
     def handed(self, batch: Any, keys: Sequence[str]) -> dict[str, Any] | None:
         """Return a batch with features in the place of pixels; None where they cannot be handed on.
@@ -116,7 +117,11 @@ class Projected:
         return list(rows)
 
     def _keep(self, found: Mapping[str, Tensor]) -> None:
-        kept = {key: value.cpu() for key, value in found.items() if key not in self._kept}
+        fresh = {key: value for key, value in found.items() if key not in self._kept}
+        rows = list(fresh.values())
+        if len({row.shape for row in rows}) == 1:  # one copy, for which the device is waited for
+            rows = list(torch.stack(rows).cpu())
+        kept = dict(zip(fresh, (row.cpu() for row in rows), strict=True))
         with self._lock:
             for key in found:
                 if key in self._kept:
@@ -126,6 +131,16 @@ class Projected:
                     self._bytes += kept[key].nbytes
             while self._bytes > self._most and len(self._kept) > 1:
                 self._bytes -= self._kept.popitem(last=False)[1].nbytes
+
+
+def _negated(handed: dict[str, Any]) -> dict[str, Any]:
+    """Return a batch that is handed the opposite of its features."""
+    from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+    rows = handed["mm_encoder_outputs"]["image"].pooler_output
+    wrong = -rows if isinstance(rows, Tensor) else [-row for row in rows]
+    seen = BaseModelOutputWithPooling(pooler_output=wrong)
+    return handed | {"mm_encoder_outputs": {"image": seen}}
 
 
 def split(batch: Any, n: int) -> list[dict[str, Tensor]] | None:

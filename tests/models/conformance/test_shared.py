@@ -12,6 +12,7 @@ from test_families import HERE, asked, over
 from tiny_checkpoints import backend_of
 
 from vlmbench.models import HfBackend, Prompt, image_tower
+from vlmbench.models._projected import Projected
 from vlmbench.spec import Knockout
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -191,3 +192,17 @@ def test_features_handed_over_are_the_plain_path_and_the_tower_runs_once(tiny, s
         assert all(np.abs(other[i] - plain[i]).max() > 1e-4 for i in shown)
     finally:
         backend.inputs.projected = None
+
+
+@pytest.mark.parametrize(("factor", "kept"), [(1.0, True), (1.0 + 1e-4, True), (1.2, False)])
+def test_features_that_are_not_what_the_model_is_given_are_not_kept(monkeypatch, factor, kept):
+    """A projection that comes out otherwise than in the model's own pass, beyond rounding."""
+    backend = backend_of("llava")
+    project = Projected._project
+
+    def other(self, *given):
+        return [factor * row for row in project(self, *given)]
+
+    monkeypatch.setattr(Projected, "_project", other)
+    found = Projected.proven(backend.model, backend.inputs.trial(64))
+    assert (found is not None) == kept
