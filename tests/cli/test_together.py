@@ -37,6 +37,16 @@ def test_conditions_and_the_batch_size_too():
     assert said.endswith("4 errors\n")
 
 
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [(("--shards", "3"), "--shards"), (("--executor", "ray", "--workers", "2"), "--workers")],
+)
+def test_options_of_another_executor(options, field):
+    said = refused("run", "-m", "tiny-clip", "-t", "depth", *options)
+    assert field in said
+    assert said.endswith("1 error\n")
+
+
 def test_bad_files_of_both_kinds(tmp_path):
     (tmp_path / "model.yaml").write_text("model: two\ncheckpoint: x\ndtype: float7\n")
     (tmp_path / "task.yaml").write_text("task: one\ndoc_to_texd: '<image>'\n")

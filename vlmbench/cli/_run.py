@@ -143,6 +143,7 @@ class Kept(BaseModel):
 
 def run(request: Request, options: Options, *, output: Path | None, retry: bool = False) -> None:
     """Execute a plan, on this machine or the Ray cluster at an address, and print its table."""
+    _refuse_other_executor(options)
     plan, size, most = together(
         request.plan,
         lambda: _batch_size(options.batch_size),
@@ -213,6 +214,19 @@ def retry(folder: Path, *, max_failed: str | None) -> None:
         options = replace(options, max_failed=max_failed)
     shown = place.relative_to(kept.folder) if place.is_relative_to(kept.folder) else place
     run(kept.request, options, output=shown, retry=True)
+
+
+def _refuse_other_executor(options: Options) -> None:
+    """Refuse options of another executor than the one that was chosen."""
+    if options.ray_address is None and options.shards is not None:
+        remedy = "Add `--executor ray`, or leave it out."
+        raise VlmbenchError(
+            Problem(field="--shards", message="only Ray hands out shares of a cell", remedy=remedy)
+        )
+    if options.ray_address is not None and options.workers != 1:
+        message = "the cluster's resources say how many models run side by side"
+        remedy = "Leave it out with `--executor ray`."
+        raise VlmbenchError(Problem(field="--workers", message=message, remedy=remedy))
 
 
 def _batch_size(given: str) -> int | None:
