@@ -9,16 +9,17 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 from vlmbench.report import Column, Layout
+from vlmbench.types import plain
 
 
 def say(line: str, *, style: str = "") -> None:
     """Print a line without breaking it, so that paths and commands in it can be copied."""
-    Console(highlight=False, markup=False, soft_wrap=True).print(line, style=style)
+    Console(highlight=False, markup=False, soft_wrap=True).print(plain(line), style=style)
 
 
 def warn(line: str) -> None:
     """Print a line on stderr."""
-    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(line)
+    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(plain(line))
 
 
 def display(what: RenderableType, *, style: str = "") -> None:

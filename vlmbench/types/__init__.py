@@ -9,6 +9,7 @@ from vlmbench.types._errors import ComparisonError, DocumentError, Problem, Vlmb
 from vlmbench.types._image import ChangedImage, EncodedImage
 from vlmbench.types._internals import GROUPS, Group, Internals
 from vlmbench.types._picture import DECODE_VERSION, shown
+from vlmbench.types._plain import plain
 from vlmbench.types._scores import ChoiceScores, Scale, why_unusable
 from vlmbench.types._stages import StageScores
 from vlmbench.types._stat import Stat
@@ -37,6 +38,7 @@ __all__ = [
     "Stat",
     "VlmbenchError",
     "clusters_of",
+    "plain",
     "shown",
     "why_unusable",
 ]

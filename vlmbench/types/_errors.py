@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from vlmbench.types._plain import plain
+
+_LONGEST_TEXT = 2_000
+_LONGEST_MESSAGE = 16_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -28,8 +33,10 @@ class Problem:
 
     def __str__(self) -> str:
         where = ":".join(str(part) for part in (self.file, self.line, self.column) if part)
-        head = ": ".join(part for part in (where, self.field, self.message) if part)
-        return f"{head}\n    {self.remedy}" if self.remedy else head
+        parts = (where, self.field, self.message)
+        head = ": ".join(plain(part, longest=_LONGEST_TEXT) for part in parts if part)
+        remedy = plain(self.remedy, longest=_LONGEST_TEXT)
+        return f"{head}\n    {remedy}" if remedy else head
 
 
 class VlmbenchError(Exception):
@@ -45,7 +52,20 @@ class VlmbenchError(Exception):
         elif isinstance(problems, Problem):
             problems = [problems]
         self.problems: tuple[Problem, ...] = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        super().__init__(_together(self.problems))
+
+
+def _together(problems: tuple[Problem, ...]) -> str:
+    """Return what is wrong, a problem a line, as far as it can be read at one go."""
+    told: list[str] = []
+    length = 0
+    for place, problem in enumerate(problems):
+        text = str(problem)
+        length += len(text) + 1
+        if told and length > _LONGEST_MESSAGE:
+            return "\n".join([*told, f"... and {len(problems) - place} more problems"])
+        told.append(text)
+    return "\n".join(told)
 
 
 class DocumentError(VlmbenchError):
