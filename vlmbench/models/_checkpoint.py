@@ -65,6 +65,8 @@ def load_model(
     )
     where: dict[str, Any] = {}
     if device.type == "cuda":
+        if dtype is torch.float32:  # in convolutions too, which take TF32 by default
+            torch.backends.cudnn.allow_tf32 = False
         room = torch.cuda.get_device_properties(device).total_memory / 2**30
         spread = spec.needs.memory_gb is not None and spec.needs.memory_gb > room
         where = {"device_map": "auto" if spread else {"": device}}
