@@ -19,8 +19,8 @@ AnswerT = TypeVar("AnswerT")
 
 # What is raised for an input that a model cannot take, here and by libraries.
 _BAD_INPUT = (DocumentError, RuntimeError, ValueError, IndexError, KeyError, TypeError)
-# Batches that are ready while the device works on another, beside those being prepared.
-_READY = 2
+# Batches that are prepared, or being prepared, while the device works on another.
+_AHEAD = 3
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ def in_batches(
     Raises:
         torch.OutOfMemoryError: If a single item does not fit, or the size is fixed.
     """
-    loop = _Loop(items, run, size.fixed, prepare, failed, kept, progress, workers + _READY)
+    loop = _Loop(items, run, size.fixed, prepare, failed, kept, progress)
     queue = sorted(range(len(items)), key=lambda place: order(items[place]))
     lengths = {place: tokens(items[place]) for place in queue}
     which, of = loop.kept.share
@@ -138,9 +138,8 @@ class _Loop(Generic[ItemT, ReadyT, AnswerT]):
         failed: Callable[[ItemT, Exception], AnswerT] | None,
         kept: Kept[AnswerT] | None,
         progress: Callable[[int], None],
-        ahead: int,
     ) -> None:
-        self.items, self.run, self.fixed, self.ahead = items, run, fixed, ahead
+        self.items, self.run, self.fixed = items, run, fixed
         self.prepare, self.failed, self.progress = prepare, failed, progress
         self.kept = kept or Kept(answers={}, keep=lambda _, __: None)
         self.answers: dict[int, AnswerT] = dict(self.kept.answers)
@@ -154,7 +153,7 @@ class _Loop(Generic[ItemT, ReadyT, AnswerT]):
         waiting = deque([place for place in one if place not in self.answers] for one in batches)
         ahead: deque[tuple[list[int], Future[Sequence[ReadyT]]]] = deque()
         while waiting or ahead:
-            while waiting and len(ahead) < self.ahead:
+            while waiting and len(ahead) < _AHEAD:
                 places = waiting.popleft()
                 if places:
                     ahead.append((places, pool.submit(self._prepared, places)))

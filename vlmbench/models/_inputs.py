@@ -27,7 +27,7 @@ AnswerT = TypeVar("AnswerT")
 # Of a patch of 14 x 14, where nothing else is known.
 _PIXELS_OF_A_TOKEN = 196
 # Encoded batches that wait to be run.
-_MOST_AHEAD = 64
+_MOST_AHEAD = 16
 
 
 class Ahead:
