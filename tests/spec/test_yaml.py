@@ -86,7 +86,7 @@ _values = st.one_of(
     st.none(),
     st.text("ab 0", max_size=3),
     st.lists(st.integers(0, 3), max_size=2),
-    st.dictionaries(st.sampled_from("pq"), st.integers()),
+    st.dictionaries(st.sampled_from("pq"), st.integers(-(10**15), 10**15)),
 )
 _mappings = st.dictionaries(st.sampled_from(["a", "b", "c", "d", "on", "1"]), _values, max_size=5)
 

@@ -351,8 +351,7 @@ def main() -> None:
             error = VlmbenchError(cannot_write(error, Path(error.filename or ".")))
         if not isinstance(error, VlmbenchError):
             raise
-        for problem in error.problems:
-            typer.echo(str(problem), err=True)
+        typer.echo(str(error), err=True)
         count = len(error.problems)
         typer.echo(f"{count} error{'s' if count > 1 else ''}", err=True)
         sys.exit(1)

@@ -52,10 +52,10 @@ def search_paths(include_paths: Sequence[Path] = ()) -> list[Path]:
 
 def yaml_files(paths: Sequence[Path]) -> Iterator[Path]:
     """Yield every YAML file below `paths` once, sorted within each path."""
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for path in paths:
         for file in _below(path):
-            identity = file.resolve()
+            identity = os.path.realpath(file)
             if identity not in seen:
                 seen.add(identity)
                 yield file

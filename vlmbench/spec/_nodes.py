@@ -5,20 +5,35 @@ from __future__ import annotations
 import os.path
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 from yaml.constructor import SafeConstructor
 
+from vlmbench.spec._contents import (
+    LOADER,
+    LONGEST,
+    MOST_VALUES,
+    TooLarge,
+    check_size,
+    contents,
+    stream_of,
+)
 from vlmbench.types import Problem
 
 Keys = tuple[str | int, ...]
 """Path into a document: mapping keys and list positions."""
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MOST_PROBLEMS = 20
+"""Problems of one file that are noted; so many tell as much as all of them."""
+LARGEST = 10**15
+"""Numbers lie between this and its negative; all of these are exact as a float too."""
+
 _PREFIX = "tag:yaml.org,2002:"
-_MAX_NODES = 100_000
+_MERGE = f"{_PREFIX}merge"
+_LONGEST_NUMBER = 100
 _SCALARS = SafeConstructor()
 _CONSTRUCTORS: dict[str, Any] = {
     f"{_PREFIX}str": _SCALARS.construct_yaml_str,
@@ -94,62 +109,92 @@ def construct(node: yaml.Node) -> Any:
     return _CONSTRUCTORS[node.tag](node)
 
 
-def compose(path: Path, problems: list[Problem]) -> yaml.MappingNode | None:
-    """Return the checked node tree of one file, or None after noting why it cannot be read."""
+def compose(
+    path: Path, problems: list[Problem], most: int = LONGEST
+) -> tuple[yaml.MappingNode | None, int]:
+    """Return the checked node tree of one file of at most so many bytes, and how many it has.
+
+    The tree is None where the file cannot be read, and why is noted. Nothing noted holds text of
+    a file that is no YAML: an `include` may name anybody's.
+    """
+    data = b""
     try:
-        with path.open("rb") as stream:  # marks take their file name from the stream
-            loader = _LOADER(stream)
-            node = loader.get_single_node()
-            if node is not None:
-                _check(node, loader, problems)
+        data = contents(path, most)
+        check_size(data, path)
+        node = yaml.compose(stream_of(data, path), Loader=LOADER)
+        if isinstance(node, yaml.MappingNode):
+            _check(node, problems)
+            return node, len(data)
+        problems.append(_no_mapping(path, node))
     except OSError as error:
         message = f"cannot be read: {error.strerror or error}"
         problems.append(Problem(file=shown(path), message=message))
-        return None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problems.append(_syntax_problem(path, error))
-        return None
-    if not isinstance(node, yaml.MappingNode):
-        held = "a list" if isinstance(node, yaml.SequenceNode) else "text"
-        what = "is empty" if node is None else f"contains {held}, not keys and values"
-        remedy = "Start from `vlmbench init task NAME` or `vlmbench init model NAME`."
-        problems.append(Problem(file=shown(path), line=1, column=1, message=what, remedy=remedy))
-        return None
-    return node
+        problems.append(_syntax_problem(path, error, data))
+    return None, len(data)
 
 
-def _check(root: yaml.Node, loader: Any, problems: list[Problem]) -> None:
+def _no_mapping(path: Path, node: yaml.Node | None) -> Problem:
+    held = "a list" if isinstance(node, yaml.SequenceNode) else "text"
+    what = "is empty" if node is None else f"contains {held}, not keys and values"
+    remedy = "Start from `vlmbench init task NAME` or `vlmbench init model NAME`."
+    return Problem(file=shown(path), line=1, column=1, message=what, remedy=remedy)
+
+
+def _check(root: yaml.Node, problems: list[Problem]) -> None:
     """Collect code tags, unreadable scalars and repeated keys, and expand `<<`."""
     stack: list[tuple[yaml.Node, Keys, frozenset[int]]] = [(root, (), frozenset())]
-    visited = 0
-    while stack:
+    visited, most = 0, len(problems) + MOST_PROBLEMS
+    while stack and len(problems) < most:
         node, keys, above = stack.pop()
         visited += 1
-        if id(node) in above or visited > _MAX_NODES:
+        if id(node) in above or visited > MOST_VALUES:
             # The tree below cannot be walked, so the file ends here.
-            raise yaml.MarkedYAMLError(
-                problem="aliases refer back to themselves or multiply without end",
-                problem_mark=node.start_mark,
-            )
+            raise TooLarge("aliases that refer back to themselves or multiply without end", node)
         tag_problem = _tag_problem(node, keys)
         if tag_problem is not None:
             problems.append(tag_problem)
         inside = above | {id(node)}
         if isinstance(node, yaml.MappingNode):
-            problems.extend(_key_problems(node, keys))
-            loader.flatten_mapping(node)
-            pairs = [(value, (*keys, str(key.value))) for key, value in node.value]
+            problems.extend(islice(_key_problems(node, keys), MOST_PROBLEMS))
+            _expand(node)
+            pairs = [(value, (*keys, _identity(key))) for key, value in node.value]
             stack.extend((value, inner, inside) for value, inner in reversed(pairs))
         elif isinstance(node, yaml.SequenceNode):
             items = list(enumerate(node.value))
             stack.extend((value, (*keys, i), inside) for i, value in reversed(items))
 
 
+def _expand(node: yaml.MappingNode) -> None:
+    """Put the pairs that a mapping merges by `<<` before its own, each key once."""
+    merges = [value for key, value in node.value if key.tag == _MERGE]
+    if not merges:
+        return
+    own = [pair for pair in node.value if pair[0].tag != _MERGE]
+    node.value = own  # is all that is found by whoever merges this while it is being merged
+    pairs: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+    for value in merges:
+        sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        for source in reversed(sources):  # the first of them has the last word
+            if not isinstance(source, yaml.MappingNode):
+                problem = "`<<` takes keys and values, or a list of them"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=source.start_mark)
+            _expand(source)
+            pairs.update((_identity(pair[0]), pair) for pair in source.value)
+    pairs.update((_identity(pair[0]), pair) for pair in own)
+    node.value = list(pairs.values())
+
+
+def _identity(key: yaml.Node) -> str:
+    """Return the text of a key; what is none was reported, and may hold aliases without end."""
+    return str(key.value) if isinstance(key, yaml.ScalarNode) else f"a key {id(key)}"
+
+
 def _key_problems(node: yaml.MappingNode, keys: Keys) -> Iterator[Problem]:
     """Yield keys that are not text, and keys given twice in one mapping."""
     first: dict[str, yaml.Node] = {}
     for key, _ in node.value:
-        if key.tag == f"{_PREFIX}merge":
+        if key.tag == _MERGE:
             continue
         if not isinstance(key, yaml.ScalarNode) or key.tag != f"{_PREFIX}str":
             written = key.value if isinstance(key, yaml.ScalarNode) else f"a {key.id}"
@@ -163,44 +208,58 @@ def _key_problems(node: yaml.MappingNode, keys: Keys) -> Iterator[Problem]:
 
 
 def _tag_problem(node: yaml.Node, keys: Keys) -> Problem | None:
-    """Return what is wrong with a node's type, if anything."""
+    """Return what is wrong with a node's type or value, if anything."""
     tag: str = node.tag
     if tag.startswith(("!", f"{_PREFIX}python/")):
         message = f"{tag.replace(_PREFIX, '!!')}: code and custom tags in YAML are never run"
         return problem_at(node, message, keys, _NO_CODE)
-    if not isinstance(node, yaml.ScalarNode):
-        known = tag in (f"{_PREFIX}map", f"{_PREFIX}seq")
-    else:
-        known = tag in _CONSTRUCTORS and _constructs(node)
-    if known:
-        return None
     kind = tag.removeprefix(_PREFIX)
-    written = f" `{node.value}`" if isinstance(node, yaml.ScalarNode) else ""
-    message = f"{written.strip() or 'this'} would be read as a YAML {kind}, which specs do not use"
+    if not isinstance(node, yaml.ScalarNode):
+        if kind == ("map" if isinstance(node, yaml.MappingNode) else "seq"):
+            return None
+        written = "this"
+    elif tag in _CONSTRUCTORS:
+        return _value_problem(node, keys)
+    else:
+        written = f"`{node.value}`"
+    message = f"{written} would be read as a YAML {kind}, which specs do not use"
     return problem_at(node, message, keys, "Put the value in quotes.")
 
 
-def _constructs(node: yaml.ScalarNode) -> bool:
-    """Tell whether a scalar with an explicit tag (`!!int x`) holds such a value."""
+def _value_problem(node: yaml.ScalarNode, keys: Keys) -> Problem | None:
+    """Return what is wrong with a text, number or truth value, if anything."""
+    if node.tag == f"{_PREFIX}str":
+        if "\0" not in node.value:
+            return None
+        return problem_at(node, "the text holds a NUL character", keys, "Leave it out.")
+    kind, remedy = node.tag.removeprefix(_PREFIX), "Put the value in quotes."
     try:
-        _CONSTRUCTORS[node.tag](node)
-    except (ValueError, KeyError):
-        return False
-    return True
+        value = _CONSTRUCTORS[node.tag](node) if len(node.value) <= _LONGEST_NUMBER else None
+    except (ValueError, KeyError, IndexError):  # an explicit tag: `!!int x`
+        return problem_at(node, f"`{node.value}` is not a YAML {kind}", keys, remedy)
+    if kind == "null" or isinstance(value, bool) or (value is not None and abs(value) <= LARGEST):
+        return None
+    message = f"`{node.value}` is not a number between -{LARGEST:,} and {LARGEST:,}"
+    return problem_at(node, message, keys, "If it is text, put it in quotes.")
 
 
-def _syntax_problem(path: Path, error: Exception) -> Problem:
+def _syntax_problem(path: Path, error: Exception, data: bytes) -> Problem:
     """Return a parser's complaint as a Problem with its place."""
     mark = getattr(error, "problem_mark", None)
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     context = getattr(error, "context", None)
-    if mark is not None:  # at the end of a file the parser points past the last line
-        lines = len(path.read_bytes().split(b"\n"))
+    message = f"is not valid YAML: {what}" + (f" ({context})" if context else "")
+    remedy = (
+        "Text with `: ` or ` #`, or that starts with `{`, `[`, `%`, `@`, `*`, `&` or `!`, "
+        "needs quotes or a block (`|`)."
+    )
+    if isinstance(error, TooLarge):
+        message, remedy = f"is too large for a spec: {what}", ""
+    lines = data.count(b"\n") + 1  # at the end of a file the parser points past the last line
     return Problem(
         file=shown(path),
         line=min(mark.line + 1, lines) if mark else None,
         column=mark.column + 1 if mark else None,
-        message=f"is not valid YAML: {what}" + (f" ({context})" if context else ""),
-        remedy="Text with `: ` or ` #`, or that starts with `{`, `[`, `%`, `@`, `*`, `&` or `!`, "
-        "needs quotes or a block (`|`).",
+        message=message,
+        remedy=remedy,
     )

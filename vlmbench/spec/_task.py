@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StrictInt, model_validator
 
 from vlmbench.spec._answers import AnswerRule, AnyAnswerRule, Declared, Filters, OwnScoring
-from vlmbench.spec._base import Spec
+from vlmbench.spec._base import LONGEST_NAME, Spec
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._markers import AnyMarkers
@@ -83,11 +83,11 @@ class Generator(Spec):
 
     world: str
     """Name of a world (`vlmbench data ls`)."""
-    train: int = Field(default=0, ge=0)
+    train: int = Field(default=0, ge=0, le=1_000_000)
     """Documents in the training split."""
-    validation: int = Field(default=0, ge=0)
+    validation: int = Field(default=0, ge=0, le=1_000_000)
     """Documents in the validation split."""
-    test: int = Field(default=300, ge=1)
+    test: int = Field(default=300, ge=1, le=1_000_000)
     """Documents in the test split."""
     seed: int = Field(default=0, ge=0)
     """Seed of the whole data set; splits never share a document seed."""
@@ -273,7 +273,7 @@ class TaskSpec(Spec):
     Keys that lm-eval knows and that change nothing here are read and left out of the digest.
     """
 
-    task: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
+    task: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=LONGEST_NAME)
     """Name by which the task is selected."""
     task_alias: str | None = None
     """Name shown in tables."""
@@ -385,7 +385,7 @@ class TaskSpec(Spec):
 class GroupSpec(Spec):
     """A name for several tasks (lm-eval's `group`)."""
 
-    group: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")
+    group: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=LONGEST_NAME)
     """Name by which all its tasks are selected."""
     group_alias: str | None = None
     """Name shown in tables."""

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from vlmbench.spec._base import Spec
 from vlmbench.spec._nearest import did_you_mean
-from vlmbench.spec._nodes import Keys, dotted
+from vlmbench.spec._nodes import MOST_PROBLEMS, Keys, dotted
 from vlmbench.spec._task import TaskSpec, VlmbenchTask
 from vlmbench.spec._yaml import YamlDocument
 from vlmbench.types import Problem
@@ -53,6 +53,7 @@ _EXPECTED = {
     "less_than": "less than {lt}",
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
+    "string_too_long": "text of at most {max_length} characters",
     "string_pattern_mismatch": "text that matches {pattern}",
 }
 
@@ -75,7 +76,7 @@ class _Complaint:
 def translate(error: ValidationError, model: type[Spec], document: YamlDocument) -> list[Problem]:
     """Return one Problem per mistake, in the order of the file."""
     errors = [details for details in error.errors(include_url=False) if not _follows(details)]
-    complaints = [_place(details, document.data) for details in errors]
+    complaints = [_place(details, document.data) for details in errors[:MOST_PROBLEMS]]
     problems = [_problem(group, model, document) for group in _merge_unions(complaints)]
     return sorted(problems, key=lambda p: (p.file, p.line or 0, p.column or 0))
 

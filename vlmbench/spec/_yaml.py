@@ -9,12 +9,14 @@ a blind variant need not repeat what it shares.
 from __future__ import annotations
 
 import io
+import os.path
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from vlmbench.spec._contents import LONGEST, MOST_FILES
 from vlmbench.spec._nodes import Keys, Mark, child, compose, construct, mark_of, problem_at, shown
 from vlmbench.types import Problem, VlmbenchError
 
@@ -71,12 +73,12 @@ def read_yaml(path: str | Path) -> YamlDocument:
         VlmbenchError: Every syntax error, repeated key, code tag and broken include found.
     """
     path = Path(path).expanduser()
-    problems: list[Problem] = []
-    included: list[Path] = []
-    root = _load(path, {path.resolve()}, problems, included)
-    if problems or root is None:
-        raise VlmbenchError(problems)
-    return YamlDocument(path=path, data=construct(root), included=tuple(included), root=root)
+    reading = _Reading()
+    root = _load(path, reading)
+    if reading.problems or root is None:
+        raise VlmbenchError(reading.problems)
+    included = tuple(reading.included)
+    return YamlDocument(path=path, data=construct(root), included=included, root=root)
 
 
 def read_text(text: str, path: Path) -> YamlDocument:
@@ -88,31 +90,57 @@ def read_text(text: str, path: Path) -> YamlDocument:
     return YamlDocument(path=path, data=construct(root), included=(), root=root)
 
 
-def _load(
-    path: Path, seen: set[Path], problems: list[Problem], included: list[Path]
-) -> yaml.MappingNode | None:
+@dataclass(slots=True)
+class _Reading:
+    """What has been read of a file and its includes, and what may still be.
+
+    Attributes:
+        problems: What is wrong.
+        included: The files that were merged in.
+        seen: All files, by their resolved paths.
+        left: Bytes that may still be read.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    included: list[Path] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+    left: int = LONGEST
+
+
+def _load(path: Path, reading: _Reading) -> yaml.MappingNode | None:
     """Compose `path` over what it includes; None if it cannot be read."""
-    root = compose(path, problems)
+    reading.seen.add(os.path.realpath(path))
+    root, size = compose(path, reading.problems, reading.left)
+    reading.left -= size
     if root is None:
         return None
     local = _pairs(root)
     merged: _Pairs = {}
-    for node in _includes(local.pop("include", None), problems):
+    for node in _includes(local.pop("include", None), reading.problems):
         target = path.parent / node.value
-        if target.resolve() in seen:
-            problems.append(_taken_twice(node, target, path))
-        elif not target.is_file():
-            remedy = "Paths in `include` start at the folder of the file they are in."
-            message = f"there is no file {shown(target)}"
-            problems.append(problem_at(node, message, ("include",), remedy))
-        else:
-            seen.add(target.resolve())
-            included.append(target)
-            base = _load(target, seen, problems, included)
-            if base is not None:
-                _merge(merged, _pairs(base))
+        problem = _unusable(node, target, path, reading)
+        if problem is not None:
+            reading.problems.append(problem)
+            continue
+        reading.included.append(target)
+        base = _load(target, reading)
+        if base is not None:
+            _merge(merged, _pairs(base))
     _merge(merged, local)
     return yaml.MappingNode(root.tag, list(merged.values()), root.start_mark, root.end_mark)
+
+
+def _unusable(node: yaml.Node, target: Path, path: Path, reading: _Reading) -> Problem | None:
+    """Return why a file cannot be included, if it cannot."""
+    if os.path.realpath(target) in reading.seen:
+        return _taken_twice(node, target, path)
+    if not os.path.exists(target):  # noqa: PTH110 -- Path.exists raises where a name is too long
+        remedy = "Paths in `include` start at the folder of the file they are in."
+        return problem_at(node, f"there is no file {shown(target)}", ("include",), remedy)
+    if len(reading.included) >= MOST_FILES:
+        message = f"more than {MOST_FILES} files are included"
+        return problem_at(node, message, ("include",), "Write them into fewer files.")
+    return None
 
 
 def _includes(
@@ -125,14 +153,15 @@ def _includes(
     paths = []
     for node in nodes:
         if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":str"):
-            paths.append(node)
+            paths += [] if "\0" in node.value else [node]  # NUL was reported with its value
         else:
             problems.append(problem_at(node, "must be a path or a list of paths", ("include",)))
     return paths
 
 
 def _taken_twice(node: yaml.Node, target: Path, path: Path) -> Problem:
-    what = "itself" if target.resolve() == path.resolve() else shown(target)
+    itself = os.path.realpath(target) == os.path.realpath(path)
+    what = "itself" if itself else shown(target)
     message = f"includes {what}, which is already part of this chain of includes"
     remedy = "Include every file once; lm-eval refuses a second time too."
     return problem_at(node, message, ("include",), remedy)

@@ -63,7 +63,9 @@ def _together(problems: tuple[Problem, ...]) -> str:
         text = str(problem)
         length += len(text) + 1
         if told and length > _LONGEST_MESSAGE:
-            return "\n".join([*told, f"... and {len(problems) - place} more problems"])
+            files = dict.fromkeys(problem.file for problem in problems[place:] if problem.file)
+            where = plain(f" in {', '.join(files)}" if files else "", longest=_LONGEST_TEXT)
+            return "\n".join([*told, f"... and {len(problems) - place} more problems{where}"])
         told.append(text)
     return "\n".join(told)
 
