@@ -33,6 +33,8 @@ _LIBRARIES = tuple(
 )
 _SENT = ("socket.connect", "socket.getaddrinfo", "socket.sendto", "socket.sendmsg")
 _STARTED = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "pty.spawn")
+# How the process begins in which templates are rendered; it is none of what it is given.
+_HELPER = "from vlmbench.templates._limited import serve"
 # Event -> which of its arguments are paths that it changes.
 _CHANGED = {
     "os.mkdir": (0,), "os.remove": (0,), "os.rmdir": (0,), "os.truncate": (0,), "os.chmod": (0,),
@@ -50,6 +52,8 @@ class Outcome:
         refused: The message of the error that the user sees, if it was refused cleanly.
         fault: What it must not have done: a traceback, a hang, a file outside; None if nothing.
         seconds: Wall time.
+        cpu: Seconds of a processor, its own and of the helpers that it ended; unlike wall time it
+            hardly depends on what else the machine does.
         memory: Bytes of memory that the call added to the process at its peak.
     """
 
@@ -57,6 +61,7 @@ class Outcome:
     refused: str | None = None
     fault: str | None = None
     seconds: float = 0.0
+    cpu: float = 0.0
     memory: int = 0
 
 
@@ -111,8 +116,9 @@ def guarded(
     value, refused, fault, base = pickle.loads(sent)
     if refused is not None and len(refused) > message and fault is None:
         fault = f"a message of {len(refused)} characters: {refused[:200]}"
+    cpu = usage.ru_utime + usage.ru_stime
     grown = max(0, usage.ru_maxrss * 1024 - base)
-    return Outcome(value=value, refused=refused, fault=fault, seconds=took, memory=grown)
+    return Outcome(value=value, refused=refused, fault=fault, seconds=took, cpu=cpu, memory=grown)
 
 
 def _read(stream: IO[bytes], deadline: float) -> bytes | None:
@@ -212,7 +218,7 @@ class _Watch:
             host = to[0] if isinstance(to, tuple) else to
             if host not in self._hosts:
                 self.misdeeds.append(f"talks to {host!r} ({event})")
-        elif event in _STARTED:
+        elif event in _STARTED and _HELPER not in str(arguments[1]):
             self.misdeeds.append(f"starts a process: {arguments[:2]!r}")
 
     def _path(self, does: str, path: Any) -> None:

@@ -45,7 +45,7 @@ def read(path: Path, folder: Path) -> Outcome:
             raise VlmbenchError(loaded.problems)
         return len(loaded.specs)
 
-    return guarded(call, folder=folder, readable=[Path("/dev/zero"), Path("/proc")], seconds=5.0)
+    return guarded(call, folder=folder, readable=[Path("/dev/zero"), Path("/proc")], seconds=20.0)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -54,7 +54,7 @@ def test_files_by_hand(name: str, folder: Path) -> None:
     path.write_bytes(FILES[name])
     outcome = read(path, folder)
     assert outcome.fault is None
-    assert outcome.seconds < 4  # 2 s on a machine that does nothing else
+    assert outcome.cpu < 2
     assert outcome.memory < 100 << 20
 
 
@@ -120,12 +120,12 @@ def fuzz(examples: int, folder: Path, *, validated: bool = False) -> Counter[str
     def once(data: bytes) -> None:
         path.write_bytes(data)
         if validated:
-            outcome = guarded(lambda: command("validate", path), folder=folder)
+            outcome = guarded(lambda: command("validate", path), folder=folder, seconds=20.0)
         else:
             outcome = read(path, folder)
         counts["accepted" if outcome.refused is None else "refused"] += 1
         assert outcome.fault is None
-        assert outcome.seconds < 4
+        assert outcome.cpu < 2
         assert outcome.memory < 200 << 20
 
     once()
@@ -139,14 +139,14 @@ def test_a_few_files(folder: Path) -> None:
 @pytest.mark.soak
 def test_many_files(folder: Path) -> None:
     counts = fuzz(9_500, folder)
-    print(f"\n9,500 YAML files read: {dict(counts)}")
+    sys.stdout.write(f"\n9,500 YAML files read: {dict(counts)}\n")
     assert min(counts["accepted"], counts["refused"]) > 500
 
 
 @pytest.mark.soak
 def test_many_files_are_validated(folder: Path) -> None:
     counts = fuzz(500, folder, validated=True)
-    print(f"\n500 YAML files validated: {dict(counts)}")
+    sys.stdout.write(f"\n500 YAML files validated: {dict(counts)}\n")
 
 
 def test_a_folder_of_them_all_is_listed_in_seconds_and_every_file_is_named(
@@ -162,11 +162,11 @@ def test_a_folder_of_them_all_is_listed_in_seconds_and_every_file_is_named(
     monkeypatch.setenv("VLMBENCH_PATH", str(hostile))
     outcome = guarded(
         lambda: command("ls", "tasks"), folder=folder, readable=[Path("/dev/zero"), Path("/proc")],
-        seconds=10.0,
+        seconds=30.0,
     )  # fmt: skip
     assert outcome.fault is None
     assert outcome.refused
-    assert outcome.seconds < 8  # 5 s on a machine that does nothing else
+    assert outcome.cpu < 5
     named = set(re.findall(r"special\d", outcome.refused))
     assert len(named) == len(SPECIAL) - 1  # all but the folder, which is none of its files
 

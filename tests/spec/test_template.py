@@ -18,9 +18,9 @@ from vlmbench.spec import (
     doc_target,
     doc_text,
     render,
-    undeclared,
     unknown_columns,
 )
+from vlmbench.templates import undeclared
 from vlmbench.types import VlmbenchError
 
 ROW = {

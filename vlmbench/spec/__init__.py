@@ -126,7 +126,6 @@ from vlmbench.spec._template import (
     doc_target,
     doc_text,
     render,
-    undeclared,
     unknown_columns,
 )
 from vlmbench.spec._text_changes import (
@@ -305,7 +304,6 @@ __all__ = [
     "schema",
     "schema_path",
     "starter",
-    "undeclared",
     "unknown_columns",
     "worded",
     "wordings",

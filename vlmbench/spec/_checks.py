@@ -15,7 +15,8 @@ from vlmbench.spec._nearest import did_you_mean
 from vlmbench.spec._nodes import Keys
 from vlmbench.spec._study import StudySpec
 from vlmbench.spec._task import PointColumn, RegionSource, TaskSpec, WholeImages
-from vlmbench.spec._template import syntax_error, templates, undeclared
+from vlmbench.spec._template import templates
+from vlmbench.templates import syntax_error, undeclared
 
 BENCH: Keys = ("metadata", "vlmbench")
 IMAGE = "<image>"

@@ -1,34 +1,21 @@
-"""Jinja over data rows, rendered as lm-eval renders it.
+"""What a task asks of a data row: Jinja, or the name of a column, as lm-eval reads them.
 
-Filters and white space follow `env` and `apply_template` in lm_eval/utils.py (0.4.13), and
-`doc_*` follow ConfigurableTask in lm_eval/api/task.py, so that prompts agree byte for byte.
-Deviations: the environment is sandboxed, and where lm-eval would pass on something that is not a
-prompt, a list of choices or an index, or would print a null as "None", these functions say so.
+`doc_*` follow ConfigurableTask in lm_eval/api/task.py (0.4.13), so that prompts agree byte for
+byte. Deviation: where lm-eval would pass on something that is not a prompt, a list of choices or
+an index, these functions say so.
 """
 
 from __future__ import annotations
 
 import ast
 import math
-import re
 from collections.abc import Collection, Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
-from jinja2 import (
-    StrictUndefined,
-    Template,
-    TemplateError,
-    TemplateRuntimeError,
-    TemplateSyntaxError,
-    nodes,
-)
-from jinja2.meta import find_undeclared_variables
-from jinja2.sandbox import SandboxedEnvironment
-
-from vlmbench.spec._nearest import did_you_mean, nearest
+from vlmbench.spec._nearest import did_you_mean
 from vlmbench.spec._nodes import Keys
 from vlmbench.spec._task import BoxColumn, PointColumn, TaskSpec
+from vlmbench.templates import TemplateFaultError, rendered, undeclared
 from vlmbench.types import Problem, VlmbenchError
 
 Row = Mapping[str, Any]
@@ -37,74 +24,20 @@ FREE_TEXT = ("right", "wrong")
 """The two choices that represent free text: its answers earn credit between them."""
 
 
-def regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:
-    """Return `string` with matches of `pattern` replaced, as lm-eval's filter does."""
-    return re.sub(pattern, repl, string, count=count)
-
-
-def _printed(value: Any) -> Any:
-    """Return what a template prints."""
-    if value is None or _is_no_number(value):
-        raise TemplateRuntimeError(
-            f"it would print {value} where the data holds no value; `{{{{ x or '' }}}}` prints "
-            "nothing there"
-        )
-    return value
-
-
-_ENV = SandboxedEnvironment(
-    undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False, finalize=_printed
-)
-_ENV.filters["regex_replace"] = regex_replace
-_LOADS_FILES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
-
-
 def render(template: str, row: Row) -> str:
-    """Return the template filled in from a row.
+    """Return a template filled in from a row.
 
     Raises:
-        VlmbenchError: A name is not in the row, or the template fails on its values.
+        VlmbenchError: A name is not in the row, or the template fails on its values or reaches a
+            limit of `vlmbench.templates`.
     """
     try:
-        return _compiled(template).render(**row)
-    except TemplateError as error:
-        message = f"the template fails: {error.message}"
-    except Exception as error:  # an expression may raise anything on some row
-        message = f"the template fails: {type(error).__name__}: {error}"
-    raise VlmbenchError(Problem(message=message, remedy=f"Columns: {', '.join(row)}."))
-
-
-@lru_cache(maxsize=512)
-def _compiled(template: str) -> Template:
-    return _ENV.from_string(template)
-
-
-@lru_cache(maxsize=512)
-def undeclared(template: str) -> frozenset[str]:
-    """Return the names a template takes from the row, in untaken branches too."""
-    return frozenset(find_undeclared_variables(_ENV.parse(template)))
-
-
-@lru_cache(maxsize=512)
-def syntax_error(template: str) -> tuple[str, int] | None:
-    """Return what is wrong with a template and in which of its lines, or None."""
-    if "{" not in template:
-        return None
-    try:
-        tree = _ENV.parse(template)
-    except TemplateSyntaxError as error:
-        return str(error.message), error.lineno
-    for node in tree.find_all(nodes.Filter):
-        if node.name not in _ENV.filters:
-            guess = nearest(node.name, _ENV.filters)
-            hint = f"; did you mean `{guess[0]}`?" if guess else ""
-            return f"there is no filter `{node.name}`{hint}", node.lineno
-    for test in tree.find_all(nodes.Test):
-        if test.name not in _ENV.tests:
-            return f"there is no test `{test.name}`", test.lineno
-    for loading in tree.find_all(_LOADS_FILES):
-        return "templates cannot load other templates", loading.lineno
-    return None
+        return rendered(template, row)
+    except TemplateFaultError as error:
+        message = f"the template fails: {error}"
+        raise VlmbenchError(
+            Problem(message=message, remedy=f"Columns: {', '.join(row)}.")
+        ) from error
 
 
 def templates(spec: TaskSpec) -> dict[Keys, str]:
@@ -196,7 +129,7 @@ def doc_choices(spec: TaskSpec, row: Row) -> tuple[str, ...]:
     text = _render(source, row, "doc_to_choice")
     try:
         value = ast.literal_eval(text)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:
         message = f"{text[:80]!r} is neither a column nor a Python list such as ['A', 'B']"
         raise _error("doc_to_choice", message) from error
     return _choices(value, "the template renders")

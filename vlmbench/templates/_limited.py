@@ -1,0 +1,159 @@
+"""What strangers' text asks for is done in a helper process, where it has limits.
+
+Nothing within a process can stop a regular expression, or a product of two numbers, once it runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import weakref
+from contextlib import suppress
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+SECONDS = 2.0
+"""Wall time that one call may take."""
+MEMORY = 1 << 29
+"""Bytes of address space that a helper may take on top of what its imports need (Linux)."""
+LONGEST_RESULT = 4_000_000
+"""Bytes of one result, pickled."""
+
+_START_SECONDS = 120.0
+_BEGIN = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from vlmbench.templates._limited import serve; serve(sys.argv[2], int(sys.argv[3]))"
+)
+
+
+class CallError(Exception):
+    """A call was not answered: the function raised, or a limit was reached.
+
+    Args:
+        kind: Name of the exception, or of the limit.
+        message: What it said.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(kind, message)
+        self.kind, self.message = kind, message
+
+
+class Limited:
+    """A function that is called in a process of its own, one call at a time.
+
+    The process starts at the first call and serves until this one ends, or a call goes beyond the
+    limits; another then takes its place. What is handed over is pickled.
+
+    Args:
+        function: `module:name`, importable by whoever imports vlmbench.
+    """
+
+    def __init__(self, function: str) -> None:
+        self._function = function
+        self._lock = threading.Lock()
+        self._helper: _Helper | None = None
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Return what the function returns.
+
+        Raises:
+            CallError: If it raises, takes longer than `SECONDS`, more memory than `MEMORY`, or
+                returns more than `LONGEST_RESULT`.
+        """
+        with self._lock:
+            if self._helper is None or self._helper.owner != os.getpid():
+                self._helper = _Helper(self._function)
+            try:
+                self._helper.connection.send_bytes(pickle.dumps((arguments, named)))
+                kind, value = self._helper.answer(SECONDS)
+            except BaseException:
+                self._helper.end()
+                self._helper = None
+                raise
+        if kind:
+            raise CallError(kind, value)
+        return value
+
+
+class _Helper:
+    """The process that serves one function."""
+
+    def __init__(self, function: str) -> None:
+        self.owner = os.getpid()  # a fork must not share it
+        self.connection, theirs = Pipe()
+        begin = [sys.executable, "-c", _BEGIN, json.dumps(sys.path), function]
+        process = subprocess.Popen(  # noqa: S603 -- our own code, with our own arguments
+            [*begin, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        theirs.close()
+        self.end = weakref.finalize(self, _end, process, self.connection, self.owner)
+        self.answer(_START_SECONDS)
+
+    def answer(self, seconds: float) -> tuple[str, Any]:
+        """Return the kind of failure, empty if there is none, and the value or message."""
+        try:
+            if not self.connection.poll(seconds):
+                raise CallError("TimeoutError", f"it takes more than {seconds:g} s")
+            kind, value = pickle.loads(self.connection.recv_bytes(LONGEST_RESULT))  # noqa: S301 -- ours
+        except (EOFError, OSError) as error:
+            raise CallError(
+                "MemoryError", "it ended its process, most likely out of memory"
+            ) from error
+        return kind, value
+
+
+def _end(process: subprocess.Popen[bytes], connection: Connection, owner: int) -> None:
+    """Kill a helper, if it is this process's own."""
+    connection.close()
+    if owner == os.getpid():
+        process.kill()
+        process.wait()
+
+
+def serve(function: str, descriptor: int) -> None:
+    """Answer calls of a function until whoever calls has gone."""
+    connection = Connection(descriptor)
+    module, _, name = function.partition(":")
+    call = getattr(importlib.import_module(module), name)
+    _limit_memory()
+    connection.send_bytes(pickle.dumps(("", None)))
+    with suppress(EOFError):
+        while True:
+            connection.send_bytes(_answer(call, connection.recv_bytes()))
+
+
+def _answer(call: Any, arguments: bytes) -> bytes:
+    """Return a pickled result, or the kind and message of what went wrong."""
+    try:
+        places, names = pickle.loads(arguments)  # noqa: S301 -- from our own process
+        answer = pickle.dumps(("", call(*places, **names)))
+    except MemoryError:
+        return pickle.dumps(("MemoryError", f"it takes more than {MEMORY >> 20} MiB of memory"))
+    except Exception as error:
+        return pickle.dumps((type(error).__name__, str(error)[:10_000]))
+    if len(answer) > LONGEST_RESULT:
+        message = f"it gives {len(answer):,} bytes, and at most {LONGEST_RESULT:,} are taken"
+        return pickle.dumps(("TooLong", message))
+    return answer
+
+
+def _limit_memory() -> None:
+    if sys.platform != "linux":
+        return
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
