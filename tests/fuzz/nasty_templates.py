@@ -20,7 +20,7 @@ ROW: dict[str, Any] = {
 
 EXPRESSIONS = [
     # numbers
-    "10 ** 10 ** 8", "9 ** 9 ** 9", "2 ** 100000000", "(7 ** 1000000) | string", "10 ** n ** 20",
+    "10 ** (10 ** 8)", "9 ** (9 ** 9)", "2 ** 100000000", "(7 ** 1000000) | string", "10 ** (n ** 20)",
     "1 % 0", "1 // 0", "1 / 0", "0 ** -1", "(-1) ** 0.5", "1e308 * 10", "-(10 ** 400 * 1.0)",
     "9" * 5_000, "1" + "_1" * 3_000, "0x" + "f" * 100_000, "1e999999", "x ** 100000",
     "round(x)", "x | round(10 ** 7)", "1.5 | round(100000000, 'ceil')", "'1e400' | float | int",
@@ -104,13 +104,13 @@ BLOCKS = [
     "{% for c in choices %}{% set _ = choices.append(c) %}{% endfor %}",
     "{% for c in choices %}{% set _ = choices.extend(choices) %}{% endfor %}{{ choices }}",
     "{% set _ = nested.update({'self': nested}) %}{{ nested | tojson }}",
-    "{% autoescape 10 ** 10 ** 8 %}x{% endautoescape %}",
+    "{% autoescape 10 ** (10 ** 8) %}x{% endautoescape %}",
     "{% autoescape true %}{{ long }}{% endautoescape %}",
     "{% filter center(10 ** 10) %}x{% endfilter %}",
     "{% filter upper %}{{ question }}{% endfilter %}",
     "{% with a = 'x' * 10 ** 10 %}{{ a }}{% endwith %}",
-    "{% if 10 ** 10 ** 8 %}x{% endif %}",
-    "{% if false %}{{ 10 ** 10 ** 8 }}{% endif %}fine",
+    "{% if 10 ** (10 ** 8) %}x{% endif %}",
+    "{% if false %}{{ 10 ** (10 ** 8) }}{% endif %}fine",
     "{% include 'a' %}", "{% import 'a' as b %}", "{% from 'a' import b %}", "{% extends 'a' %}",
     "{% include question %}", "{% block a %}{{ self.a() }}{% endblock %}", "{% block a %}x{% endblock %}",
     "{% raw %}" + "{{" * 20_000 + "{% endraw %}", "{#" * 30_000, "{{" * 30_000, "{%" * 30_000,

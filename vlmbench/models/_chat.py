@@ -7,19 +7,20 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
-from jinja2 import TemplateError
+from transformers import ProcessorMixin
 
 from vlmbench.models._backend import IMAGE_PLACEHOLDER, pieces
 from vlmbench.models._thoughts import SWITCHES, left_open
 from vlmbench.spec import Prompting
+from vlmbench.templates import LONGEST_TEMPLATE, CallError, Limited
 from vlmbench.types import Problem, VlmbenchError
 
 # Stands for an answer while it is found out what a template writes before one.
 _ANSWER = "4f7a"
 # What Python makes of a list of texts that a template takes for one text.
 _REPR = "{'type':"
-# What templates raise at a conversation that they do not take.
-_REFUSALS = (TemplateError, TypeError, ValueError, KeyError, AttributeError)
+# Transformers' own code, which compiles a checkpoint's template and runs it: both have limits.
+_RENDER = Limited("transformers.utils.chat_template_utils:render_jinja_template")
 
 Shape = Literal["parts", "text"]
 """A message's content as templates take it: a list of texts and images, or (older ones, such as
@@ -40,6 +41,7 @@ class Chat:
         self._processor = processor
         self._prompting = prompting
         self._placeholder = placeholder
+        self._at_limit: CallError | None = None
 
     @cached_property
     def template(self) -> str | None:
@@ -86,11 +88,11 @@ class Chat:
             VlmbenchError: If the template refuses the question, with its own words, or does not
                 write every image.
         """
-        refusals: list[Exception] = []
+        refusals: list[CallError] = []
         for shape in _SHAPES:
             try:
                 text = self._write(self._turns(shape, system, user), ask=True)
-            except _REFUSALS as error:
+            except CallError as error:
                 refusals.append(error)
                 continue
             if text.count(marker) == n_images and (_REPR not in text or _REPR in user):
@@ -129,18 +131,36 @@ class Chat:
         """Return what the template writes; nothing if it does not take such messages."""
         try:
             return self._write(messages, ask=ask)
-        except _REFUSALS:
+        except CallError:
             return ""
 
     def _write(self, messages: Sequence[dict[str, Any]], *, ask: bool) -> str:
-        text: str = self._processor.apply_chat_template(
-            list(messages),
-            chat_template=self.template,
-            add_generation_prompt=ask,
-            tokenize=False,
-            **self.switches,
+        """Return what the template writes.
+
+        Raises:
+            CallError: It does not take such messages, or has reached a limit of
+                `vlmbench.templates`, after which it is not tried again.
+        """
+        template, switches = self.template, {"add_generation_prompt": ask, **self.switches}
+        if self._at_limit is None and len(template or "") > LONGEST_TEMPLATE:
+            message = (
+                f"it has {len(template or ''):,} characters, at most {LONGEST_TEMPLATE:,} are read"
+            )
+            self._at_limit = CallError("TooLong", message)
+        if self._at_limit is not None:
+            raise self._at_limit
+        words = {**self._processor.tokenizer.special_tokens_map, **switches}
+        try:
+            (text,), _ = _RENDER([list(messages)], chat_template=template, **words)
+        except CallError as error:
+            self._at_limit = error if error.at_limit else None
+            raise
+        if type(self._processor).apply_chat_template is ProcessorMixin.apply_chat_template:
+            return str(text)
+        text = self._processor.apply_chat_template(  # this family has its own way
+            list(messages), chat_template=template, tokenize=False, **switches
         )
-        return text
+        return str(text)
 
     def _turns(self, shape: Shape, system: str, user: str) -> list[dict[str, Any]]:
         turns = [("system", system), ("user", user)]
@@ -159,12 +179,12 @@ class Chat:
         return {"role": role, "content": content}
 
 
-def _refused(refusals: list[Exception], system: str, marker: str, n_images: int) -> Problem:
+def _refused(refusals: list[CallError], system: str, marker: str, n_images: int) -> Problem:
     """Return why a template wrote no prompt: what it said itself, or which images are missing."""
     message = f"the chat template does not write {n_images} images as {marker!r}"
     remedy = "Write `chat_template: none` and give a `wrapper`."
     if refusals:
-        said = " ".join(str(refusals[0]).split()) or type(refusals[0]).__name__
+        said = " ".join(refusals[0].message.split()) or refusals[0].kind
         message = f"the chat template refuses the question: {said}"
     if refusals and system:
         remedy = f"Leave the task's `description` out if it wants no system message. {remedy}"

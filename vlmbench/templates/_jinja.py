@@ -91,7 +91,7 @@ def rendered(template: str, row: Row) -> str:
             return fill_in(template, used)
         text: str = _FILL_IN(template, used)
     except CallError as error:
-        if error.kind != TemplateFaultError.__name__:
+        if error.at_limit:
             _AT_LIMIT[template] = error.message
         raise TemplateFaultError(error.message) from error
     except TemplateSyntaxError as error:

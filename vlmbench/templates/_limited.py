@@ -33,6 +33,9 @@ _BEGIN = (
 )
 
 
+_LIMITS = ("TimeoutError", "MemoryError", "TooLong")
+
+
 class CallError(Exception):
     """A call was not answered: the function raised, or a limit was reached.
 
@@ -42,8 +45,13 @@ class CallError(Exception):
     """
 
     def __init__(self, kind: str, message: str) -> None:
-        super().__init__(kind, message)
+        super().__init__(message)
         self.kind, self.message = kind, message
+
+    @property
+    def at_limit(self) -> bool:
+        """Whether a limit was reached, so that another try would take as long."""
+        return self.kind in _LIMITS
 
 
 class Limited:
