@@ -80,3 +80,26 @@ def test_what_opens_the_final_answer_belongs_to_it(folder):
     backend = loaded(folder, "{% for m in messages %}" + turn + "{% endfor %}" + END)
     assert backend.continuation("A", " ") == "<final>A"
     assert backend.text.without_delimiter("<final>A") == "A"
+
+
+def test_what_a_template_writes_is_what_transformers_makes_of_it(folder):
+    """The same code is given the same turns, switches and special tokens, with limits."""
+    template = (
+        "{% set ns = namespace(n=0) %}{{ bos_token }}{% for m in messages %}"
+        "{% set ns.n = ns.n + 1 %}{{ ns.n ~ m['role'] | upper }}"
+        "{% generation %}" + TEXT + "{% endgeneration %}\n{% endfor %}"
+        "{{ messages | tojson }}" + END
+    )  # fmt: skip
+    backend = loaded(folder, template)
+    theirs = backend.processor.apply_chat_template(
+        [{"role": "system", "content": [{"type": "text", "text": "Brief é <b>."}]},
+         {"role": "user", "content": [{"type": "text", "text": "Which?"}]}],
+        add_generation_prompt=True, tokenize=False,
+    )  # fmt: skip
+    assert "1SYSTEM" in theirs
+    assert backend.render(Prompt(user="Which?", images=(), system="Brief é <b>.")) == theirs
+
+
+def test_a_template_that_is_too_long_is_refused_unread(folder):
+    with pytest.raises(VlmbenchError, match="100,012 characters"):
+        loaded(folder, "{# " + "x" * 100_006 + " #}").render(QUESTION)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +157,28 @@ def test_every_rule_can_be_imported_and_says_what_it_reads() -> None:
     }  # fmt: skip
     for rule in ANSWER_RULES:
         assert rule.says
+
+
+def test_patterns_that_do_not_end_are_an_error_that_names_them() -> None:
+    endless = {"function": "regex", "regex_pattern": "(a|a)*$"}
+    spec = task(filter_list=[{"name": "f", "filter": [endless, {"function": "take_first"}]}])
+    with pytest.raises(VlmbenchError, match=r"(?s)filter_list.*takes more than 10 s.*pattern"):
+        named(spec, "a" * 40 + "b", "A", "B")
+    assert named(spec, "A", "A", "B") is None
+
+
+HACK = (
+    "{% if cycler.__init__ is defined %}{{ cycler.__init__.__globals__.os.mkdir(folder) }}"
+    "{% else %}cup{% endif %}"
+)
+
+
+@pytest.mark.parametrize("field", ["doc_to_target", "doc_to_text"])
+def test_templates_never_reach_lm_evals_jinja_which_runs_code(field: str, tmp_path: Path) -> None:
+    keys = {"doc_to_target": "{{ 'cup' }}", field: HACK, "doc_to_choice": None}
+    one = document("right", "wrong")
+    row = {"folder": str(tmp_path / "hacked"), "question": "?"}
+    (credit,) = texts_read(task(**keys), [dataclasses.replace(one, row=row)], ["cup"])
+    assert credit is not None
+    assert credit.tolist() == [1.0, 0.0]
+    assert not (tmp_path / "hacked").exists()

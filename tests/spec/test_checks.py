@@ -47,6 +47,11 @@ def free(**changes: Any) -> dict[str, Any]:
     return task(output_type="generate_until", doc_to_choice=None, **changes)
 
 
+def pattern(text: object) -> list[dict[str, Any]]:
+    """A list of filters with one pattern."""
+    return [{"name": "f", "filter": [{"function": "regex", "regex_pattern": text}]}]
+
+
 def model(**changes: Any) -> dict[str, Any]:
     values = {"model": "m", "checkpoint": "owner/m"} | changes
     return {key: value for key, value in values.items() if value is not None}
@@ -99,6 +104,7 @@ def test_sound_specs_pass(tmp_path: Path, values: dict[str, Any]) -> None:
     assert found(tmp_path, values) == []
 
 
+F = "filter_list"
 R = "metadata.vlmbench.regions"
 M = "metadata.vlmbench.markers"
 UNSOUND = [
@@ -110,6 +116,9 @@ UNSOUND = [
     (free(regions={"choices": IMAGES}), "metadata.vlmbench.regions", "free text has none"),
     (free(probe={"kind": "linear", "label_column": "l", "choices_column": "c"}),
      "metadata.vlmbench.probe", "free text has none"),
+    (task(filter_list=pattern("(")), f"{F}.0.filter.0.regex_pattern", "not a regular expression"),
+    (task(filter_list=pattern(3)), f"{F}.0.filter.0.regex_pattern", "not a regular expression"),
+    (task(filter_list=pattern("a" * 10_001)), f"{F}.0.filter.0.regex_pattern", "10,001 characters"),
     (task(metadata={"vlmbnech": {"ability": "x"}}), "metadata.vlmbnech", "nothing reads"),
     (task(metadata={"condition": {"image": "blank"}}), "metadata.condition", "not read here"),
     (task(doc_to_choice=["A"]), "doc_to_choice", "nothing to choose"),

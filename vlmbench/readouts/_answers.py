@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -16,9 +16,12 @@ from vlmbench.readouts._reading import Answer
 from vlmbench.readouts.grammar import bare, declared
 from vlmbench.spec import TaskSpec
 from vlmbench.tasks import listed_choices
-from vlmbench.types import Asked, Scale
+from vlmbench.templates import CallError, Limited
+from vlmbench.types import Asked, Problem, Scale, VlmbenchError
 
 Votes = list[NDArray[np.float64] | None]
+# The patterns are the task file's: read in a process that ends after so many seconds for a batch.
+_MATCHES = Limited("vlmbench.templates._filters:matches", seconds=10.0)
 _LETTERED = re.compile(r"\s*\(?([A-Za-z])[).:]\s+(\S.*)", re.DOTALL)  # `A. two cups`
 
 
@@ -113,27 +116,31 @@ def by_filters(task: TaskSpec, asked: Sequence[Asked], replies: Sequence[Reply])
 
     The result must equal exactly one choice under the task's options of that metric. Without a
     `filter_list` the text itself must.
-    """
-    from lm_eval.api.metrics import exact_match_fn
-    from lm_eval.filters import get_filter
 
-    texts: list[Any] = [[reply.text] for reply in replies]
-    rows = [dict(one.document.row) for one in asked]
-    for step in task.filter_list[0].filter if task.filter_list else ():
-        instance = get_filter(step.function)(**(step.model_extra or {}))
-        texts = list(instance.apply(texts, rows))
+    Raises:
+        VlmbenchError: If a filter fails, or takes longer than a helper process may.
+    """
+    steps = task.filter_list[0].filter if task.filter_list else ()
     metrics = {metric.metric: metric.model_extra or {} for metric in task.metric_list or ()}
-    options: Mapping[str, Any] = metrics.get("exact_match", {})
-    votes: Votes = []
-    for one, text in zip(asked, texts, strict=True):
-        found = text if isinstance(text, str) else text[0]
-        choices = one.document.choices
-        matches = [
-            exact_match_fn(predictions=[found], references=[choice], **options)["exact_match"]
-            for choice in choices
-        ]
-        votes.append(_vote(choices, np.flatnonzero(matches).tolist()))
-    return votes
+    named = [one.document.choices for one in asked]
+    try:
+        found = _MATCHES(
+            [(step.function, step.model_extra or {}) for step in steps],
+            metrics.get("exact_match", {}),
+            [reply.text for reply in replies],
+            [dict(one.document.row) for one in asked],
+            named,
+        )
+    except CallError as error:
+        message = f"the filters fail on an answer: {error.kind}: {error.message}"
+        remedy = "A pattern such as `(a+)+` may take for ever on a text that it does not match."
+        raise VlmbenchError(
+            Problem(field=f"{task.task}: filter_list", message=message, remedy=remedy)
+        ) from error
+    return [
+        _vote(choices, np.flatnonzero(hits).tolist())
+        for choices, hits in zip(named, found, strict=True)
+    ]
 
 
 def by_lm_eval(task: TaskSpec, asked: Sequence[Asked], replies: Sequence[Reply]) -> Votes:

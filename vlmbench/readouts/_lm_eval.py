@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmbench.spec import FREE_TEXT_METRIC, TaskSpec
-from vlmbench.tasks import scoring_task
+from vlmbench.tasks import scored_row, scoring_task
 from vlmbench.types import Document, Problem, VlmbenchError
 
 
@@ -40,7 +40,7 @@ def lm_eval_credit(
     from datasets import Dataset
     from lm_eval.api.instance import Instance
 
-    rows = [dict(document.row) for document in documents]
+    rows = [scored_row(spec, document.row) for document in documents]
     task = scoring_task(spec, Dataset.from_list(rows[:1]))
     instances = [
         Instance("generate_until", row, ("",), 0, (spec.task, index, 1), resps=[response])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import chain
 
@@ -12,10 +13,13 @@ from vlmbench.spec._task import TaskSpec, VlmbenchTask
 FREE_TEXT_METRIC = "exact_match"
 """The one metric of lm-eval's own that credits each generated answer by itself."""
 
+LONGEST_PATTERN = 10_000
+"""Characters of a filter's regular expression."""
+
 
 def check_lm_eval_file(spec: TaskSpec) -> Iterator[Flaw]:
     """Yield what is missing for reading answers, and settings that nothing would read."""
-    return chain(_choices(spec), _free_text(spec), _unread(spec))
+    return chain(_choices(spec), _free_text(spec), _patterns(spec), _unread(spec))
 
 
 def _choices(spec: TaskSpec) -> Iterator[Flaw]:
@@ -40,6 +44,22 @@ def _free_text(spec: TaskSpec) -> Iterator[Flaw]:
         if getattr(spec.bench, name) is not None:
             message = "an encoder picks one of the choices, and free text has none"
             yield Flaw((*BENCH, name), message, "Give `doc_to_choice`.")
+
+
+def _patterns(spec: TaskSpec) -> Iterator[Flaw]:
+    """Find patterns that Python does not take, before anybody has been asked."""
+    for i, pipeline in enumerate(spec.filter_list or ()):
+        for j, step in enumerate(pipeline.filter):
+            pattern = (step.model_extra or {}).get("regex_pattern", "")
+            keys = ("filter_list", i, "filter", j, "regex_pattern")
+            if isinstance(pattern, str) and len(pattern) > LONGEST_PATTERN:
+                message = f"{len(pattern):,} characters are too many for a pattern"
+                yield Flaw(keys, message, f"It has at most {LONGEST_PATTERN:,}.")
+                continue
+            try:
+                re.compile(pattern)
+            except (re.error, TypeError, RecursionError, OverflowError) as error:
+                yield Flaw(keys, f"is not a regular expression: {error}")
 
 
 def _unread(spec: TaskSpec) -> Iterator[Flaw]:

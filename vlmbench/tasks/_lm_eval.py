@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vlmbench.registry import shipped_yaml
-from vlmbench.spec import FREE_TEXT_METRIC, Located, TaskSpec
+from vlmbench.spec import FREE_TEXT_METRIC, Located, TaskSpec, doc_answers
 from vlmbench.types import EncodedImage, VlmbenchError, shown
 
 if TYPE_CHECKING:
@@ -19,22 +19,35 @@ _STRUCTURE = ("tag", "group", "task_list", "include")
 # What lm-eval's scoring of generated text depends on, besides the metric.
 _SCORED = {"task", "output_type", "doc_to_text", "doc_to_target", "filter_list"}
 _SCORED.add("generation_kwargs")  # else lm-eval warns that it has none
+ANSWER = "vlmbench_answer"
+"""Column with the right answer as `vlmbench.spec` renders it."""
 _CREDIT = {"metric": FREE_TEXT_METRIC, "aggregation": "mean", "higher_is_better": True}
+
+
+def scored_row(spec: TaskSpec, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a data row with what a task file's own template says is the right answer to it."""
+    if spec.bench.lm_eval is not None or not isinstance(spec.doc_to_target, str):
+        return dict(row)
+    known = spec.doc_to_target in row
+    return dict(row) if known else {**row, ANSWER: doc_answers(spec, row)}
 
 
 def scoring_task(spec: TaskSpec, split: Dataset) -> ConfigurableTask:
     """Return lm-eval's task object that credits free text, over documents as they were asked.
 
-    A task file's own object knows its templates, its filters and `exact_match`, and no other
-    metric: lm-eval would download and run one that it does not know.
+    A task file's own object knows its filters and `exact_match`. It knows no other metric, which
+    lm-eval would download and run, and none of the file's templates: lm-eval's Jinja has no
+    sandbox, so that a template could run any code.
 
     Args:
         spec: A task whose answers are free text.
-        split: The first document's columns.
+        split: The first document's columns, as `scored_row` gives them.
     """
     if spec.bench.lm_eval is not None:
         return task_over(shipped_config(spec) | {"process_docs": None}, split)
-    config = spec.model_dump(include=_SCORED, exclude_none=True)
+    config = spec.model_dump(include=_SCORED, exclude_none=True) | {"doc_to_text": ""}
+    if ANSWER in split.column_names:
+        config["doc_to_target"] = f"{{{{ {ANSWER} }}}}"
     options = next((m for m in spec.metric_list or () if m.metric == FREE_TEXT_METRIC), None)
     given = {} if options is None else options.model_extra or {}
     return task_over(config | {"metric_list": [given | _CREDIT]}, split)
