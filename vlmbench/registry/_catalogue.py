@@ -10,7 +10,7 @@ from pathlib import Path
 from vlmbench.registry._checkpoint_files import is_checkpoint
 from vlmbench.registry._derive import derive
 from vlmbench.registry._lm_eval import lm_eval_tasks
-from vlmbench.registry._paths import search_paths, yaml_files
+from vlmbench.registry._paths import folder_named, search_paths, yaml_files
 from vlmbench.registry._plugins import Plugin, backends
 from vlmbench.registry._registry import Registry
 from vlmbench.registry._select import Named, SpecT, same_name, select
@@ -137,10 +137,12 @@ class Catalogue:
         if not isinstance(spec, kind):
             message = f"does not contain a {registry.what}"
             raise VlmbenchError(loaded.problem((), message, f"Give the YAML of a {registry.what}."))
-        located = Located(spec=spec, path=path, digest=loaded.digest, document=loaded.document)
+        located = Located(
+            spec=spec, path=loaded.path, digest=loaded.digest, document=loaded.document
+        )
         name = str(getattr(spec, registry.what))
         problems = list(_references([loaded], self.tasks, self.backends))
-        if name in registry and registry[name].path.resolve() != path.resolve():
+        if name in registry and registry[name].path.resolve() != loaded.path.resolve():
             problems.append(same_name(registry.what, name, registry[name], located))
         if problems:
             raise VlmbenchError(problems)
@@ -188,10 +190,8 @@ def loads(model: Located[ModelSpec], term: str) -> bool:
     checkpoint = model.spec.checkpoint
     if checkpoint is None or not model.spec.has_weights or model.spec.server is not None:
         return False
-    given, own = Path(term).expanduser(), model.folder / Path(checkpoint).expanduser()
-    if given.is_dir() or own.is_dir():
-        return given.resolve() == own.resolve()
-    return term == checkpoint
+    given, own = folder_named(term), folder_named(checkpoint, model.folder)
+    return given == own if given or own else term == checkpoint
 
 
 def _derived(term: str) -> Named[ModelSpec]:

@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vlmbench.registry._paths import folder_named
 from vlmbench.types import Problem, VlmbenchError
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[\w.\-]+")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]{0,95}/[\w.\-]{1,96}", re.ASCII)
 
 
 def is_checkpoint(term: str) -> bool:
     """Tell whether a selector is a folder with a config.json, or has the form of a hub id."""
-    return (Path(term).expanduser() / "config.json").is_file() or (
-        _HUB_ID.fullmatch(term) is not None and not Path(term).exists()
-    )
+    folder = folder_named(term)
+    if folder is not None:
+        return (folder / "config.json").is_file()
+    return _HUB_ID.fullmatch(term) is not None and not Path(term).exists()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,15 @@ def search_paths(include_paths: Sequence[Path] = ()) -> list[Path]:
     return list(first.values())
 
 
+def folder_named(text: str, start: Path = Path()) -> Path | None:
+    """Return the folder that any text names from `start`, resolved; None if it names none."""
+    try:
+        folder = start / Path(text).expanduser()
+        return folder.resolve() if folder.is_dir() else None
+    except (OSError, ValueError, RuntimeError):  # too long, with NUL, or in the home of nobody
+        return None
+
+
 def yaml_files(paths: Sequence[Path]) -> Iterator[Path]:
     """Yield every YAML file below `paths` once, sorted within each path."""
     seen: set[str] = set()

@@ -71,7 +71,7 @@ def _term(
     if term in bundles:
         return [(name, registry[name]) for name in bundles[term]]
     if term.endswith((".yaml", ".yml")):
-        return load(Path(term).expanduser())
+        return load(Path(term))
     return [(name, registry[name]) for name in registry if fnmatchcase(name, term)]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os.path
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -72,7 +73,9 @@ def read_yaml(path: str | Path) -> YamlDocument:
     Raises:
         VlmbenchError: Every syntax error, repeated key, code tag and broken include found.
     """
-    path = Path(path).expanduser()
+    path = Path(path)
+    with suppress(RuntimeError):  # the home of nobody
+        path = path.expanduser()
     reading = _Reading()
     root = _load(path, reading)
     if reading.problems or root is None:
@@ -109,11 +112,11 @@ class _Reading:
 
 def _load(path: Path, reading: _Reading) -> yaml.MappingNode | None:
     """Compose `path` over what it includes; None if it cannot be read."""
-    reading.seen.add(os.path.realpath(path))
     root, size = compose(path, reading.problems, reading.left)
     reading.left -= size
     if root is None:
         return None
+    reading.seen.add(os.path.realpath(path))
     local = _pairs(root)
     merged: _Pairs = {}
     for node in _includes(local.pop("include", None), reading.problems):
