@@ -162,9 +162,14 @@ def test_every_rule_can_be_imported_and_says_what_it_reads() -> None:
 def test_patterns_that_do_not_end_are_an_error_that_names_them() -> None:
     endless = {"function": "regex", "regex_pattern": "(a|a)*$"}
     spec = task(filter_list=[{"name": "f", "filter": [endless, {"function": "take_first"}]}])
-    with pytest.raises(VlmbenchError, match=r"(?s)filter_list.*takes more than 10 s.*pattern"):
+    with pytest.raises(VlmbenchError, match=r"(?s)filter_list.*takes more than 5 s.*pattern"):
         named(spec, "a" * 40 + "b", "A", "B")
     assert named(spec, "A", "A", "B") is None
+    ignored = {"metric": "exact_match", "aggregation": "mean", "regexes_to_ignore": ["(a|a)*$"]}
+    free = task(doc_to_choice=None, doc_to_target="{{ 'cup' }}", metric_list=[ignored])
+    one = dataclasses.replace(document("right", "wrong"), row={"question": "?"})
+    with pytest.raises(VlmbenchError, match=r"(?s)exact_match.*takes more than 5 s"):
+        texts_read(free, [one], ["a" * 40 + "b"])
 
 
 HACK = (

@@ -21,7 +21,7 @@ from vlmbench.types import Asked, Problem, Scale, VlmbenchError
 
 Votes = list[NDArray[np.float64] | None]
 # The patterns are the task file's: read in a process that ends after so many seconds for a batch.
-_MATCHES = Limited("vlmbench.templates._filters:matches", seconds=10.0)
+_MATCHES = Limited("vlmbench.templates._filters:matches", seconds=5.0)
 _LETTERED = re.compile(r"\s*\(?([A-Za-z])[).:]\s+(\S.*)", re.DOTALL)  # `A. two cups`
 
 

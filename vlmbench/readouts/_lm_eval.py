@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vlmbench.spec import FREE_TEXT_METRIC, TaskSpec
-from vlmbench.tasks import scored_row, scoring_task
+from vlmbench.tasks import Scored, scored, scored_row
+from vlmbench.templates import CallError, Limited
 from vlmbench.types import Document, Problem, VlmbenchError
 
 
@@ -35,49 +34,36 @@ def lm_eval_credit(
         Per document, (2,) float64: credit in [0, 1] and 1 minus that credit; or None.
 
     Raises:
-        VlmbenchError: If the metric is not a number in [0, 1], or the task's code fails.
+        VlmbenchError: If the metric is not a number in [0, 1], the task's code fails, or a pattern
+            of a file takes longer than a helper process may.
     """
-    from datasets import Dataset
-    from lm_eval.api.instance import Instance
-
     rows = [scored_row(spec, document.row) for document in documents]
-    task = scoring_task(spec, Dataset.from_list(rows[:1]))
-    instances = [
-        Instance("generate_until", row, ("",), 0, (spec.task, index, 1), resps=[response])
-        for index, (row, response) in enumerate(zip(rows, responses, strict=True))
-    ]
-    pipeline = task._filters[0]
-    pipeline.apply(instances)
-    return [
-        _credit(spec, document, task, instance.doc, instance.filtered_resps[pipeline.name])
-        for document, instance in zip(documents, instances, strict=True)
-    ]
-
-
-def _credit(
-    spec: TaskSpec, document: Document, task: Any, row: Mapping[str, Any], answer: Any
-) -> NDArray[np.float64] | None:
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002 (lm-eval's tasks draw from it)
     try:
-        results = task.process_results(row, [answer])
-    except Exception as error:
-        message = f"lm-eval's own scoring fails with {type(error).__name__}: {error}"
-        raise VlmbenchError(_problem(spec, document, message)) from error
-    finally:
-        drew = random.getstate() != states[0] or _moved(states[1])
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-    metric = spec.bench.lm_eval.metric if spec.bench.lm_eval else FREE_TEXT_METRIC
-    value = results.get(metric)
-    if not isinstance(value, bool | int | float | np.number) or not 0 <= float(value) <= 1:
-        message = f"lm-eval's metric `{metric}` gives {value!r}, which is not a credit in [0, 1]"
+        # lm-eval's own tasks are trusted; a file's patterns may take for ever.
+        judge = _SCORED if spec.bench.lm_eval is None else scored
+        found = judge(spec, rows, list(responses))
+    except CallError as error:
+        message = f"lm-eval's filters and `{FREE_TEXT_METRIC}` fail: {error.message}"
+        raise VlmbenchError(Problem(field=spec.task, message=message)) from error
+    return [_credit(spec, *one) for one in zip(documents, found, strict=True)]
+
+
+_SCORED = Limited(
+    "vlmbench.tasks._lm_eval:scored", seconds=5.0, imports=("datasets", "lm_eval.api.task")
+)
+
+
+def _credit(spec: TaskSpec, document: Document, one: Scored) -> NDArray[np.float64] | None:
+    if one.error:
+        message = f"lm-eval's own scoring fails with {one.error}"
         raise VlmbenchError(_problem(spec, document, message))
-    return None if drew else np.array([float(value), 1.0 - float(value)])
-
-
-def _moved(before: Any) -> bool:
-    after: Any = np.random.get_state()  # noqa: NPY002
-    return bool(after[2] != before[2] or (after[1] != before[1]).any())
+    value = one.value
+    if not isinstance(value, bool | int | float | np.number) or not 0 <= float(value) <= 1:
+        message = (
+            f"lm-eval's metric `{one.metric}` gives {value!r}, which is not a credit in [0, 1]"
+        )
+        raise VlmbenchError(_problem(spec, document, message))
+    return None if one.drew else np.array([float(value), 1.0 - float(value)])
 
 
 def _problem(spec: TaskSpec, document: Document, message: str) -> Problem:

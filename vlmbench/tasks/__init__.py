@@ -6,7 +6,7 @@ from vlmbench.tasks._condition_sheet import condition_sheet
 from vlmbench.tasks._conditions import apply_conditions, obstacle
 from vlmbench.tasks._data import open_split, split_name
 from vlmbench.tasks._documents import Documents, load_documents
-from vlmbench.tasks._lm_eval import scored_row, scoring_task, task_over
+from vlmbench.tasks._lm_eval import Scored, scored, scored_row, task_over
 from vlmbench.tasks._questions import ask, filler, listed_choices
 from vlmbench.tasks._rules import FittedText, rule_scores
 from vlmbench.tasks._wordings import order_obstacle
@@ -14,6 +14,7 @@ from vlmbench.tasks._wordings import order_obstacle
 __all__ = [
     "Documents",
     "FittedText",
+    "Scored",
     "apply_conditions",
     "ask",
     "check_documents",
@@ -27,8 +28,8 @@ __all__ = [
     "order_obstacle",
     "require_regions",
     "rule_scores",
+    "scored",
     "scored_row",
-    "scoring_task",
     "split_name",
     "task_over",
 ]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from vlmbench.registry import shipped_yaml
 from vlmbench.spec import FREE_TEXT_METRIC, Located, TaskSpec, doc_answers
@@ -51,6 +55,70 @@ def scoring_task(spec: TaskSpec, split: Dataset) -> ConfigurableTask:
     options = next((m for m in spec.metric_list or () if m.metric == FREE_TEXT_METRIC), None)
     given = {} if options is None else options.model_extra or {}
     return task_over(config | {"metric_list": [given | _CREDIT]}, split)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """What lm-eval's task says of one response.
+
+    Attributes:
+        metric: The metric that is the credit.
+        value: What it gives.
+        drew: Whether it drew at random.
+        error: What its code failed with; empty if it did not.
+    """
+
+    metric: str
+    value: Any = None
+    drew: bool = False
+    error: str = ""
+
+
+def scored(
+    spec: TaskSpec, rows: Sequence[Mapping[str, Any]], responses: Sequence[str]
+) -> list[Scored]:
+    """Return what lm-eval's first filter pipeline and `process_results` make of responses.
+
+    The global generators of random numbers are left as they were.
+
+    Args:
+        spec: A task whose answers are free text.
+        rows: Data rows, as `scored_row` gives them.
+        responses: Generated text, one per row.
+    """
+    from datasets import Dataset
+    from lm_eval.api.instance import Instance
+
+    task = scoring_task(spec, Dataset.from_list([dict(row) for row in rows[:1]]))
+    instances = [
+        Instance("generate_until", dict(row), ("",), 0, (spec.task, i, 1), resps=[response])
+        for i, (row, response) in enumerate(zip(rows, responses, strict=True))
+    ]
+    pipeline = task._filters[0]
+    pipeline.apply(instances)
+    metric = spec.bench.lm_eval.metric if spec.bench.lm_eval else None
+    return [
+        _scored(task, metric or FREE_TEXT_METRIC, one.doc, one.filtered_resps[pipeline.name])
+        for one in instances
+    ]
+
+
+def _scored(task: Any, metric: str, row: Mapping[str, Any], answer: Any) -> Scored:
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 (lm-eval's tasks draw from it)
+    try:
+        results = task.process_results(row, [answer])
+    except Exception as error:
+        return Scored(metric=metric, error=f"{type(error).__name__}: {error}")
+    finally:
+        drew = random.getstate() != states[0] or _moved(states[1])
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+    return Scored(metric=metric, value=results.get(metric), drew=drew)
+
+
+def _moved(before: Any) -> bool:
+    after: Any = np.random.get_state()  # noqa: NPY002
+    return bool(after[2] != before[2] or (after[1] != before[1]).any())
 
 
 def shipped_config(spec: TaskSpec) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -29,7 +30,8 @@ LONGEST_RESULT = 4_000_000
 _START_SECONDS = 120.0
 _BEGIN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from vlmbench.templates._limited import serve; serve(sys.argv[2], int(sys.argv[3]))"
+    "from vlmbench.templates._limited import serve; "
+    "serve(sys.argv[2], int(sys.argv[3]), sys.argv[4:])"
 )
 
 
@@ -63,10 +65,14 @@ class Limited:
     Args:
         function: `module:name`, importable by whoever imports vlmbench.
         seconds: Wall time that one call may take.
+        imports: Modules that the function imports when it is called: imported at the start, they
+            count for none of the limits.
     """
 
-    def __init__(self, function: str, *, seconds: float = SECONDS) -> None:
-        self._function = function
+    def __init__(
+        self, function: str, *, seconds: float = SECONDS, imports: Sequence[str] = ()
+    ) -> None:
+        self._function, self._imports = function, imports
         self._seconds = seconds
         self._lock = threading.Lock()
         self._helper: _Helper | None = None
@@ -80,7 +86,7 @@ class Limited:
         """
         with self._lock:
             if self._helper is None or self._helper.owner != os.getpid():
-                self._helper = _Helper(self._function)
+                self._helper = _Helper(self._function, self._imports)
             try:
                 self._helper.connection.send_bytes(pickle.dumps((arguments, named)))
                 kind, value = self._helper.answer(self._seconds)
@@ -96,12 +102,12 @@ class Limited:
 class _Helper:
     """The process that serves one function."""
 
-    def __init__(self, function: str) -> None:
+    def __init__(self, function: str, imports: Sequence[str]) -> None:
         self.owner = os.getpid()  # a fork must not share it
         self.connection, theirs = Pipe()
         begin = [sys.executable, "-c", _BEGIN, json.dumps(sys.path), function]
         process = subprocess.Popen(  # noqa: S603 -- our own code, with our own arguments
-            [*begin, str(theirs.fileno())],
+            [*begin, str(theirs.fileno()), *imports],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -132,10 +138,12 @@ def _end(process: subprocess.Popen[bytes], connection: Connection, owner: int) -
         process.wait()
 
 
-def serve(function: str, descriptor: int) -> None:
+def serve(function: str, descriptor: int, imports: Sequence[str]) -> None:
     """Answer calls of a function until whoever calls has gone."""
     connection = Connection(descriptor)
     module, _, name = function.partition(":")
+    for other in imports:
+        importlib.import_module(other)
     call = getattr(importlib.import_module(module), name)
     _limit_memory()
     connection.send_bytes(pickle.dumps(("", None)))
