@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,11 @@ from vlmbench.types import Problem, VlmbenchError
 
 def _refuse(text: str) -> None:
     raise VlmbenchError(Problem(file="a.yaml", message=text))
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(text)
+    sys.exit(1)
 
 
 def _hang() -> None:
@@ -42,7 +48,7 @@ MISDEEDS: dict[str, tuple[Callable[[Path], object], str]] = {
     "memory": (lambda out: bytes(400 << 20), "MemoryError"),
     "hang": (lambda out: _hang(), "hangs"),
     "dies": (lambda out: os.abort(), "SIGABRT"),
-    "long message": (lambda out: _refuse("x" * 30_000), "30"),
+    "long message": (lambda out: _complain("x" * 30_000), "30000 characters"),
 }
 
 
