@@ -1,7 +1,7 @@
 """Names: tasks, groups, models and studies on the search path, backends and readouts."""
 
 from vlmbench.registry._catalogue import Catalogue, catalogue, loads
-from vlmbench.registry._checkpoint_files import is_checkpoint
+from vlmbench.registry._checkpoint_files import is_checkpoint, read_object
 from vlmbench.registry._context import context_length
 from vlmbench.registry._derive import Derived, Fact, derive, derived_yaml
 from vlmbench.registry._families import FAMILIES, Family, Layer, family_of
@@ -10,6 +10,7 @@ from vlmbench.registry._paths import packaged_paths, search_paths, yaml_files
 from vlmbench.registry._pixels import pixels_of
 from vlmbench.registry._plugins import Plugin, backends, readouts
 from vlmbench.registry._registry import Registry
+from vlmbench.registry._section import Section
 
 __all__ = [
     "FAMILIES",
@@ -21,6 +22,7 @@ __all__ = [
     "Layer",
     "Plugin",
     "Registry",
+    "Section",
     "backends",
     "catalogue",
     "context_length",
@@ -32,6 +34,7 @@ __all__ = [
     "loads",
     "packaged_paths",
     "pixels_of",
+    "read_object",
     "readouts",
     "search_paths",
     "shipped_yaml",
