@@ -175,9 +175,7 @@ def test_a_full_disk_ends_the_run_and_what_was_paid_for_is_there(tmp_path, url, 
     assert said.startswith(f"{journal}: cannot be written")
     assert "start the same command again" in said
     held = account(journal)["requests"]
-    assert (
-        2 <= held < len(asked) <= held + 4
-    )  # only those under way are lost
+    assert 2 <= held < len(asked) <= held + 4  # only those under way are lost
     asked.clear()
     assert answers(url, journal, 40) == [f"to question {i}" for i in range(40)]
     assert len(asked) == 40 - held

@@ -5,6 +5,7 @@ from vlmbench.registry._checkpoint_files import is_checkpoint, read_object
 from vlmbench.registry._context import context_length
 from vlmbench.registry._derive import Derived, Fact, derive, derived_yaml
 from vlmbench.registry._families import FAMILIES, Family, Layer, family_of
+from vlmbench.registry._hosts import check_hosts
 from vlmbench.registry._lm_eval import LM_EVAL_PREFIX, lm_eval_tasks, shipped_yaml
 from vlmbench.registry._paths import packaged_paths, search_paths, yaml_files
 from vlmbench.registry._pixels import pixels_of
@@ -25,6 +26,7 @@ __all__ = [
     "Section",
     "backends",
     "catalogue",
+    "check_hosts",
     "context_length",
     "derive",
     "derived_yaml",

@@ -246,6 +246,7 @@ class ModelRun:
                 self.settings.dtype,
                 answers,
                 self.settings.cache / "features",
+                self.settings.hosts,
             )
         return self.loaded
 
