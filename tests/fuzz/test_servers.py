@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from misbehaving import MISBEHAVIOUR, Play, answer, framed, playing, sent
 from PIL import Image
+from spoilt import places
 
 from vlmbench.models import Prompt
 from vlmbench.models.openai import OpenAIBackend, account
@@ -109,13 +110,6 @@ ODD = st.one_of(
 
 
 ONE_IN_FIVE = st.sampled_from([False, False, False, False, True])
-
-
-def places(found: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return where values are in JSON, the whole of it not among them."""
-    keys: Any = found.items() if isinstance(found, dict) else ()
-    keys = enumerate(found) if isinstance(found, list) else keys
-    return [place for key, value in keys for place in [(*at, key), *places(value, (*at, key))]]
 
 
 @st.composite

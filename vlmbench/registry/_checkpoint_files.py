@@ -36,6 +36,8 @@ def read_text(path: Path) -> str:
         VlmbenchError: If it cannot be read, is longer than `LONGEST_FILE`, or is not UTF-8.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise VlmbenchError(Problem(file=str(path), message="is not a file", remedy=_AGAIN))
         with path.open("rb") as file:
             raw = file.read(LONGEST_FILE + 1)
         if len(raw) > LONGEST_FILE:
@@ -103,6 +105,13 @@ class CheckpointFiles:
         folder = Path(source).expanduser()
         if (folder / "config.json").is_file():
             return cls(source=source, folder=folder, local=True)
+        if folder.is_dir():
+            problem = Problem(
+                file=str(folder / "config.json"),
+                message="is missing, or is not a file",
+                remedy="Give a folder written by save_pretrained, or a hub id.",
+            )
+            raise VlmbenchError(problem)
         return cls(source=source, folder=_from_hub(source, "config.json").parent, local=False)
 
     @property

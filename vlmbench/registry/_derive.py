@@ -215,7 +215,8 @@ def _merging(family: Family) -> Fact:
 def _memory(files: CheckpointFiles) -> Fact:
     """Return GiB for the weights and a batch: their size on disk and a quarter more."""
     if files.local:
-        size = sum(path.stat().st_size for path in files.folder.glob("*.safetensors"))
+        weights = [path for path in files.folder.glob("*.safetensors") if path.is_file()]
+        size = sum(path.stat().st_size for path in weights)
         origin = "size of the weights on disk, plus a quarter"
     else:
         about = files.json("model.safetensors.index.json").section("metadata")

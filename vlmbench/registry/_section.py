@@ -9,7 +9,7 @@ from typing import Any
 
 from vlmbench.types import Problem, VlmbenchError, plain
 
-MOST_SIDE = 16_384
+MOST_SIDE = 8_192
 """Most pixels of a side that a checkpoint's files may ask for."""
 _LONGEST_SHOWN = 100
 
