@@ -162,4 +162,4 @@ def test_spoilt_answers_are_read_or_refused(tmp_path):
 
 @pytest.mark.soak
 def test_many_spoilt_answers_are_read_or_refused(tmp_path):
-    fuzz(tmp_path, 1000)
+    fuzz(tmp_path, 300)
