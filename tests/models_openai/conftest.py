@@ -20,7 +20,7 @@ from serving import free_port, process
 SERVERS = Path(__file__).parent / "servers"
 # Long and odd enough that it stands nowhere by chance.
 KEY = "sk-test-0cf3a1d97b62e845-never-written"
-VARIABLE = "VLMBENCH_TEST_KEY"
+VARIABLE = "VLMBENCH_TEST_API_KEY"
 # Seventeen words: a list of the twenty likeliest tokens then holds all of them.
 WORDS = ["USER", "SYSTEM", "ASSISTANT", ":", "?", "A", "B", "C", "D", "which", "is", "near", "of"]
 CHECKPOINT = Path(__file__).parents[2] / "models" / "tiny-clip"

@@ -20,7 +20,7 @@ KWARGS = GenerationKwargs(until=("\n",), max_gen_toks=8)
 
 
 def make(url: str, **server: object) -> OpenAIBackend:
-    given = {"api_key_env": "VLMBENCH_TEST_KEY", "retries": 2, "timeout_s": 5, "concurrency": 4}
+    given = {"api_key_env": "VLMBENCH_TEST_API_KEY", "retries": 2, "timeout_s": 5, "concurrency": 4}
     spec = ModelSpec(
         model="m",
         backend="openai",
@@ -123,7 +123,7 @@ def test_a_wrong_key_stops_at_once_and_is_not_repeated(scripted, key) -> None:
 
     with scripted(play) as url, pytest.raises(VlmbenchError) as error:
         make(url).answer(prompts(40), KWARGS)
-    assert "VLMBENCH_TEST_KEY" in str(error.value)
+    assert "VLMBENCH_TEST_API_KEY" in str(error.value)
     assert key not in str(error.value)
     assert len(count) < 40
 
@@ -137,12 +137,12 @@ def test_a_server_that_answers_nothing_stops_the_run(scripted) -> None:
 
 
 def test_a_missing_or_broken_key_is_refused_without_its_value(monkeypatch) -> None:
-    monkeypatch.setenv("VLMBENCH_TEST_KEY", "sk-with a-space-inside")
+    monkeypatch.setenv("VLMBENCH_TEST_API_KEY", "sk-with a-space-inside")
     with pytest.raises(VlmbenchError) as error:
         make("http://127.0.0.1:9/v1")
     assert "sk-with" not in str(error.value)
-    monkeypatch.delenv("VLMBENCH_TEST_KEY")
-    with pytest.raises(VlmbenchError, match="VLMBENCH_TEST_KEY is not set"):
+    monkeypatch.delenv("VLMBENCH_TEST_API_KEY")
+    with pytest.raises(VlmbenchError, match="VLMBENCH_TEST_API_KEY is not set"):
         make("http://127.0.0.1:9/v1")
 
 

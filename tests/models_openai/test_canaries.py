@@ -12,6 +12,8 @@ from vlmbench.models.openai import OpenAIBackend, account
 from vlmbench.spec import load_file
 from vlmbench.types import VlmbenchError
 
+VARIABLE = "VLMBENCH_TEST_API_KEY"
+
 
 @pytest.fixture
 def tried(tmp_path, scripted, key):
@@ -19,7 +21,12 @@ def tried(tmp_path, scripted, key):
 
     def run(play, **server):
         with scripted(play) as url:
-            given = {"base_url": url, "api_key_env": "VLMBENCH_TEST_KEY", "retries": 0, **server}
+            given = {
+                "base_url": url,
+                "api_key_env": "VLMBENCH_TEST_API_KEY",
+                "retries": 0,
+                **server,
+            }
             path = Home(tmp_path).model("m", "name", backend="openai", server=given)
             model = load_file(path)
             backend = OpenAIBackend.load(model.spec, None, None, None)

@@ -65,7 +65,7 @@ def served(home: Home, port: int, checkpoint: Path = CHECKPOINT) -> Path:
     """Write a model YAML and return its path."""
     server = {
         "base_url": f"http://127.0.0.1:{port}/v1",
-        "api_key_env": "VLMBENCH_TEST_KEY",
+        "api_key_env": "VLMBENCH_TEST_API_KEY",
         "concurrency": 8,
         "timeout_s": 5,
         "retries": 8,
@@ -206,7 +206,12 @@ def test_an_unlisted_choice_turns_the_whole_cell_to_text(
 
 
 def scripted_model(home: Home, url: str, **server: object) -> Path:
-    given = {"base_url": url, "api_key_env": "VLMBENCH_TEST_KEY", "retries": 1, "concurrency": 4}
+    given = {
+        "base_url": url,
+        "api_key_env": "VLMBENCH_TEST_API_KEY",
+        "retries": 1,
+        "concurrency": 4,
+    }
     return home.model("served", "some-name", backend="openai", server={**given, **server})
 
 

@@ -12,7 +12,7 @@ from vlmbench.registry import catalogue
 from vlmbench.spec import load_file
 from vlmbench.types import VlmbenchError
 
-GOOD = {"base_url": "https://example.org/v1", "api_key_env": "EXAMPLE_KEY"}
+GOOD = {"base_url": "https://example.org/v1", "api_key_env": "EXAMPLE_API_KEY"}
 
 
 def load(folder: Path, server: dict | None, **more: object):
@@ -35,6 +35,14 @@ def test_a_plain_server_loads(tmp_path: Path) -> None:
         ({"base_url": "https://me:hunter2@example.org"}, "server.base_url"),
         ({"base_url": "https://example.org/v1?key=hunter2"}, "server.base_url"),
         ({"base_url": "http://[broken"}, "server.base_url"),
+        ({"base_url": "http://127.0.0.1:99999/v1"}, "server.base_url"),
+        ({"base_url": "http://127.0.0.1\\.example.org/v1"}, "server.base_url"),
+        ({"base_url": "http://127.0.0.1\n.example.org/v1"}, "server.base_url"),
+        ({"base_url": "http://api.openai.com\u3002example.org/v1"}, "server.base_url"),
+        ({"base_url": "http://:80/v1"}, "server.base_url"),
+        ({"api_key_env": "AWS_SECRET_ACCESS_KEY"}, "server.api_key_env"),
+        ({"api_key_env": "PATH"}, "server.api_key_env"),
+        ({"api_key_env": "_TOKEN"}, "server.api_key_env"),
         ({"api_key_env": "sk-proj-hunter2"}, "server.api_key_env"),
         ({"api_key": "sk-proj-hunter2"}, "server.api_key"),
         ({"budget_usd": 5}, "server.budget_usd"),

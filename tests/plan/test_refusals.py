@@ -53,7 +53,7 @@ def plan(
 ) -> Plan:
     (folder / "checkpoint").mkdir(exist_ok=True)
     (folder / "checkpoint" / "config.json").write_text(json.dumps(config or CONFIG))
-    (folder / "checkpoint" / "preprocessor_config.json").write_text(json.dumps(transform))
+    (folder / "checkpoint" / "preprocessor_config.json").write_text(json.dumps(transform or {}))
     files = {
         "points.yaml": TASK.format(name="points", more=POINTS, **ONE),
         "whole.yaml": TASK.format(name="whole", more=WHOLE, **THREE),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from home import asked, task_keys, texts_read
 from PIL import Image
 
@@ -20,7 +21,7 @@ from vlmbench.spec import (
     Filters,
     OwnScoring,
     TaskSpec,
-    load_text,
+    load_data,
     reading_digest,
 )
 from vlmbench.types import Document, EncodedImage, VlmbenchError
@@ -73,9 +74,10 @@ def test_a_rule_has_a_short_form_and_none_is_made_up() -> None:
         ("answer: lm_eval", "`lm_eval` credits free text, and this task has choices"),
     ):
         with pytest.raises(VlmbenchError, match=says):
-            load_text(written(text), Path("t.yaml"))
+            load_data(yaml.safe_load(written(text)), Path("t.yaml"))
+    freed = written("answer: blink").replace("doc_to_choice: [A, B]\n", "")
     with pytest.raises(VlmbenchError, match="`blink` reads a choice, and free text has none"):
-        load_text(written("answer: blink").replace("doc_to_choice: [A, B]\n", ""), Path("t.yaml"))
+        load_data(yaml.safe_load(freed), Path("t.yaml"))
 
 
 def written(bench: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from home import loaded_by
 from PIL import Image
 
@@ -16,7 +17,7 @@ from vlmbench.readouts import read_rule
 from vlmbench.registry import catalogue
 from vlmbench.report import rules_terminal
 from vlmbench.run import Settings, execute
-from vlmbench.spec import Condition, Rule, RuleName, load_file, load_text, rule_obstacle
+from vlmbench.spec import Condition, Rule, RuleName, load_data, load_file, rule_obstacle
 from vlmbench.store import RunFolder
 from vlmbench.tasks import ask, load_documents, rule_scores
 from vlmbench.tasks.worlds import CHEAP_RULES, WORLDS
@@ -211,7 +212,7 @@ def test_text_needs_a_training_split(home):
 )
 def test_what_does_not_fit_a_rule_is_refused(tmp_path, text, message):
     with pytest.raises(VlmbenchError, match=message):
-        load_text(text, tmp_path / "m.yaml")
+        load_data(yaml.safe_load(text), tmp_path / "m.yaml")
 
 
 def test_a_rule_cannot_be_asked_lm_evals_tasks():

@@ -14,6 +14,7 @@ import vlmbench
 from vlmbench.cli._groups import convert_app, data_app, organisms_app
 from vlmbench.cli._lm_eval_options import lm_eval
 from vlmbench.cli._options import (
+    AllowHost,
     BatchSize,
     Conditions,
     Data,
@@ -95,6 +96,7 @@ def run(
     *,
     derive: Derive = False,
     include_path: Include,
+    allow_host: AllowHost,
     data_root: Data = None,
     workers: Annotated[
         int,
@@ -127,6 +129,7 @@ def run(
             shards=shards,
         ),
         output=output,
+        hosts=allow_host,
     )
 
 
@@ -136,11 +139,16 @@ def retry(
     max_failed: Annotated[
         str | None, typer.Option(help="As for `run`; by default, what that was given.")
     ] = None,
+    *,
+    allow_host: AllowHost,
 ) -> None:
-    """Go on with a run as it was started, and run again the documents that failed in it."""
+    """Go on with a run as it was started, and run again the documents that failed in it.
+
+    What `run` was allowed has to be allowed again: a folder may be somebody else's.
+    """
     from vlmbench.cli import _run
 
-    _run.retry(run, max_failed=max_failed)
+    _run.retry(run, max_failed=max_failed, hosts=allow_host)
 
 
 @app.command()
@@ -155,6 +163,7 @@ def plan(
     *,
     derive: Derive = False,
     include_path: Include,
+    allow_host: AllowHost,
     data_root: Data = None,
     json: Json = False,
     executor: Where = Executor.LOCAL,
@@ -174,7 +183,7 @@ def plan(
         models, tasks, study, limit, seed, include_path, data_root, conditions, derive
     )
     on_ray = HandedOut(shards, passes_per_second) if executor is Executor.RAY else None
-    _run.plan(request, output=output, as_json=json, on_ray=on_ray)
+    _run.plan(request, output=output, as_json=json, hosts=allow_host, on_ray=on_ray)
 
 
 @app.command()

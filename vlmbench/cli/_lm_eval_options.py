@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vlmbench.cli._options import BatchSize, Data, Device, Dtype, Include, Models
+from vlmbench.cli._options import AllowHost, BatchSize, Data, Device, Dtype, Include, Models
 
 
 def lm_eval(
@@ -59,6 +59,7 @@ def lm_eval(
         typer.Option("--confirm-run-unsafe-code", help="Let tasks run code that a model wrote."),
     ] = False,
     include_path: Include,
+    allow_host: AllowHost,
     data_root: Data = None,
 ) -> None:
     """Run lm-eval itself on our models: its tasks or ours, with its own table and result files."""
@@ -84,5 +85,6 @@ def lm_eval(
             write_out=write_out,
             predict_only=predict_only,
             confirm_unsafe_code=confirm_run_unsafe_code,
+            hosts=tuple(allow_host),
         )
     )

@@ -52,6 +52,16 @@ Include = Annotated[
         show_default=False,
     ),
 ]
+AllowHost = Annotated[
+    list[str],
+    typer.Option(
+        "--allow-host",
+        help="A server's host that may be sent images, questions and its key, although it does not "
+        "come with vlmbench; may be repeated.",
+        default_factory=list,
+        show_default=False,
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cuda[:N], mps, xpu or cpu.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 BatchSize = Annotated[str, typer.Option(help="Documents per forward pass: auto or a number.")]

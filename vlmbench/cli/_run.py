@@ -20,7 +20,7 @@ from vlmbench.cli._stopping import unless_stopped
 from vlmbench.cli._together import together
 from vlmbench.metrics import RULE
 from vlmbench.plan import Cell, MostFailed, Plan, cell_key, make_plan
-from vlmbench.registry import Catalogue, catalogue, loads
+from vlmbench.registry import Catalogue, catalogue, check_hosts, loads
 from vlmbench.spec import (
     Condition,
     Located,
@@ -48,8 +48,8 @@ class Request:
     conditions: str | None = None
     derive: bool = False
 
-    def plan(self) -> Plan:
-        """Resolve selectors into a plan."""
+    def plan(self, hosts: Sequence[str]) -> Plan:
+        """Resolve selectors into a plan of models that may be asked; see `check_hosts`."""
         found = catalogue(self.include_paths)
         found.check()
         models, tasks, study = together(
@@ -57,6 +57,7 @@ class Request:
             lambda: found.select_tasks(self.tasks),
             lambda: _under(self._study(found), self.conditions),
         )
+        check_hosts(models, hosts)
         return make_plan(
             models,
             tasks,
@@ -141,11 +142,21 @@ class Kept(BaseModel):
     options: Options
 
 
-def run(request: Request, options: Options, *, output: Path | None, retry: bool = False) -> None:
-    """Execute a plan, on this machine or the Ray cluster at an address, and print its table."""
+def run(
+    request: Request,
+    options: Options,
+    *,
+    output: Path | None,
+    hosts: Sequence[str],
+    retry: bool = False,
+) -> None:
+    """Execute a plan, on this machine or the Ray cluster at an address, and print its table.
+
+    Which hosts may be asked is not kept with the request: a folder cannot allow anything.
+    """
     _refuse_other_executor(options)
     plan, size, most = together(
-        request.plan,
+        lambda: request.plan(hosts),
         lambda: _batch_size(options.batch_size),
         lambda: MostFailed.parse(options.max_failed),
     )
@@ -168,6 +179,7 @@ def run(request: Request, options: Options, *, output: Path | None, retry: bool 
         max_failed=most,
         cluster=None if address is None else Cluster(address=address, shards=options.shards),
         retry=retry,
+        hosts=tuple(hosts),
         request=Kept(folder=Path.cwd(), request=request, options=options).model_dump(mode="json"),
     )
 
@@ -192,7 +204,7 @@ def run(request: Request, options: Options, *, output: Path | None, retry: bool 
         explain_all(ran, [model.spec.model for model in plan.models], workers=options.workers)
 
 
-def retry(folder: Path, *, max_failed: str | None) -> None:
+def retry(folder: Path, *, max_failed: str | None, hosts: Sequence[str]) -> None:
     """Repeat the command of a run, and also run again the documents that failed in it.
 
     Raises:
@@ -213,7 +225,7 @@ def retry(folder: Path, *, max_failed: str | None) -> None:
     if max_failed is not None:
         options = replace(options, max_failed=max_failed)
     shown = place.relative_to(kept.folder) if place.is_relative_to(kept.folder) else place
-    run(kept.request, options, output=shown, retry=True)
+    run(kept.request, options, output=shown, hosts=hosts, retry=True)
 
 
 def _refuse_other_executor(options: Options) -> None:
@@ -244,10 +256,15 @@ def _batch_size(given: str) -> int | None:
 
 
 def plan(
-    request: Request, *, output: Path | None, as_json: bool, on_ray: HandedOut | None = None
+    request: Request,
+    *,
+    output: Path | None,
+    as_json: bool,
+    hosts: Sequence[str],
+    on_ray: HandedOut | None = None,
 ) -> None:
     """Print what would run, and what it comes to on a Ray cluster."""
-    resolved = request.plan()
+    resolved = request.plan(hosts)
     there = {cell.name for cell in resolved.cells if _is_there(cell, resolved, output)}
     if as_json:
         shared = on_ray.shares if on_ray is not None else lambda _: {}

@@ -10,6 +10,7 @@ from typing import Any
 from vlmbench.harness._model import VlmbenchLM
 from vlmbench.harness._tasks import known, select
 from vlmbench.models import load_backend
+from vlmbench.registry import check_hosts
 from vlmbench.run import Reporter
 from vlmbench.types import Problem, VlmbenchError
 
@@ -36,6 +37,7 @@ class Evaluation:
         write_out: Print the first documents.
         predict_only: Save the answers without computing metrics.
         confirm_unsafe_code: Run tasks that lm-eval marks as running code a model wrote.
+        hosts: Hosts that may be asked besides this machine and those that ship.
         bootstrap_iters: Resamples of standard errors that have no formula.
     """
 
@@ -56,6 +58,7 @@ class Evaluation:
     write_out: bool = False
     predict_only: bool = False
     confirm_unsafe_code: bool = False
+    hosts: tuple[str, ...] = ()
     bootstrap_iters: int = 100_000
 
 
@@ -71,11 +74,12 @@ def evaluate(wanted: Evaluation, reporter: Reporter | None = None) -> dict[str, 
         message = "samples are written next to the results, and there is no folder for those"
         raise VlmbenchError(Problem(field="--log-samples", message=message, remedy="Add --output."))
     models = known(wanted.include_paths).select_models(wanted.models)
+    check_hosts(models, wanted.hosts)
     results = {}
     for model in models:
         selected = select(wanted.tasks, wanted.include_paths, wanted.data_root)
         lm = VlmbenchLM(
-            load_backend(model, wanted.device, wanted.dtype),
+            load_backend(model, wanted.device, wanted.dtype, hosts=wanted.hosts),
             batch_size=wanted.batch_size,
             reporter=reporter,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -54,6 +54,7 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
         batch_size: Prompts per forward pass; `auto` starts at 32 and halves when memory runs out.
         max_batch_size: Where `auto` starts instead.
         reporter: Is told about progress.
+        allow_host: A host of a server that may be asked although it does not come with vlmbench.
     """
 
     MULTIMODAL = True
@@ -68,11 +69,13 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
         batch_size: int | str = "auto",
         max_batch_size: int | None = None,
         reporter: Reporter | None = None,
+        allow_host: str | None = None,
     ) -> None:
         super().__init__()
-        self.backend: Backend | Remote = (
-            _load(model, include_path, device or "auto", dtype) if isinstance(model, str) else model
-        )
+        if isinstance(model, str):
+            hosts = () if allow_host is None else (allow_host,)
+            model = _load(model, include_path, device or "auto", dtype, hosts)
+        self.backend: Backend | Remote = model
         self.batch_size = batch_size
         self._auto = BatchSize(max_batch_size or AUTO_BATCH)
         self._reporter = reporter
@@ -262,13 +265,19 @@ class VlmbenchLM(LM):  # type: ignore[misc]  # lm-eval carries no types
         raise VlmbenchError(Problem(field="batch_size", message=message, remedy=remedy))
 
 
-def _load(selector: str, include_path: str | Path | None, device: str, dtype: str) -> Any:
+def _load(
+    selector: str,
+    include_path: str | Path | None,
+    device: str,
+    dtype: str,
+    hosts: Collection[str],
+) -> Backend | Remote:
     """Return the backend of the one model that a selector means."""
     found = catalogue([] if include_path is None else [Path(include_path)])
     models = found.select_models(selector)
     if len(models) != 1:
         raise VlmbenchError(f"{selector!r} selects {len(models)} models; give one")
-    return load_backend(models[0], device, dtype)
+    return load_backend(models[0], device, dtype, hosts=hosts)
 
 
 register_model("vlmbench")(VlmbenchLM)

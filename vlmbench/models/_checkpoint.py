@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vlmbench.models._folder import bytes_of_weights, folder_of, packed_weights
 from vlmbench.spec import ModelSpec
 from vlmbench.types import Problem, VlmbenchError
 
@@ -25,6 +26,8 @@ _REMEDIES = {
     'needs two packages: pip install "vlmbench-gap[sentencepiece]"',
     ("torchvision", "timm", "num2words"): 'pip install "vlmbench-gap[vision]"',
 }
+# More numbers than one can pack into a byte, and buffers that no file has.
+MOST_A_BYTE, ROOM = 8, 2**24
 # Names of weights that a message gives.
 _MOST_NAMES = 5
 
@@ -94,10 +97,17 @@ def load_weights(
         The model, and the names of weights that it has no place for.
 
     Raises:
-        VlmbenchError: If weights are missing or of another shape, with their names.
+        VlmbenchError: If weights are missing or of another shape, with their names, or are not the
+            checkpoint's own.
     """
+    folder = folder_of(source, options.get("revision"))
+    _refuse_empty_promises(auto, source, folder, options.get("revision"))
     model, report = auto.from_pretrained(
-        source, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        source,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        weights_only=True,  # tensors, and no objects that a pickle would run code for
+        **options,
     )
     unused = tuple(sorted(report["unexpected_keys"]))
     missing = sorted(
@@ -111,7 +121,41 @@ def load_weights(
     ]
     if missing or wrong:
         raise VlmbenchError(_unfilled(source, missing, wrong, unused))
+    if getattr(model, "_hf_peft_config_loaded", False):
+        message = f"{source!r} holds an adapter, which was added to the weights unasked"
+        remedy = "Give the checkpoint that it was trained on, and the adapter as `weights.lora`."
+        raise VlmbenchError(Problem(field="checkpoint", message=message, remedy=remedy))
+    if not getattr(model, "is_quantized", False) and (packed := packed_weights(folder)):
+        message = f"{source!r} has weights that are no plain numbers, and its config.json does not "
+        message += f"say how to unpack them: {_some(packed)}"
+        raise VlmbenchError(Problem(field="checkpoint", message=message))
     return model, unused
+
+
+def _refuse_empty_promises(auto: Any, source: str, folder: Path, revision: str | None) -> None:
+    """Refuse a config that describes far more numbers than there are bytes of weights.
+
+    What is missing would be made before it is reported, and memory would run out.
+
+    Raises:
+        VlmbenchError: If it does.
+    """
+    from transformers import AutoConfig
+
+    held = bytes_of_weights(folder)
+    if not held:
+        return  # not here yet
+    config = AutoConfig.from_pretrained(source, revision=revision, trust_remote_code=False)
+    with torch.device("meta"):
+        empty = auto.from_config(config, trust_remote_code=False)
+    promised = sum(tensor.numel() for tensor in (*empty.parameters(), *empty.buffers()))
+    if promised > MOST_A_BYTE * held + ROOM:
+        message = f"config.json describes a model of {promised:,} numbers, and the files of "
+        message += f"weights have {held:,} bytes"
+        remedy = "Correct the file, or fetch the checkpoint again."
+        raise VlmbenchError(
+            Problem(file=str(folder / "config.json"), message=message, remedy=remedy)
+        )
 
 
 def remedy_for(error: Exception, otherwise: str = "") -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
 
 from vlmbench.models._backend import Backend, Remote
 from vlmbench.models._canary import TakesCanaries, try_canaries
-from vlmbench.registry import backends
+from vlmbench.registry import backends, check_hosts
 from vlmbench.spec import Located, ModelSpec
 from vlmbench.types import Problem, VlmbenchError
 
@@ -24,7 +25,11 @@ _DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float
 
 
 def load_backend(
-    model: Located[ModelSpec], device: str, dtype: str, answers: Path | None = None
+    model: Located[ModelSpec],
+    device: str,
+    dtype: str,
+    answers: Path | None = None,
+    hosts: Collection[str] = (),
 ) -> Backend | Remote:
     """Return a model's backend, ready to be asked; one that takes canaries has passed them.
 
@@ -33,16 +38,19 @@ def load_backend(
         device: As `resolve_device` takes it.
         dtype: As `resolve_device` takes it; `auto` is what the model's spec says.
         answers: File that keeps a server's answers; None to keep none.
+        hosts: Hosts that may be asked besides this machine and those that ship.
 
     Raises:
         VlmbenchError: If there is no such device or number format, the model cannot be loaded,
-            being recorded numbers or a cheap rule for instance, or a canary fails.
+            being recorded numbers or a cheap rule for instance, its server is a host that may not
+            be asked, or a canary fails.
     """
     spec = model.spec
     if not spec.has_weights:
         what = "holds recorded numbers" if spec.recorded else "is a cheap rule"
         message = f"model {spec.model!r} {what} and cannot be asked"
         raise VlmbenchError(model.problem("backend", message))
+    check_hosts([model], hosts)
     chosen = resolve_device(device, spec.dtype if dtype == "auto" else dtype)
     loaded: Backend | Remote = backends()[spec.backend].load().load(spec, model.folder, *chosen)
     if isinstance(loaded, Remote) and answers is not None:

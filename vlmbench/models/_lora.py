@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from vlmbench.models._checkpoint import weights_digest
+from vlmbench.models._folder import check_tensors
 from vlmbench.models._parts import Matrix
 from vlmbench.types import Problem, VlmbenchError
 
@@ -74,14 +75,15 @@ def add_lora(model: Any, folder: Path) -> Any:
     from peft import PeftModel
 
     check_adapter(folder, "LORA")
+    check_tensors(folder / TENSORS)
     before = set(model.state_dict())
     try:
         with _quiet():
             wrapped = PeftModel.from_pretrained(model, str(folder))
-    except (ValueError, RuntimeError, KeyError) as error:
-        raise _unfitting(folder, str(error).splitlines()[0]) from error
+    except Exception as error:  # whatever peft makes of an odd config
+        raise _unfitting(folder, (str(error) or repr(error)).splitlines()[0]) from error
     added = {name for name in model.state_dict() if ".lora_" in name} - before
-    held = len(_tensor_names(folder))
+    held = len(check_tensors(folder / TENSORS))
     if held != len(added):
         wrapped.unload()
         raise _unfitting(folder, f"{held} tensors are in it, and the model has {len(added)} places")
@@ -126,14 +128,6 @@ def check_adapter(folder: Path, kind: str) -> None:
     if found != kind:
         message = f"the adapter in {str(folder)!r} is of peft's type {found!r}, not {kind!r}"
         raise VlmbenchError(Problem(field="weights.lora", message=message, remedy=remedy))
-
-
-def _tensor_names(folder: Path) -> list[str]:
-    from safetensors import safe_open
-
-    with safe_open(folder / TENSORS, framework="pt") as file:
-        names: list[str] = list(file.keys())
-    return names
 
 
 def _unfitting(folder: Path, why: str) -> VlmbenchError:

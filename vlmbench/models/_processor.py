@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vlmbench.models._checkpoint import remedy_for
+from vlmbench.models._folder import check_folder, folder_of
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -16,11 +17,13 @@ def load_processor(source: str, revision: str | None) -> Any:
     tokenizer and its Pillow image processor; it then refuses videos, which nothing here shows.
 
     Raises:
-        VlmbenchError: If a package is missing that the family's image processor needs.
+        VlmbenchError: If its files are damaged or odd, or a package is missing that the family's
+            image processor needs.
     """
     from transformers import AutoProcessor
     from transformers.utils import is_torchvision_available
 
+    check_folder(folder_of(source, revision))
     try:
         processor = AutoProcessor.from_pretrained(
             source, revision=revision, trust_remote_code=False
@@ -32,9 +35,11 @@ def load_processor(source: str, revision: str | None) -> Any:
     except (ImportError, ValueError) as error:
         if is_torchvision_available():
             raise VlmbenchError(_cannot(source, error)) from error
+    except Exception as error:  # whatever a family may raise
+        raise VlmbenchError(_cannot(source, error)) from error
     try:
         return _without_videos(source, revision)
-    except (ImportError, ValueError, TypeError) as error:
+    except Exception as error:  # likewise
         raise VlmbenchError(_cannot(source, error)) from error
 
 

@@ -27,6 +27,7 @@ from vlmbench.models._checkpoint import (
     weights_digest,
 )
 from vlmbench.models._consumed import mismatch
+from vlmbench.models._folder import check_folder, folder_of
 from vlmbench.models._images import Letterbox, letterbox_of
 from vlmbench.models._pixels import packed_order, unpack, whole_squares
 from vlmbench.models._threads import fit_threads
@@ -140,6 +141,7 @@ class Tower:
         source = checkpoint_path(twin.checkpoint, folder)
         options = {"revision": twin.revision, "trust_remote_code": False}
         try:
+            check_folder(folder_of(source, twin.revision))
             processor = AutoImageProcessor.from_pretrained(source, **options)
             whole, _ = load_weights(AutoModel, source, unread=_POOLING, **options)
         except VlmbenchError:

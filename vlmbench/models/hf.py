@@ -103,6 +103,9 @@ class HfBackend:
             model, unused = load_model(source, spec, device, dtype)
             if spec.weights is not None:
                 merge_lora(model, (folder or Path()) / spec.weights.lora)
+            if device.type == "cpu":
+                fit_threads(model)
+            backend = cls(model.eval(), processor, spec, unused)
         except VlmbenchError:
             raise
         except Exception as error:  # whatever a family may raise
@@ -117,9 +120,6 @@ class HfBackend:
                     ),
                 )
             ) from error
-        if device.type == "cpu":
-            fit_threads(model)
-        backend = cls(model.eval(), processor, spec, unused)
         try_out(backend.inputs)
         return backend
 

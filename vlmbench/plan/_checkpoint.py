@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmbench.registry import Family, context_length, family_of
+from vlmbench.registry import Family, Section, context_length, family_of, read_object
 from vlmbench.spec import Located, ModelSpec
+from vlmbench.types import Problem, VlmbenchError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -78,20 +78,25 @@ class Checkpoint:
         from tokenizers import Tokenizer
 
         file = self.tokenizer_file
-        return None if file is None else Tokenizer.from_file(str(file))
+        try:
+            return None if file is None else Tokenizer.from_file(str(file))
+        except Exception as error:  # the library raises nothing narrower
+            message = f"is not a tokenizer that can be read: {error}"
+            remedy = "Fetch the checkpoint again."
+            problem = Problem(file=str(file), message=message, remedy=remedy)
+            raise VlmbenchError(problem) from error
 
 
 @lru_cache(maxsize=64)
 def _open(checkpoint: str, revision: str | None, folder: Path) -> Checkpoint:
-    def read(name: str) -> dict[str, Any]:
+    def read(name: str) -> Section:
         file = _file(checkpoint, revision, folder, name)
-        content = {} if file is None else json.loads(file.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) else {}
+        return Section(values={}, file=name) if file is None else read_object(file)
 
-    inner = read("processor_config.json").get("image_processor")
+    inner = read("processor_config.json").section("image_processor")
     return Checkpoint(
-        config=read("config.json"),
-        transform=inner or read("preprocessor_config.json"),
+        config=read("config.json").values,
+        transform=(inner or read("preprocessor_config.json")).values,
         tokenizer_file=_file(checkpoint, revision, folder, "tokenizer.json"),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import import_module
@@ -36,6 +36,7 @@ class LoadedModel:
         dtype: `auto` or a dtype name.
         answers: File that keeps a server's answers; None to keep none.
         features: Folder that keeps what encoders say of images; None to keep it in memory only.
+        hosts: Hosts that may be asked besides this machine and those that ship.
 
     Attributes:
         batch_sizes: What has fitted into memory, by kind of readout.
@@ -49,16 +50,17 @@ class LoadedModel:
         dtype: str,
         answers: Path | None = None,
         features: Path | None = None,
+        hosts: Collection[str] = (),
     ) -> None:
         self.model = model
-        self._device, self._dtype, self._answers = device, dtype, answers
+        self._device, self._dtype, self._answers, self._hosts = device, dtype, answers, hosts
         self.batch_sizes: dict[str, BatchSize] = {}
         self.features = FeatureStore(features)
 
     @cached_property
     def backend(self) -> Backend | Remote:
         """The model itself."""
-        loaded = load_backend(self.model, self._device, self._dtype, self._answers)
+        loaded = load_backend(self.model, self._device, self._dtype, self._answers, self._hosts)
         if isinstance(loaded, HfBackend):
             loaded.keep_features()
         return loaded

@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from vlmbench.registry._paths import folder_named
+from vlmbench.registry._section import Section
 from vlmbench.types import Problem, VlmbenchError
 
+LONGEST_FILE = 32 * 2**20
+"""Most bytes of a checkpoint's JSON or template file."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]{0,95}/[\w.\-]{1,96}", re.ASCII)
+_AGAIN = "Correct the file, or fetch the checkpoint again."
 
 
 def is_checkpoint(term: str) -> bool:
@@ -21,6 +25,56 @@ def is_checkpoint(term: str) -> bool:
     if folder is not None:
         return (folder / "config.json").is_file()
     return _HUB_ID.fullmatch(term) is not None and not Path(term).exists()
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a checkpoint's file.
+
+    Raises:
+        VlmbenchError: If it cannot be read, is longer than `LONGEST_FILE`, or is not UTF-8.
+    """
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise VlmbenchError(Problem(file=str(path), message="is not a file", remedy=_AGAIN))
+        with path.open("rb") as file:
+            raw = file.read(LONGEST_FILE + 1)
+        if len(raw) > LONGEST_FILE:
+            message = f"is longer than {LONGEST_FILE:,} bytes, the most that such a file may have"
+            raise VlmbenchError(Problem(file=str(path), message=message, remedy=_AGAIN))
+        return raw.decode("utf-8")
+    except OSError as error:
+        message = f"cannot be read: {error.strerror or error}"
+        raise VlmbenchError(Problem(file=str(path), message=message)) from error
+    except UnicodeDecodeError as error:
+        message = f"is not text: {error.reason} at byte {error.start:,}"
+        raise VlmbenchError(Problem(file=str(path), message=message, remedy=_AGAIN)) from error
+
+
+def read_object(path: Path) -> Section:
+    """Return the JSON object in a checkpoint's file.
+
+    Raises:
+        VlmbenchError: As `read_text`, or if the file does not contain a JSON object.
+    """
+    try:
+        found = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise VlmbenchError(
+            Problem(
+                file=str(path),
+                line=error.lineno,
+                column=error.colno,
+                message=f"is not JSON: {error.msg}",
+                remedy=_AGAIN,
+            )
+        ) from error
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, and depth
+        message = f"is not JSON that can be read: {error}"
+        raise VlmbenchError(Problem(file=str(path), message=message, remedy=_AGAIN)) from error
+    if not isinstance(found, dict):
+        message = "does not contain a JSON object"
+        raise VlmbenchError(Problem(file=str(path), message=message, remedy=_AGAIN))
+    return Section(values=found, file=str(path))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +90,7 @@ class CheckpointFiles:
     source: str
     folder: Path
     local: bool
-    _read: dict[str, Any] = field(default_factory=dict, repr=False)
+    _read: dict[str, Section] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(cls, source: str) -> CheckpointFiles:
@@ -49,6 +103,13 @@ class CheckpointFiles:
         folder = Path(source).expanduser()
         if (folder / "config.json").is_file():
             return cls(source=source, folder=folder, local=True)
+        if folder.is_dir():
+            problem = Problem(
+                file=str(folder / "config.json"),
+                message="is missing, or is not a file",
+                remedy="Give a folder written by save_pretrained, or a hub id.",
+            )
+            raise VlmbenchError(problem)
         return cls(source=source, folder=_from_hub(source, "config.json").parent, local=False)
 
     @property
@@ -56,32 +117,34 @@ class CheckpointFiles:
         """The hub's commit, which the cache names its folder by."""
         return None if self.local else self.folder.name
 
-    def json(self, name: str) -> Mapping[str, Any]:
+    def json(self, name: str) -> Section:
         """Return a file's content; empty if the checkpoint has no such file.
 
         Raises:
-            VlmbenchError: The file does not contain a JSON object.
+            VlmbenchError: As `read_object`.
         """
         if name not in self._read:
-            text = self.text(name)
-            try:
-                self._read[name] = {} if text is None else json.loads(text)
-            except json.JSONDecodeError as error:
-                where = self.folder / name
-                problem = Problem(file=str(where), line=error.lineno, message=error.msg)
-                raise VlmbenchError(problem) from error
-        content: Mapping[str, Any] = self._read[name]
-        return content
+            path = self._find(name)
+            empty: Mapping[str, Any] = {}
+            self._read[name] = (
+                Section(values=empty, file=name) if path is None else read_object(path)
+            )
+        return self._read[name]
 
     def text(self, name: str) -> str | None:
         """Return a file's text, or None if the checkpoint has no such file."""
+        path = self._find(name)
+        return None if path is None else read_text(path)
+
+    def _find(self, name: str) -> Path | None:
+        """Return a file's path, or None if the checkpoint has no such file."""
         path = self.folder / name
         if not path.is_file() and not self.local:
             try:
                 path = _from_hub(self.source, name, revision=self.revision)
             except VlmbenchError:
                 return None
-        return path.read_text(encoding="utf-8") if path.is_file() else None
+        return path if path.is_file() else None
 
 
 def _from_hub(source: str, name: str, revision: str | None = None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,12 +40,15 @@ def context_length(config: Mapping[str, Any], tokenizer_length: float | None = N
 
 def _stretched(part: Mapping[str, Any], length: int) -> int:
     """Return a length after the scaling of rotary positions."""
-    scaling = part.get("rope_parameters") or part.get("rope_scaling") or {}
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
+    found = part.get("rope_parameters") or part.get("rope_scaling")
+    scaling = found if isinstance(found, Mapping) else {}
+    kind = str(scaling.get("rope_type", scaling.get("type", "default")))
     factor = scaling.get("factor") or 1.0
     # Gemma 3's length is that after scaling; by layers its scaling is not told in one place.
     if kind in _TOLD or str(part.get("model_type", "")).startswith("gemma3"):
         return length
+    told = length
     if kind == "yarn":
         length = scaling.get("original_max_position_embeddings") or length
-    return int(length * factor)
+    numbers = all(isinstance(number, (int, float)) for number in (length, factor))
+    return int(length * factor) if numbers and 0 < length * factor < math.inf else told

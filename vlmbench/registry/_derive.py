@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import os.path
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
+
 from vlmbench.registry._checkpoint_files import CheckpointFiles
 from vlmbench.registry._families import Family, Layer, family_of
-from vlmbench.registry._pixels import CLIP_MEAN, crop_of, processor_settings, side_of
-from vlmbench.spec import Located, ModelSpec, load_text, schema_path
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.registry._pixels import CLIP_MEAN, crop_of, processor_kind, processor_settings
+from vlmbench.registry._section import Section
+from vlmbench.spec import Located, ModelSpec, load_data, schema_path
+from vlmbench.types import Problem, VlmbenchError, plain
 
 # Towers whose first (Llama 4: last) token is a class token, by their config's model_type.
 _CLASS_TOKENS = frozenset(
@@ -25,6 +27,9 @@ _CLASS_TOKENS = frozenset(
 _INSIDE_TWIN = frozenset({"twin.letterbox", "grid", "class token", "merging"})
 # What a tower without a size of its own is shown: near what most others see.
 _USUAL_SIDE = 448
+# More than any number that decides about memory, and than any tower's layers or patches.
+_MOST_BYTES, _MOST_PIXELS, _MOST_LAYERS, _MOST_MERGED = 2**50, 2**40, 1000, 64
+_LONGEST_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +37,9 @@ class Fact:
     """One thing that was found out about a checkpoint.
 
     Attributes:
-        key: YAML key that it becomes, dotted; or a word for something that has no key.
-        value: What was found; None if nothing was.
+        key: YAML key that it becomes, dotted; or a word for something that has no key. It is ours:
+            a checkpoint's files only ever give values.
+        value: What was found; None if nothing was. Text of theirs is made harmless and shortened.
         origin: File and key it was read from, or the rule that gave it.
         in_yaml: Whether `key` is a key of the YAML.
     """
@@ -68,9 +74,13 @@ def derive(source: str) -> Derived:
     """
     files = CheckpointFiles.open(source)
     facts = tuple(_facts(files))
+    data: dict[str, Any] = {}
+    for fact in facts:
+        if fact.in_yaml:
+            above, _, key = fact.key.rpartition(".")
+            (data.setdefault(above, {}) if above else data)[key] = fact.value
     path = files.folder / "config.json"
-    model = cast("Located[ModelSpec]", load_text(_yaml(files.source, facts), path))
-    return Derived(model=model, facts=facts)
+    return Derived(model=cast("Located[ModelSpec]", load_data(data, path)), facts=facts)
 
 
 def derived_yaml(source: str, folder: Path) -> str:
@@ -87,8 +97,8 @@ def derived_yaml(source: str, folder: Path) -> str:
 
 def _facts(files: CheckpointFiles) -> list[Fact]:
     config = files.json("config.json")
-    family = family_of(str(config.get("model_type", "")))
-    vision = config.get("vision_config") or {}
+    family = family_of(config.text("model_type") or "")
+    vision = config.section("vision_config")
     found = [
         Fact(key="model", value=_name(files), origin="the name given"),
         Fact(key="checkpoint", value="." if files.local else files.source, origin="as given"),
@@ -102,9 +112,7 @@ def _facts(files: CheckpointFiles) -> list[Fact]:
     return [fact for fact in found if fact.value is not None or not fact.in_yaml]
 
 
-def _twin(
-    files: CheckpointFiles, config: Mapping[str, Any], vision: Mapping[str, Any], family: Family
-) -> list[Fact]:
+def _twin(files: CheckpointFiles, config: Section, vision: Section, family: Family) -> list[Fact]:
     """Return what is known of the tower and of the state that the language model consumes."""
     if family.encoder:
         return [_note("twin", None, f"no encoder readout: {family.encoder}")]
@@ -112,13 +120,13 @@ def _twin(
         message = "config.json has no vision_config: to ask its encoder, write `twin` yourself"
         return [_note("twin", None, message)]
     layer, origin = _layer(config, vision, family)
-    strategy = vision.get("vision_feature_select_strategy")
-    strategy = config.get("vision_feature_select_strategy", strategy)
-    with_class = vision.get("model_type") in _CLASS_TOKENS or strategy == "default"
-    with_class = with_class or bool(config.get("vision_use_cls_token"))
-    kind = vision.get("model_type", "?")
+    strategy = config.text("vision_feature_select_strategy")
+    strategy = strategy or vision.text("vision_feature_select_strategy")
+    kind = vision.text("model_type") or "?"
+    with_class = kind in _CLASS_TOKENS or strategy == "default"
+    with_class = with_class or bool(config.values.get("vision_use_cls_token"))
     return [
-        _note("tower", vision.get("architecture", kind), "config.json: vision_config"),
+        _note("tower", vision.text("architecture") or kind, "config.json: vision_config"),
         Fact(key="twin.layer", value=list(layer) if isinstance(layer, tuple) else layer,
              origin=origin),
         Fact(key="twin.pooled", value="cls" if with_class else "mean",
@@ -133,59 +141,66 @@ def _twin(
     ]  # fmt: skip
 
 
-def _layer(
-    config: Mapping[str, Any], vision: Mapping[str, Any], family: Family
-) -> tuple[Layer, str]:
+def _layer(config: Section, vision: Section, family: Family) -> tuple[Layer, str]:
     """Return the hidden state that the language model consumes, and what says so."""
     for place, values in (("", config), ("vision_config.", vision)):
         for name in ("vision_feature_layer", "feature_layer"):
-            found = values.get(name)
+            found = values.values.get(name)
             if found is None:
                 continue
             origin = f"config.json: {place}{name}"
-            if found == -1 and family.last_is_normed:
+            if isinstance(found, list):
+                if not (found and all(type(layer) is int for layer in found)):
+                    raise values.wrong(name, "a list of whole numbers")
+                return tuple(found), origin
+            layer = values.whole(name, least=-_MOST_LAYERS, most=_MOST_LAYERS)
+            if layer == -1 and family.last_is_normed:
                 return "final_norm", f"{origin} = -1; {family.why}"
-            return tuple(found) if isinstance(found, list) else int(found), origin
+            assert layer is not None, "found just now"
+            return layer, origin
     if family.name:
         return family.layer, f"{family.name}: {family.why}"
     return "final_norm", "transformers' convention (last_hidden_state); family not checked"
 
 
-def _letterbox(
-    files: CheckpointFiles, config: Mapping[str, Any], vision: Mapping[str, Any]
-) -> Fact:
+def _letterbox(files: CheckpointFiles, config: Section, vision: Section) -> Fact:
     """Return the side of the square that the tower sees."""
-    merge = vision.get("spatial_merge_size")
-    dynamic = merge is not None or vision.get("model_type") == "pixtral"
-    if not dynamic:
+    settings = processor_settings(files)
+    merge = vision.whole("spatial_merge_size", most=_MOST_MERGED)
+    pixtral = vision.text("model_type") == "pixtral"
+    if merge is None and not pixtral:
         places = {
-            "config.json: vision_config.image_size": vision.get("image_size"),
+            "config.json: vision_config.image_size": (vision, "image_size"),
             "config.json: vision_config.model_args.img_size": (
-                vision.get("model_args") or {}
-            ).get("img_size"),
-            "the image processor's crop_size": side_of(processor_settings(files).get("crop_size")),
-            "the image processor's tile_size": processor_settings(files).get("tile_size"),
-            "the image processor's size": side_of(processor_settings(files).get("size")),
+                vision.section("model_args"), "img_size"
+            ),
+            "the image processor's crop_size": (settings, "crop_size"),
+            "the image processor's tile_size": (settings, "tile_size"),
+            "the image processor's size": (settings, "size"),
         }  # fmt: skip
-        for origin, size in places.items():
+        for origin, (section, key) in places.items():
+            size = section.side(key)
             if size is not None:
-                return Fact(key="twin.letterbox", value=_one(size), origin=origin)
+                return Fact(key="twin.letterbox", value=size, origin=origin)
         message = "not in any file: write how many pixels wide the tower's square should be"
         return _note("twin.letterbox", None, message)
-    step = _one(vision.get("patch_size", 16)) * int(merge or config.get("spatial_merge_size") or 1)
-    size = processor_settings(files).get("size") or {}
-    most = processor_settings(files).get("max_pixels") or size.get("longest_edge") or math.inf
-    if vision.get("model_type") != "pixtral":  # a budget of pixels; GLM-4V counts both frames
-        most = math.sqrt(most / int(processor_settings(files).get("temporal_patch_size") or 1))
+    merge = merge or config.whole("spatial_merge_size", most=_MOST_MERGED) or 1
+    step = (vision.side("patch_size") or 16) * merge
+    most: float = settings.whole("max_pixels", most=_MOST_PIXELS) or math.inf
+    if most == math.inf and isinstance(settings.values.get("size"), dict):
+        most = settings.section("size").whole("longest_edge", most=_MOST_PIXELS) or math.inf
+    if not pixtral:  # a budget of pixels; GLM-4V counts both frames
+        most = math.sqrt(most / (settings.whole("temporal_patch_size") or 1))
     side = max(step, int(min(_USUAL_SIDE, most)) // step * step)
     origin = f"it takes any size: near {_USUAL_SIDE}, a multiple of {step} (patch x merge)"
     return Fact(key="twin.letterbox", value=side, origin=origin)
 
 
-def _grid(config: Mapping[str, Any], vision: Mapping[str, Any]) -> Fact:
-    patch = vision.get("patch_size") or (vision.get("model_args") or {}).get("patch_size")
-    merge = vision.get("spatial_merge_size") or config.get("spatial_merge_size")
-    value = None if patch is None else f"patches of {_one(patch)} pixels"
+def _grid(config: Section, vision: Section) -> Fact:
+    patch = vision.side("patch_size") or vision.section("model_args").side("patch_size")
+    merge = vision.whole("spatial_merge_size", most=_MOST_MERGED)
+    merge = merge or config.whole("spatial_merge_size", most=_MOST_MERGED)
+    value = None if patch is None else f"patches of {patch} pixels"
     if value and merge:
         value += f", {merge} x {merge} of them per token"
     return _note("grid", value, "config.json: vision_config.patch_size, spatial_merge_size")
@@ -199,18 +214,20 @@ def _merging(family: Family) -> Fact:
 
 def _memory(files: CheckpointFiles) -> Fact:
     """Return GiB for the weights and a batch: their size on disk and a quarter more."""
-    index = files.json("model.safetensors.index.json") if not files.local else {}
-    size = (index.get("metadata") or {}).get("total_size")
-    origin = "model.safetensors.index.json: metadata.total_size, plus a quarter"
     if files.local:
-        size = sum(path.stat().st_size for path in files.folder.glob("*.safetensors"))
+        weights = [path for path in files.folder.glob("*.safetensors") if path.is_file()]
+        size = sum(path.stat().st_size for path in weights)
         origin = "size of the weights on disk, plus a quarter"
-    gigabytes = round(1.25 * size / 2**30, 1) if size else None
+    else:
+        about = files.json("model.safetensors.index.json").section("metadata")
+        size = about.whole("total_size", least=0, most=_MOST_BYTES) or 0
+        origin = "model.safetensors.index.json: metadata.total_size, plus a quarter"
+    gigabytes = round(1.25 * size / 2**30, 1)
     return Fact(key="needs.memory_gb", value=gigabytes or None, origin=origin)
 
 
-def _family(config: Mapping[str, Any], family: Family) -> Fact:
-    kind = config.get("model_type")
+def _family(config: Section, family: Family) -> Fact:
+    kind = config.text("model_type")
     name = family.name or f"{kind} (not listed: transformers' conventions apply)"
     return _note("family", name, "config.json: model_type")
 
@@ -220,18 +237,19 @@ def _template(files: CheckpointFiles) -> Fact:
     if files.text("chat_template.jinja"):
         return Fact(key="prompt.chat_template", value="auto", origin="chat_template.jinja")
     for name in ("chat_template.json", "processor_config.json", "tokenizer_config.json"):
-        if files.json(name).get("chat_template"):
+        if files.json(name).values.get("chat_template"):
             origin = f"{name}: chat_template"
             return Fact(key="prompt.chat_template", value="auto", origin=origin)
     origin = "no file has a chat template: the bare prompt is used"
     return Fact(key="prompt.chat_template", value="none", origin=origin)
 
 
-def _image_token(config: Mapping[str, Any]) -> Fact:
-    for place, values in (("", config), ("vision_config.", config.get("vision_config") or {})):
+def _image_token(config: Section) -> Fact:
+    for place, section in (("", config), ("vision_config.", config.section("vision_config"))):
         for name in ("image_token_id", "image_token_index"):
-            if values.get(name) is not None:
-                return _note("image token", values[name], f"config.json: {place}{name}")
+            number = section.whole(name, least=0, most=2**31)
+            if number is not None:
+                return _note("image token", number, f"config.json: {place}{name}")
     return _note("image token", None, "no key of config.json names it; the processor writes it")
 
 
@@ -254,7 +272,7 @@ def _uncropped(files: CheckpointFiles) -> list[Fact]:
         )
         remedy = "Change `size` or `crop_size` of a copy of its files, so that they are equal."
         raise VlmbenchError(Problem(file=str(files.folder), message=message, remedy=remedy))
-    fill = [int(255 * level) for level in settings.get("image_mean") or CLIP_MEAN]
+    fill = [int(255 * level) for level in settings.levels("image_mean") or CLIP_MEAN]
     origin = "the image processor's crop_size: it would cut off the edges, so images are padded"
     return [
         Fact(key="image.letterbox", value=side, origin=origin),
@@ -264,9 +282,9 @@ def _uncropped(files: CheckpointFiles) -> list[Fact]:
 
 def _transform(files: CheckpointFiles) -> Fact:
     settings = processor_settings(files)
-    kind = settings.get("image_processor_type", settings.get("feature_extractor_type"))
-    mean = settings.get("image_mean")
-    value = None if kind is None else f"{kind}, mean {mean}, std {settings.get('image_std')}"
+    kind = processor_kind(settings)
+    mean, std = settings.values.get("image_mean"), settings.values.get("image_std")
+    value = None if kind is None else f"{kind}, mean {mean}, std {std}"
     return _note("image transform", value, "preprocessor_config.json or processor_config.json")
 
 
@@ -277,27 +295,37 @@ def _name(files: CheckpointFiles) -> str:
 
 
 def _note(key: str, value: Any, origin: str) -> Fact:
-    return Fact(key=key, value=value, origin=origin, in_yaml=False)
-
-
-def _one(size: Any) -> int:
-    return int(size[0] if isinstance(size, list) else size)
+    shown = plain(value, longest=_LONGEST_SHOWN) if isinstance(value, str) else value
+    return Fact(key=key, value=shown, origin=origin, in_yaml=False)
 
 
 def _yaml(source: str, facts: tuple[Fact, ...]) -> str:
     """Write facts as YAML, with where each came from as a comment."""
-    lines = [f"# Derived from the files of {source}; `vlmbench show` explains every line."]
+    about = f"Derived from the files of {source}; `vlmbench show` explains every line."
+    lines = [f"# {_one_line(about)}"]
     section = ""
     for fact in facts:
-        shown = "not found" if fact.value is None else fact.value
         if not fact.in_yaml:
+            shown = "not found" if fact.value is None else fact.value
             indent = "  " if fact.key in _INSIDE_TWIN else ""
-            lines.append(f"{indent}# {fact.key}: {shown}  ({fact.origin})")
+            lines.append(f"{indent}# {_one_line(f'{fact.key}: {shown}  ({fact.origin})')}")
             continue
         above, _, key = fact.key.rpartition(".")
         if above and above != section:
             lines.append(f"{above}:")
         section = above
-        value = f'"{shown}"' if fact.key in ("model", "checkpoint", "revision") else shown
-        lines.append(f"{'  ' if above else ''}{key}: {value}  # {fact.origin}")
+        indent = "  " if above else ""
+        lines.append(f"{indent}{key}: {_value(fact.value)}  # {_one_line(fact.origin)}")
     return "\n".join(lines) + "\n"
+
+
+def _one_line(text: str) -> str:
+    """Return a comment that nothing in it can end."""
+    return " ".join(plain(text).split()).encode("ascii", "backslashreplace").decode()
+
+
+def _value(value: Any) -> str:
+    """Return a value as YAML on one line; text in quotes, so that it stays one."""
+    style = '"' if isinstance(value, str) else None
+    written = yaml.safe_dump(value, default_style=style, default_flow_style=True, width=math.inf)
+    return written.removesuffix("...\n").strip()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vlmbench.registry._select import Named
-from vlmbench.spec import Located, TaskSpec, load_text, nearest
+from vlmbench.spec import Located, TaskSpec, load_data, nearest
 from vlmbench.types import Problem, VlmbenchError
 
 LM_EVAL_PREFIX = "lm_eval:"
@@ -225,5 +224,5 @@ def _spec(name: str, config: Mapping[str, Any], metric: str) -> Located[TaskSpec
         values["generation_kwargs"] = {
             key: kwargs[key] for key in ("until", "max_gen_toks") if key in kwargs
         }
-    text = json.dumps({key: value for key, value in values.items() if value is not None})
-    return cast("Located[TaskSpec]", load_text(text, Path(f"{LM_EVAL_PREFIX}{name}")))
+    given = {key: value for key, value in values.items() if value is not None}
+    return cast("Located[TaskSpec]", load_data(given, Path(f"{LM_EVAL_PREFIX}{name}")))

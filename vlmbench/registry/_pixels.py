@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from vlmbench.registry._checkpoint_files import CheckpointFiles
+from vlmbench.registry._section import Section
 from vlmbench.spec import Located, ModelSpec
-from vlmbench.types import VlmbenchError
+from vlmbench.types import VlmbenchError, plain
 
 _FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Pillow's filters by number."""
@@ -18,32 +17,28 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 """What a CLIP processor takes where its file names no mean."""
 
 
-def processor_settings(files: CheckpointFiles) -> Mapping[str, Any]:
+def processor_settings(files: CheckpointFiles) -> Section:
     """Return the image processor's settings, wherever this checkpoint's age put them."""
-    inner = files.json("processor_config.json").get("image_processor")
-    settings: Mapping[str, Any] = inner or files.json("preprocessor_config.json")
-    return settings
+    inner = files.json("processor_config.json").section("image_processor")
+    return inner or files.json("preprocessor_config.json")
 
 
-def crop_of(settings: Mapping[str, Any]) -> tuple[int, int] | None:
+def processor_kind(settings: Section) -> str | None:
+    """Return the class of an image processor."""
+    return settings.text("image_processor_type") or settings.text("feature_extractor_type")
+
+
+def crop_of(settings: Section) -> tuple[int, int] | None:
     """Return to which shorter side a processor scales, and to which side it then cuts an image.
 
     None where it cuts nothing off, or cuts what it has padded or tiled.
     """
-    kind = settings.get("image_processor_type", settings.get("feature_extractor_type", ""))
-    if not _CROPS.match(kind or "") or settings.get("do_pad"):
+    if not _CROPS.match(processor_kind(settings) or "") or settings.values.get("do_pad"):
         return None
-    if not settings.get("do_center_crop", True):
+    if not settings.values.get("do_center_crop", True):
         return None
-    crop = side_of(settings.get("crop_size")) or 224
-    return side_of(settings.get("size")) or crop, crop
-
-
-def side_of(size: Any) -> int | None:
-    """Return the side of a processor's `size`: a number, a pair or a mapping."""
-    if isinstance(size, Mapping):
-        size = size.get("height", size.get("shortest_edge"))
-    return None if size is None else int(size[0] if isinstance(size, list) else size)
+    crop = settings.side("crop_size") or 224
+    return settings.side("size") or crop, crop
 
 
 def pixels_of(model: Located[ModelSpec]) -> dict[str, str]:
@@ -61,8 +56,7 @@ def pixels_of(model: Located[ModelSpec]) -> dict[str, str]:
     joined = "several images side by side, then " if image.several == "join" else ""
     shown = {"model": joined + own}
     if spec.twin is not None:
-        vision = config.get("vision_config") or {}
-        side = spec.twin.letterbox or side_of(vision.get("image_size"))
+        side = spec.twin.letterbox or config.section("vision_config").side("image_size")
         size = "a square of the tower's own size" if side is None else f"{side} x {side}"
         if image.letterbox is None:
             square = (
@@ -73,29 +67,34 @@ def pixels_of(model: Located[ModelSpec]) -> dict[str, str]:
     return shown
 
 
-def _files(model: Located[ModelSpec]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+def _files(model: Located[ModelSpec]) -> tuple[Section, Section]:
     """Return a checkpoint's image processor settings and config; empty where they are not here."""
     source = str(model.spec.checkpoint)
     folder = model.folder / source
+    nothing = Section(values={}, file=source)
     try:
         if model.spec.server is not None:
-            return {}, {}
+            return nothing, nothing
         files = CheckpointFiles.open(str(folder) if folder.is_dir() else source)
         return processor_settings(files), files.json("config.json")
     except VlmbenchError:
-        return {}, {}
+        return nothing, nothing
 
 
-def _by_processor(settings: Mapping[str, Any]) -> str:
+def _by_processor(settings: Section) -> str:
     """Return what a checkpoint's own processor makes of an image."""
     if not settings:
         return "as its own processor makes them, whose files are not here"
-    kind = settings.get("image_processor_type", "its own processor")
-    sizes = [f"{key} {settings[key]}" for key in ("size", "crop_size") if settings.get(key)]
+    kind = processor_kind(settings) or "its own processor"
+    sizes = [
+        plain(f"{key} {settings.values[key]}", longest=200)
+        for key in ("size", "crop_size")
+        if settings.values.get(key)
+    ]
     cut = "" if crop_of(settings) is None else "; THE EDGES ARE CUT OFF"
-    return ", ".join([f"as {kind} makes them", *sizes, _filter(settings)]) + cut
+    return ", ".join([plain(f"as {kind} makes them", longest=200), *sizes, _filter(settings)]) + cut
 
 
-def _filter(settings: Mapping[str, Any]) -> str:
-    number = settings.get("resample")
-    return _FILTERS[number] if isinstance(number, int) else "the processor's filter"
+def _filter(settings: Section) -> str:
+    number = settings.whole("resample", least=0, most=len(_FILTERS) - 1)
+    return "the processor's filter" if number is None else _FILTERS[number]

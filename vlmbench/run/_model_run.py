@@ -9,7 +9,7 @@ import torch
 
 from vlmbench.metrics import StatRow, summarise
 from vlmbench.models import resolve_device
-from vlmbench.models.openai import account
+from vlmbench.models.openai import account, damage
 from vlmbench.plan import Cell, Plan, cell_key
 from vlmbench.readouts import NOT_KNOWN, LoadedModel, Numbers
 from vlmbench.run._cells import Read, asked_in, opened_for, read_cell
@@ -238,12 +238,15 @@ class ModelRun:
         """Return the model, which is loaded when something of it is first asked for."""
         if self.loaded is None:
             answers = self.folder.answers(self.model.spec.model)
+            if remark := damage(answers):
+                self.reporter.start(remark, 0)
             self.loaded = LoadedModel(
                 self.model,
                 self.settings.device,
                 self.settings.dtype,
                 answers,
                 self.settings.cache / "features",
+                self.settings.hosts,
             )
         return self.loaded
 

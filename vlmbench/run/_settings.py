@@ -53,6 +53,7 @@ class Settings:
         retry: Whether documents that failed in an earlier run are run again.
         request: What the run was asked for, as JSON, to be kept in its folder; None to keep none.
         cluster: Where models run; None for this machine.
+        hosts: Hosts that may be asked besides this machine and those that ship.
     """
 
     output: Path
@@ -66,6 +67,7 @@ class Settings:
     retry: bool = False
     request: Mapping[str, Any] | None = None
     cluster: Cluster | None = None
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

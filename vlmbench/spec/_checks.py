@@ -21,7 +21,9 @@ from vlmbench.templates import syntax_error, undeclared
 BENCH: Keys = ("metadata", "vlmbench")
 IMAGE = "<image>"
 # What a shell takes as a name, and too short to be mistaken for a key.
-_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
+# Environments hold more secrets than keys of servers, and a model's YAML may be a stranger's.
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,63}(_API_KEY|_TOKEN)")
+_PLACE = re.compile(r"([A-Za-z0-9.\-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,8 +351,8 @@ def _server(spec: ModelSpec) -> Iterator[Flaw]:
         yield Flaw(("prompt", "thinking"), message, remedy)
     yield from _address(server.base_url)
     if server.api_key_env is not None and not _VARIABLE.fullmatch(server.api_key_env):
-        message = "is not the name of an environment variable"
-        remedy = "Give the variable's name, such as OPENAI_API_KEY, never the key itself."
+        message = "is not the name of an environment variable that ends in _API_KEY or _TOKEN"
+        remedy = "Give such a name, as OPENAI_API_KEY, never the key itself; no others are read."
         yield Flaw(("server", "api_key_env"), message, remedy)
     if server.budget_usd is not None and server.prices is None:
         message = "a budget can only be kept if prices are known"
@@ -364,13 +366,15 @@ def _address(base_url: str) -> Iterator[Flaw]:
     keys: Keys = ("server", "base_url")
     try:
         url = urlsplit(base_url)
+        _ = url.port
     except ValueError:
         url = urlsplit("")
-    if url.scheme not in ("http", "https") or not url.hostname:
-        yield Flaw(keys, "is not an http or https address")
-    elif "@" in url.netloc or url.query or url.fragment:
+    printable = base_url.isascii() and base_url.isprintable() and " " not in base_url
+    if "@" in url.netloc or url.query or url.fragment:
         message = "contains more than an address; a user, password or query could be a secret"
         yield Flaw(keys, message, "Name a variable with `api_key_env`.")
+    elif url.scheme not in ("http", "https") or not _PLACE.fullmatch(url.netloc) or not printable:
+        yield Flaw(keys, "is not an http or https address in printable ASCII")
 
 
 def _recorded(keys: Keys, scores: RecordedScores) -> Iterator[Flaw]:

@@ -25,7 +25,7 @@ from vlmbench.spec._template import unknown_columns
 from vlmbench.spec._translate import translate
 from vlmbench.spec._wording_checks import check_wordings
 from vlmbench.spec._wordings import wordings
-from vlmbench.spec._yaml import YamlDocument, read_text, read_yaml
+from vlmbench.spec._yaml import YamlDocument, read_data, read_yaml
 from vlmbench.types import Problem, VlmbenchError
 
 Kind = Literal["task", "group", "model", "study"]
@@ -107,13 +107,13 @@ def load_file(path: str | Path) -> Located[AnySpec]:
     return _load(document, kind)
 
 
-def load_text(text: str, path: Path) -> Located[AnySpec]:
-    """Read one spec from generated YAML; `path` is the file that it stands in for.
+def load_data(data: Mapping[str, Any], path: Path) -> Located[AnySpec]:
+    """Read one spec from keys and values; `path` is the file that they stand in for.
 
     Raises:
-        VlmbenchError: With every problem of the text, or that it does not contain a spec.
+        VlmbenchError: With everything that is wrong with them, or that they are not a spec.
     """
-    document = read_text(text, path)
+    document = read_data(data, path)
     kind = _kind_of(document)
     if kind is None:
         raise VlmbenchError(_no_kind(document))

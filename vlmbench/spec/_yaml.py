@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os.path
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,8 +85,12 @@ def read_yaml(path: str | Path) -> YamlDocument:
     return YamlDocument(path=path, data=construct(root), included=included, root=root)
 
 
-def read_text(text: str, path: Path) -> YamlDocument:
-    """Parse generated YAML; marks name `path`."""
+def read_data(data: Mapping[str, Any], path: Path) -> YamlDocument:
+    """Return plain keys and values as a document, whatever text is among them.
+
+    Marks name `path`, and lines of what is never written there.
+    """
+    text = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True)
     stream = io.BytesIO(text.encode())
     stream.name = shown(path)  # marks take their file name from it
     root = yaml.compose(stream, Loader=yaml.SafeLoader)

@@ -2,7 +2,7 @@
 
 from vlmbench.store._files import cannot_write, replacing, sweep, write_atomically
 from vlmbench.store._folder import Run, RunFolder, file_stem
-from vlmbench.store._journal import Frame, Journal
+from vlmbench.store._journal import Appended, Frame, Journal
 from vlmbench.store._manifest import (
     FailedCell,
     Manifest,
@@ -16,6 +16,7 @@ from vlmbench.store._manifest import (
 from vlmbench.store._record import Basis, Exchange, Record, RecordAbout
 
 __all__ = [
+    "Appended",
     "Basis",
     "Exchange",
     "FailedCell",

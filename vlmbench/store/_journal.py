@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vlmbench.store._files import sync_folder, writing
+from vlmbench.types import Problem, VlmbenchError
 
 JOURNAL_FORMAT: Final = 1
 """Number of the format of journals; one of another number is set aside."""
@@ -41,6 +42,52 @@ class Frame:
 
     said: Mapping[str, Any]
     arrays: Mapping[str, NDArray[Any]]
+
+
+class Appended:
+    """A file that is only ever added to.
+
+    What `add` has returned from survives any death of the process; if the machine dies, what was
+    added within one second may be lost.
+
+    Args:
+        path: Its file, made when something is first added.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._synced = -SYNC_SECONDS
+
+    def read(self) -> bytes:
+        """Return all of it; nothing if there is no file.
+
+        Raises:
+            VlmbenchError: If it cannot be read.
+        """
+        try:
+            return self.path.read_bytes() if self.path.exists() else b""
+        except OSError as error:
+            message = f"cannot be read: {error.strerror or error}"
+            raise VlmbenchError(Problem(file=str(self.path), message=message)) from error
+
+    def add(self, data: bytes, *, first: bytes = b"") -> None:
+        """Add bytes, behind `first` where the file is new.
+
+        Raises:
+            VlmbenchError: If the disk is full or the file cannot be written.
+        """
+        with writing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileIO(self.path, "ab") as file:
+                if file.tell() == 0:
+                    data = first + data
+                    sync_folder(self.path.parent)
+                rest = memoryview(data)
+                while rest:  # a disk that fills up takes a part first
+                    rest = rest[file.write(rest) :]
+                if time.monotonic() - self._synced >= SYNC_SECONDS:
+                    os.fsync(file.fileno())
+                    self._synced = time.monotonic()
 
 
 class Journal:
@@ -69,7 +116,7 @@ class Journal:
         self.frames: list[Frame] = []
         self.remark = ""
         self._basis = {"format": JOURNAL_FORMAT, "basis": json.loads(json.dumps(basis))}
-        self._synced = -SYNC_SECONDS
+        self._file = Appended(path)
         with writing(path):
             if path.exists():
                 self._open()
@@ -80,8 +127,7 @@ class Journal:
         Raises:
             VlmbenchError: If the disk is full or the file cannot be written.
         """
-        with writing(self.path):
-            self._write(_framed(said, arrays))
+        self._file.add(_framed(said, arrays), first=_framed(self._basis, {}))
 
     def remove(self) -> None:
         """Delete the file, when all that it holds is kept elsewhere."""
@@ -108,19 +154,6 @@ class Journal:
             self.remark = f"{self.path}: its last {lost:,} bytes are cut off or damaged; dropped"
             os.truncate(self.path, whole)
         self.frames = [frame for _, frame in found[1:]]
-
-    def _write(self, frame: bytes) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileIO(self.path, "ab") as file:
-            if file.tell() == 0:
-                frame = _framed(self._basis, {}) + frame
-                sync_folder(self.path.parent)
-            rest = memoryview(frame)
-            while rest:  # a disk that fills up takes a part first
-                rest = rest[file.write(rest) :]
-            if time.monotonic() - self._synced >= SYNC_SECONDS:
-                os.fsync(file.fileno())
-                self._synced = time.monotonic()
 
 
 def _framed(said: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:

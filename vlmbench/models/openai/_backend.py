@@ -161,7 +161,7 @@ class OpenAIBackend:
                 return None
             text = client.ask_beside("detokenize", {**model, "tokens": read["tokens"]})
             shown = text.get("prompt") if isinstance(text, dict) else None
-            return client.redact(shown) if isinstance(shown, str) else None
+            return client.shown(shown) if isinstance(shown, str) else None
         finally:
             client.close()
 
@@ -219,7 +219,7 @@ class OpenAIBackend:
                 return str(refusal)
             self._lists_tokens = False
         except (GaveUp, ValueError) as error:
-            return client.redact(str(error))
+            return client.told(str(error))
         return ""
 
     def _keep_answer(self, client: Client, key: str, request: Request) -> None:
@@ -243,6 +243,7 @@ class OpenAIBackend:
             completion = replace(
                 found,
                 text=client.redact(found.text),
+                finish=client.told(found.finish),
                 first=listed,
                 sampled=client.redact(found.sampled),
             )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-MOST_OF_A_MESSAGE = 400
 # What errors amount to that give no status but words, or nothing.
 _REFUSED, _BUSY = 400, 503
 # Words in the codes of errors that stay what they are however often one asks.
@@ -40,7 +40,7 @@ def fault(raw: bytes) -> Fault | None:
     the choice. An answer without content, refusal, thoughts or a reason to be empty is one too.
     """
     try:
-        data = json.loads(raw)
+        data = read_json(raw)
     except ValueError:
         return None  # no answer of any kind: reading it will say so
     if isinstance(data, list) and len(data) == 1:  # Gemini's way of giving an error
@@ -78,14 +78,25 @@ def _status(error: Any) -> int:
         return _BUSY
     named = [error.get(name) for name in ("code", "status", "type")]
     for value in named:
-        if str(value).isdecimal() and 400 <= int(str(value)) < 600:
+        if re.fullmatch("[45][0-9][0-9]", str(value)):
             return int(str(value))
     words = " ".join(map(str, named)).lower()
     return _REFUSED if any(word in words for word in _LASTING) else _BUSY
 
 
 def said(error: Any) -> str:
-    """Return what an error says in words."""
+    """Return what an error says in words, whole: a key could be cut in two, and not be found."""
     found = error.get("message", error) if isinstance(error, Mapping) else error
-    text = found if isinstance(found, str) else json.dumps(found)
-    return " ".join(text.split())[:MOST_OF_A_MESSAGE]
+    return found if isinstance(found, str) else json.dumps(found)
+
+
+def read_json(raw: bytes) -> Any:
+    """Return the JSON in a response.
+
+    Raises:
+        ValueError: If it is none, or deeper than can be read.
+    """
+    try:
+        return json.loads(raw)
+    except RecursionError:
+        raise ValueError("its JSON is too deep") from None

@@ -13,16 +13,21 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from PIL import Image
 
 from vlmbench.models._backend import IMAGE_PLACEHOLDER, Prompt, pieces
+from vlmbench.models.openai._faults import read_json
 from vlmbench.spec import GenerationKwargs, ModelSpec
 
 # Most alternatives that OpenAI lists, and what vLLM lists unless it is started with more.
 TOP_LOGPROBS = 20
+LONGEST_TEXT = 1_000_000
+"""Most characters of an answer."""
+MOST_TOKENS = 100_000_000
+"""Most tokens that a server can say it billed."""
 # Servers write this for "less than anything worth saying": it is not a likelihood.
 UNSAID = -9999.0
 
@@ -131,6 +136,25 @@ class Completion:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
 
+    @classmethod
+    def kept(cls, values: Mapping[str, Any]) -> Completion:
+        """Return an answer from its fields as they were written.
+
+        Raises:
+            TypeError: If fields are missing or unknown.
+            ValueError: If one holds what an answer cannot.
+        """
+        found = cls(**values)
+        counts = (found.prompt_tokens, found.completion_tokens)
+        if any(count is not None and _count(count) is None for count in counts):
+            raise ValueError("its tokens cannot be counted")
+        listed = [{"token": token, "logprob": value} for token, value in found.first.items()]
+        first = _first([{"token": "", "logprob": 1, "top_logprobs": listed}])
+        if len(first) != len(listed):
+            raise ValueError("its likelihoods are none")
+        text, finish, sampled = map(_whole, (found.text, found.finish, found.sampled))
+        return replace(found, text=text, finish=finish, sampled=sampled, first=first)
+
 
 def parse(raw: bytes) -> Completion:
     """Return the answer in a response.
@@ -139,21 +163,33 @@ def parse(raw: bytes) -> Completion:
         ValueError: If it is not a chat completion.
     """
     try:
-        data = json.loads(raw)
+        data = read_json(raw)
         choice = data["choices"][0]
         message = choice["message"]
         usage = data.get("usage") or {}
         tokens = (choice.get("logprobs") or {}).get("content") or []
         return Completion(
-            text=_text(message.get("content")),
-            finish=str(choice.get("finish_reason") or ""),
+            text=_whole(_text(message.get("content"))),
+            finish=_whole(str(choice.get("finish_reason") or "")),
             first=_first(tokens),
-            sampled=str(tokens[0]["token"]) if tokens else "",
+            sampled=_whole(str(tokens[0]["token"])) if tokens else "",
             prompt_tokens=_count(usage.get("prompt_tokens")),
             completion_tokens=_count(usage.get("completion_tokens")),
         )
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"the server's answer is not a chat completion: {error!r}") from error
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        reason = f"{type(error).__name__} {error}"
+        raise ValueError(f"the server's answer is not a chat completion: {reason}") from error
+
+
+def _whole(text: str) -> str:
+    r"""Return text that can be written: halves of characters are spelt out, as `\ud800`.
+
+    Raises:
+        ValueError: If it is longer than an answer can be.
+    """
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"a text of more than {LONGEST_TEXT:,} characters")
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _text(content: Any) -> str:
@@ -168,11 +204,12 @@ def _first(tokens: Sequence[Any]) -> dict[str, float]:
     """Return the alternatives of the first token; of equal texts the likeliest counts."""
     found: dict[str, float] = {}
     for entry in (e for first in tokens[:1] for e in (first, *(first.get("top_logprobs") or ()))):
-        value = float(entry["logprob"])
+        value, token = float(entry["logprob"]), _whole(str(entry["token"]))
         if UNSAID < value <= 0:
-            found[entry["token"]] = max(value, found.get(entry["token"], value))
+            found[token] = max(value, found.get(token, value))
     return found
 
 
 def _count(value: Any) -> int | None:
-    return None if value is None else int(value)
+    """Return a count of tokens; None for what cannot be one, as where the server says none."""
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None

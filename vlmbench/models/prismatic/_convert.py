@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
+from vlmbench.models._folder import MOST_LAYERS
 from vlmbench.models.prismatic._encoders import SIDE, Encoder
 from vlmbench.models.prismatic._ledger import Ledger, account
 from vlmbench.models.prismatic._read import Source, read_encoder, read_source
@@ -124,8 +126,15 @@ def _config(read: Source, tower: dict[str, Tensor], tokenizer: Any) -> Any:
     from transformers import LlavaConfig
 
     embedding, gate = _sized(read.tensors, tower)
-    layers = {int(name.split(".")[4]) for name in read.tensors if ".model.layers." in name}
-    vision = read.encoder.config(tower)
+    try:
+        layers = {int(name.split(".")[4]) for name in read.tensors if ".model.layers." in name}
+        vision = read.encoder.config(tower)
+        patches = (SIDE // vision["patch_size"]) ** 2
+        if 1 + max(*layers, vision["num_hidden_layers"]) > MOST_LAYERS:
+            raise ValueError(f"more than {MOST_LAYERS:,} layers")
+    except (ValueError, IndexError, TypeError, ZeroDivisionError) as error:
+        message = f"its tensors are not named or shaped as those of {read.model_id}: {error}"
+        raise VlmbenchError(Problem(message=message)) from error
     return LlavaConfig(
         vision_config=vision,
         text_config={
@@ -142,7 +151,7 @@ def _config(read: Source, tower: dict[str, Tensor], tokenizer: Any) -> Any:
             "pad_token_id": tokenizer.pad_token_id,
         },
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
-        image_seq_length=(SIDE // vision["patch_size"]) ** 2,
+        image_seq_length=patches,
         vision_feature_layer=-2,
         vision_feature_select_strategy="default" if read.encoder.class_token else "full",
     )
@@ -215,21 +224,25 @@ def _record(read: Source, ledger: Ledger, unused: dict[str, str], target: Path) 
 
 def _spec(read: Source, target: Path) -> str:
     """Return the model's YAML."""
-    fill = ", ".join(str(level) for level in read.encoder.fill)
-    return (
-        f"model: {read.model_id}\n"
-        "backend: hf\n"
-        f"checkpoint: ./{target.name}\n"
-        "image:\n"
-        f"  letterbox: {SIDE}\n"
-        f"  fill: [{fill}]\n"
-        "  padding: even\n"
-        "  several: join\n"
-        "twin:\n"
-        "  layer: -2\n"
-        f"  pooled: {'cls' if read.encoder.class_token else 'mean'}\n"
-        "  relation: identical\n"
-        f"  of: timm/{read.encoder.timm}\n"
-        "  of_relation: identical\n"
-        "source: https://huggingface.co/TRI-ML/prismatic-vlms\n"
+    return yaml.safe_dump(
+        {
+            "model": read.model_id,
+            "backend": "hf",
+            "checkpoint": f"./{target.name}",
+            "image": {
+                "letterbox": SIDE,
+                "fill": list(read.encoder.fill),
+                "padding": "even",
+                "several": "join",
+            },
+            "twin": {
+                "layer": -2,
+                "pooled": "cls" if read.encoder.class_token else "mean",
+                "relation": "identical",
+                "of": f"timm/{read.encoder.timm}",
+                "of_relation": "identical",
+            },
+            "source": "https://huggingface.co/TRI-ML/prismatic-vlms",
+        },
+        sort_keys=False,
     )

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import pickle
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from vlmbench.models.prismatic._encoders import ENCODERS, Encoder
+from vlmbench.registry import Section, read_object
 from vlmbench.types import Problem, VlmbenchError
 
 _HEADS = {"vicuna-v15-7b": 32, "vicuna-v15-13b": 40}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+\-]*")
+# More tokens than any language model of that time reads.
+_LONGEST = 2**20
 _WEIGHT_FILES = (
     "model.safetensors",
     "pytorch_model.bin",
@@ -68,28 +71,25 @@ def read_source(folder: Path) -> Source:
         )
     others = {name: "is stored next to the weights" for name in stored if name != "model"}
     return Source(
-        model_id=str(config["model_id"]),
-        encoder=ENCODERS[config["vision_backbone_id"]],
-        heads=_HEADS[config["llm_backbone_id"]],
-        max_length=int(config["llm_max_length"]),
+        model_id=config.values["model_id"],
+        encoder=ENCODERS[config.values["vision_backbone_id"]],
+        heads=_HEADS[config.values["llm_backbone_id"]],
+        max_length=config.whole("llm_max_length", most=_LONGEST) or 0,
         tensors=_flat(stored["model"], path),
         unused=others,
     )
 
 
-def _config(path: Path) -> Mapping[str, Any]:
+def _config(path: Path) -> Section:
     """Return the `model` part of a Prismatic config, checked."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))["model"]
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-        raise VlmbenchError(
-            Problem(
-                file=str(path),
-                message=f"cannot be read as a Prismatic config: {error!r}",
-                remedy="hf download TRI-ML/prismatic-vlms --include 'dinov2-224px+7b/*' "
-                "--local-dir prismatic-vlms, then give prismatic-vlms/dinov2-224px+7b",
-            )
-        ) from error
+        config = read_object(path).section("model")
+    except VlmbenchError as error:
+        remedy = (
+            "hf download TRI-ML/prismatic-vlms --include 'dinov2-224px+7b/*' "
+            "--local-dir prismatic-vlms, then give prismatic-vlms/dinov2-224px+7b"
+        )
+        raise VlmbenchError(replace(found, remedy=remedy) for found in error.problems) from error
     allowed: dict[str, tuple[str, ...]] = {
         "vision_backbone_id": tuple(ENCODERS),
         "llm_backbone_id": tuple(_HEADS),
@@ -100,21 +100,22 @@ def _config(path: Path) -> Mapping[str, Any]:
         Problem(
             file=str(path),
             field=f"model.{key}",
-            message=f"{config.get(key)!r} is not supported",
+            message=f"{config.values.get(key)!r} is not supported",
             remedy=f"Supported are: {', '.join(values)}.",
         )
         for key, values in allowed.items()
-        if config.get(key) not in values
+        if str(config.values.get(key)) not in values
     ]
     problems += [
         Problem(file=str(path), field=f"model.{key}", message="is missing")
         for key in ("model_id", "llm_max_length")
-        if key not in config
+        if key not in config.values
     ]
     if problems:
         raise VlmbenchError(problems)
-    checked: Mapping[str, Any] = config
-    return checked
+    if not _NAME.fullmatch(config.text("model_id") or ""):  # it becomes the name of a file
+        raise config.wrong("model_id", "a name of letters, digits and `_ . + -`")
+    return config
 
 
 def read_encoder(encoder: Encoder, place: str | None) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -195,7 +196,7 @@ def load_weights(path: Path) -> dict[str, Any]:
                 remedy="Get the file from its publisher, or save only its tensors.",
             )
         ) from error
-    except (OSError, RuntimeError, SafetensorError, EOFError) as error:
+    except Exception as error:  # whatever the two libraries make of a damaged file
         raise VlmbenchError(Problem(file=str(path), message=f"cannot be read: {error}")) from error
     if not isinstance(loaded, dict):
         raise VlmbenchError(Problem(file=str(path), message="is not a mapping of names to tensors"))
