@@ -14,6 +14,7 @@ import vlmbench
 from vlmbench.cli._groups import convert_app, data_app, organisms_app
 from vlmbench.cli._lm_eval_options import lm_eval
 from vlmbench.cli._options import (
+    AllowNetwork,
     BatchSize,
     Conditions,
     Data,
@@ -106,6 +107,7 @@ def run(
     executor: Where = Executor.LOCAL,
     ray_address: RayAddress = None,
     shards: Shards = None,
+    allow_network: AllowNetwork = False,
 ) -> None:
     """Run models on tasks, print the table, and write the run.
 
@@ -127,6 +129,7 @@ def run(
             shards=shards,
         ),
         output=output,
+        allow_network=allow_network,
     )
 
 
@@ -136,11 +139,13 @@ def retry(
     max_failed: Annotated[
         str | None, typer.Option(help="As for `run`; by default, what that was given.")
     ] = None,
+    *,
+    allow_network: AllowNetwork = False,
 ) -> None:
     """Go on with a run as it was started, and run again the documents that failed in it."""
     from vlmbench.cli import _run
 
-    _run.retry(run, max_failed=max_failed)
+    _run.retry(run, max_failed=max_failed, allow_network=allow_network)
 
 
 @app.command()
@@ -199,6 +204,7 @@ def show(
     derive: Derive = False,
     include_path: Include,
     data_root: Data = None,
+    allow_network: AllowNetwork = False,
 ) -> None:
     """Show a resolved spec. For a task, also render one prompt and write its images as PNG.
 
@@ -207,7 +213,9 @@ def show(
     """
     from vlmbench.cli import _catalogue
 
-    _catalogue.show(name, index, output, include_path, data_root, derive=derive)
+    _catalogue.show(
+        name, index, output, include_path, data_root, derive=derive, allow_network=allow_network
+    )
 
 
 @app.command()
@@ -313,6 +321,7 @@ def annotate(
     *,
     include_path: Include,
     limit: Limit = None,
+    allow_network: AllowNetwork = False,
 ) -> None:
     """Recover the points of a task from the ring markers drawn in its images.
 
@@ -327,6 +336,7 @@ def annotate(
         review=review,
         include_paths=include_path,
         limit=limit,
+        allow_network=allow_network,
     )
     if not complete:
         raise typer.Exit(3)

@@ -141,7 +141,14 @@ class Kept(BaseModel):
     options: Options
 
 
-def run(request: Request, options: Options, *, output: Path | None, retry: bool = False) -> None:
+def run(
+    request: Request,
+    options: Options,
+    *,
+    output: Path | None,
+    retry: bool = False,
+    allow_network: bool = False,
+) -> None:
     """Execute a plan, on this machine or the Ray cluster at an address, and print its table."""
     _refuse_other_executor(options)
     plan, size, most = together(
@@ -168,6 +175,7 @@ def run(request: Request, options: Options, *, output: Path | None, retry: bool 
         max_failed=most,
         cluster=None if address is None else Cluster(address=address, shards=options.shards),
         retry=retry,
+        allow_network=allow_network,
         request=Kept(folder=Path.cwd(), request=request, options=options).model_dump(mode="json"),
     )
 
@@ -192,8 +200,10 @@ def run(request: Request, options: Options, *, output: Path | None, retry: bool 
         explain_all(ran, [model.spec.model for model in plan.models], workers=options.workers)
 
 
-def retry(folder: Path, *, max_failed: str | None) -> None:
+def retry(folder: Path, *, max_failed: str | None, allow_network: bool = False) -> None:
     """Repeat the command of a run, and also run again the documents that failed in it.
+
+    Leave to use the network is not kept with the run, which may be somebody else's.
 
     Raises:
         VlmbenchError: If the folder does not say what the command was, or where it was started is
@@ -213,7 +223,7 @@ def retry(folder: Path, *, max_failed: str | None) -> None:
     if max_failed is not None:
         options = replace(options, max_failed=max_failed)
     shown = place.relative_to(kept.folder) if place.is_relative_to(kept.folder) else place
-    run(kept.request, options, output=shown, retry=True)
+    run(kept.request, options, output=shown, retry=True, allow_network=allow_network)
 
 
 def _refuse_other_executor(options: Options) -> None:
