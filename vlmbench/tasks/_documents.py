@@ -280,7 +280,8 @@ def _image(
     value: Any, column: str, folder: Callable[[], Path], where: Where, read: _Cell | None
 ) -> EncodedImage:
     if isinstance(value, Mapping) and value.get("bytes") is not None:
-        return EncodedImage(value["bytes"], value.get("path") or column, read=read)
+        name = f"{column}: {value['path']}" if value.get("path") else column
+        return EncodedImage(value["bytes"], name, read=read)
     path = value.get("path") if isinstance(value, Mapping) else value
     if not isinstance(path, str):
         raise VlmbenchError(
@@ -309,7 +310,7 @@ def _image(
     if size > MOST_BYTES:
         message = f"image {path!r} has {size:,} bytes; at most {MOST_BYTES:,} are read"
         raise VlmbenchError(where.problem(message, field="doc_to_image"))
-    return EncodedImage(file.read_bytes(), path, read=file.read_bytes)
+    return EncodedImage(file.read_bytes(), f"{column}: {path}", read=file.read_bytes)
 
 
 def _inline(text: str, column: str, where: Where) -> bytes:

@@ -33,7 +33,9 @@ FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 MOST_PIXELS: Final = 50_000_000
 """Of the largest picture that is decoded."""
 
-_MOST_PASSES = 20  # over all pixels of the largest picture, by the scans of a JPEG
+_MOST_READS = 500_000  # a file is read in: headers in small parts, pixels in blocks
+_MOST_PASSES = 20  # over all pixels of the largest picture
+_AS_TEXT = 400  # passes that take as long as it takes to read numbers written as text
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -50,6 +52,7 @@ _ON_ITS_SIDE = (5, 6, 7, 8)
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB"})
 _TOO_LARGE = f"it has more than {MOST_PIXELS:,} pixels, which is the most that are decoded"
 _JPEG, _SCAN = b"\xff\xd8", b"\xff\xda"
+_PLAIN_PNM = (b"P1", b"P2", b"P3")
 _PNG = b"\x89PNG\r\n\x1a\n"
 # What a PNG shows follows from these parts; all others only describe it.
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
@@ -78,8 +81,10 @@ def look(data: bytes) -> tuple[tuple[int, int], bool]:
     """
     try:
         image = _parsed(data)
-    except ValueError:  # it may still be one that only we open
-        return decode(data).size, is_as_stored(data)
+    except ValueError:
+        if not data.startswith(_PNG):
+            raise
+        return decode(data).size, is_as_stored(data)  # it may still be one that only we open
     with image:
         plain = _has_plain_header(image, data)
         picture = _decoded(image)
@@ -166,20 +171,46 @@ def opened(data: bytes) -> Image.Image:
 def _parsed(data: bytes) -> Image.Image:
     """Return an image as Pillow opens it; raises ValueError if it does not, or it is too large."""
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(_Parts(data), formats=FORMATS)
     except UnidentifiedImageError:
         message = f"it is not an image in a format that can be read ({', '.join(FORMATS)})"
         raise ValueError(message) from None
     except Image.DecompressionBombError:
         raise ValueError(_TOO_LARGE) from None
+    except ValueError:
+        raise
     except Exception as error:  # a format's parser may raise anything on a damaged header
         raise ValueError(f"{type(error).__name__}: {error}") from error
+    if image.mode in ("P", "PA") and image.palette is None:
+        raise ValueError("its pixels are numbers of colours, and it has no palette")
     pixels = image.width * image.height
     if pixels > MOST_PIXELS:
         raise ValueError(_TOO_LARGE)
-    if data.startswith(_JPEG) and pixels * data.count(_SCAN) > MOST_PIXELS * _MOST_PASSES:
-        raise ValueError("its pixels are stored in so many scans that it would take minutes")
+    if pixels * _passes(data) > MOST_PIXELS * _MOST_PASSES:
+        raise ValueError("its pixels are stored in a way that takes minutes to read: save it anew")
     return image
+
+
+def _passes(data: bytes) -> int:
+    """Return how many times the time of one pass over its pixels a file takes to decode."""
+    if data.startswith(_JPEG):
+        return data.count(_SCAN)
+    return _AS_TEXT if data[:2] in _PLAIN_PNM else 1
+
+
+class _Parts(io.BytesIO):
+    """A file that ends a reader that would take it byte by byte for minutes."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._left = _MOST_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes."""
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"it consists of more than {_MOST_READS:,} parts")
+        return super().read(size)
 
 
 def _bare_png(data: bytes) -> bytes:
