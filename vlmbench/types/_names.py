@@ -6,14 +6,14 @@ import hashlib
 import re
 
 _LONGEST = 100
-_PLAIN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{_LONGEST - 1}}}")
+_PLAIN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.+-]{{0,{_LONGEST - 1}}}")
 
 
 def file_name(text: str) -> str:
     """Return a name for a file after any text: one part of a path, of at most 100 characters.
 
-    Letters, digits, `_`, `.` and `-` make a name as they are. Of anything else as much as can be
-    read is kept, with a digest, so that two texts do not share a name by chance.
+    Letters, digits, `_`, `.`, `+` and `-` make a name as they are. Of anything else as much as can
+    be read is kept, with a digest, so that two texts do not share a name by chance.
     """
     if _PLAIN.fullmatch(text):
         return text

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vlmbench.models.prismatic._encoders import ENCODERS, Encoder
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.types import Problem, VlmbenchError, file_name
 
 _HEADS = {"vicuna-v15-7b": 32, "vicuna-v15-13b": 40}
 _WEIGHT_FILES = (
@@ -111,6 +111,11 @@ def _config(path: Path) -> Mapping[str, Any]:
         for key in ("model_id", "llm_max_length")
         if key not in config
     ]
+    if "model_id" in config and file_name(str(config["model_id"])) != config["model_id"]:
+        message = (
+            f"{config['model_id']!r} cannot be the name of a file, and the model's YAML has it"
+        )
+        problems.append(Problem(file=str(path), field="model.model_id", message=message))
     if problems:
         raise VlmbenchError(problems)
     checked: Mapping[str, Any] = config
