@@ -11,7 +11,7 @@ import pytest
 from caches import kept_in
 from guard import Outcome, guarded
 from home import Home
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from nasty_images import HOSTILE, HUGE, SOUND
 from PIL import Image
@@ -91,8 +91,9 @@ def fuzz(examples: int, folder: Path) -> Counter[str]:
     counts: Counter[str] = Counter()
 
     @settings(
-        max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-    )
+        max_examples=examples, deadline=None, database=None,
+        suppress_health_check=list(HealthCheck), phases=[Phase.generate],
+    )  # fmt: skip
     @given(mutated())
     def once(data: bytes) -> None:
         outcome = look(data, folder)

@@ -85,8 +85,14 @@ def open_split(
         )
     if task.spec.bench.lm_eval is not None:
         dataset = lm_eval_rows(task, dataset)
-    dataset = _undecoded(dataset)
-    return add_points(task, dataset, document_ids(task.spec, name, dataset))
+    try:
+        dataset = _undecoded(dataset)
+        return add_points(task, dataset, document_ids(task.spec, name, dataset))
+    except VlmbenchError:
+        raise
+    except Exception as error:  # values that Python does not have, such as times of the year 99999
+        message = f"split {name!r} cannot be read: {type(error).__name__}: {error}"
+        raise VlmbenchError(task.problem("dataset_path", message)) from error
 
 
 def _check_count(task: Located[TaskSpec], role: Role, name: str, count: int) -> None:
@@ -288,7 +294,7 @@ def _undecoded(dataset: Dataset) -> Dataset:
 
 def _raw(feature: Any) -> Any:
     """Return the type of a column with nothing in it decoded; raises TypeError where it must be."""
-    from datasets import ClassLabel, Image, LargeList, List, Value
+    from datasets import Array2D, Array3D, ClassLabel, Image, LargeList, List, Value
 
     match feature:
         case Image():
@@ -297,7 +303,7 @@ def _raw(feature: Any) -> Any:
             return replace(feature, feature=_raw(feature.feature))
         case dict():
             return {name: _raw(inner) for name, inner in feature.items()}
-        case Value() | ClassLabel():
+        case Value() | ClassLabel() | Array2D() | Array3D():
             return feature
         case _:
             raise TypeError(feature)

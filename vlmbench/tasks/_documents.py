@@ -279,10 +279,11 @@ def _images(
 def _image(
     value: Any, column: str, folder: Callable[[], Path], where: Where, read: _Cell | None
 ) -> EncodedImage:
-    if isinstance(value, Mapping) and value.get("bytes") is not None:
+    if isinstance(value, Mapping) and isinstance(value.get("bytes"), bytes):
         name = f"{column}: {value['path']}" if value.get("path") else column
         return EncodedImage(value["bytes"], name, read=read)
-    path = value.get("path") if isinstance(value, Mapping) else value
+    by_name = isinstance(value, Mapping) and value.get("bytes") is None
+    path = value.get("path") if by_name else value
     if not isinstance(path, str):
         raise VlmbenchError(
             where.problem(
