@@ -41,6 +41,13 @@ def test_base64_is_read(tmp_path: Path, image: object) -> None:
     assert "image" not in document.row  # nor any prompt
 
 
+def test_other_text_that_begins_so_is_text(tmp_path: Path) -> None:
+    Home(tmp_path).image("a.png", noise(3))
+    row = {"question": "data: what?", "image": "a.png", "answer": 0}
+    (document,) = checked(Home(tmp_path).task("t", [row]))
+    assert document.row["question"] == "data: what?"
+
+
 @pytest.mark.parametrize(
     ("image", "says"),
     [

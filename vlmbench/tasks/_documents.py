@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 IMAGE_PLACEHOLDER = "<image>"
+
 MOST_BYTES = 256 << 20
 """Size of the largest image file that is read."""
 
@@ -63,7 +64,13 @@ class Documents:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Document:
-        return self.made(self.dataset[index], index)
+        try:
+            row = self.dataset[index]
+        except IndexError:  # by which Python knows where a sequence ends
+            raise
+        except Exception as error:
+            raise self._unreadable(f"row {index}", error) from error
+        return self.made(row, index)
 
     def __iter__(self) -> Iterator[Document]:
         for index, row in enumerate(self.rows()):
@@ -80,12 +87,15 @@ class Documents:
             try:
                 batch = next(batches, None)
             except Exception as error:  # Arrow and `datasets` may raise anything on odd values
-                message = f"rows from {start} cannot be read: {type(error).__name__}: {error}"
-                raise VlmbenchError(self.task.problem("dataset_path", message)) from error
+                raise self._unreadable(f"a row from {start} on", error) from error
             if batch is None:
                 return
             for values in zip(*batch.values(), strict=True):
                 yield dict(zip(batch, values, strict=True))
+
+    def _unreadable(self, what: str, error: Exception) -> VlmbenchError:
+        message = f"{what} cannot be read: {type(error).__name__}: {error}"
+        return VlmbenchError(self.task.problem("dataset_path", message))
 
     def made(self, row: Mapping[str, Any], index: int) -> Document:
         """Return the document of a row, which stands at `index`."""
@@ -188,7 +198,12 @@ def make_document(
                 remedy="Name one unmarked column for every column of doc_to_image.",
             )
         )
-    plain = {key: value for key, value in row.items() if not _is_image(value)}
+    shown = {*spec.image_columns, *(columns or ())}
+    plain = {
+        key: value
+        for key, value in row.items()
+        if not _is_image(value) and not (key in shown and _holds_inline(value))
+    }
     try:
         choices = doc_choices(spec, plain)
         gold = doc_target(spec, plain)
@@ -229,7 +244,11 @@ def _clips(regions: Regions | None) -> bool:
 def _is_image(value: Any) -> bool:
     if isinstance(value, list):
         return bool(value) and _is_image(value[0])
-    return is_inline(value) or (isinstance(value, Mapping) and set(value) == {"bytes", "path"})
+    return isinstance(value, Mapping) and set(value) == {"bytes", "path"}
+
+
+def _holds_inline(value: Any) -> bool:
+    return is_inline(value[0] if isinstance(value, list) and value else value)
 
 
 @dataclass(frozen=True, slots=True)
