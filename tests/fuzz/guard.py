@@ -41,6 +41,8 @@ _CHANGED = {
     "os.chown": (0,), "os.utime": (0,), "os.rename": (0, 1), "os.link": (1,), "os.symlink": (1,),
     "shutil.rmtree": (0,), "shutil.move": (0, 1), "shutil.copyfile": (1,), "shutil.copytree": (1,),
 }  # fmt: skip
+# Event -> which of its arguments is the open folder that its path starts at, where there is one.
+_AT = {"os.mkdir": 2, "os.remove": 1, "os.rmdir": 1}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,8 +213,11 @@ class _Watch:
             writes = bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
             self._path("writes" if writes or set(mode or "") & set("wax+") else "reads", path)
         elif event in _CHANGED:
+            folder = arguments[_AT[event]] if event in _AT else -1
+            start = f"/proc/self/fd/{folder}" if folder >= 0 else ""
             for position in _CHANGED[event]:
-                self._path(f"changes ({event})", arguments[position])
+                if not isinstance(path := arguments[position], int):
+                    self._path(f"changes ({event})", os.path.join(start, os.fsdecode(path)))  # noqa: PTH118
         elif event in _SENT:
             to = arguments[0] if event == "socket.getaddrinfo" else arguments[1]
             host = to[0] if isinstance(to, tuple) else to

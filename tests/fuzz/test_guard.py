@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -77,6 +78,9 @@ def test_it_lets_pass_what_is_allowed(folders: tuple[Path, Path]) -> None:
     def call() -> str:
         (own / "x").write_text("x")
         (own / "x").rename(own / "y")
+        (own / "tree" / "a").mkdir(parents=True)
+        (own / "tree" / "a" / "b").write_text("x")
+        shutil.rmtree(own / "tree")
         return (own / "y").read_text()
 
     outcome = guarded(call, folder=own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 from pathlib import Path
 
 import datasets
@@ -77,9 +78,11 @@ NAMES = ("plain_choice", "plain_text", "plain_named")
 def plain(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Path:
     """A folder of such files over one Parquet file."""
     folder = tmp_path_factory.mktemp("plain")
+    shutil.copytree(home / "data", folder / "data")
     rows = [
         {
-            "picture": str(home / "data" / f"{index}.png"), "question": f"Which is number {index}?",
+            "picture": str(folder / "data" / f"{index}.png"),
+            "question": f"Which is number {index}?",
             "left": "S", "right": "M", "third": "be", "letter": "ABC"[index % 3],
             "answers": ["s", "Noise"] if index % 2 else ["cat"],
         }
@@ -91,6 +94,12 @@ def plain(tmp_path_factory: pytest.TempPathFactory, home: Path) -> Path:
         filled = text.format(data=folder / "plain.parquet") if "{{" in text else text
         (folder / f"{name}.yaml").write_text(filled)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _in_the_data_folder(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let files elsewhere name this data."""
+    monkeypatch.setenv("VLMBENCH_DATA", str(plain))
 
 
 def opened(plain: Path, name: str, tmp_path: Path):

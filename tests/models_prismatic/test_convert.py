@@ -384,10 +384,12 @@ def test_all_of_a_config_that_is_not_converted_is_named(tmp_path: Path, files: F
     path = files.source / "config.json"
     config = json.loads(path.read_text())
     config["model"] |= {"vision_backbone_id": "dinosiglip-vit-so-384px", "arch_specifier": "linear"}
+    config["model"]["model_id"] = "../../x\nbackend: openai"
     path.write_text(json.dumps(config))
     said = problems(lambda: convert_files(files, tmp_path / "converted"))
     assert "dinosiglip-vit-so-384px" in said
     assert "linear" in said
+    assert "model_id" in said
 
 
 def test_absent_weights_come_with_the_command_that_fetches_them(

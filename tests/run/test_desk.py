@@ -47,7 +47,7 @@ def run(tmp_path, llava_folder: Path) -> ModelRun:
         output=tmp_path / "run", data_root=tmp_path, cache=tmp_path / "cache", device="cpu",
         cluster=Cluster(shards=3),
     )  # fmt: skip
-    tasks = check_tasks(plan, tmp_path, Nobody())
+    tasks = check_tasks(plan, settings, Nobody())
     return ModelRun(plan.models[0], plan, settings, tasks, Nobody())
 
 

@@ -99,7 +99,7 @@ def test_an_image_that_shows_nothing_certain_is_named(tmp_path, name):
     (tmp_path / "data" / name).write_bytes(REFUSED[name]())
     (message,) = problems(path)
     assert "document 'd1'" in message
-    assert f"cannot decode image '{name}'" in message
+    assert f"cannot decode image 'image: {name}'" in message
 
 
 def test_regions_are_pixels_of_the_upright_image(tmp_path):

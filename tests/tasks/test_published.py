@@ -197,4 +197,6 @@ def test_every_task_on_the_hub_says_how_many_documents_there_are() -> None:
     pinned = ("BLINK-Benchmark/BLINK", "nyu-visionx/CV-Bench")
     for spec in hub:
         assert spec.bench.source.documents is not None, spec.task
-        assert ("revision" in spec.dataset_kwargs) == (spec.dataset_path in pinned), spec.task
+        assert (spec.dataset_kwargs.revision is not None) == (spec.dataset_path in pinned), (
+            spec.task
+        )

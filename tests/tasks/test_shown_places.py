@@ -129,10 +129,10 @@ def test_conditions_change_the_marked_images(tmp_path: Path) -> None:
         ({}, {"doc_to_choice": ["A", "左"]}, ["'左' cannot be written", "doc_to_choice"]),
         ({}, {"doc_to_choice": ["A", "..."]}, ["'...' cannot be written"]),
         ({}, {"doc_to_choice": ["A", "the mug behind the tall glass"]},
-         ["image 'r.png'", "the label 'the mug", "has 96 x 64", "`label_size`"]),
+         ["image 'right: r.png'", "the label 'the mug", "has 96 x 64", "`label_size`"]),
         ({"points": [[8, 8], [96, 41]]}, {}, ["lies outside image 1"]),
         ({"points": None}, {}, ["holds None", "regions.choices"]),
-        ({"right": "broken.png"}, {}, ["cannot decode image 'broken.png'"]),
+        ({"right": "broken.png"}, {}, ["cannot decode image 'right: broken.png'"]),
     ],
 )  # fmt: skip
 def test_what_cannot_be_drawn_names_file_document_and_remedy(

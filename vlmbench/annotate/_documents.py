@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +12,9 @@ import numpy as np
 
 from vlmbench.annotate._markers import Marker, find_markers
 from vlmbench.spec import Located, MarkerPoints, PointColumn, TaskSpec
-from vlmbench.tasks import Documents, load_documents
-from vlmbench.tasks.sources import data_home
-from vlmbench.types import Document, VlmbenchError
+from vlmbench.tasks import Documents, check_documents, load_documents
+from vlmbench.tasks.sources import below_home, markers_file, read_markers
+from vlmbench.types import Document, Problem, VlmbenchError
 
 THRESHOLD = 0.5
 """Least confidence of a marker that is written; also the default `min_confidence` of tasks."""
@@ -56,22 +57,55 @@ class Annotation:
 
 
 def annotations_file(task: Located[TaskSpec]) -> Path:
-    """Return where a task's markers are looked for, and therefore written."""
+    """Return where a task's markers are looked for, and therefore written.
+
+    Raises:
+        VlmbenchError: If that is neither in the folder of annotations nor in the task's own.
+    """
     points = task.spec.bench.points
-    name = points.file if isinstance(points, MarkerPoints) else f"{task.spec.task}.jsonl"
-    return data_home() / "annotations" / Path(name).expanduser()
+    usual = MarkerPoints(kind="markers", file=f"{task.spec.task}.jsonl")
+    path = markers_file(points if isinstance(points, MarkerPoints) else usual)
+    folders = (below_home("annotations"), task.folder)
+    if any(path.resolve().is_relative_to(folder.resolve()) for folder in folders):
+        return path
+    raise VlmbenchError(
+        task.problem(
+            "metadata.vlmbench.points.file",
+            f"{path} lies neither in {folders[0]} nor in the task's folder",
+            "Name the file with --output if that is where the markers should go.",
+        )
+    )
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise VlmbenchError if there is something at a path that is no file of markers."""
+    if not path.exists():
+        return
+    try:
+        sound = path.is_file() and read_markers(path, 0) is not None
+    except (VlmbenchError, OSError, UnicodeError):
+        sound = False
+    if not sound:
+        message = "this is there already, and is not a file of markers"
+        raise VlmbenchError(
+            Problem(file=str(path), message=message, remedy="Name another file with --output.")
+        )
 
 
 def marked_documents(
-    task: Located[TaskSpec], data_root: Path, limit: int | None = None
+    task: Located[TaskSpec],
+    data_root: Path,
+    limit: int | None = None,
+    *,
+    allow_network: bool = False,
 ) -> Documents:
-    """Open a task's reported documents for annotation: images as shown, coordinates left out.
+    """Open and check a task's reported documents for annotation, coordinates left out.
 
     What an earlier annotation or VPBench knows about them is not read, so that a file that no
     longer fits the data can be replaced.
 
     Raises:
-        VlmbenchError: If the task does not ask about points, or its data is missing.
+        VlmbenchError: If the task does not ask about points, or its data is missing or unsound.
     """
     _point_regions(task)
     bench = task.spec.bench.model_copy(
@@ -79,7 +113,9 @@ def marked_documents(
     )
     metadata = task.spec.metadata.model_copy(update={"vlmbench": bench})
     plain = replace(task, spec=task.spec.model_copy(update={"metadata": metadata}))
-    return load_documents(plain, "reported", data_root, limit)
+    documents = load_documents(plain, "reported", data_root, limit, allow_network=allow_network)
+    check_documents(documents)
+    return documents
 
 
 def expected_labels(task: Located[TaskSpec], document: Document) -> dict[int, tuple[str, ...]]:
@@ -188,7 +224,7 @@ def _objections(
 def write_annotations(annotations: Iterable[Annotation], path: Path) -> int:
     """Write one JSON row per marker of every document that is not refused; return how many rows.
 
-    The file is replaced whole, and only once it is complete.
+    The file is replaced whole, and only once it is complete; where there are no rows, it stays.
     """
     rows = [
         {
@@ -204,8 +240,12 @@ def write_annotations(annotations: Iterable[Annotation], path: Path) -> int:
         if not annotation.refusal
         for image, marker in annotation.kept
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.part")
-    draft.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    draft.replace(path)
+    if rows:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+        try:
+            draft.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
     return len(rows)

@@ -26,7 +26,7 @@ def write_sheets(annotations: Sequence[Annotation], folder: Path) -> list[Path]:
     Refused documents come first, then the least certain.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for old in folder.glob("review-*.png"):
+    for old in folder.glob("review-[0-9]*.png"):
         old.unlink()
     ranked = sorted(
         annotations, key=lambda one: (not one.refusal, one.confidence, one.document.doc_id)

@@ -20,6 +20,7 @@ def annotate(
     review: Path | None,
     include_paths: Sequence[Path],
     limit: int | None,
+    allow_network: bool,
 ) -> bool:
     """Write the markers of a task's documents; return whether every document has them."""
     from vlmbench import annotate as room
@@ -34,7 +35,8 @@ def annotate(
         )
     task = tasks[0]
     path = output or room.annotations_file(task)
-    documents = room.marked_documents(task, data_folder(None), limit)
+    room.check_replaceable(path)
+    documents = room.marked_documents(task, data_folder(None), limit, allow_network=allow_network)
     annotations = []
     with reporting() as reporter:
         advance = reporter.start(task.spec.task, len(documents))
@@ -46,7 +48,8 @@ def annotate(
     for annotation in refused:
         say(f"left out {annotation.document.doc_id}: {annotation.refusal}")
     kept = len(annotations) - len(refused)
-    say(f"{rows} markers from {kept} of {len(annotations)} documents: {path}")
+    where = path if rows else f"nothing is written to {path}"
+    say(f"{rows} markers from {kept} of {len(annotations)} documents: {where}")
     if review is not None:
         pages = room.write_sheets(annotations, review)
         say(f"{len(pages)} review sheets: {review}")

@@ -15,6 +15,7 @@ from vlmbench.cli._groups import convert_app, data_app, organisms_app
 from vlmbench.cli._lm_eval_options import lm_eval
 from vlmbench.cli._options import (
     AllowHost,
+    AllowNetwork,
     BatchSize,
     Conditions,
     Data,
@@ -108,6 +109,7 @@ def run(
     executor: Where = Executor.LOCAL,
     ray_address: RayAddress = None,
     shards: Shards = None,
+    allow_network: AllowNetwork = False,
 ) -> None:
     """Run models on tasks, print the table, and write the run.
 
@@ -130,6 +132,7 @@ def run(
         ),
         output=output,
         hosts=allow_host,
+        allow_network=allow_network,
     )
 
 
@@ -141,6 +144,7 @@ def retry(
     ] = None,
     *,
     allow_host: AllowHost,
+    allow_network: AllowNetwork = False,
 ) -> None:
     """Go on with a run as it was started, and run again the documents that failed in it.
 
@@ -148,7 +152,7 @@ def retry(
     """
     from vlmbench.cli import _run
 
-    _run.retry(run, max_failed=max_failed, hosts=allow_host)
+    _run.retry(run, max_failed=max_failed, hosts=allow_host, allow_network=allow_network)
 
 
 @app.command()
@@ -208,6 +212,7 @@ def show(
     derive: Derive = False,
     include_path: Include,
     data_root: Data = None,
+    allow_network: AllowNetwork = False,
 ) -> None:
     """Show a resolved spec. For a task, also render one prompt and write its images as PNG.
 
@@ -216,7 +221,9 @@ def show(
     """
     from vlmbench.cli import _catalogue
 
-    _catalogue.show(name, index, output, include_path, data_root, derive=derive)
+    _catalogue.show(
+        name, index, output, include_path, data_root, derive=derive, allow_network=allow_network
+    )
 
 
 @app.command()
@@ -322,6 +329,7 @@ def annotate(
     *,
     include_path: Include,
     limit: Limit = None,
+    allow_network: AllowNetwork = False,
 ) -> None:
     """Recover the points of a task from the ring markers drawn in its images.
 
@@ -336,6 +344,7 @@ def annotate(
         review=review,
         include_paths=include_path,
         limit=limit,
+        allow_network=allow_network,
     )
     if not complete:
         raise typer.Exit(3)

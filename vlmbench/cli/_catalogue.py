@@ -23,7 +23,7 @@ from vlmbench.registry import (
 )
 from vlmbench.report import Column, Layout, Row
 from vlmbench.spec import Located, ModelSpec, TaskSpec, load_files, starter
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.types import Problem, VlmbenchError, file_name
 
 
 def show(
@@ -34,6 +34,7 @@ def show(
     data_root: Path | None,
     *,
     derive: bool = False,
+    allow_network: bool = False,
 ) -> None:
     """Print the resolved spec of a task, model, study or group, or what a checkpoint gives."""
     found = catalogue(include_paths)
@@ -55,7 +56,7 @@ def show(
         return
     for task in found.select_tasks(name):
         _print_spec(task)
-        _show_document(task, index, output, data_root)
+        _show_document(task, index, output, data_root, allow_network=allow_network)
 
 
 def _show_model(model: Located[ModelSpec]) -> None:
@@ -103,11 +104,19 @@ def _plain(value: Any) -> Any:
 
 
 def _show_document(
-    task: Located[TaskSpec], index: int, output: Path, data_root: Path | None
+    task: Located[TaskSpec],
+    index: int,
+    output: Path,
+    data_root: Path | None,
+    *,
+    allow_network: bool,
 ) -> None:
+    from vlmbench.store import replacing
     from vlmbench.tasks import apply_conditions, ask, load_documents
 
-    documents = load_documents(task, "reported", data_folder(data_root))
+    documents = load_documents(
+        task, "reported", data_folder(data_root), allow_network=allow_network
+    )
     if index >= len(documents):
         raise VlmbenchError(
             Problem(
@@ -128,10 +137,15 @@ def _show_document(
         say(f"reference {document.reference}")
     for choice, region in zip(document.choices, document.candidates, strict=False):
         say(f"{choice}: {region}")
-    output.mkdir(parents=True, exist_ok=True)
     for number, image in enumerate(document.images, start=1):
-        path = output / f"{document.doc_id}-{number}.png"
-        image.decode().save(path)
+        path = output / f"{file_name(document.doc_id)}-{number}.png"
+        try:
+            picture = image.decode()
+        except (OSError, ValueError) as error:
+            message = f"document {document.doc_id!r}: cannot decode image {number}: {error}"
+            raise VlmbenchError(task.problem("doc_to_image", message)) from error
+        with replacing(path) as partial:
+            picture.save(partial, format="PNG")
         say(f"image {number}: {path}")
 
 

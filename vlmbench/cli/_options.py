@@ -62,6 +62,10 @@ AllowHost = Annotated[
         show_default=False,
     ),
 ]
+AllowNetwork = Annotated[
+    bool,
+    typer.Option("--allow-network", help="Fetch the addresses that tasks name as data files."),
+]
 Device = Annotated[str, typer.Option(help="auto, cuda[:N], mps, xpu or cpu.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 BatchSize = Annotated[str, typer.Option(help="Documents per forward pass: auto or a number.")]

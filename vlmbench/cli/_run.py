@@ -148,11 +148,12 @@ def run(
     *,
     output: Path | None,
     hosts: Sequence[str],
+    allow_network: bool,
     retry: bool = False,
 ) -> None:
     """Execute a plan, on this machine or the Ray cluster at an address, and print its table.
 
-    Which hosts may be asked is not kept with the request: a folder cannot allow anything.
+    What is allowed is not kept with the request: a folder cannot allow anything.
     """
     _refuse_other_executor(options)
     plan, size, most = together(
@@ -180,6 +181,7 @@ def run(
         cluster=None if address is None else Cluster(address=address, shards=options.shards),
         retry=retry,
         hosts=tuple(hosts),
+        allow_network=allow_network,
         request=Kept(folder=Path.cwd(), request=request, options=options).model_dump(mode="json"),
     )
 
@@ -204,7 +206,9 @@ def run(
         explain_all(ran, [model.spec.model for model in plan.models], workers=options.workers)
 
 
-def retry(folder: Path, *, max_failed: str | None, hosts: Sequence[str]) -> None:
+def retry(
+    folder: Path, *, max_failed: str | None, hosts: Sequence[str], allow_network: bool
+) -> None:
     """Repeat the command of a run, and also run again the documents that failed in it.
 
     Raises:
@@ -225,7 +229,14 @@ def retry(folder: Path, *, max_failed: str | None, hosts: Sequence[str]) -> None
     if max_failed is not None:
         options = replace(options, max_failed=max_failed)
     shown = place.relative_to(kept.folder) if place.is_relative_to(kept.folder) else place
-    run(kept.request, options, output=shown, hosts=hosts, retry=True)
+    run(
+        kept.request,
+        options,
+        output=shown,
+        hosts=hosts,
+        allow_network=allow_network,
+        retry=True,
+    )
 
 
 def _refuse_other_executor(options: Options) -> None:

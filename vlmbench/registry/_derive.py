@@ -15,7 +15,7 @@ from vlmbench.registry._checkpoint_files import CheckpointFiles
 from vlmbench.registry._families import Family, Layer, family_of
 from vlmbench.registry._pixels import CLIP_MEAN, crop_of, processor_kind, processor_settings
 from vlmbench.registry._section import Section
-from vlmbench.spec import Located, ModelSpec, load_data, schema_path
+from vlmbench.spec import LONGEST_NAME, Located, ModelSpec, load_data, schema_path
 from vlmbench.types import Problem, VlmbenchError, plain
 
 # Towers whose first (Llama 4: last) token is a class token, by their config's model_type.
@@ -291,7 +291,8 @@ def _transform(files: CheckpointFiles) -> Fact:
 def _name(files: CheckpointFiles) -> str:
     if not files.local:
         return files.source
-    return re.sub(r"[^A-Za-z0-9_.+-]", "-", files.folder.resolve().name).lstrip("-_.+") or "model"
+    name = re.sub(r"[^A-Za-z0-9_.+-]", "-", files.folder.resolve().name).lstrip("-_.+")
+    return name[:LONGEST_NAME] or "model"
 
 
 def _note(key: str, value: Any, origin: str) -> Fact:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import Any
 
 from vlmbench.plan import Plan
-from vlmbench.run._settings import CheckedTask, OpenedSplits, Reporter
+from vlmbench.run._settings import CheckedTask, OpenedSplits, Reporter, Settings
 from vlmbench.spec import Located, Opens, TaskSpec
 from vlmbench.tasks import Documents, check_documents, clustered, load_documents, require_regions
 from vlmbench.types import Document, Problem, VlmbenchError
 
 
-def check_tasks(plan: Plan, data_root: Path, reporter: Reporter) -> dict[str, CheckedTask]:
+def check_tasks(plan: Plan, settings: Settings, reporter: Reporter) -> dict[str, CheckedTask]:
     """Open and check every task's documents, collecting the problems of all tasks.
 
     Other splits are opened and checked if a readout asks for them.
     """
+    load = partial(
+        load_documents, data_root=settings.data_root, allow_network=settings.allow_network
+    )
     checked: dict[str, CheckedTask] = {}
     problems: list[Problem] = []
     advance = reporter.start("check data", len(plan.tasks))
@@ -28,7 +31,7 @@ def check_tasks(plan: Plan, data_root: Path, reporter: Reporter) -> dict[str, Ch
         cells = [cell for cell in plan.cells if cell.task.spec.task == name]
         wanted = {opens for cell in cells for opens in (cell.reads, cell.trains_on)}
         try:
-            checked[name] = _check_task(task, plan, data_root, wanted)
+            checked[name] = _check_task(task, plan, load, wanted)
         except VlmbenchError as error:
             problems += error.problems
         advance(1)
@@ -38,25 +41,25 @@ def check_tasks(plan: Plan, data_root: Path, reporter: Reporter) -> dict[str, Ch
 
 
 def _check_task(
-    task: Located[TaskSpec], plan: Plan, data_root: Path, wanted: Collection[Opens]
+    task: Located[TaskSpec], plan: Plan, load: Callable[..., Documents], wanted: Collection[Opens]
 ) -> CheckedTask:
-    documents = load_documents(task, "reported", data_root, plan.limit)
+    documents = load(task, "reported", limit=plan.limit)
     kept: list[Document] = []
     digest = check_documents(documents, kept.append)
     held = clustered(kept, task.spec.bench.cluster_by)
     if any(opens.regions for opens in wanted):
         require_regions(documents, held)
     opened = {
-        opens: _open(opens, task if opens.of is None else plan.fit_tasks[opens.of], data_root)
+        opens: _open(opens, task if opens.of is None else plan.fit_tasks[opens.of], load)
         for opens in wanted
         if opens.splits
     }
     return CheckedTask(documents=documents, held=held, digest=digest, opened=opened)
 
 
-def _open(opens: Opens, task: Located[TaskSpec], data_root: Path) -> OpenedSplits:
+def _open(opens: Opens, task: Located[TaskSpec], load: Callable[..., Documents]) -> OpenedSplits:
     """Open and check splits that something is fitted on."""
-    splits = {role: load_documents(task, role, data_root) for role in opens.splits}
+    splits = {role: load(task, role) for role in opens.splits}
     digests = [_fit_digest(part, opens.columns) for part in splits.values()]
     return OpenedSplits(splits=splits, digest="".join(digests))
 

@@ -46,7 +46,7 @@ def execute(plan: Plan, settings: Settings, reporter: Reporter) -> Run:
 def _execute(
     plan: Plan, folder: RunFolder, settings: Settings, reporter: Reporter, run_all: _RunAll
 ) -> Run:
-    tasks = check_tasks(plan, settings.data_root, reporter)
+    tasks = check_tasks(plan, settings, reporter)
     feasible = _feasible(plan, tasks)
     ran = run_all(feasible, settings, tasks, reporter)
     rows = [row for model in ran for row in model.rows]

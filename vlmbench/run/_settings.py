@@ -51,6 +51,7 @@ class Settings:
         workers: Models run side by side, each in a process with its share of torch's threads.
         max_failed: How many documents of a cell may fail.
         retry: Whether documents that failed in an earlier run are run again.
+        allow_network: Whether addresses that tasks name as their data are asked.
         request: What the run was asked for, as JSON, to be kept in its folder; None to keep none.
         cluster: Where models run; None for this machine.
         hosts: Hosts that may be asked besides this machine and those that ship.
@@ -65,6 +66,7 @@ class Settings:
     workers: int = 1
     max_failed: MostFailed = field(default_factory=MostFailed)
     retry: bool = False
+    allow_network: bool = False
     request: Mapping[str, Any] | None = None
     cluster: Cluster | None = None
     hosts: tuple[str, ...] = ()

@@ -1,9 +1,10 @@
 """Specs: what task, model and study YAML may say, checked by pydantic."""
 
 from vlmbench.spec._answers import ANSWER_RULES, AnswerRule, Blink, Declared, Filters, OwnScoring
-from vlmbench.spec._base import Spec
+from vlmbench.spec._base import LONGEST_NAME, Spec
 from vlmbench.spec._cheap_rules import CHEAP_RULES, LooksAt, RuleName, rule_obstacle
 from vlmbench.spec._conditions import Condition
+from vlmbench.spec._dataset import FORMATS, is_folder
 from vlmbench.spec._encoder import Encoder
 from vlmbench.spec._forward_changes import (
     FORWARD_CHANGES,
@@ -159,10 +160,12 @@ from vlmbench.spec._yaml import YamlDocument, read_yaml
 __all__ = [
     "ANSWER_RULES",
     "CHEAP_RULES",
+    "FORMATS",
     "FORWARD_CHANGES",
     "FREE_TEXT_METRIC",
     "GREY",
     "IMAGE_CHANGES",
+    "LONGEST_NAME",
     "MARKERS",
     "MARKER_LOOKS",
     "PROBES",
@@ -292,6 +295,7 @@ __all__ = [
     "doc_target",
     "doc_text",
     "foreign_readouts",
+    "is_folder",
     "load_data",
     "load_file",
     "load_files",

@@ -9,6 +9,7 @@ from itertools import chain
 from urllib.parse import urlsplit
 
 from vlmbench.spec._answers import OwnScoring
+from vlmbench.spec._dataset import unknown_form
 from vlmbench.spec._hints import HINT_NAMES, Hints
 from vlmbench.spec._model import ModelSpec, RecordedScores
 from vlmbench.spec._nearest import did_you_mean
@@ -145,6 +146,8 @@ def _source(spec: TaskSpec) -> Iterator[Flaw]:
     if spec.dataset_path is None and bench.generator is None and bench.reader is None:
         remedy = "Give `dataset_path` (such as `json`, with `dataset_kwargs: {data_files: ...}`)."
         yield Flaw(("dataset_path",), "the task has no data", remedy)
+    if spec.dataset_path is not None and (unknown := unknown_form(spec.dataset_path)) is not None:
+        yield Flaw(("dataset_path",), *unknown)
     if spec.test_split is None and spec.validation_split is None:
         yield Flaw(("test_split",), "the task has no split to measure on", "Give `test_split`.")
     if bench.generator is not None and bench.reader is not None:

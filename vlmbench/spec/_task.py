@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, StrictInt, model_validator
 from vlmbench.spec._answers import AnswerRule, AnyAnswerRule, Declared, Filters, OwnScoring
 from vlmbench.spec._base import LONGEST_NAME, Spec
 from vlmbench.spec._conditions import Condition
+from vlmbench.spec._dataset import DatasetOptions
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._markers import AnyMarkers
 from vlmbench.spec._probes import Probe
@@ -283,11 +284,11 @@ class TaskSpec(Spec):
     """YAML files to start from. As in lm-eval, a key given here replaces the included one as a
     whole; only `metadata` is merged key by key."""
     dataset_path: str | None = None
-    """First argument of `datasets.load_dataset`: a hub id, or a format such as `json`."""
+    """A hub id, `json`, `csv`, `parquet` or `imagefolder`, or a folder (`./` is this file's)."""
     dataset_name: str | None = None
     """Configuration of the data set."""
-    dataset_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """More arguments; relative paths in `data_files` and `data_dir` start at this file's folder."""
+    dataset_kwargs: DatasetOptions = DatasetOptions()
+    """Which files; relative paths in `data_files` and `data_dir` start at this file's folder."""
     training_split: str | None = None
     validation_split: str | None = None
     test_split: str | None = None
@@ -331,18 +332,12 @@ class TaskSpec(Spec):
     @model_validator(mode="before")
     @classmethod
     def _as_lm_eval_reads_it(cls, data: Any) -> Any:
-        """Read null as absent and named choices as a list; fill in how lm-eval generates.
-
-        `trust_remote_code` is dropped: `datasets` 4 has no code left to trust.
-        """
+        """Read null as absent and named choices as a list; fill in how lm-eval generates."""
         if not isinstance(data, dict):
             return data
         read = {key: value for key, value in data.items() if value is not None}
         if isinstance(choices := read.get("doc_to_choice"), dict):
             read["doc_to_choice"] = list(choices.values())
-        if isinstance(loading := read.get("dataset_kwargs"), dict):
-            kept = {key: value for key, value in loading.items() if key != "trust_remote_code"}
-            read["dataset_kwargs"] = kept
         kwargs = read.get("generation_kwargs", {})
         if read.get("output_type", _OUTPUT_TYPE) == "generate_until" and isinstance(kwargs, dict):
             ends = read.get("fewshot_delimiter", _UNTIL)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from vlmbench.spec._base import Spec
+from vlmbench.spec._dataset import DatasetOptions
 from vlmbench.spec._nearest import did_you_mean
 from vlmbench.spec._nodes import MOST_PROBLEMS, Keys, dotted
 from vlmbench.spec._task import TaskSpec, VlmbenchTask
@@ -31,6 +32,13 @@ _LM_EVAL_ONLY = {
     "gen_prefix": "A model's answer is never started for it: put the words into `doc_to_text`.",
     "use_prompt": "Write the prompt into `doc_to_text`.",
     "task_list": "Write one file per task; `include` shares what they have in common.",
+}
+# Arguments of `load_dataset` that are no options here.
+_OF_LOAD_DATASET = {
+    "path": "It is `dataset_path` of the task.",
+    "name": "It is `dataset_name` of the task.",
+    "split": "It is `test_split` of the task.",
+    "streaming": "Leave it out: all documents are checked before a model sees the first.",
 }
 _EXPECTED = {
     "string_type": "text",
@@ -53,6 +61,7 @@ _EXPECTED = {
     "less_than": "less than {lt}",
     "too_short": "a list of at least {min_length}",
     "too_long": "a list of at most {max_length}",
+    "string_too_short": "text of at least {min_length} characters",
     "string_too_long": "text of at most {max_length} characters",
     "string_pattern_mismatch": "text that matches {pattern}",
 }
@@ -205,6 +214,8 @@ def _unknown_key(keys: Keys, model: type[Spec], data: Any) -> tuple[str, str]:
             message = f"lm-eval's key `{key}` is not supported here"
             return message, f"{_LM_EVAL_ONLY[key]} lm-eval itself runs it: `vlmbench lm-eval`."
     spec = _spec_at(model, keys[:-1], data)
+    if spec is DatasetOptions and key in _OF_LOAD_DATASET:
+        return message, _OF_LOAD_DATASET[key]
     names = tuple(spec.model_fields) if spec else ()
     return message, did_you_mean(key, names, what="Keys here")
 

@@ -16,12 +16,12 @@ from vlmbench.metrics import StatRow, dump_rows, load_rows
 from vlmbench.store._files import sweep, sync_folder, write_atomically, writing
 from vlmbench.store._manifest import FORMAT, Manifest, parse_manifest
 from vlmbench.store._record import Record
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.types import Problem, VlmbenchError, file_name
 
 
 def file_stem(model: str) -> str:
     """Return the name that a model's files go by: model names may hold slashes."""
-    return model.replace("/", "--")
+    return file_name(model.replace("/", "--"))
 
 
 @dataclass(frozen=True, slots=True)

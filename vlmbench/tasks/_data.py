@@ -5,16 +5,21 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmbench.spec import Generator, Located, Role, TaskSpec
+from vlmbench.spec import FORMATS, Generator, Located, Role, TaskSpec, is_folder
 from vlmbench.tasks import worlds
+from vlmbench.tasks._allowed import check_addresses, check_card, confined, confined_tree, is_address
 from vlmbench.tasks._lm_eval import lm_eval_rows
 from vlmbench.tasks._published import open_published
 from vlmbench.tasks.sources import (
     add_points,
     copy_revisions,
+    external_places,
     hub_copy,
     hub_remedy,
     read_source,
@@ -41,15 +46,21 @@ def split_name(spec: TaskSpec, role: Role) -> str | None:
 
 
 def open_split(
-    task: Located[TaskSpec], role: Role, data_root: Path, limit: int | None = None
+    task: Located[TaskSpec],
+    role: Role,
+    data_root: Path,
+    limit: int | None = None,
+    *,
+    allow_network: bool = False,
 ) -> Dataset:
-    """Return one split with its images as undecoded bytes.
+    """Return one split with its images as undecoded bytes, without columns of sound or video.
 
     Args:
         task: The task and its file.
         role: Which split.
         data_root: Folder for rendered data and for what was read from sources.
         limit: How many documents of a world to draw at most; other data is given whole.
+        allow_network: Whether addresses that the task names are asked; a hub id always is.
 
     Raises:
         VlmbenchError: If the data or the split is missing, or the split is empty.
@@ -57,6 +68,8 @@ def open_split(
     name = split_name(task.spec, role)
     if name is None:
         raise VlmbenchError(task.problem("task", f"the task has no {role} split"))
+    for field, place in external_places(task.spec):
+        confined_tree(task, place, field)
     generator = task.spec.bench.generator
     if generator is not None:
         split = _world_split(task, name)
@@ -64,7 +77,7 @@ def open_split(
     elif task.spec.bench.reader is not None:
         dataset = _read(task, name, data_root)
     else:
-        dataset = _load(task, name)
+        dataset = _load(task, name, allow_network)
     _check_count(task, role, name, len(dataset))
     if len(dataset) == 0:
         raise VlmbenchError(
@@ -72,8 +85,14 @@ def open_split(
         )
     if task.spec.bench.lm_eval is not None:
         dataset = lm_eval_rows(task, dataset)
-    dataset = _undecoded(dataset)
-    return add_points(task, dataset, document_ids(task.spec, name, dataset))
+    try:
+        dataset = _undecoded(dataset)
+        return add_points(task, dataset, document_ids(task.spec, name, dataset))
+    except VlmbenchError:
+        raise
+    except Exception as error:  # values that Python does not have, such as times of the year 99999
+        message = f"split {name!r} cannot be read: {type(error).__name__}: {error}"
+        raise VlmbenchError(task.problem("dataset_path", message)) from error
 
 
 def _check_count(task: Located[TaskSpec], role: Role, name: str, count: int) -> None:
@@ -140,9 +159,7 @@ def _placed(task: Located[TaskSpec], field: str, error: VlmbenchError) -> Vlmben
     )
 
 
-def _load(task: Located[TaskSpec], name: str) -> Dataset:
-    import datasets
-
+def _load(task: Located[TaskSpec], name: str, allow_network: bool) -> Dataset:
     spec = task.spec
     if spec.dataset_path is None:
         raise VlmbenchError(
@@ -152,32 +169,57 @@ def _load(task: Located[TaskSpec], name: str) -> Dataset:
                 "Give one of the two.",
             )
         )
-    copy = hub_copy(spec.dataset_path)
-    path = spec.dataset_path if copy is None else str(copy)
-    if copy is not None:
-        _check_revision(task, copy)
+    options = spec.dataset_kwargs
+    for field in ("data_files", "data_dir"):
+        given = getattr(options, field)
+        check_addresses(task, given, f"dataset_kwargs.{field}", allow_network=allow_network)
     try:
-        return open_published(path, spec.dataset_name, name, resolved_kwargs(task))
+        path = _place(task, spec.dataset_path)
+        if Path(path).is_dir():
+            check_card(task, Path(path), allow_network=allow_network)
+        allowed = partial(_check_file, task, allow_network)
+        return open_published(path, spec.dataset_name, name, resolved_kwargs(task), allowed)
     except StopIteration as error:  # what datasets makes of an empty file
         raise VlmbenchError(
             task.problem("dataset_path", f"split {name!r} has no documents", "Check the files.")
         ) from error
     except VlmbenchError as error:
         raise _placed(task, "dataset_path", error) from error
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+    except Exception as error:  # what reads a damaged file may raise anything
         reason = error.__cause__ or error
+        said = str(reason) if isinstance(reason, OSError | ValueError) else repr(reason)
         raise VlmbenchError(
             task.problem(
                 "dataset_path",
-                f"cannot load split {name!r} of {spec.dataset_path!r}: {reason}",
-                _remedy(spec.dataset_path, spec.dataset_kwargs.get("revision")),
+                f"cannot load split {name!r} of {spec.dataset_path!r}: {said}",
+                _remedy(spec.dataset_path, options.revision),
             )
         ) from error
 
 
+def _place(task: Located[TaskSpec], dataset_path: str) -> str:
+    """Return a form or hub id as it is, and a folder of data as an absolute path."""
+    if is_folder(dataset_path):
+        return str(confined(task, task.folder / dataset_path, "dataset_path").absolute())
+    copy = hub_copy(dataset_path)
+    if copy is None:
+        return dataset_path
+    _check_revision(task, copy)
+    return str(copy)
+
+
+def _check_file(task: Located[TaskSpec], allow_network: bool, path: str) -> None:
+    """Refuse a file, among those that `datasets` would read, that it may not."""
+    field = "dataset_kwargs.data_files"
+    if not is_address(path):
+        confined(task, Path(path), field)
+    elif not path.startswith("hf://") or task.spec.dataset_path in FORMATS:
+        check_addresses(task, path, field, allow_network=allow_network)
+
+
 def _check_revision(task: Located[TaskSpec], copy: Path) -> None:
     """Refuse a downloaded copy that is known to be of another revision than the task's."""
-    revision, found = task.spec.dataset_kwargs.get("revision"), copy_revisions(copy)
+    revision, found = task.spec.dataset_kwargs.revision, copy_revisions(copy)
     if revision is not None and found and found != {revision}:
         raise VlmbenchError(
             task.problem(
@@ -200,9 +242,11 @@ def _remedy(dataset_path: str, revision: str | None) -> str:
 
 
 def resolved_kwargs(task: Located[TaskSpec]) -> dict[str, Any]:
-    """Return `dataset_kwargs` with relative paths made absolute from the YAML's folder."""
-    kwargs = dict(task.spec.dataset_kwargs)
-    folder = task.folder
+    """Return `dataset_kwargs`, paths of local files made absolute from the YAML's folder."""
+    kwargs = task.spec.dataset_kwargs.model_dump(exclude_none=True, mode="json")
+    folder = task.folder.absolute()
+    if task.spec.dataset_path not in FORMATS:  # its files are named from its own top
+        return kwargs
     if "data_dir" in kwargs:
         kwargs["data_dir"] = glob.escape(str(folder / kwargs["data_dir"]))
     if "data_files" in kwargs:
@@ -213,7 +257,7 @@ def resolved_kwargs(task: Located[TaskSpec]) -> dict[str, Any]:
 def _absolute(files: Any, folder: Path) -> Any:
     """Return paths of files as patterns; one that exists stands for itself."""
     match files:
-        case str() if "://" in files:
+        case str() if is_address(files):
             return files
         case str() if (folder / files).exists():
             return glob.escape(str(folder / files))
@@ -227,21 +271,39 @@ def _absolute(files: Any, folder: Path) -> Any:
 
 def image_folder(task: Located[TaskSpec], role: Role) -> Path:
     """Return the folder at which image paths in the data start: that of the data file."""
-    files = task.spec.dataset_kwargs.get("data_files")
+    files = task.spec.dataset_kwargs.data_files
     if isinstance(files, Mapping):
-        files = files.get(split_name(task.spec, role))
-    if isinstance(files, str) and "://" not in files:
+        files = files.get(str(split_name(task.spec, role)))
+    if isinstance(files, str) and not is_address(files):
         return (task.folder / files).parent
     return task.folder
 
 
 def _undecoded(dataset: Dataset) -> Dataset:
-    """Return the data set with every image column giving file bytes instead of pixels."""
-    from datasets import Image, List
-
+    """Return the data set with images as file bytes, without columns of other things to decode."""
+    kept, features = [], dataset.features.copy()
     for column, feature in dataset.features.items():
-        if isinstance(feature, Image):
-            dataset = dataset.cast_column(column, Image(decode=False))
-        elif isinstance(feature, List) and isinstance(feature.feature, Image):
-            dataset = dataset.cast_column(column, List(Image(decode=False)))
-    return dataset
+        with suppress(TypeError):
+            features[column] = _raw(feature)
+            kept.append(column)
+    for column in kept:
+        if features[column] != dataset.features[column]:
+            dataset = dataset.cast_column(column, features[column])
+    return dataset if len(kept) == len(features) else dataset.select_columns(kept)
+
+
+def _raw(feature: Any) -> Any:
+    """Return the type of a column with nothing in it decoded; raises TypeError where it must be."""
+    from datasets import Array2D, Array3D, ClassLabel, Image, LargeList, List, Value
+
+    match feature:
+        case Image():
+            return replace(feature, decode=False)
+        case List() | LargeList():
+            return replace(feature, feature=_raw(feature.feature))
+        case dict():
+            return {name: _raw(inner) for name, inner in feature.items()}
+        case Value() | ClassLabel() | Array2D() | Array3D():
+            return feature
+        case _:
+            raise TypeError(feature)

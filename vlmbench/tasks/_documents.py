@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -22,7 +24,9 @@ from vlmbench.spec import (
     doc_text,
 )
 from vlmbench.tasks import worlds
+from vlmbench.tasks._allowed import confined
 from vlmbench.tasks._data import image_folder, open_split, split_name
+from vlmbench.tasks._inline import inline_bytes, is_inline
 from vlmbench.tasks._regions import document_regions
 from vlmbench.tasks._shown_places import draw_places
 from vlmbench.tasks.sources import describe_source
@@ -32,7 +36,12 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 IMAGE_PLACEHOLDER = "<image>"
+
+MOST_BYTES = 256 << 20
+"""Size of the largest image file that is read."""
+
 _ROWS_AT_ONCE = 64
+_SHOWN = 200  # characters of a path in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,17 +64,38 @@ class Documents:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Document:
-        return self.made(self.dataset[index], index)
+        try:
+            row = self.dataset[index]
+        except IndexError:  # by which Python knows where a sequence ends
+            raise
+        except Exception as error:
+            raise self._unreadable(f"row {index}", error) from error
+        return self.made(row, index)
 
     def __iter__(self) -> Iterator[Document]:
         for index, row in enumerate(self.rows()):
             yield self.made(row, index)
 
     def rows(self) -> Iterator[Mapping[str, Any]]:
-        """Yield the rows, opening many at once, which takes a tenth of the time."""
-        for batch in self.dataset.iter(_ROWS_AT_ONCE):
+        """Yield the rows, opening many at once, which takes a tenth of the time.
+
+        Raises:
+            VlmbenchError: If a value cannot be read, such as a time beyond Python's.
+        """
+        batches = self.dataset.iter(_ROWS_AT_ONCE)
+        for start in itertools.count(0, _ROWS_AT_ONCE):
+            try:
+                batch = next(batches, None)
+            except Exception as error:  # Arrow and `datasets` may raise anything on odd values
+                raise self._unreadable(f"a row from {start} on", error) from error
+            if batch is None:
+                return
             for values in zip(*batch.values(), strict=True):
                 yield dict(zip(batch, values, strict=True))
+
+    def _unreadable(self, what: str, error: Exception) -> VlmbenchError:
+        message = f"{what} cannot be read: {type(error).__name__}: {error}"
+        return VlmbenchError(self.task.problem("dataset_path", message))
 
     def made(self, row: Mapping[str, Any], index: int) -> Document:
         """Return the document of a row, which stands at `index`."""
@@ -85,7 +115,7 @@ class Documents:
         if spec.bench.reader is not None:
             return describe_source(spec.bench.reader)
         path = ":".join(part for part in (spec.dataset_path, spec.dataset_name) if part)
-        revision = spec.dataset_kwargs.get("revision")
+        revision = spec.dataset_kwargs.revision
         return path if revision is None else f"{path}@{revision}"
 
     def prompt(self, document: Document) -> str:
@@ -94,10 +124,15 @@ class Documents:
 
 
 def load_documents(
-    task: Located[TaskSpec], role: Role, data_root: Path, limit: int | None = None
+    task: Located[TaskSpec],
+    role: Role,
+    data_root: Path,
+    limit: int | None = None,
+    *,
+    allow_network: bool = False,
 ) -> Documents:
-    """Open a split and cut it to its first `limit` documents."""
-    dataset = open_split(task, role, data_root, limit)
+    """Open a split (see `open_split`) and cut it to its first `limit` documents."""
+    dataset = open_split(task, role, data_root, limit, allow_network=allow_network)
     generator = task.spec.bench.generator
     name = split_name(task.spec, role)
     total = len(dataset) if generator is None else getattr(generator, str(name))
@@ -163,7 +198,12 @@ def make_document(
                 remedy="Name one unmarked column for every column of doc_to_image.",
             )
         )
-    plain = {key: value for key, value in row.items() if not _is_image(value)}
+    shown = {*spec.image_columns, *(columns or ())}
+    plain = {
+        key: value
+        for key, value in row.items()
+        if not _is_image(value) and not (key in shown and _holds_inline(value))
+    }
     try:
         choices = doc_choices(spec, plain)
         gold = doc_target(spec, plain)
@@ -205,6 +245,10 @@ def _is_image(value: Any) -> bool:
     if isinstance(value, list):
         return bool(value) and _is_image(value[0])
     return isinstance(value, Mapping) and set(value) == {"bytes", "path"}
+
+
+def _holds_inline(value: Any) -> bool:
+    return is_inline(value[0] if isinstance(value, list) and value else value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +298,11 @@ def _images(
 def _image(
     value: Any, column: str, folder: Callable[[], Path], where: Where, read: _Cell | None
 ) -> EncodedImage:
-    if isinstance(value, Mapping) and value.get("bytes") is not None:
-        return EncodedImage(value["bytes"], value.get("path") or column, read=read)
-    path = value.get("path") if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping) and isinstance(value.get("bytes"), bytes):
+        name = f"{column}: {value['path']}" if value.get("path") else column
+        return EncodedImage(value["bytes"], name, read=read)
+    by_name = isinstance(value, Mapping) and value.get("bytes") is None
+    path = value.get("path") if by_name else value
     if not isinstance(path, str):
         raise VlmbenchError(
             where.problem(
@@ -264,13 +310,45 @@ def _image(
                 field="doc_to_image",
             )
         )
+    if is_inline(path):
+        return EncodedImage(_inline(path, column, where), column)
     file = folder() / path
-    if not file.is_file():
+    size = _size(file)
+    if size is None:
         raise VlmbenchError(
             where.problem(
-                f"image {path!r} does not exist (looked for {file})",
+                f"column {column!r}: image {_short(path)!r} does not exist (looked for "
+                f"{_short(str(file))})",
                 field="doc_to_image",
                 remedy="Paths in the data start at the folder of the data file.",
             )
         )
-    return EncodedImage(file.read_bytes(), path, read=file.read_bytes)
+    try:
+        confined(where.task, file, "doc_to_image")
+    except VlmbenchError as error:
+        raise where.placed(error) from error
+    if size > MOST_BYTES:
+        message = f"image {path!r} has {size:,} bytes; at most {MOST_BYTES:,} are read"
+        raise VlmbenchError(where.problem(message, field="doc_to_image"))
+    return EncodedImage(file.read_bytes(), f"{column}: {path}", read=file.read_bytes)
+
+
+def _inline(text: str, column: str, where: Where) -> bytes:
+    try:
+        return inline_bytes(text)
+    except ValueError as error:
+        message = f"column {column!r}: {_short(text)!r} is no picture in base64: {error}"
+        raise VlmbenchError(where.problem(message, field="doc_to_image")) from error
+
+
+def _size(file: Path) -> int | None:
+    """Return the size of a regular file in bytes; None if there is none of that name."""
+    try:
+        found = file.stat()
+    except (OSError, ValueError):  # also where the name is too long, or no name
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

@@ -66,14 +66,26 @@ def _read(
                 raise _problem(field, f"the data has no column {source.column!r}")
             if source.image >= n_images:
                 raise _problem(field, f"image {source.image} of {n_images} does not exist")
-            value = row[source.column]
-            nested = bool(value) and isinstance(value[0], Sequence)
-            rows = value if nested else [value]
-            if isinstance(source, BoxColumn) and source.clip:
-                rows = [_cut(box, sizes[source.image], field) for box in rows]
-            return tuple(_region(source, xy, field) for xy in rows)
+            return _held(source, row[source.column], sizes, field)
         case never:
             assert_never(never)
+
+
+def _held(
+    source: PointColumn | BoxColumn, value: Any, sizes: Sequence[tuple[int, int]], field: str
+) -> tuple[Region, ...]:
+    """Return the regions of a cell, which holds one of them or a list."""
+    try:
+        rows = value if len(value) and isinstance(value[0], Sequence) else [value]
+        if isinstance(source, BoxColumn) and source.clip:
+            rows = [_cut(box, sizes[source.image], field) for box in rows]
+        return tuple(
+            Region(image=source.image, kind=source.kind, xy=tuple(float(v) for v in xy))
+            for xy in rows
+        )
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
+        message = f"column {source.column!r} holds {value!r}: {error}"
+        raise _problem(field, message) from error
 
 
 def _cut(box: Sequence[float], size: tuple[int, int], field: str) -> Sequence[float]:
@@ -85,13 +97,6 @@ def _cut(box: Sequence[float], size: tuple[int, int], field: str) -> Sequence[fl
     if x0 >= x1 or y0 >= y1:
         raise _problem(field, f"box {list(box)} lies outside its image of {size[0]} x {size[1]}")
     return x0, y0, x1, y1
-
-
-def _region(source: PointColumn | BoxColumn, xy: Sequence[float], field: str) -> Region:
-    try:
-        return Region(image=source.image, kind=source.kind, xy=tuple(float(v) for v in xy))
-    except (TypeError, ValueError) as error:
-        raise _problem(field, f"column {source.column!r} holds {xy!r}: {error}") from error
 
 
 def _problem(field: str, message: str) -> VlmbenchError:

@@ -11,10 +11,12 @@ JSON text, and read back when a row is asked for.
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import math
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from functools import partial
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 Row = dict[str, Any]
+
+MOST_UNPACKED = 256 << 20
+"""Bytes that a compressed file may hold; others may be as large as they are."""
 
 _JSON_OPTIONS = ("encoding", "encoding_errors", "field")
 _CSV_OPTIONS = ("column_names", "delimiter", "encoding", "encoding_errors", "quotechar", "sep")
@@ -55,7 +60,7 @@ def rows_of(paths: Sequence[str], options: Any) -> Dataset:
     for path in paths:
         try:
             rows += read(Path(path), options)
-        except (UnicodeError, csv.Error) as error:
+        except (UnicodeError, LookupError, EOFError, OSError, zlib.error, csv.Error) as error:
             raise VlmbenchError(Problem(file=path, message=str(error))) from error
     return _exact(rows, paths)
 
@@ -123,7 +128,7 @@ def _loads(text: str, path: Path, line: int) -> Any:
                 file=str(path), line=where, column=error.colno, message=error.msg, remedy=remedy
             )
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise VlmbenchError(Problem(file=str(path), line=line, message=str(error))) from error
 
 
@@ -201,8 +206,25 @@ def _text(path: Path, options: Any) -> str:
     encoding = options.encoding or "utf-8"
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         encoding = "utf-8-sig"  # a mark of the byte order is no part of the first name
-    with path.open(encoding=encoding, errors=options.encoding_errors, newline="") as file:
-        return file.read()
+    return _bytes(path).decode(encoding, options.encoding_errors or "strict")
+
+
+def is_gzip(path: str | Path) -> bool:
+    """Tell whether a file is compressed with gzip."""
+    with Path(path).open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _bytes(path: Path) -> bytes:
+    """Return a file's bytes, those of a compressed one only if they are not too many."""
+    if not is_gzip(path):
+        return path.read_bytes()
+    with gzip.open(path) as file:
+        data = file.read(MOST_UNPACKED + 1)
+    if len(data) > MOST_UNPACKED:
+        message = f"it is compressed, and holds more than {MOST_UNPACKED:,} bytes"
+        raise VlmbenchError(Problem(file=str(path), message=message, remedy="Unpack it."))
+    return data
 
 
 def _exact(rows: Sequence[Row], paths: Sequence[str]) -> Dataset:

@@ -8,7 +8,8 @@ from vlmbench.types._document import Asked, Document, Region, clusters_of
 from vlmbench.types._errors import ComparisonError, DocumentError, Problem, VlmbenchError
 from vlmbench.types._image import ChangedImage, EncodedImage
 from vlmbench.types._internals import GROUPS, Group, Internals
-from vlmbench.types._picture import DECODE_VERSION, shown
+from vlmbench.types._names import file_name
+from vlmbench.types._picture import DECODE_VERSION, opened, shown
 from vlmbench.types._plain import plain
 from vlmbench.types._scores import ChoiceScores, Scale, why_unusable
 from vlmbench.types._stages import StageScores
@@ -38,6 +39,8 @@ __all__ = [
     "Stat",
     "VlmbenchError",
     "clusters_of",
+    "file_name",
+    "opened",
     "plain",
     "shown",
     "why_unusable",

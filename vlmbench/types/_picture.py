@@ -27,6 +27,16 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 DECODE_VERSION: Final = 1
 """Raised when a file shows other pixels than before."""
 
+FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What is read, as Pillow names it. Pillow knows more, some of which start programs."""
+
+MOST_PIXELS: Final = 50_000_000
+"""Of the largest picture that is decoded."""
+
+_MOST_READS = 500_000  # a file is read in: headers in small parts, pixels in blocks
+_MOST_PASSES = 20  # over all pixels of the largest picture
+_AS_TEXT = 400  # passes that take as long as it takes to read numbers written as text
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,6 +50,9 @@ _ON_ITS_SIDE = (5, 6, 7, 8)
 # Modes that Pillow turns into RGB just as the rule says, unless a colour is transparent, and that
 # can be written as PNG, which lm-eval does with every image.
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB"})
+_TOO_LARGE = f"it has more than {MOST_PIXELS:,} pixels, which is the most that are decoded"
+_JPEG, _SCAN = b"\xff\xd8", b"\xff\xda"
+_PLAIN_PNM = (b"P1", b"P2", b"P3")
 _PNG = b"\x89PNG\r\n\x1a\n"
 # What a PNG shows follows from these parts; all others only describe it.
 _PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
@@ -55,7 +68,7 @@ def decode(data: bytes) -> Image.Image:
         OSError: If the pixels are damaged.
         ValueError: If the bytes are not an image, or do not say which value is white.
     """
-    with _opened(data) as image:
+    with opened(data) as image:
         return _decoded(image)
 
 
@@ -67,9 +80,11 @@ def look(data: bytes) -> tuple[tuple[int, int], bool]:
         ValueError: If the bytes are not an image, or do not say which value is white.
     """
     try:
-        image = Image.open(io.BytesIO(data))
-    except Exception:  # it may still be one that only we open
-        return decode(data).size, is_as_stored(data)
+        image = _parsed(data)
+    except ValueError:
+        if not data.startswith(_PNG):
+            raise
+        return decode(data).size, is_as_stored(data)  # it may still be one that only we open
     with image:
         plain = _has_plain_header(image, data)
         picture = _decoded(image)
@@ -78,7 +93,7 @@ def look(data: bytes) -> tuple[tuple[int, int], bool]:
 
 def size(data: bytes) -> tuple[int, int]:
     """Return the (width, height) of what a file shows, without decoding its pixels."""
-    with _opened(data) as image:
+    with opened(data) as image:
         # Pillow turns TIFFs by itself and gives their turned size.
         if image.format != "TIFF" and _orientation(image, data) in _ON_ITS_SIDE:
             return image.height, image.width
@@ -88,8 +103,8 @@ def size(data: bytes) -> tuple[int, int]:
 def is_plain(data: bytes) -> bool:
     """Tell, by the file's header, whether Pillow's own conversion to RGB gives what it shows."""
     try:
-        image = Image.open(io.BytesIO(data))
-    except Exception:  # it may still be one that only we open
+        image = _parsed(data)
+    except ValueError:  # it may still be one that only we open
         return False
     return _has_plain_header(image, data)
 
@@ -107,10 +122,11 @@ def is_as_stored(data: bytes) -> bool:
     if is_plain(data):
         return True
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return image.convert("RGB").tobytes() == decode(data).tobytes()
-    except UnidentifiedImageError:  # its metadata keeps Pillow from opening it
+        image = _parsed(data)
+    except ValueError:  # its metadata keeps Pillow from opening it
         return False
+    with image:
+        return image.convert("RGB").tobytes() == decode(data).tobytes()
 
 
 def shown(image: Image.Image) -> Image.Image:
@@ -138,16 +154,63 @@ def _decoded(image: Image.Image) -> Image.Image:
         raise ValueError(f"{type(error).__name__}: {error}") from error
 
 
-def _opened(data: bytes) -> Image.Image:
-    """Return an image with its header read."""
+def opened(data: bytes) -> Image.Image:
+    """Return an image with its header read, its pixels still to be decoded.
+
+    Raises:
+        ValueError: If the bytes are not an image in one of `FORMATS`, or one that is too large.
+    """
     try:
-        return Image.open(io.BytesIO(data))
-    except Exception as error:  # a format's parser may raise anything on a damaged header
+        return _parsed(data)
+    except ValueError:
         if data.startswith(_PNG) and (bare := _bare_png(data)) != data:
-            return _opened(bare)  # Pillow refuses a PNG for a damaged profile or comment
-        if isinstance(error, UnidentifiedImageError):
-            raise ValueError("it is not an image in a format that can be read") from None
+            return _parsed(bare)  # Pillow refuses a PNG for a damaged profile or comment
+        raise
+
+
+def _parsed(data: bytes) -> Image.Image:
+    """Return an image as Pillow opens it; raises ValueError if it does not, or it is too large."""
+    try:
+        image = Image.open(_Parts(data), formats=FORMATS)
+    except UnidentifiedImageError:
+        message = f"it is not an image in a format that can be read ({', '.join(FORMATS)})"
+        raise ValueError(message) from None
+    except Image.DecompressionBombError:
+        raise ValueError(_TOO_LARGE) from None
+    except ValueError:
+        raise
+    except Exception as error:  # a format's parser may raise anything on a damaged header
         raise ValueError(f"{type(error).__name__}: {error}") from error
+    if image.mode in ("P", "PA") and image.palette is None:
+        raise ValueError("its pixels are numbers of colours, and it has no palette")
+    pixels = image.width * image.height
+    if pixels > MOST_PIXELS:
+        raise ValueError(_TOO_LARGE)
+    if pixels * _passes(data) > MOST_PIXELS * _MOST_PASSES:
+        raise ValueError("its pixels are stored in a way that takes minutes to read: save it anew")
+    return image
+
+
+def _passes(data: bytes) -> int:
+    """Return how many times the time of one pass over its pixels a file takes to decode."""
+    if data.startswith(_JPEG):
+        return data.count(_SCAN)
+    return _AS_TEXT if data[:2] in _PLAIN_PNM else 1
+
+
+class _Parts(io.BytesIO):
+    """A file that ends a reader that would take it byte by byte for minutes."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._left = _MOST_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes."""
+        self._left -= 1
+        if self._left < 0:
+            raise ValueError(f"it consists of more than {_MOST_READS:,} parts")
+        return super().read(size)
 
 
 def _bare_png(data: bytes) -> bytes:

@@ -40,9 +40,7 @@ def test_every_task_says_where_it_comes_from_and_under_which_licence(spec: TaskS
 def test_commands_are_those_of_the_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLMBENCH_DATA", "$VLMBENCH_DATA")
     hub = {
-        (spec.dataset_path, spec.dataset_kwargs.get("revision"))
-        for spec in TASKS
-        if spec.dataset_path
+        (spec.dataset_path, spec.dataset_kwargs.revision) for spec in TASKS if spec.dataset_path
     } | {("longlian/VPBench", None)}
     assert len(hub) == 4
     for name, revision in hub:

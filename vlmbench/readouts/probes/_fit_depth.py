@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import itertools
 import json
 from collections.abc import Sequence
@@ -12,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from vlmbench.readouts.probes._depth import DepthHead, FittedDepthHead
 from vlmbench.readouts.probes._head import CHUNK, Fitting
@@ -22,7 +20,7 @@ from vlmbench.readouts.probes._tap import FeatureTap
 from vlmbench.readouts.probes._training import DepthExample
 from vlmbench.spec import DepthProbe
 from vlmbench.tasks import Documents
-from vlmbench.types import EncodedImage, Problem, VlmbenchError
+from vlmbench.types import Document, EncodedImage, Problem, VlmbenchError, opened
 
 MILLIMETRE = 1e-3
 
@@ -98,15 +96,20 @@ def depth_maps(documents: Documents, column: str) -> list[_DepthMap]:
     cells = held[column] if column in held.column_names else itertools.repeat(None, len(held))
     for document, cell in zip(documents, cells, strict=True):
         if cell is None or cell.get("bytes") is None:
-            raise VlmbenchError(
-                Problem(
-                    file=str(documents.task.path),
-                    field="metadata.vlmbench.probe.depth_column",
-                    message=f"document {document.doc_id!r}: {column!r} is not a depth map",
-                    remedy="Give a 16-bit image in millimetres, 0 where depth is unknown.",
-                )
-            )
-        with Image.open(io.BytesIO(cell["bytes"])) as picture:
-            depth = np.asarray(picture, dtype=np.float32) * np.float32(MILLIMETRE)
+            raise VlmbenchError(_no_map(documents, document, column, "there is no image"))
+        try:
+            with opened(cell["bytes"]) as picture:
+                depth = np.asarray(picture, dtype=np.float32) * np.float32(MILLIMETRE)
+        except Exception as error:  # a decoder may raise anything on a damaged file
+            raise VlmbenchError(_no_map(documents, document, column, str(error))) from error
         maps.append((document.encoder_images[0], depth))
     return maps
+
+
+def _no_map(documents: Documents, document: Document, column: str, why: str) -> Problem:
+    return Problem(
+        file=str(documents.task.path),
+        field="metadata.vlmbench.probe.depth_column",
+        message=f"document {document.doc_id!r}: {column!r} is not a depth map: {why}",
+        remedy="Give a 16-bit image in millimetres, 0 where depth is unknown.",
+    )

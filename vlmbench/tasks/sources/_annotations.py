@@ -19,10 +19,16 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 LETTERS = "ABCDEFGHIJ"
+_FARTHEST = 1e9  # pixels, in either direction
 FIELDS = {"doc_id": str, "image": int, "label": str, "x": float, "y": float, "confidence": float}
 
 Markers = dict[str, dict[tuple[int, str], list[float]]]
 """doc_id -> (image, label) -> [x, y]."""
+
+
+def markers_file(points: MarkerPoints) -> Path:
+    """Return where the markers of a task are kept."""
+    return below_home(points.file, "annotations")
 
 
 def add_annotations(
@@ -36,7 +42,7 @@ def add_annotations(
     """
     from datasets import List, Value
 
-    path = below_home(f"annotations/{points.file}")
+    path = markers_file(points)
     markers = read_markers(path, points.min_confidence) if path.is_file() else {}
     strangers = sorted(set(markers) - set(doc_ids))
     if strangers and not set(markers) & set(doc_ids):
@@ -111,7 +117,7 @@ def _rows(path: Path, problems: list[Problem]) -> Iterator[tuple[int, dict[str, 
             continue
         try:
             row = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             problems.append(
                 Problem(file=str(path), line=number, message=f"not valid JSON: {error}")
             )
@@ -127,5 +133,8 @@ def _rows(path: Path, problems: list[Problem]) -> Iterator[tuple[int, dict[str, 
 
 def _is(row: Any, name: str, kind: type) -> bool:
     value = row.get(name) if isinstance(row, dict) else None
-    kinds = (int, float) if kind is float else (kind,)
-    return isinstance(value, kinds) and not isinstance(value, bool)
+    if kind is float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return -_FARTHEST < value < _FARTHEST  # neither NaN nor infinite
+    return isinstance(value, kind) and not isinstance(value, bool)

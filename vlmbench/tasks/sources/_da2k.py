@@ -25,7 +25,7 @@ from vlmbench.tasks.sources._items import (
     open_picture,
     picture_size,
 )
-from vlmbench.tasks.sources._places import require
+from vlmbench.tasks.sources._places import named, require
 from vlmbench.types import Problem, VlmbenchError
 
 POINTS = ("point1", "point2")
@@ -42,7 +42,7 @@ def _items(root: Path, split: str, rng: np.random.Generator) -> Iterator[Item]:
 
 
 def _item(file: Path, name: str, number: int, pair: dict[str, Any]) -> Item:
-    picture = require(file.parent / name, "a picture of annotations.json", "")
+    picture = named(file.parent, name, what="a picture of annotations.json")
     closer = pair.get("closer_point")
     if closer not in POINTS:
         message = f"{name}, pair {number}: closer_point is {closer!r}"

@@ -26,7 +26,7 @@ from vlmbench.tasks.sources._items import (
     open_picture,
     picture_size,
 )
-from vlmbench.tasks.sources._places import require
+from vlmbench.tasks.sources._places import named, require
 from vlmbench.types import Problem, VlmbenchError
 
 FILE = "all_samples.csv"
@@ -74,9 +74,8 @@ def _samples(file: Path) -> list[Sample]:
 
 def _item(root: Path, first: Sample, second: Sample, rng: np.random.Generator) -> Item | None:
     """Return the item of one pair, or None if no four points are apart."""
-    paths = [root / sample["dataset_image_path"] for sample in (first, second)]
-    for path in paths:
-        require(path, f"a picture of {FILE}", "")
+    what = f"a picture of {FILE}"
+    paths = [named(root, sample["dataset_image_path"], what=what) for sample in (first, second)]
     sizes = [picture_size(path) for path in paths]
     sources, targets = (
         _points(sample, size) for sample, size in zip((first, second), sizes, strict=True)

@@ -83,6 +83,8 @@ def picture_size(path: Path) -> tuple[int, int]:
 @contextmanager
 def _file(path: Path) -> Iterator[EncodedImage]:
     """Give the file at `path`, and name it in the error if it is damaged."""
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file")
     image = EncodedImage(path.read_bytes())
     try:
         yield image

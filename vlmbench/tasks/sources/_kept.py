@@ -46,6 +46,8 @@ def _files(root: Path) -> str:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             path = Path(folder, name)
+            if not path.is_file():  # a pipe, or a link to nothing
+                continue
             stat = path.stat()
             content = _content(path, (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
             digest.update(f"{path.relative_to(root)} {content}\n".encode())

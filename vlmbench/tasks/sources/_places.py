@@ -18,10 +18,12 @@ def data_home() -> Path:
     return Path(given).expanduser() if given else user_data_path("vlmbench")
 
 
-def below_home(place: str) -> Path:
-    """Return a folder or file of published data; relative ones start at `data_home()`."""
-    path = Path(place).expanduser()
-    return path if path.is_absolute() else data_home() / path
+def below_home(place: str, folder: str = "") -> Path:
+    """Return a folder or file of published data; relative ones start at a folder of `data_home()`.
+
+    A `~` of a user that there is not is a name like any other.
+    """
+    return data_home() / folder / os.path.expanduser(place)  # noqa: PTH111  (Path's raises)
 
 
 def hub_copy(dataset_path: str) -> Path | None:
@@ -45,6 +47,18 @@ def hub_remedy(dataset_path: str, revision: str | None = None) -> str:
     pinned = "" if revision is None else f" --revision {revision}"
     place = data_home() / dataset_path
     return f'hf download {dataset_path} --repo-type dataset{pinned} --local-dir "{place}"'
+
+
+def named(root: Path, *names: str, what: str, remedy: str = "") -> Path:
+    """Return a file that data names, in the folder of the data.
+
+    Raises:
+        VlmbenchError: If the names lead out of the folder, or the file does not exist.
+    """
+    if any(Path(name).is_absolute() or ".." in Path(name).parts for name in names):
+        message = f"{'/'.join(names)} is named by the data, and leads out of its folder"
+        raise VlmbenchError(Problem(file=str(root), message=message))
+    return require(root.joinpath(*names), what, remedy)
 
 
 def require(path: Path, what: str, remedy: str) -> Path:

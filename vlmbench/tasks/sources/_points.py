@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from vlmbench.spec import Located, MarkerPoints, TaskSpec, VpBenchPoints
-from vlmbench.tasks.sources._annotations import add_annotations
+from vlmbench.tasks.sources._annotations import add_annotations, markers_file
 from vlmbench.tasks.sources._places import below_home, hub_remedy
 from vlmbench.tasks.sources._vpbench import add_vpbench
 
@@ -41,6 +43,17 @@ def add_points(task: Located[TaskSpec], dataset: Dataset, doc_ids: list[str]) ->
             assert_never(never)
 
 
+def external_places(spec: TaskSpec) -> Iterator[tuple[str, Path]]:
+    """Yield the files and folders of other data that a task names, by the field that does."""
+    reader, points = spec.bench.reader, spec.bench.points
+    if reader is not None and reader.root is not None:
+        yield "metadata.vlmbench.reader.root", below_home(reader.root)
+    if isinstance(points, VpBenchPoints):
+        yield "metadata.vlmbench.points.root", below_home(points.root)
+    if isinstance(points, MarkerPoints):
+        yield "metadata.vlmbench.points.file", markers_file(points)
+
+
 def points_remedy(task: Located[TaskSpec]) -> str:
     """Return how to get the coordinates of a task whose documents have none."""
     points = task.spec.bench.points
@@ -52,7 +65,7 @@ def points_remedy(task: Located[TaskSpec]) -> str:
             found = f"It is looked for at {place}."
             return f"{hub_remedy('longlian/VPBench')}\n    {found}"
         case MarkerPoints():
-            place = below_home(f"annotations/{points.file}")
+            place = markers_file(points)
             return f"vlmbench annotate {task.spec.task}\n    It writes, and this reads, {place}."
         case never:
             assert_never(never)

@@ -86,7 +86,7 @@ def read_source(reader: Reader, split: str, *, cache: Path) -> Dataset:
                 for p in error.problems
             ]
         ) from error
-    except (OSError, ValueError, KeyError) as error:  # broken files, of whichever format
+    except Exception as error:  # broken files, of whichever format
         message = f"split {split!r} cannot be read: {type(error).__name__}: {error}"
         raise VlmbenchError(Problem(file=str(root), message=message, remedy=remedy)) from error
 

@@ -24,7 +24,7 @@ from vlmbench.tasks.sources._items import (
     open_picture,
     picture_size,
 )
-from vlmbench.tasks.sources._places import require
+from vlmbench.tasks.sources._places import named, require
 
 SPLITS = {"train": "trn", "validation": "val", "test": "test"}
 N_CHOICES = 4
@@ -51,10 +51,9 @@ def _items(root: Path, split: str, rng: np.random.Generator) -> Iterator[Item]:
 def _item(root: Path, file: Path, rng: np.random.Generator) -> Item | None:
     """Return the item of one pair, or None if it has too few key points apart."""
     pair = json.loads(file.read_text(encoding="utf-8"))
-    images = root / "JPEGImages" / pair["category"]
-    source, target = images / pair["src_imname"], images / pair["trg_imname"]
-    for path in (source, target):
-        require(path, f"a picture of {file.name}", "")
+    images, what = root / "JPEGImages", f"a picture of {file.name}"
+    source = named(images, pair["category"], pair["src_imname"], what=what)
+    target = named(images, pair["category"], pair["trg_imname"], what=what)
     size = picture_size(target)
     order = rng.permutation(len(pair["trg_kps"]))
     for gold in order:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ from PIL import Image
 
 from vlmbench.spec import VpBenchPoints
 from vlmbench.tasks.sources._items import Point, clipped, inside, open_picture, picture_size
-from vlmbench.tasks.sources._places import below_home, require
+from vlmbench.tasks.sources._places import below_home, named, require
 from vlmbench.types import EncodedImage, Problem, VlmbenchError
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ RING = 20.0
 # Width over height may differ by this share, for rounding.
 ASPECT = 0.02
 SLACK = 1.5
+_WHOLE = "Download the whole repository longlian/VPBench."
+_picture = partial(named, what="a picture of VPBench", remedy=_WHOLE)
 
 Cells = NDArray[np.int16]
 
@@ -122,7 +125,10 @@ def _partner(row: dict[str, Any], columns: list[str], known: list[Known]) -> Kno
     """Return the one row of VPBench that a BLINK document is, or None."""
     if not known:
         return None
-    shown = [EncodedImage(row[column]["bytes"]).decode() for column in columns]
+    try:
+        shown = [EncodedImage(row[column]["bytes"]).decode() for column in columns]
+    except (OSError, ValueError):  # which is said where the document is checked
+        return None
     cells = [_cells(picture) for picture in shown]
     fits = [
         other
@@ -159,7 +165,7 @@ def _cells(picture: Image.Image) -> Cells:
 
 
 def _load(path: Path) -> Any:
-    require(path, "VPBench's annotation", "Download the whole repository longlian/VPBench.")
+    require(path, "VPBench's annotation", _WHOLE)
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -172,7 +178,7 @@ def _read_depth(root: Path) -> list[Known]:
 def _depth_row(folder: Path, row: dict[str, Any]) -> Known:
     return _known(
         row,
-        files=(folder / "images" / row["original_image"],),
+        files=(_picture(folder / "images", row["original_image"]),),
         answer=f"({row['human_answer_2']})",
         reference=None,
         choices=[row["point_A"], row["point_B"]],
@@ -200,7 +206,8 @@ def _spair_file(folder: Path, name: str) -> Path:
     _, source, rest = name.split("-")
     target, category = rest.split(":")
     category, _, which = category.rpartition("_")
-    return folder / "images" / category / f"{source if which == '1' else target}.jpg"
+    file = f"{source if which == '1' else target}.jpg"
+    return _picture(folder / "images", category, file)
 
 
 def _all(rows: list[dict[str, Any]], make: Callable[[dict[str, Any]], Known]) -> list[Known]:
@@ -228,8 +235,6 @@ def _known(
     reference: list[float] | None,
     choices: list[list[float]],
 ) -> Known:
-    for file in files:
-        require(file, "a picture of VPBench", "Download the whole repository longlian/VPBench.")
     sizes = [picture_size(file) for file in files]
     origin = None if reference is None else _point(reference)
     ends = tuple(_point(point) for point in choices)

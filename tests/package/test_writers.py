@@ -1,0 +1,109 @@
+"""Every place that writes, moves or deletes files is known, with what keeps it in its folder."""
+
+from __future__ import annotations
+
+import pytest
+from home import ROOT
+from writers import writers, writers_of
+
+# Why what a stranger chose (a name, an id, a spec, a row) cannot lead a writer out of its folder.
+_MEMORY = "into memory, or not a file at all"
+_USER = "a folder that the user names on the command line, and fixed names in it"
+_CACHE = "the cache folder, and digests or fixed names in it"
+_NAMED = "the run's folder, and names by `file_name`, a task's pattern and a condition's label"
+CONFINED = {
+    "annotate/_documents.py: write_annotations": "--output, or `annotations_file` has checked it; "
+    "`check_replaceable` has looked at what it replaces",
+    "annotate/_sheet.py: write_sheets": _USER,
+    "cli/_catalogue.py: _show_document": "--output, and names by `file_name`",
+    "cli/_catalogue.py: init": "--output and the name that the user types; never an existing file",
+    "cli/_organisms.py: gate": "the card beside the weights of the model that the user names",
+    "metrics/_rows.py: dump_rows": _MEMORY,
+    "models/_lora.py: save_lora": _CACHE,
+    "models/_past.py: positions_seen": _MEMORY,
+    "models/_prefix.py: prefixed": _MEMORY,
+    "models/_prefix.py: save_prefix": _CACHE,
+    "models/openai/_journal.py: Journal._write": _NAMED,
+    "models/openai/_wire.py: _data_url": _MEMORY,
+    "models/prismatic/_convert.py: _record": _USER,
+    "models/prismatic/_convert.py: convert": "TARGET, and beside it a model id that is a file name",
+    "organisms/_curves.py: curves_svg": _MEMORY,
+    "organisms/_export.py: export": _USER,
+    "organisms/_images.py: _draw_shard": _CACHE,
+    "organisms/_images.py: load_images": _CACHE,
+    "organisms/_loop.py: _log": _CACHE,
+    "organisms/_loop.py: _save": _CACHE,
+    "organisms/_recipe.py: write_schema": "beside the source, for who develops it",
+    "organisms/_train.py: _stages": _CACHE,
+    "organisms/_train.py: train": _USER,
+    "readouts/probes/_depth.py: FittedDepthHead.save": _CACHE,
+    "readouts/probes/_fit_depth.py: depth_head": _CACHE,
+    "readouts/probes/_store.py: FeatureStore._make_room": _CACHE,
+    "readouts/probes/_store.py: FeatureStore.save": _CACHE,
+    "readouts/probes/_tap.py: FeatureTap._save": _CACHE,
+    "readouts/tuning/_train.py: _Training._keep": _CACHE,
+    "readouts/tuning/_train.py: _Training._refuse_explosion": _CACHE,
+    "readouts/tuning/_tuned.py: _trained": _CACHE,
+    "report/_board.py: _row_problems": _MEMORY,
+    "report/_leaderboard.py: _csv": _MEMORY,
+    "report/_leaderboard.py: leaderboard": _USER,
+    "report/cards/_folder.py: write_card": _NAMED,
+    "report/cards/_plots/_style.py: save": _NAMED,
+    "run/_model_run.py: ModelRun.is_there": _NAMED,
+    "run/_model_run.py: ModelRun.write": _NAMED,
+    "run/_models.py: _written": "a temporary folder",
+    "run/_models.py: run_models": "a temporary folder",
+    "run/_pool.py: Pool._hand_out": _MEMORY,
+    "spec/_schemas.py: write_schemas": "beside the source, for who develops it",
+    "store/_files.py: replacing": "its callers, which are listed here",
+    "store/_files.py: sweep": "only `*.partial` in the run's folder",
+    "store/_files.py: sync_folder": "changes nothing",
+    "store/_files.py: write_atomically": "its callers, which are listed here",
+    "store/_folder.py: RunFolder.ask": _NAMED,
+    "store/_folder.py: RunFolder.claim": _NAMED,
+    "store/_folder.py: RunFolder.finish": _NAMED,
+    "store/_folder.py: RunFolder.reopen": _NAMED,
+    "store/_journal.py: Appended.add": _NAMED,
+    "store/_journal.py: Journal._open": _NAMED,
+    "store/_journal.py: Journal._write": _NAMED,
+    "store/_journal.py: Journal.remove": _NAMED,
+    "store/_parquet.py: write_parquet": "its callers, which are listed here",
+    "store/_record.py: Record.write": _NAMED,
+    "tasks/_redraw.py: _compressed": _MEMORY,
+    "tasks/sources/_items.py: png": _MEMORY,
+    "tasks/sources/_kept.py: _write": _CACHE,
+    "tasks/sources/_kept.py: kept": _CACHE,
+    "tasks/worlds/_build.py: _write": "the data folder, a world's name and a digest",
+    "tasks/worlds/_build.py: build": "the data folder, a world's name and a digest",
+    "tasks/worlds/_build.py: export": "--output, and a task's name",
+    "tasks/worlds/_rows.py: _png": _MEMORY,
+    "types/_image.py: _png": _MEMORY,
+}
+
+
+def test_every_writer_is_known_with_its_reason() -> None:
+    found = writers_of(ROOT / "vlmbench")
+    unknown = sorted(found - set(CONFINED))
+    assert not unknown, f"say in CONFINED what keeps these in their folder: {unknown}"
+    assert not sorted(set(CONFINED) - found), "these write nothing any more"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "path.write_text(x)", "open(p, 'w')", "p.open('ab')", "p.open(mode='x')", "open(p, m)",
+        "open(p, mode=m)", "gzip.open(p, 'wb')", "path.replace(other)", "shutil.copy(a, b)",
+        "save_file(state, p)", "np.savez(p)", "tempfile.mkstemp()", "image.save(p)",
+    ],
+)  # fmt: skip
+def test_a_writer_is_seen(call: str) -> None:
+    assert [where for where, _ in writers(f"class A:\n  def f(self):\n    {call}")] == ["A.f"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["open(p)", "p.open('rb')", "p.open(encoding='utf-8')", "t.replace('a', 'b')", "x.copy()",
+     "replace(task, spec=spec)", "dataclasses.replace(task, spec=spec)", "gzip.open(p)"],
+)  # fmt: skip
+def test_a_reader_is_not(call: str) -> None:
+    assert list(writers(call)) == []
