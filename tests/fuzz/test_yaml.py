@@ -140,7 +140,7 @@ def test_a_few_files(folder: Path) -> None:
 def test_many_files(folder: Path) -> None:
     counts = fuzz(9_500, folder)
     sys.stdout.write(f"\n9,500 YAML files read: {dict(counts)}\n")
-    assert min(counts["accepted"], counts["refused"]) > 500
+    assert min(counts["accepted"], counts["refused"]) > 300
 
 
 @pytest.mark.soak

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -34,7 +35,7 @@ def test_what_takes_too_long_is_stopped_and_the_next_call_is_served() -> None:
     assert power(2, 3) == 8
     began = time.monotonic()
     error = failure(power, 7, 10**9)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60  # 2 s of a processor that others use too
     assert error.at_limit
     assert "more than 2 s" in error.message
     assert power(2, 3) == 8
@@ -71,3 +72,14 @@ def test_it_ends_with_whoever_asks() -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(int(done.stdout), 0)
     assert done.stderr == ""
+
+
+def test_no_module_of_the_folder_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json", "sys", "pickle", "vlmbench", "operator", "sitecustomize"):
+        (tmp_path / f"{name}.py").write_text("open('hacked', 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    assert Limited("operator:add")(1, 2) == 3
+    assert not (tmp_path / "hacked").exists()

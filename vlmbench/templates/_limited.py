@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -21,17 +22,19 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 2.0
-"""Wall time that one call may take where nothing else is said."""
+"""Time of a processor that one call may take where nothing else is said."""
 MEMORY = 1 << 29
 """Bytes of address space that a helper may take on top of what its imports need (Linux)."""
 LONGEST_RESULT = 4_000_000
 """Bytes of one result, pickled."""
 
 _START_SECONDS = 120.0
+# Wall time per second of a processor, after which a call counts as stuck: machines are shared.
+_PATIENCE = 15
 _BEGIN = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from vlmbench.templates._limited import serve; "
-    "serve(sys.argv[2], int(sys.argv[3]), sys.argv[4:])"
+    "serve(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), sys.argv[5:])"
 )
 
 
@@ -64,7 +67,7 @@ class Limited:
 
     Args:
         function: `module:name`, importable by whoever imports vlmbench.
-        seconds: Wall time that one call may take.
+        seconds: Time of a processor that one call may take.
         imports: Modules that the function imports when it is called: imported at the start, they
             count for none of the limits.
     """
@@ -86,10 +89,10 @@ class Limited:
         """
         with self._lock:
             if self._helper is None or self._helper.owner != os.getpid():
-                self._helper = _Helper(self._function, self._imports)
+                self._helper = _Helper(self._function, self._seconds, self._imports)
             try:
                 self._helper.connection.send_bytes(pickle.dumps((arguments, named)))
-                kind, value = self._helper.answer(self._seconds)
+                kind, value = self._helper.answer(self._seconds * _PATIENCE)
             except BaseException:
                 self._helper.end()
                 self._helper = None
@@ -102,32 +105,35 @@ class Limited:
 class _Helper:
     """The process that serves one function."""
 
-    def __init__(self, function: str, imports: Sequence[str]) -> None:
+    def __init__(self, function: str, seconds: float, imports: Sequence[str]) -> None:
         self.owner = os.getpid()  # a fork must not share it
         self.connection, theirs = Pipe()
-        begin = [sys.executable, "-c", _BEGIN, json.dumps(sys.path), function]
-        process = subprocess.Popen(  # noqa: S603 -- our own code, with our own arguments
-            [*begin, str(theirs.fileno()), *imports],
+        # Isolated, since `-c` alone would import from the folder that one happens to be in.
+        begin = [sys.executable, "-I", "-c", _BEGIN, json.dumps(sys.path), function]
+        self._seconds = seconds
+        self._process = subprocess.Popen(  # noqa: S603 -- our own code, with our own arguments
+            [*begin, str(theirs.fileno()), str(seconds), *imports],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         theirs.close()
-        self.end = weakref.finalize(self, _end, process, self.connection, self.owner)
+        self.end = weakref.finalize(self, _end, self._process, self.connection, self.owner)
         self.answer(_START_SECONDS)
 
     def answer(self, seconds: float) -> tuple[str, Any]:
         """Return the kind of failure, empty if there is none, and the value or message."""
         try:
-            if not self.connection.poll(seconds):
-                raise CallError("TimeoutError", f"it takes more than {seconds:g} s")
-            kind, value = pickle.loads(self.connection.recv_bytes(LONGEST_RESULT))  # noqa: S301 -- ours
+            if self.connection.poll(seconds):
+                kind, value = pickle.loads(self.connection.recv_bytes(LONGEST_RESULT))  # noqa: S301
+                return kind, value
         except (EOFError, OSError) as error:
-            raise CallError(
-                "MemoryError", "it ended its process, most likely out of memory"
-            ) from error
-        return kind, value
+            self._process.wait()
+            if self._process.returncode != -signal.SIGPROF:
+                message = "it ended its process, most likely out of memory"
+                raise CallError("MemoryError", message) from error
+        raise CallError("TimeoutError", f"it takes more than {self._seconds:g} s")
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection, owner: int) -> None:
@@ -138,7 +144,7 @@ def _end(process: subprocess.Popen[bytes], connection: Connection, owner: int) -
         process.wait()
 
 
-def serve(function: str, descriptor: int, imports: Sequence[str]) -> None:
+def serve(function: str, descriptor: int, seconds: float, imports: Sequence[str]) -> None:
     """Answer calls of a function until whoever calls has gone."""
     connection = Connection(descriptor)
     module, _, name = function.partition(":")
@@ -149,7 +155,11 @@ def serve(function: str, descriptor: int, imports: Sequence[str]) -> None:
     connection.send_bytes(pickle.dumps(("", None)))
     with suppress(EOFError):
         while True:
-            connection.send_bytes(_answer(call, connection.recv_bytes()))
+            arguments = connection.recv_bytes()
+            signal.setitimer(signal.ITIMER_PROF, seconds)  # whose signal ends the process
+            answer = _answer(call, arguments)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            connection.send_bytes(answer)
 
 
 def _answer(call: Any, arguments: bytes) -> bytes:
