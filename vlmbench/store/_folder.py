@@ -177,7 +177,7 @@ class RunFolder:
                     remedy="Give the folder named in `vlmbench run --output`, after it has ended.",
                 )
             )
-        return parse_manifest(self._manifest.read_text(encoding="utf-8"), file=str(self._manifest))
+        return parse_manifest(_text(self._manifest), file=str(self._manifest))
 
     def read(self) -> Run:
         """Read a finished run, and check that its parts belong together.
@@ -194,7 +194,7 @@ class RunFolder:
                     remedy="Repeat the run with `vlmbench run`.",
                 )
             )
-        rows = load_rows(self._stats.read_text(encoding="utf-8"), file=file)
+        rows = load_rows(_text(self._stats), file=file)
         problems = list(_row_problems(rows, manifest, file))
         if problems:
             raise VlmbenchError(problems)
@@ -253,6 +253,14 @@ def _row_problems(rows: Sequence[StatRow], manifest: Manifest, file: str) -> Ite
     for key, times in sorted(Counter(row.key for row in rows).items()):
         if times > 1:
             yield Problem(file=file, message=f"row {'/'.join(key)} is there more than once")
+
+
+def _text(path: Path) -> str:
+    """Return the text of a run's file; raises VlmbenchError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:  # the last for what is not UTF-8
+        raise VlmbenchError(Problem(file=str(path), message=f"cannot be read: {error}")) from None
 
 
 def _dump(value: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from vlmbench.types._document import Asked, Document, Region, clusters_of
 from vlmbench.types._errors import ComparisonError, DocumentError, Problem, VlmbenchError
 from vlmbench.types._image import ChangedImage, EncodedImage
 from vlmbench.types._internals import GROUPS, Group, Internals
+from vlmbench.types._json import parse_json
 from vlmbench.types._picture import DECODE_VERSION, shown
 from vlmbench.types._plain import plain
 from vlmbench.types._scores import ChoiceScores, Scale, why_unusable
@@ -38,6 +39,7 @@ __all__ = [
     "Stat",
     "VlmbenchError",
     "clusters_of",
+    "parse_json",
     "plain",
     "shown",
     "why_unusable",
