@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -349,6 +350,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 def main() -> None:
     """Run the command line; bad input ends with every problem on stderr and status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a narrow one must not end a run at its table
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except Exception as error:

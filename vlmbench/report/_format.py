@@ -11,8 +11,13 @@ from tabulate import tabulate
 
 from vlmbench.metrics import GAP, StatRow, clear_of_zero, holm, rate
 from vlmbench.store import FailedCell
+from vlmbench.types import plain
 
-_MARKDOWN = re.compile(r"([\\|<>*`\[\]])")
+# What acts anywhere; `_` does at the ends of words, and some only where a block begins.
+_ACTING = re.compile(r"[\\|<>&*`\[\]#~$]|(?<![^\W_])_|_(?![^\W_])|^[-+=](?![.\d])")
+_NUMBERED = re.compile(r"^(\d+)([.)])(?= |$)")
+_LONGEST = 1_000
+"""Characters of a stranger's text that stand in one place of a page at the most."""
 
 
 Tests = Mapping[tuple[str, str, str], float]
@@ -84,9 +89,20 @@ def reasons(failed: Iterable[FailedCell], row: StatRow) -> str:
     return f": {'; '.join(dict.fromkeys(told))}" if told else ""
 
 
+def line_of(text: str) -> str:
+    """Return text on one line, in which nothing acts on a terminal or hides; a long one is cut."""
+    return plain(" ".join(text.split()), longest=_LONGEST)
+
+
 def escape(text: str) -> str:
-    """Return text that markdown shows as it is, on one line."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    """Return text that markdown shows as it is, on one line, in a table's cell too."""
+    return _NUMBERED.sub(r"\1\\\2", _ACTING.sub(r"\\\g<0>", line_of(text)))
+
+
+def code(text: str) -> str:
+    """Return text as inline code, in a table's cell too."""
+    line = line_of(text)
+    return f"`{line}`" if re.fullmatch(r"[^`|]+", line) else f"<code>{escape(text)}</code>"
 
 
 def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]], *, left: int = 1) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from vlmbench.metrics import PROMPTED, StatRow, above, number
 from vlmbench.report._board import Board, is_form
-from vlmbench.report._format import markdown_table
+from vlmbench.report._format import code, markdown_table
 from vlmbench.report._tables import measured, model_name, task_name
 from vlmbench.spec import Condition
 
@@ -45,7 +45,7 @@ def prompts_table(board: Board) -> str:
 
 def _form(row: StatRow) -> str:
     """Return what a table calls the form of a row."""
-    return "plain" if row.condition == PLAIN else f"`{row.condition.removeprefix('own+')}`"
+    return "plain" if row.condition == PLAIN else code(row.condition.removeprefix("own+"))
 
 
 def _accuracies(board: Board, task: str) -> dict[str, dict[str, StatRow]]:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from vlmbench.metrics import ENCODER, PROMPTED, StatRow, number
 from vlmbench.report._board import Board
-from vlmbench.report._format import markdown_table
+from vlmbench.report._format import escape, markdown_table
 from vlmbench.report._layout import Column, Layout, Row
 from vlmbench.report._tables import model_name, task_name
 
@@ -56,7 +56,7 @@ def readings_table(board: Board) -> str:
     rows = list(board.rows.values())
     gaps = _gaps(rows)
     lines = [
-        [task_name(board, task), model_name(board, model), *cells]
+        [task_name(board, task), model_name(board, model), escape(cells[0]), *cells[1:]]
         for (model, task), readings in encoder_readings(rows).items()
         for cells in _lines(readings, gaps)
     ]

@@ -24,9 +24,7 @@ from vlmbench.metrics import (
 from vlmbench.report._answered import UNREAD, is_written, turned
 from vlmbench.report._board import Board
 from vlmbench.report._format import (
-    adjusted_gap_p,
     escape,
-    gap_p,
     markdown_table,
     significant,
 )
@@ -105,12 +103,12 @@ def results_of_task(board: Board, task: str) -> str:
 
 def discoveries(board: Board) -> str:
     """Return how many of the page's gap tests survive what, in a sentence; empty without one."""
-    tests = gap_p(board.rows.values())
+    tests = board.gap_p
     p = np.array(list(tests.values()))
     if len(p) < 2:
         return ""
     alone, expected = (int((values < 0.05).sum()) for values in (p, false_discovery(p)))
-    adjusted = adjusted_gap_p(board.rows.values())
+    adjusted = board.adjusted_gap_p
     held = sum(
         significant(board.get(model, task, f"gap{without}", readout=GAP), adjusted[key])
         for key in tests
@@ -174,7 +172,9 @@ def variation_table(board: Board) -> str:
 
 def majority(board: Board, task: str) -> float:
     """Return the rate of the most common right letter, over as many documents as any cell has."""
-    rows = [row for row in board.rows.values() if (row.task, row.metric) == (task, "majority")]
+    rows = [
+        row for model in board.models for row in board.of(model, task) if row.metric == "majority"
+    ]
     if not rows:
         return math.nan
     return max(rows, key=lambda row: (row.n or 0, row.value)).value
@@ -224,7 +224,7 @@ def _accuracy(
 def _gap(board: Board, model: str, task: str, without: str = "", *, interval: bool = True) -> str:
     """Write a gap; that of the documents that were answered where `without` is `_answered`."""
     gap = board.get(model, task, f"gap{without}", readout=GAP)
-    tests = adjusted_gap_p(board.rows.values())
+    tests = board.adjusted_gap_p
     found = turned(board.of(model, task), tests)
     mark = UNREAD if any(row.readout == GAP for row, _ in found) else ""
     bold = significant(gap, tests.get((model, task, without)))
@@ -237,9 +237,7 @@ def _measured_line(board: Board, model: str, task: str, *, written: bool) -> lis
         mark += FAILED if failed is not None and failed.value > 0 else ""
         return number(_accuracy(board, model, task, condition, readout, metric), mark=mark)
 
-    p, adjusted = (
-        found(board.rows.values()).get((model, task, "")) for found in (gap_p, adjusted_gap_p)
-    )
+    p, adjusted = (tests.get((model, task, "")) for tests in (board.gap_p, board.adjusted_gap_p))
     abstained = _accuracy(board, model, task, "own", PROMPTED, "abstention")
     marks = (MARKED if board.tasks[task].marked else "") + (
         UNLIKE if board.models[model].relation in ("finetuned", "lineage") else ""
