@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -332,3 +333,21 @@ def test_the_gaps_parts_stand_in_the_order_of_the_signal_and_only_where_they_wer
     assert line[3:] == [
         "–", "+.050 [-.050, +.150]", "-.100 [-.200, .000]", "–", "+.300 [+.200, +.400]",
     ]  # fmt: skip
+
+
+def test_a_page_of_four_times_as_many_runs_takes_four_times_as_long(run_folder, tmp_path):
+    """Quadratic code takes sixteen times as long."""
+    folder = run_folder(models=("tiny-a",))
+    rows, about = folder.rows, folder.manifest["models"]["tiny-a"]
+    paths = []
+    for number in range(160):
+        name = f"tiny-{number}"
+        folder.path, folder.rows = tmp_path / name, [replace(row, model=name) for row in rows]
+        folder.manifest["models"] = {name: about}
+        paths.append(folder.write())
+    seconds = {}
+    for count in (40, 160):
+        began = time.process_time()
+        leaderboard(paths[:count], tmp_path / "page")
+        seconds[count] = time.process_time() - began
+    assert seconds[160] < 8 * seconds[40]

@@ -144,11 +144,11 @@ def _disagreements(runs: Sequence[Run]) -> Iterator[Problem]:
     for a, b in combinations(versions.values(), 2):
         yield _other_versions(a, b)
     for fact, values in facts.items():
-        for a, b in combinations(values.items(), 2):
-            yield _other_facts(fact, a, b)
+        for one, other in combinations(values.items(), 2):
+            yield _other_facts(fact, one, other)
     for found in rows.values():
-        for a, b in combinations(found.values(), 2):
-            yield _other_numbers(a, b)
+        for left, right in combinations(found.values(), 2):
+            yield _other_numbers(left, right)
 
 
 def _facts(run: Run) -> Iterator[tuple[tuple[str, str, str], object]]:
