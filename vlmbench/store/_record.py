@@ -215,13 +215,17 @@ class Record:
             for (name, scale), column in zip(about.stages.items(), columns, strict=True)
         }
 
+    def errors(self) -> list[str]:
+        """Return why each document failed, in document order; empty for those that did not."""
+        told: list[str] = read_columns(self.path, ["error"])["error"].to_pylist()
+        return told
+
     def failures(self) -> dict[str, int]:
         """Return how many documents failed for each reason, the commonest first.
 
         Reasons beyond the third, which may be another for every document, stand together.
         """
-        told = read_columns(self.path, ["error"])["error"].to_pylist()
-        counts = Counter(filter(None, told)).most_common()
+        counts = Counter(filter(None, self.errors())).most_common()
         found = dict(counts[:_MOST_REASONS])
         others = sum(count for _, count in counts[_MOST_REASONS:])
         return found | {"other reasons": others} if others else found
