@@ -12,6 +12,8 @@ from vlmbench.types import Problem, VlmbenchError
 
 # Reasons that a message gives.
 _MOST_REASONS = 3
+# Documents that must have failed for a cell to be stopped before it is through.
+_FEW = 20
 
 
 class FailedError(VlmbenchError):
@@ -29,7 +31,8 @@ def refuse_failures(
         cell: The cell.
         errors: Why each document failed; empty for those that did not.
         settings: How many may fail.
-        of: How many documents the cell has, where not all have been run yet.
+        of: How many documents the cell has, where not all have been run yet. Few that failed do
+            not stop it then: all its reasons are told.
 
     Raises:
         FailedError: If so, with the commonest reasons.
@@ -40,6 +43,8 @@ def refuse_failures(
     if of is None and all(errors):
         message = f"all {n} documents of {cell.name} failed: {_reasons(errors)}"
         remedy = f"{again}." if broken else ""
+    elif of is not None and len(broken) < _FEW:
+        return
     elif not settings.max_failed.allows(len(broken), n):
         message = (
             f"{len(broken)} of {n} documents of {cell.name} failed, which is more than "
