@@ -9,9 +9,10 @@ import time
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from vlmbench.metrics import load_rows
-from vlmbench.report import leaderboard
+from vlmbench.report import leaderboard, terminal
 from vlmbench.types import ComparisonError
 
 
@@ -351,3 +352,30 @@ def test_a_page_of_four_times_as_many_runs_takes_four_times_as_long(run_folder, 
         leaderboard(paths[:count], tmp_path / "page")
         seconds[count] = time.process_time() - began
     assert seconds[160] < 8 * seconds[40]
+
+
+def test_every_number_of_which_documents_failed_is_marked(tmp_path, run_folder, rows_with_failures):
+    folder = run_folder(models=("tiny-a", "tiny-b", "tiny-c"), tasks=("depth", "matching"))
+    kept = [row for row in folder.rows if (row.model, row.task) != ("tiny-a", "depth")]
+    folder.rows = [*rows_with_failures("tiny-a", "depth", 100), *kept]
+    text = page(tmp_path, folder)
+    for head in (("VQA", "Encoder", "Gap", "Least gap"), ("Encoder", "VQA", "Rank by VQA")):
+        for table in (found for found in tables(text) if set(head) <= set(found[0])):
+            place = {name: at for at, name in enumerate(table[0])}
+            for line in table[2:]:
+                of_failed = line[0] == "tiny-a" and any("§" in cell for cell in line)
+                for name in ("Encoder", "Gap", "Least gap"):
+                    if name in place:
+                        assert ("§" in line[place[name]]) == of_failed, (name, line)
+                assert "§" not in line[place["VQA"]]
+    (matrix,) = [found for found in tables(text) if found[0] == ["Model", "Depth", "Matching"]]
+    assert "§" in matrix[2][1]
+    assert "§" not in matrix[2][2] + matrix[3][1]
+    (ranks,) = [found for found in tables(text) if "Rank by encoder" in found[0]]
+    assert {line[0]: "§" in line[1] for line in ranks[2:]} == {
+        "tiny-a": True, "tiny-b": False, "tiny-c": False,
+    }  # fmt: skip
+    rows = [row for row in folder.rows if row.model == "tiny-a" and row.task == "depth"]
+    out = "".join(segment.text for segment in Console(width=160).render(terminal(rows)))
+    (line,) = [line for line in out.splitlines() if line.startswith("  depth")]
+    assert line.count("§") == 4  # n, encoder, gap, least gap

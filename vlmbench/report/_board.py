@@ -8,9 +8,16 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import combinations
 
-from vlmbench.metrics import StatRow
+from vlmbench.metrics import StatRow, number
 from vlmbench.report._answered import is_written
-from vlmbench.report._format import Tests, adjusted_gap_p, gap_p
+from vlmbench.report._format import (
+    Cells,
+    Tests,
+    adjusted_gap_p,
+    failed_cells,
+    failure_mark,
+    gap_p,
+)
 from vlmbench.spec import Condition
 from vlmbench.store import Manifest, ModelRecord, Run, TaskRecord
 from vlmbench.types import ComparisonError, Problem, VlmbenchError
@@ -74,6 +81,18 @@ class Board:
         for row in self.rows.values():
             found.setdefault((row.model, row.task), []).append(row)
         return found
+
+    @cached_property
+    def _failed(self) -> Cells:
+        return failed_cells(self.rows.values())
+
+    def number(self, row: StatRow | None, *, mark: str = "", **how: bool) -> str:
+        """Write a number, marked where documents of its cells failed; see `metrics.number`."""
+        return number(row, mark=mark + self.failure_mark(row), **how)
+
+    def failure_mark(self, row: StatRow | None) -> str:
+        """Return the mark of a number of which documents failed; else nothing."""
+        return failure_mark(row, self._failed)
 
     @cached_property
     def gap_p(self) -> Tests:

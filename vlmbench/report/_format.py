@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 from tabulate import tabulate
 
-from vlmbench.metrics import GAP, StatRow, clear_of_zero, holm, rate
+from vlmbench.metrics import GAP, PROMPTED, StatRow, clear_of_zero, holm, rate
 from vlmbench.store import FailedCell
 from vlmbench.types import plain
 
@@ -75,6 +76,28 @@ def significant(gap: StatRow | None, adjusted: float | None) -> bool:
         and clear_of_zero(gap)
         and rate(gap.value) != ".000"
     )
+
+
+FAILED = "§"
+"""On any number: some of its documents failed and are left out."""
+
+Cells = Collection[tuple[str, str, str, str]]
+"""Cells by model, task, condition and readout."""
+
+
+def failed_cells(rows: Iterable[StatRow]) -> Cells:
+    """Return the cells among the rows in which documents failed."""
+    return {row.key[:4] for row in rows if row.metric == "failed" and row.value > 0}
+
+
+def failure_mark(row: StatRow | None, failed: Cells) -> str:
+    """Return the mark of a number, if documents of a cell failed that it comes from."""
+    if row is None:
+        return ""
+    direct = row.readout.removesuffix(f"-{PROMPTED}")
+    readouts = [direct, PROMPTED] if direct != row.readout else row.readout.split("|")
+    cells = itertools.product([row.model], [row.task], row.condition.split("|"), readouts)
+    return FAILED if any(cell in failed for cell in cells) else ""
 
 
 def reasons(failed: Iterable[FailedCell], row: StatRow) -> str:

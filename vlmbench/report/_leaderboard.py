@@ -19,13 +19,12 @@ from vlmbench.report._baselines import (
     rules,
 )
 from vlmbench.report._board import Board, assemble
-from vlmbench.report._format import code, escape, line_of, markdown_table, reasons
+from vlmbench.report._format import FAILED, code, escape, line_of, markdown_table, reasons
 from vlmbench.report._lost import lost_table
 from vlmbench.report._prompts import prompts_table
 from vlmbench.report._ranks import rank, rank_notes, rank_table
 from vlmbench.report._readings import readings_table
 from vlmbench.report._tables import (
-    FAILED,
     MARKED,
     UNLIKE,
     control_table,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vlmbench.metrics import PROMPTED, StatRow, above, number
+from vlmbench.metrics import PROMPTED, StatRow, above
 from vlmbench.report._board import Board, is_form
 from vlmbench.report._format import code, markdown_table
 from vlmbench.report._tables import measured, model_name, task_name
@@ -33,8 +33,8 @@ def prompts_table(board: Board) -> str:
                     task_name(board, task),
                     model_name(board, model),
                     str(len(rows)),
-                    number(rows[PLAIN]),
-                    *(f"{number(row, interval=False)} {_form(row)}" for row in ends),
+                    board.number(rows[PLAIN]),
+                    *(f"{board.number(row, interval=False)} {_form(row)}" for row in ends),
                     str(ranks[model, PLAIN]),
                     str(spread[0]) if len(spread) == 1 else f"{spread[0]} to {spread[-1]}",
                 ]
