@@ -183,24 +183,30 @@ class Record:
         write_parquet(self.path, columns, about.model_dump(mode="json"))
 
     def scores(self) -> ChoiceScores:
-        """Return the cell's scores, bit for bit as they were written."""
+        """Return the cell's scores, bit for bit as they were written.
+
+        Raises:
+            VlmbenchError: If the record is missing, damaged or holds scores that no model gives.
+        """
         about = self.require()
         names = ["doc_id", "gold", "scores", "abstained", "failed"]
         # Records from before clusters have none, and their documents count each by itself.
         names += [name for name in ("cluster",) if name in names_of(self.path)]
         table = read_columns(self.path, names).to_pydict()
         clusters = table.get("cluster", [])
-        n_choices = np.array([len(row) for row in table["scores"]], dtype=np.int64)
-        return ChoiceScores(
-            doc_ids=tuple(table["doc_id"]),
-            gold=np.array(table["gold"], dtype=np.int64),
-            n_choices=n_choices,
-            scores=_padded(table["scores"]),
-            scale=about.scale,
-            abstained=np.array(table["abstained"], dtype=bool),
-            failed=np.array(table["failed"], dtype=bool),
-            clusters=np.array(clusters) if len(set(clusters)) < len(clusters) else None,
-        )
+        try:
+            return ChoiceScores(
+                doc_ids=tuple(table["doc_id"]),
+                gold=np.array(table["gold"], dtype=np.int64),
+                n_choices=np.array([len(row) for row in table["scores"]], dtype=np.int64),
+                scores=_padded(table["scores"]),
+                scale=about.scale,
+                abstained=np.array(table["abstained"], dtype=bool),
+                failed=np.array(table["failed"], dtype=bool),
+                clusters=np.array(clusters) if len(set(clusters)) < len(clusters) else None,
+            )
+        except (TypeError, ValueError) as error:
+            raise VlmbenchError(damaged(self.path, f"the record is damaged: {error}")) from None
 
     def stages(self) -> dict[str, ChoiceScores]:
         """Return the scores of every stage, by its name; empty where no stages were read."""
@@ -288,7 +294,7 @@ def _rows_of(scores: NDArray[np.float64], n_choices: NDArray[np.int64]) -> list[
 
 def _padded(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     """Return rows of different lengths as (n, longest), with -inf behind the shorter ones."""
-    padded = np.full((len(rows), max(map(len, rows))), -np.inf)
+    padded = np.full((len(rows), max(map(len, rows), default=0)), -np.inf)
     for index, row in enumerate(rows):
         padded[index, : len(row)] = row
     return padded
