@@ -356,12 +356,18 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        from vlmbench.types import VlmbenchError  # brings numpy, which `--help` need not wait for
+        from vlmbench.types import (
+            Problem,
+            VlmbenchError,
+        )  # brings numpy, which `--help` need not wait for
 
         if isinstance(error, OSError) and error.errno in _FULL:
             from vlmbench.store import cannot_write
 
             error = VlmbenchError(cannot_write(error, Path(error.filename or ".")))
+        elif isinstance(error, OSError) and error.filename:
+            said = Problem(file=str(error.filename), message=error.strerror or str(error))
+            error = VlmbenchError(said)
         if not isinstance(error, VlmbenchError):
             raise
         typer.echo(str(error), err=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from vlmbench.metrics import StatRow, dump_rows, load_rows
 from vlmbench.store._files import sweep, sync_folder, write_atomically, writing
 from vlmbench.store._manifest import FORMAT, Manifest, parse_manifest
 from vlmbench.store._record import Record
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.types import Problem, VlmbenchError, parse_json
 
 
 def file_stem(model: str) -> str:
@@ -135,12 +136,10 @@ class RunFolder:
         Raises:
             VlmbenchError: If that is not known.
         """
-        try:
-            found = json.loads(self._request.read_text(encoding="utf-8"))
+        with suppress(VlmbenchError):
+            found = parse_json(_text(self._request)) if self._request.is_file() else None
             if isinstance(found, dict):
                 return found
-        except (OSError, ValueError):
-            pass
         raise VlmbenchError(
             Problem(
                 file=str(self._request),
@@ -154,7 +153,9 @@ class RunFolder:
         self, manifest: Manifest, rows: Sequence[StatRow], results: Mapping[str, Any]
     ) -> Run:
         """Write what a run comes to, the manifest last: a folder without it is not a result."""
-        write_atomically(self._stats, dump_rows(rows))
+        stats = dump_rows(rows)
+        manifest = manifest.model_copy(update={"stats": _sha256(stats)})
+        write_atomically(self._stats, stats)
         write_atomically(self.path / "results.json", _dump(results))
         write_atomically(self._manifest, _dump(manifest.model_dump(mode="json")))
         return Run(folder=self, manifest=manifest, rows=tuple(rows))
@@ -194,7 +195,12 @@ class RunFolder:
                     remedy="Repeat the run with `vlmbench run`.",
                 )
             )
-        rows = load_rows(_text(self._stats), file=file)
+        text = _text(self._stats)
+        rows = load_rows(text, file=file)
+        if manifest.stats not in (None, _sha256(text)):
+            message = "the statistics are not those that the run wrote: the manifest has another "
+            remedy = "Start the same `vlmbench run` again: they are computed from its records."
+            raise VlmbenchError(Problem(file=file, message=f"{message}SHA-256", remedy=remedy))
         problems = list(_row_problems(rows, manifest, file))
         if problems:
             raise VlmbenchError(problems)
@@ -253,6 +259,10 @@ def _row_problems(rows: Sequence[StatRow], manifest: Manifest, file: str) -> Ite
     for key, times in sorted(Counter(row.key for row in rows).items()):
         if times > 1:
             yield Problem(file=file, message=f"row {'/'.join(key)} is there more than once")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _text(path: Path) -> str:

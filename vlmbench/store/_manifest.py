@@ -199,6 +199,8 @@ class Manifest(Said):
     cells: tuple[str, ...]
     """Names of the cells that have a record; others in the folder are not part of the run."""
     skipped: tuple[SkippedCell, ...]
+    stats: str | None = None
+    """SHA-256 of stats.json; none in runs from before it was recorded."""
     failed: tuple[FailedCell, ...] = ()
 
 

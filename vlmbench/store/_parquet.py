@@ -33,6 +33,8 @@ def read_said(path: Path) -> dict[str, Any]:
     Raises:
         VlmbenchError: If it is missing or damaged.
     """
+    if not path.is_file():  # a pipe would be waited for
+        raise VlmbenchError(damaged(path, "the record is missing"))
     try:
         schema = pq.read_schema(path)
         about = schema.metadata or {}
@@ -42,8 +44,6 @@ def read_said(path: Path) -> dict[str, Any]:
         if any(about.get(key, right) != right for key, right in found_in.items()):
             raise VlmbenchError(damaged(path))
         found: dict[str, Any] = json.loads(text)
-    except FileNotFoundError:
-        raise VlmbenchError(damaged(path, "the record is missing")) from None
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise VlmbenchError(damaged(path)) from error
     return found

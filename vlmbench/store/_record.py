@@ -196,7 +196,7 @@ class Record:
         clusters = table.get("cluster", [])
         try:
             return ChoiceScores(
-                doc_ids=tuple(table["doc_id"]),
+                doc_ids=tuple(map(_known, table["doc_id"])),
                 gold=np.array(table["gold"], dtype=np.int64),
                 n_choices=np.array([len(row) for row in table["scores"]], dtype=np.int64),
                 scores=_padded(table["scores"]),
@@ -263,6 +263,12 @@ class Record:
         """
         table = read_columns(self.path, ["prompt", "choices", "gold"]).to_pydict()
         return tuple(map(_words, table["prompt"], table["choices"], table["gold"]))
+
+
+def _known(doc_id: str | None) -> str:
+    if doc_id is None:
+        raise ValueError("a document has no id")
+    return doc_id
 
 
 def _words(prompt: str, choices: Sequence[str], gold: int) -> str:
