@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from vlmbench.metrics import StatRow, dump_rows, load_rows
 from vlmbench.store._files import sweep, sync_folder, write_atomically, writing
 from vlmbench.store._manifest import FORMAT, Manifest, parse_manifest
+from vlmbench.store._parquet import damaged
 from vlmbench.store._record import Record
 from vlmbench.types import Problem, VlmbenchError, parse_json
 
@@ -230,7 +231,8 @@ class Run:
         """Return the records of one model on one task, in the order of their files' names.
 
         Raises:
-            VlmbenchError: If the run was written before records had the present format.
+            VlmbenchError: If the run was written before records had the present format, or a file
+                in the place of a record is not that cell's.
         """
         if self.manifest.format != FORMAT:
             raise VlmbenchError(
@@ -245,7 +247,13 @@ class Run:
         names = (
             cell for cell in self.manifest.cells if cell.rpartition("/")[0] == f"{model}/{task}"
         )
-        return tuple(sorted(map(self.folder.record, names), key=lambda record: record.path))
+        found = {name: self.folder.record(name) for name in names}
+        for name, record in found.items():
+            basis = record.require().basis
+            of = f"{basis.model}/{basis.task}/{basis.readout}-{basis.condition.label}"
+            if of != name:
+                raise VlmbenchError(damaged(record.path, f"it is the record of {of}"))
+        return tuple(sorted(found.values(), key=lambda record: record.path))
 
 
 def _row_problems(rows: Sequence[StatRow], manifest: Manifest, file: str) -> Iterator[Problem]:
