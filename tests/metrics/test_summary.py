@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from home import keyed
 
-from vlmbench.metrics import dump_rows, summarise, summarise_recorded
+from vlmbench.metrics import dump_rows, load_rows, summarise, summarise_recorded
 from vlmbench.types import ComparisonError
 
 SINGLE = ["accuracy", "accuracy_corrected", "abstention", "chance", "majority", "failed"]
@@ -21,6 +21,7 @@ def rows_of(cells, **where):
     rows = summarise(keyed(cells), model="fake", task="suite", seed=0)
     keys = [row.key for row in rows]
     assert len(set(keys)) == len(keys)
+    assert dump_rows(load_rows(dump_rows(rows))) == dump_rows(rows)  # all are possible numbers
     return {(row.condition, row.readout, row.metric): row for row in rows}
 
 

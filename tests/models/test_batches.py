@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 import torch
 
 from vlmbench.models import BatchSize, Kept, in_batches
+from vlmbench.types import VlmbenchError
 
 
 @dataclass
@@ -90,11 +91,41 @@ def test_where_long_items_do_not_fit_short_ones_still_share_batches():
     assert size == BatchSize(100, tokens=9)
 
 
-@pytest.mark.parametrize(("size", "room"), [(BatchSize(4, fixed=True), 2), (BatchSize(4), 0)])
-def test_what_cannot_be_halved_raises(size, room):
-    """A size that was asked for is kept, and a single item cannot be made smaller."""
+@pytest.mark.parametrize("size", [BatchSize(1), BatchSize(8), BatchSize(4, fixed=True)])
+def test_what_does_not_fit_alone_fails_alone(size):
+    """A size that was asked for is kept: items of a batch that does not fit are run one by one."""
+    large = lambda batch: run_unless(batch, torch.OutOfMemoryError, {5})
+    kept = replace(size)
+    assert run(large, size=size, failed=lambda n, e: -n) == [9, 1, 16, 1, -5, 81, 4, 36]
+    assert size == kept or not size.fixed
     with pytest.raises(torch.OutOfMemoryError):
-        run(Runner(room=room), size=size, failed=lambda n, e: -n)
+        run(large, size=size)
+
+
+def run_unless(batch: Sequence[int], error: type[BaseException], bad: Collection[int]) -> list[int]:
+    """Square numbers, unless there is a bad one among them."""
+    if set(bad) & set(batch):
+        raise error("odd")
+    return [number**2 for number in batch]
+
+
+KINDS = (
+    AttributeError, AssertionError, OSError, MemoryError, ZeroDivisionError, RuntimeError,
+    RecursionError, StopIteration, UnicodeError, ArithmeticError, NotImplementedError, Exception,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_an_item_raises_costs_no_other_its_answer(kind):
+    odd = lambda batch: run_unless(batch, kind, {4, 9})
+    told = run(odd, size=BatchSize(4), failed=lambda n, error: type(error).__name__)
+    assert told == [9, 1, kind.__name__, 1, 25, kind.__name__, 4, 36]
+
+
+def test_what_is_no_fault_of_an_item_is_raised():
+    of_all = lambda batch: run_unless(batch, VlmbenchError, {4})
+    with pytest.raises(VlmbenchError, match="odd"):
+        run(of_all, size=BatchSize(4), failed=lambda n, e: 0)
 
 
 def test_a_bad_item_costs_no_other_its_answer():

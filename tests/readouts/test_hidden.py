@@ -206,3 +206,22 @@ def test_a_projector_under_low_rank_updates_has_the_stages_that_it_had(tmp_path,
     assert list(after) == list(before)
     for stage, scores in before.items():
         np.testing.assert_array_equal(after[stage].scores, scores.scores)
+
+
+def test_a_document_that_overflows_fails_and_takes_no_stage_from_the_others(tmp_path, task):
+    class Overflows(Keeps):
+        calls = 0
+
+        def forward(self, hidden_states, *rest, **more):
+            self.calls += 1
+            kept = super().forward(hidden_states, *rest, **more)
+            return kept * torch.nan if self.calls == 3 else kept
+
+    asked = documents(6)
+    whole = read_hidden(asked, task, transparent(tmp_path, [Keeps(), Keeps()]), {}, batch_size=1)
+    odd = transparent(tmp_path, [Keeps(), Overflows()])
+    reading = read_hidden(asked, task, odd, {}, batch_size=1)
+    assert reading.scores.failed.sum() == 1
+    assert list(by_stage(reading)) == list(by_stage(whole))
+    assert any(stage.startswith("lens") for stage in by_stage(reading))
+    assert "left_out" not in reading.notes or not reading.notes["left_out"]

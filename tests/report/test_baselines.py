@@ -20,7 +20,7 @@ from vlmbench.types import VlmbenchError
 def row(model, task, readout, metric, value, half=0.05, condition="own"):
     return StatRow(
         model=model, task=task, condition=condition, readout=readout, metric=metric, value=value,
-        low=value - half, high=value + half, n=100, coverage=1.0,
+        low=value - half, high=min(value + half, 1.0), n=100, coverage=1.0,
     )  # fmt: skip
 
 

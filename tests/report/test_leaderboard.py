@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import re
+import time
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from vlmbench.metrics import load_rows
-from vlmbench.report import leaderboard
+from vlmbench.report import leaderboard, terminal
 from vlmbench.types import ComparisonError
 
 
@@ -332,3 +334,48 @@ def test_the_gaps_parts_stand_in_the_order_of_the_signal_and_only_where_they_wer
     assert line[3:] == [
         "–", "+.050 [-.050, +.150]", "-.100 [-.200, .000]", "–", "+.300 [+.200, +.400]",
     ]  # fmt: skip
+
+
+def test_a_page_of_four_times_as_many_runs_takes_four_times_as_long(run_folder, tmp_path):
+    """Quadratic code takes sixteen times as long."""
+    folder = run_folder(models=("tiny-a",))
+    rows, about = folder.rows, folder.manifest["models"]["tiny-a"]
+    paths = []
+    for number in range(160):
+        name = f"tiny-{number}"
+        folder.path, folder.rows = tmp_path / name, [replace(row, model=name) for row in rows]
+        folder.manifest["models"] = {name: about}
+        paths.append(folder.write())
+    seconds = {}
+    for count in (40, 160):
+        began = time.process_time()
+        leaderboard(paths[:count], tmp_path / "page")
+        seconds[count] = time.process_time() - began
+    assert seconds[160] < 8 * seconds[40]
+
+
+def test_every_number_of_which_documents_failed_is_marked(tmp_path, run_folder, rows_with_failures):
+    folder = run_folder(models=("tiny-a", "tiny-b", "tiny-c"), tasks=("depth", "matching"))
+    kept = [row for row in folder.rows if (row.model, row.task) != ("tiny-a", "depth")]
+    folder.rows = [*rows_with_failures("tiny-a", "depth", 100), *kept]
+    text = page(tmp_path, folder)
+    for head in (("VQA", "Encoder", "Gap", "Least gap"), ("Encoder", "VQA", "Rank by VQA")):
+        for table in (found for found in tables(text) if set(head) <= set(found[0])):
+            place = {name: at for at, name in enumerate(table[0])}
+            for line in table[2:]:
+                of_failed = line[0] == "tiny-a" and any("§" in cell for cell in line)
+                for name in ("Encoder", "Gap", "Least gap"):
+                    if name in place:
+                        assert ("§" in line[place[name]]) == of_failed, (name, line)
+                assert "§" not in line[place["VQA"]]
+    (matrix,) = [found for found in tables(text) if found[0] == ["Model", "Depth", "Matching"]]
+    assert "§" in matrix[2][1]
+    assert "§" not in matrix[2][2] + matrix[3][1]
+    (ranks,) = [found for found in tables(text) if "Rank by encoder" in found[0]]
+    assert {line[0]: "§" in line[1] for line in ranks[2:]} == {
+        "tiny-a": True, "tiny-b": False, "tiny-c": False,
+    }  # fmt: skip
+    rows = [row for row in folder.rows if row.model == "tiny-a" and row.task == "depth"]
+    out = "".join(segment.text for segment in Console(width=160).render(terminal(rows)))
+    (line,) = [line for line in out.splitlines() if line.startswith("  depth")]
+    assert line.count("§") == 4  # n, encoder, gap, least gap

@@ -8,10 +8,10 @@ import handmade
 import pytest
 
 from vlmbench.metrics import StatRow
-from vlmbench.report._board import Board, _is_compared, is_form
+from vlmbench.report._board import Board, assemble, is_form
 from vlmbench.report._prompts import prompts_table
 from vlmbench.store import RunFolder
-from vlmbench.types import Stat
+from vlmbench.types import ComparisonError, Stat
 
 FORMS = ("own", "own+order-1", "own+paraphrase-1")
 
@@ -74,14 +74,25 @@ def test_rows_of_another_form_are_known_by_their_condition(label: str, form: boo
     assert is_form(label) is form
 
 
-def test_wordings_are_compared_only_where_both_runs_used_them(tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("conditions", "wordings", "compared"),
+    [
+        (("own+paraphrase-1", "own+order-1"), ("x", "y"), True),
+        (("own+paraphrase-1", "own"), ("x", "y"), False),
+        (("own+paraphrase-1", "own+order-1"), (None, "y"), False),
+        (("own+paraphrase-1", "own+order-1", "own+order-2"), (None, "x", "y"), True),
+    ],
+)
+def test_wordings_are_compared_only_where_both_runs_used_them(
+    tmp_path, conditions, wordings, compared
+) -> None:
     runs = []
-    for name, condition in (("a", "own+paraphrase-1"), ("b", "own+order-1"), ("c", "own")):
-        folder = RunFolder(tmp_path / name)
-        folder.claim("p")
-        about = handmade.manifest({"t": handmade.task_record()}, {"m": handmade.model_record()})
-        runs.append(folder.finish(about, [row("m", condition, 0.5)], {}))
-    compared = lambda a, b, *values: _is_compared("wordings", "t", values, (runs[a], runs[b]))
-    assert compared(0, 1, "x", "y")
-    assert not compared(0, 2, "x", "y")
-    assert not compared(0, 1, None, "y")
+    for name, condition, said in zip("abc", conditions, wordings, strict=False):
+        task = handmade.task_record(wordings=said)
+        about = handmade.manifest({"t": task}, {"m": handmade.model_record()})
+        runs.append(RunFolder(tmp_path / name).finish(about, [row("m", condition, 0.5)], {}))
+    if compared:
+        with pytest.raises(ComparisonError, match="the task's other wordings differs: 'x'"):
+            assemble(runs)
+    else:
+        assemble(runs)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import handmade
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -181,3 +182,41 @@ def test_a_record_that_does_not_say_what_it_is_of_is_damaged(record):
     rewritten(record, basis=None)
     with pytest.raises(VlmbenchError, match="damaged: basis: Field required"):
         record.require()
+
+
+def test_no_flipped_bit_gives_other_scores(record):
+    """Every third byte of what the file says about itself, where pages have no checksum."""
+    write(record)
+    data = record.path.read_bytes()
+    whole = (record.scores().scores.tolist(), record.scores().doc_ids, record.errors())
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    for place in range(start, len(data), 3):
+        flipped = bytearray(data)
+        flipped[place] ^= 1 << place % 8
+        record.path.write_bytes(flipped)
+        try:
+            record.check()
+            found = (record.scores().scores.tolist(), record.scores().doc_ids, record.errors())
+        except VlmbenchError:
+            continue
+        assert found == whole, place
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("scores", [float("nan"), 0.0]), ("scores", [float("inf"), 0.0]), ("scores", []),
+        ("scores", None), ("gold", 7), ("gold", None), ("gold", -1), ("doc_id", None),
+        ("cluster", 2),
+    ],
+)  # fmt: skip
+def test_what_no_model_gives_is_refused(record, column, value):
+    write(record)
+    table = pq.read_table(record.path)
+    values = table[column].to_pylist()
+    values[0] = value
+    kind = table.schema.field(column).type
+    place = table.schema.get_field_index(column)
+    pq.write_table(table.set_column(place, column, pa.array(values, kind)), record.path)
+    with pytest.raises(VlmbenchError, match="the record is damaged"):
+        record.scores()

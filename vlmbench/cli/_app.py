@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
@@ -358,15 +359,24 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 def main() -> None:
     """Run the command line; bad input ends with every problem on stderr and status 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a narrow one must not end a run at its table
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except Exception as error:
-        from vlmbench.types import VlmbenchError  # brings numpy, which `--help` need not wait for
+        from vlmbench.types import (
+            Problem,
+            VlmbenchError,
+        )  # brings numpy, which `--help` need not wait for
 
         if isinstance(error, OSError) and error.errno in _FULL:
             from vlmbench.store import cannot_write
 
             error = VlmbenchError(cannot_write(error, Path(error.filename or ".")))
+        elif isinstance(error, OSError) and error.filename:
+            said = Problem(file=str(error.filename), message=error.strerror or str(error))
+            error = VlmbenchError(said)
         if not isinstance(error, VlmbenchError):
             raise
         typer.echo(str(error), err=True)

@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from vlmbench.report import Column, Layout
 from vlmbench.types import plain
 
 
+class PlainConsole(Console):
+    """A console on which no text acts or hides, whoever wrote it."""
+
+    def __init__(self, *, stderr: bool = False, soft_wrap: bool = False) -> None:
+        super().__init__(stderr=stderr, soft_wrap=soft_wrap, highlight=False, markup=False)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Return what is shown, with text spelt out as `plain` does."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=plain(segment.text))
+
+
 def say(line: str, *, style: str = "") -> None:
     """Print a line without breaking it, so that paths and commands in it can be copied."""
-    Console(highlight=False, markup=False, soft_wrap=True).print(plain(line), style=style)
+    PlainConsole(soft_wrap=True).print(line, style=style)
 
 
 def warn(line: str) -> None:
     """Print a line on stderr."""
-    Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(plain(line))
+    PlainConsole(stderr=True, soft_wrap=True).print(line)
 
 
 def display(what: RenderableType, *, style: str = "") -> None:
     """Print prose, broken between words, or a table."""
-    Console(highlight=False, markup=False).print(what, style=style, crop=False)
+    PlainConsole().print(what, style=style, crop=False)
 
 
 def say_json(rows: object) -> None:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from vlmbench.cli._printing import PlainConsole
 
 
 class _Rate(ProgressColumn):
@@ -65,12 +66,12 @@ class Lines:
 @contextmanager
 def reporting() -> Iterator[Bars | Lines]:
     """Show on stderr how far each step is: by bars if it is a terminal, else line by line."""
-    console = Console(stderr=True, highlight=False, markup=False)
+    console = PlainConsole(stderr=True)
     if not console.is_terminal:
         yield Lines(lambda line: console.print(line, soft_wrap=True))
         return
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),

@@ -138,6 +138,7 @@ class Kept(BaseModel):
     """What a run's folder keeps of the command, for `vlmbench retry`."""
 
     folder: Path
+    """Where it was started, seen from the run's folder; a published one names no home."""
     request: Request
     options: Options
 
@@ -182,7 +183,11 @@ def run(
         retry=retry,
         hosts=tuple(hosts),
         allow_network=allow_network,
-        request=Kept(folder=Path.cwd(), request=request, options=options).model_dump(mode="json"),
+        request=Kept(
+            folder=Path(os.path.relpath(Path.cwd(), folder.resolve())),
+            request=request,
+            options=options,
+        ).model_dump(mode="json"),
     )
 
     def work() -> Run:
@@ -220,7 +225,8 @@ def retry(
     place = folder.resolve()
     try:
         kept = Kept.model_validate(RunFolder(folder).asked())
-        os.chdir(kept.folder)  # relative paths in the command begin there
+        start = (place / kept.folder).resolve()
+        os.chdir(start)  # relative paths in the command begin there
     except (ValidationError, OSError) as error:
         message = f"the command of the run cannot be repeated: {error}"
         remedy = "Start the same `vlmbench run` again: only failed documents are left as they are."
@@ -228,7 +234,7 @@ def retry(
     options = kept.options
     if max_failed is not None:
         options = replace(options, max_failed=max_failed)
-    shown = place.relative_to(kept.folder) if place.is_relative_to(kept.folder) else place
+    shown = place.relative_to(start) if place.is_relative_to(start) else place
     run(
         kept.request,
         options,

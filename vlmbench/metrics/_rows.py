@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
-from vlmbench.types import Problem, Stat, VlmbenchError
+from vlmbench.metrics._ranges import impossible
+from vlmbench.types import Problem, Stat, VlmbenchError, parse_json, plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +102,10 @@ def load_rows(text: str, *, file: str = "") -> tuple[StatRow, ...]:
     """Read the text of stats.json.
 
     Raises:
-        VlmbenchError: If it is not a JSON list of rows, with every problem of every row.
+        VlmbenchError: If it is not a JSON list of rows, or a number in it is none of its metric,
+            with every problem of every row.
     """
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise VlmbenchError(
-            Problem(file=file, line=error.lineno, column=error.colno, message=error.msg)
-        ) from None
+    data = parse_json(text, file=file)
     if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
         raise VlmbenchError(Problem(file=file, message="expected a list of rows"))
     problems = [problem for item in data for problem in _row_problems(item, file=file)]
@@ -117,27 +114,34 @@ def load_rows(text: str, *, file: str = "") -> tuple[StatRow, ...]:
     return tuple(StatRow.from_json(item, file=file) for item in data)
 
 
-def _row_problems(data: Mapping[str, Any], *, file: str) -> Iterable[Problem]:
-    names = [field.name for field in fields(StatRow)]
+def _row_problems(data: Mapping[str, Any], *, file: str) -> Iterator[Problem]:
+    """Yield what is wrong with the keys and types of a row or, where these are right, with it."""
     where = "/".join(str(data.get(name, "?")) for name in _TEXTS)
+    faults = [*_key_faults(data), *_type_faults(data)] or list(impossible(data))
+    for name, says in faults:
+        yield Problem(file=file, field=name, message=f"{says}, in row {where}", remedy=_PUBLISH)
+
+
+_PUBLISH = "No run writes this: give the folder as a run has written it."
+
+
+def _key_faults(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    names = [field.name for field in fields(StatRow)]
     for name in names:
         if name not in data:
-            yield Problem(file=file, field=name, message=f"missing in row {where}")
+            yield name, "missing"
     for name in data:
         if name not in names:
-            yield Problem(
-                file=file,
-                field=name,
-                message=f"unknown key in row {where}",
-                remedy=f"A row has exactly these keys: {', '.join(names)}.",
-            )
+            yield name, f"unknown key; a row has exactly {', '.join(names)}"
+
+
+def _type_faults(data: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for name in _TEXTS:
-        if not isinstance(data.get(name, ""), str):
-            yield Problem(file=file, field=name, message=f"{data[name]!r} is not text")
+        text = data.get(name, "")
+        if not isinstance(text, str) or plain(text) != text or "\n" in text:
+            yield name, f"{text!r} is not text of one line"
     for name in (*_NUMBERS, "n"):
         allowed = (int,) if name == "n" else (int, float)
         value = data.get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, allowed)):
-            yield Problem(
-                file=file, field=name, message=f"{value!r} is not a number, in row {where}"
-            )
+            yield name, f"{value!r} is not a number"

@@ -11,14 +11,12 @@ from typing import Any, Generic, TypeVar, cast
 
 import torch
 
-from vlmbench.types import DocumentError
+from vlmbench.types import DocumentError, VlmbenchError
 
 ItemT = TypeVar("ItemT")
 ReadyT = TypeVar("ReadyT")
 AnswerT = TypeVar("AnswerT")
 
-# What is raised for an input that a model cannot take, here and by libraries.
-_BAD_INPUT = (DocumentError, RuntimeError, ValueError, IndexError, KeyError, TypeError)
 # Batches that are prepared, or being prepared, while the device works on another.
 _AHEAD = 3
 
@@ -100,13 +98,13 @@ def in_batches(
         order: Items are run in ascending order of this key, equal ones as they stand. Longest
             first makes batches of like length, and memory runs out at once if it does.
         tokens: An item's length, about. A batch is as long as the longest of its items.
-        failed: Gives the answer for an item that cannot be run, so that it costs no other item
-            of its batch an answer. Without it the error is raised.
+        failed: Gives the answer for an item that cannot be run, whatever it raises, so that it
+            costs no other item of its batch an answer. Without it the error is raised.
         kept: What is there already, and what is to be done with the rest.
         progress: Called with the number of items just done.
 
     Raises:
-        torch.OutOfMemoryError: If a single item does not fit, or the size is fixed.
+        VlmbenchError: If it is raised for another reason than an item (`DocumentError`).
     """
     loop = _Loop(items, run, size.fixed, prepare, failed, kept, progress)
     queue = sorted(range(len(items)), key=lambda place: order(items[place]))
@@ -174,24 +172,31 @@ class _Loop(Generic[ItemT, ReadyT, AnswerT]):
         """Return a batch's answers, one by one where it does not run as it is."""
         try:
             return self.run(ready.result())
-        except torch.OutOfMemoryError:
-            raise
-        except _BAD_INPUT as error:
-            if self.failed is None:
+        except torch.OutOfMemoryError as error:
+            if not self.fixed and len(places) > 1:
                 raise
             if len(places) == 1:
-                return [self.failed(self.items[places[0]], error)]
+                return [self._failed(places[0], error)]
+        except Exception as error:
+            if len(places) == 1:
+                return [self._failed(places[0], error)]
+            if self.failed is None:
+                raise
         return [self._alone(place) for place in places]
 
     def _alone(self, place: int) -> AnswerT:
-        assert self.failed is not None, "asked before"
         try:
             (answer,) = self.run(self._prepared([place]))
-        except torch.OutOfMemoryError:
-            raise
-        except _BAD_INPUT as error:
-            return self.failed(self.items[place], error)
+        except Exception as error:
+            return self._failed(place, error)
         return answer
+
+    def _failed(self, place: int, error: Exception) -> AnswerT:
+        """Return the answer for an item that cannot be run, or raise what is not its own fault."""
+        of_all = isinstance(error, VlmbenchError) and not isinstance(error, DocumentError)
+        if self.failed is None or of_all:
+            raise error
+        return self.failed(self.items[place], error)
 
     def _prepared(self, places: Sequence[int]) -> Sequence[ReadyT]:
         batch = [self.items[place] for place in places]

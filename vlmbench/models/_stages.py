@@ -58,8 +58,8 @@ class Staged:
     Attributes:
         scores: (choices,) float64, as `Backend.choice_logprobs` gives them.
         lens: (layers + 1, choices) float64, log-probability of each choice's first token if the
-            model's final norm and head read the last position of each hidden state; NaN where
-            choices share their first token.
+            model's final norm and head read the last position of each hidden state; (0, choices)
+            where choices share their first token.
     """
 
     scores: NDArray[np.float64]
@@ -162,14 +162,17 @@ class _Listener:
 
     @torch.inference_mode()
     def _lens(self, states: Tensor, index: int) -> NDArray[np.float64]:
-        """Return (layers + 1, choices) from one prompt's (layers + 1, width) last states."""
+        """Return (layers + 1, choices) from one prompt's (layers + 1, width) last states.
+
+        (0, choices) where choices share their first token.
+        """
         model, text = self.tap.backend.model, self.tap.backend.text
         decoder, head = model.get_decoder(), model.get_output_embeddings()
         norm = next(iter(norms_after(decoder, self.tap.blocks)), nn.Identity())
         _, tokens = text.answers(text.render(self.prompts[index]), self.choices[index])
         first = [ids[0] for ids in tokens]
         if len(set(first)) < len(first):
-            return np.full((len(states), len(first)), np.nan)
+            return np.zeros((0, len(first)))
         logs = head(norm(states)).float().log_softmax(dim=-1)
         found: NDArray[np.float64] = logs[:, first].double().cpu().numpy()
         return found

@@ -209,11 +209,10 @@ class _Reader:
         if not names and self.how.stage and not all(answer.error for answer in answers):
             known = "`vlmbench run` with the readout `hidden` lists the stages that there are."
             message = f"model {self.tap.backend.spec.model!r} has no stage {self.how.stage!r}"
+            if self.how.stage.startswith("lens"):
+                message += ", or choices share their first token, so that it cannot tell them apart"
             raise VlmbenchError(Problem(message=message, remedy=known))
-        # Other stages with a NaN are documents that failed.
-        mute = {
-            n for n in names if n.startswith("lens") and not all(_tells(a.stages[n]) for a in read)
-        }
+        mute = {n for n in names if n.startswith("lens") and not all(n in a.stages for a in read)}
         told = [name for name in names if name not in mute]
         if not told and names:
             message = f"at {names[0]!r} choices cannot be told apart: they share their first token"
@@ -275,10 +274,6 @@ class _Reader:
 
         following = continuations([item.asked for item in items], task, backend)
         return self.tap.read([item.prompt for item in items], following, seen)
-
-
-def _tells(scores: NDArray[np.float64]) -> bool:
-    return not bool(np.isnan(scores).any())
 
 
 def _rank(stage: str) -> tuple[int, int]:

@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from vlmbench.metrics import choice_mass
 from vlmbench.models import (
     Backend,
@@ -27,7 +29,7 @@ from vlmbench.readouts._reading import Answer, Progress, Reading, ignore, make_r
 from vlmbench.readouts._reads import Opened
 from vlmbench.readouts._replies import read_replies
 from vlmbench.spec import GenerationKwargs, ModelSpec, TaskSpec
-from vlmbench.types import Asked, DocumentError, Problem, VlmbenchError
+from vlmbench.types import Asked, Problem, VlmbenchError, reason
 
 # Large enough to keep a GPU busy, small enough for a laptop; halved when memory runs out.
 AUTO_BATCH = 128
@@ -214,9 +216,10 @@ def _sizes(asked: Asked, side: int | None) -> list[tuple[int, int]]:
 
 
 def why_failed(error: Exception) -> str:
-    """Return why a document failed; errors of libraries are often words without their kind."""
-    told = isinstance(error, DocumentError)
-    return str(error) if told else f"{type(error).__name__}: {error}"
+    """Return why a document failed."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return "memory ran out for this document alone"
+    return reason(error)
 
 
 def _refuse_endless_thought(answers: Sequence[Answer], model: ModelSpec) -> None:

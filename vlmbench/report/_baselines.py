@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from vlmbench.metrics import ENCODER, MISSING, PROMPTED, RULE, StatRow, above, number, rate
+from vlmbench.metrics import ENCODER, MISSING, PROMPTED, RULE, StatRow, above, rate
 from vlmbench.report._board import Board
 from vlmbench.report._format import escape, markdown_table
 from vlmbench.report._tables import measured, model_name, task_name
@@ -53,7 +53,7 @@ def rule_table(board: Board) -> str:
     for task, record in board.tasks.items():
         rows = [board.get(name, task, "accuracy", readout=RULE) for name in names]
         if any(row is not None for row in rows):
-            values = [number(row, interval=False) for row in rows]
+            values = [board.number(row, interval=False) for row in rows]
             lines.append([task_name(board, task), rate(record.chance), *values])
     return markdown_table(["Task", "Chance", *(model_name(board, name) for name in names)], lines)
 
@@ -65,7 +65,7 @@ def _best(rows: Iterable[StatRow | None]) -> StatRow | None:
 
 
 def _named(board: Board, row: StatRow | None) -> str:
-    return MISSING if row is None else f"{model_name(board, row.model)} {number(row)}"
+    return MISSING if row is None else f"{model_name(board, row.model)} {board.number(row)}"
 
 
 def _clear(rule: StatRow | None, untrained: StatRow | None, trained: StatRow | None) -> str:
@@ -98,7 +98,7 @@ def recorded_table(board: Board, published: Sequence[ModelSpec]) -> str:
         mine = {row.readout: row for row in found[task, model]}
         counts = sorted({str(row.n) for row in mine.values() if row.n is not None})
         others = [
-            f"{number(row)} ({escape(readout)})"
+            f"{board.number(row)} ({escape(readout)})"
             for readout, row in mine.items()
             if readout not in (ENCODER, PROMPTED)
         ]
@@ -107,8 +107,8 @@ def recorded_table(board: Board, published: Sequence[ModelSpec]) -> str:
                 task_name(board, task) if task in board.tasks else escape(task),
                 names[model],
                 ", ".join(counts) or MISSING,
-                number(mine.get(ENCODER)),
-                number(mine.get(PROMPTED)),
+                board.number(mine.get(ENCODER)),
+                board.number(mine.get(PROMPTED)),
                 ", ".join(others) or MISSING,
             ]
         )

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import combinations
 
-from vlmbench.metrics import StatRow
+from vlmbench.metrics import StatRow, number
 from vlmbench.report._answered import is_written
+from vlmbench.report._format import (
+    Cells,
+    Tests,
+    adjusted_gap_p,
+    failed_cells,
+    failure_mark,
+    gap_p,
+)
 from vlmbench.spec import Condition
 from vlmbench.store import Manifest, ModelRecord, Run, TaskRecord
 from vlmbench.types import ComparisonError, Problem, VlmbenchError
@@ -37,7 +46,10 @@ _COMPARED = {
 """What runs must agree on for a task and a model, by part and field of the manifest, in words."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_Key = tuple[str, str, str, str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Board:
     """Everything a leaderboard shows.
 
@@ -50,7 +62,7 @@ class Board:
 
     tasks: dict[str, TaskRecord]
     models: dict[str, ModelRecord]
-    rows: dict[tuple[str, str, str, str, str], StatRow]
+    rows: dict[_Key, StatRow]
     manifests: tuple[Manifest, ...]
 
     def get(
@@ -61,7 +73,36 @@ class Board:
 
     def of(self, model: str, task: str) -> list[StatRow]:
         """Return every row of one model on one task."""
-        return [row for row in self.rows.values() if (row.model, row.task) == (model, task)]
+        return self._by_place.get((model, task), [])
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, str], list[StatRow]]:
+        found: dict[tuple[str, str], list[StatRow]] = {}
+        for row in self.rows.values():
+            found.setdefault((row.model, row.task), []).append(row)
+        return found
+
+    @cached_property
+    def _failed(self) -> Cells:
+        return failed_cells(self.rows.values())
+
+    def number(self, row: StatRow | None, *, mark: str = "", **how: bool) -> str:
+        """Write a number, marked where documents of its cells failed; see `metrics.number`."""
+        return number(row, mark=mark + self.failure_mark(row), **how)
+
+    def failure_mark(self, row: StatRow | None) -> str:
+        """Return the mark of a number of which documents failed; else nothing."""
+        return failure_mark(row, self._failed)
+
+    @cached_property
+    def gap_p(self) -> Tests:
+        """The p-value of every gap test on the page."""
+        return gap_p(self.rows.values())
+
+    @cached_property
+    def adjusted_gap_p(self) -> Tests:
+        """Holm's p-values of the same."""
+        return adjusted_gap_p(self.rows.values())
 
 
 def assemble(runs: Sequence[Run]) -> Board:
@@ -79,32 +120,27 @@ def assemble(runs: Sequence[Run]) -> Board:
         raise VlmbenchError(
             Problem(file=name, message="the run measured nothing") for name in empty
         )
-    problems = [
-        problem
-        for a, b in combinations(sorted(runs, key=lambda run: run.name), 2)
-        for problem in (
-            *_version_problems(a, b),
-            *_record_problems(a, b),
-            *_row_problems(a, b),
-        )
-    ]
+    problems = list(_disagreements(sorted(runs, key=lambda run: run.name)))
     if problems:
         raise ComparisonError(problems)
     # What a run calls a task or shows as its source is not compared, so the choice
     # among runs that differ there must not hang on their order.
-    manifests = {run.manifest.model_dump_json(): run.manifest for run in runs}
+    manifests = {json.dumps(run.manifest.model_dump(mode="json")): run.manifest for run in runs}
     ordered = tuple(manifests[text] for text in sorted(manifests))
     tasks = {name: record for manifest in ordered for name, record in manifest.tasks.items()}
     models = {name: record for manifest in ordered for name, record in manifest.models.items()}
     task_names = sorted(tasks, key=lambda name: (tasks[name].ability, name))
     model_names = sorted(models, key=lambda name: (models[name].recorded, name))
+    task_at, model_at = (
+        {name: at for at, name in enumerate(names)} for names in (task_names, model_names)
+    )
     rows = {row.key: row for run in runs for row in run.rows}
     # Within one model and task the order of stats.json holds, whichever run was named first.
-    within: dict[tuple[str, str, str, str, str], int] = {}
+    within: dict[_Key, int] = {}
     for run in runs:
         for place, row in enumerate(run.rows):
             within[row.key] = min(place, within.get(row.key, place))
-    rank = lambda key: (task_names.index(key[1]), model_names.index(key[0]), within[key], key)
+    rank = lambda key: (task_at[key[1]], model_at[key[0]], within[key], key)
     return Board(
         tasks={name: tasks[name] for name in task_names},
         models={name: models[name] for name in model_names},
@@ -113,39 +149,80 @@ def assemble(runs: Sequence[Run]) -> Board:
     )
 
 
-def _version_problems(a: Run, b: Run) -> Iterator[Problem]:
-    left, right = a.manifest.versions, b.manifest.versions
-    if left.metrics != right.metrics:
-        yield Problem(
-            field="versions.metrics",
-            message=(
-                f"{a.name} has metrics of version {left.metrics} (vlmbench {left.vlmbench}), "
-                f"{b.name} of version {right.metrics} (vlmbench {right.vlmbench})"
-            ),
-            remedy="Repeat the older run with the newer vlmbench.",
-        )
+def _disagreements(runs: Sequence[Run]) -> Iterator[Problem]:
+    """Yield what runs give differently: of many that agree, the first is compared with others."""
+    versions: dict[object, Run] = {}
+    rows: dict[_Key, dict[str, tuple[Run, StatRow]]] = {}
+    facts: dict[tuple[str, str, str], dict[object, Run]] = {}
+    for run in runs:
+        versions.setdefault(run.manifest.versions.metrics, run)
+        for row in run.rows:
+            rows.setdefault(row.key, {}).setdefault(repr(row), (run, row))
+        for fact, value in _facts(run):
+            facts.setdefault(fact, {}).setdefault(value, run)
+    for a, b in combinations(versions.values(), 2):
+        yield _other_versions(a, b)
+    for fact, values in facts.items():
+        for one, other in combinations(values.items(), 2):
+            yield _other_facts(fact, one, other)
+    for found in rows.values():
+        for left, right in combinations(found.values(), 2):
+            yield _other_numbers(left, right)
 
 
-def _record_problems(a: Run, b: Run) -> Iterator[Problem]:
-    """Yield what the manifests say differently about a task or model that both have."""
+def _facts(run: Run) -> Iterator[tuple[tuple[str, str, str], object]]:
+    """Yield what a run says about its tasks and models, and other runs must say too."""
+    depending = {name: {row.task for row in run.rows if on(row)} for name, on in _DEPENDING.items()}
     for part, fields in _COMPARED.items():
-        left, right = getattr(a.manifest, part), getattr(b.manifest, part)
-        for name in sorted(left.keys() & right.keys()):
-            for field, meaning in fields.items():
-                values = (getattr(left[name], field), getattr(right[name], field))
-                if values[0] == values[1] or not _is_compared(field, name, values, (a, b)):
+        for name, record in getattr(run.manifest, part).items():
+            for field in fields:
+                value = getattr(record, field)
+                if value is None and field in _LATER:
                     continue
-                shown = [value[:12] if isinstance(value, str) else value for value in values]
-                yield Problem(
-                    field=f"{part}.{name}.{field}",
-                    message=(
-                        f"{meaning} differs: {shown[0]!r} in {a.name}, {shown[1]!r} in {b.name}"
-                    ),
-                    remedy=(
-                        f"Repeat one of the runs with the other's {name}, or put them into "
-                        "separate leaderboards."
-                    ),
-                )
+                if field not in depending or name in depending[field]:
+                    yield (part, name, field), value
+
+
+def _other_versions(a: Run, b: Run) -> Problem:
+    left, right = a.manifest.versions, b.manifest.versions
+    return Problem(
+        field="versions.metrics",
+        message=(
+            f"{a.name} has metrics of version {left.metrics} (vlmbench {left.vlmbench}), "
+            f"{b.name} of version {right.metrics} (vlmbench {right.vlmbench})"
+        ),
+        remedy="Repeat the older run with the newer vlmbench.",
+    )
+
+
+def _other_facts(
+    fact: tuple[str, str, str], a: tuple[object, Run], b: tuple[object, Run]
+) -> Problem:
+    part, name, field = fact
+    (left, one), (right, other) = (
+        (value[:12] if isinstance(value, str) else value, run) for value, run in (a, b)
+    )
+    return Problem(
+        field=f"{part}.{name}.{field}",
+        message=(
+            f"{_COMPARED[part][field]} differs: {left!r} in {one.name}, {right!r} in {other.name}"
+        ),
+        remedy=f"Repeat one of the runs with the other's {name}, or put them into "
+        "separate leaderboards.",
+    )
+
+
+def _other_numbers(a: tuple[Run, StatRow], b: tuple[Run, StatRow]) -> Problem:
+    left, right = a[1].to_json(), b[1].to_json()
+    fields = [name for name, value in right.items() if left[name] != value]
+    return Problem(
+        field="/".join(a[1].key),
+        message=(
+            f"two runs give different numbers ({', '.join(fields)}): "
+            f"{left['value']} in {a[0].name}, {right['value']} in {b[0].name}"
+        ),
+        remedy="Give only one of the two runs.",
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -163,29 +240,5 @@ _DEPENDING: Mapping[str, Callable[[StatRow], bool]] = {
 }
 """Fields that only some rows depend on, and which."""
 
-
-def _is_compared(field: str, name: str, values: tuple[object, object], runs: Sequence[Run]) -> bool:
-    """Tell whether runs must agree on a field; None is what runs have from before its time."""
-    if field == "reading":
-        return None not in values
-    if field not in _DEPENDING:
-        return True
-    depends = _DEPENDING[field]
-    used = [any(row.task == name and depends(row) for row in run.rows) for run in runs]
-    return None not in values and all(used)
-
-
-def _row_problems(a: Run, b: Run) -> Iterator[Problem]:
-    numbers = {row.key: row.to_json() for row in a.rows}
-    for row in b.rows:
-        other = numbers.get(row.key)
-        if other is not None and other != row.to_json():
-            fields = [name for name, value in row.to_json().items() if other[name] != value]
-            yield Problem(
-                field="/".join(row.key),
-                message=(
-                    f"two runs give different numbers ({', '.join(fields)}): "
-                    f"{other['value']} in {a.name}, {row.to_json()['value']} in {b.name}"
-                ),
-                remedy="Give only one of the two runs.",
-            )
+_LATER = ("reading", *_DEPENDING)
+"""Fields that runs from before their time do not have."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -9,10 +10,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import numpy as np
 from tabulate import tabulate
 
-from vlmbench.metrics import GAP, StatRow, clear_of_zero, holm, rate
+from vlmbench.metrics import GAP, PROMPTED, StatRow, clear_of_zero, holm, rate
 from vlmbench.store import FailedCell
+from vlmbench.types import plain
 
-_MARKDOWN = re.compile(r"([\\|<>*`\[\]])")
+# What acts anywhere; `_` does at the ends of words, and some only where a block begins.
+_ACTING = re.compile(r"[\\|<>&*`\[\]#~$]|(?<![^\W_])_|_(?![^\W_])|^[-+=](?![.\d])")
+_NUMBERED = re.compile(r"^(\d+)([.)])(?= |$)")
+_LONGEST = 1_000
+"""Characters of a stranger's text that stand in one place of a page at the most."""
 
 
 Tests = Mapping[tuple[str, str, str], float]
@@ -72,6 +78,28 @@ def significant(gap: StatRow | None, adjusted: float | None) -> bool:
     )
 
 
+FAILED = "§"
+"""On any number: some of its documents failed and are left out."""
+
+Cells = Collection[tuple[str, str, str, str]]
+"""Cells by model, task, condition and readout."""
+
+
+def failed_cells(rows: Iterable[StatRow]) -> Cells:
+    """Return the cells among the rows in which documents failed."""
+    return {row.key[:4] for row in rows if row.metric == "failed" and row.value > 0}
+
+
+def failure_mark(row: StatRow | None, failed: Cells) -> str:
+    """Return the mark of a number, if documents of a cell failed that it comes from."""
+    if row is None:
+        return ""
+    direct = row.readout.removesuffix(f"-{PROMPTED}")
+    readouts = [direct, PROMPTED] if direct != row.readout else row.readout.split("|")
+    cells = itertools.product([row.model], [row.task], row.condition.split("|"), readouts)
+    return FAILED if any(cell in failed for cell in cells) else ""
+
+
 def reasons(failed: Iterable[FailedCell], row: StatRow) -> str:
     """Return why documents of a cell failed, as the end of a sentence; empty if that is unknown."""
     place = (row.model, row.task, row.condition, row.readout)
@@ -84,9 +112,20 @@ def reasons(failed: Iterable[FailedCell], row: StatRow) -> str:
     return f": {'; '.join(dict.fromkeys(told))}" if told else ""
 
 
+def line_of(text: str) -> str:
+    """Return text on one line, in which nothing acts on a terminal or hides; a long one is cut."""
+    return plain(" ".join(text.split()), longest=_LONGEST)
+
+
 def escape(text: str) -> str:
-    """Return text that markdown shows as it is, on one line."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    """Return text that markdown shows as it is, on one line, in a table's cell too."""
+    return _NUMBERED.sub(r"\1\\\2", _ACTING.sub(r"\\\g<0>", line_of(text)))
+
+
+def code(text: str) -> str:
+    """Return text as inline code, in a table's cell too."""
+    line = line_of(text)
+    return f"`{line}`" if re.fullmatch(r"[^`|]+", line) else f"<code>{escape(text)}</code>"
 
 
 def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]], *, left: int = 1) -> str:

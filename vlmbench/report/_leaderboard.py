@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,13 +19,12 @@ from vlmbench.report._baselines import (
     rules,
 )
 from vlmbench.report._board import Board, assemble
-from vlmbench.report._format import escape, markdown_table, reasons
+from vlmbench.report._format import FAILED, code, escape, line_of, markdown_table, reasons
 from vlmbench.report._lost import lost_table
 from vlmbench.report._prompts import prompts_table
 from vlmbench.report._ranks import rank, rank_notes, rank_table
 from vlmbench.report._readings import readings_table
 from vlmbench.report._tables import (
-    FAILED,
     MARKED,
     UNLIKE,
     control_table,
@@ -234,7 +234,7 @@ def _documents(record: TaskRecord) -> str:
     """Return how many documents there are, and what they share."""
     if record.clusters in (None, record.n):
         return f"{record.n} documents"
-    by = "image" if record.cluster_by is None else f"`{record.cluster_by}`"
+    by = "image" if record.cluster_by is None else code(record.cluster_by)
     return f"{record.n} documents in {record.clusters} clusters by {by}"
 
 
@@ -248,7 +248,9 @@ def _reading(board: Board) -> Iterator[str]:
     for task in board.tasks:
         if task in written:
             name = board.tasks[task].answers or "not recorded"
-            lines.append(f"- {task_name(board, task)}: {says.get(name, 'another rule')} (`{name}`)")
+            lines.append(
+                f"- {task_name(board, task)}: {says.get(name, 'another rule')} ({code(name)})"
+            )
     yield from ("## How answers were read", _READING, "\n".join(lines))
 
 
@@ -335,10 +337,12 @@ def _section(title: str, text: str, table: str, board: Board) -> Iterator[str]:
 def _command(manifest: Manifest) -> str:
     limits = {record.limit for record in manifest.tasks.values()}
     limit = f" --limit {limits.pop()}" if len(limits) == 1 and limits != {None} else ""
+    models, tasks = (",".join(sorted(names)) for names in (manifest.models, manifest.tasks))
+    # It is pasted into a shell, and one line cannot end the block that it stands in.
     return (
-        f"vlmbench run --models {','.join(sorted(manifest.models))} "
-        f"--tasks {','.join(sorted(manifest.tasks))} --study {manifest.study} "
-        f"--seed {manifest.seed}{limit}  # vlmbench {manifest.versions.vlmbench}"
+        f"vlmbench run --models {models} --tasks {tasks} "
+        f"--study {shlex.quote(line_of(manifest.study))} --seed {manifest.seed}{limit}"
+        f"  # vlmbench {line_of(manifest.versions.vlmbench)}"
     )
 
 
@@ -350,10 +354,10 @@ def _commands(board: Board) -> str:
 def _models(board: Board) -> str:
     lines = [
         [
-            f"`{name}`",
+            code(name),
             "recorded" if record.recorded else (record.relation or MISSING),
-            f"`{record.twin}`" if record.twin else MISSING,
-            f"`{record.weights[:12]}`" if record.weights else MISSING,
+            code(record.twin) if record.twin else MISSING,
+            code(record.weights[:12]) if record.weights else MISSING,
             escape(record.source or MISSING),
         ]
         for name, record in board.models.items()
@@ -367,10 +371,10 @@ def _tasks(board: Board) -> str:
     shown = {variant.kind_of(): variant.says for variant in MARKERS}
     lines = [
         [
-            f"`{name}`",
+            code(name),
             escape(record.ability.replace("_", " ")),
-            f"`{record.digest[:12]}`",
-            f"`{record.data[:12]}`",
+            code(record.digest[:12]),
+            code(record.data[:12]),
             MISSING if record.places is None else shown[record.places],
             escape(record.source or MISSING),
         ]

@@ -22,14 +22,21 @@ def lost_table(board: Board) -> str:
     for model, task in dict.fromkeys((model, task) for model, task, _ in found):
         parts = [found.get((model, task, f"lost_{name.replace(' ', '_')}")) for name in PARTS]
         gap = board.get(model, task, "gap", readout=GAP)
-        whole = MISSING if gap is None else signed(gap.value)
-        lines.append([task_name(board, task), model_name(board, model), whole, *map(_cell, parts)])
+        whole = MISSING if gap is None else signed(gap.value) + board.failure_mark(gap)
+        lines.append(
+            [
+                task_name(board, task),
+                model_name(board, model),
+                whole,
+                *(_cell(board, row) for row in parts),
+            ]
+        )
     lines.sort()
     head = ["Task", "Model", "Gap", *(name.capitalize() for name in PARTS)]
     return markdown_table(head, lines, left=2) if lines else ""
 
 
-def _cell(row: StatRow | None) -> str:
+def _cell(board: Board, row: StatRow | None) -> str:
     if row is None:
         return MISSING
-    return f"{signed(row.value)} [{signed(row.low)}, {signed(row.high)}]"
+    return f"{signed(row.value)}{board.failure_mark(row)} [{signed(row.low)}, {signed(row.high)}]"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vlmbench.metrics import PROMPTED, StatRow, above, number
+from vlmbench.metrics import PROMPTED, StatRow, above
 from vlmbench.report._board import Board, is_form
-from vlmbench.report._format import markdown_table
+from vlmbench.report._format import code, markdown_table
 from vlmbench.report._tables import measured, model_name, task_name
 from vlmbench.spec import Condition
 
@@ -33,8 +33,8 @@ def prompts_table(board: Board) -> str:
                     task_name(board, task),
                     model_name(board, model),
                     str(len(rows)),
-                    number(rows[PLAIN]),
-                    *(f"{number(row, interval=False)} {_form(row)}" for row in ends),
+                    board.number(rows[PLAIN]),
+                    *(f"{board.number(row, interval=False)} {_form(row)}" for row in ends),
                     str(ranks[model, PLAIN]),
                     str(spread[0]) if len(spread) == 1 else f"{spread[0]} to {spread[-1]}",
                 ]
@@ -45,7 +45,7 @@ def prompts_table(board: Board) -> str:
 
 def _form(row: StatRow) -> str:
     """Return what a table calls the form of a row."""
-    return "plain" if row.condition == PLAIN else f"`{row.condition.removeprefix('own+')}`"
+    return "plain" if row.condition == PLAIN else code(row.condition.removeprefix("own+"))
 
 
 def _accuracies(board: Board, task: str) -> dict[str, dict[str, StatRow]]:

@@ -123,15 +123,26 @@ def rank_table(board: Board, ranking: Ranking) -> str:
     lines = [
         [
             model_name(board, model),
-            number(ranking.means[model, ENCODER]),
+            _number(board, ranking, model, ENCODER),
             str(int(places[ENCODER][index])),
-            number(ranking.means[model, PROMPTED]),
+            _number(board, ranking, model, PROMPTED),
             str(int(places[PROMPTED][index])),
         ]
         for index, model in enumerate(ranking.models)
     ]
     head = ["Model", "Encoder", "Rank by encoder", "VQA", "Rank by VQA"]
     return markdown_table(head, lines)
+
+
+def _number(board: Board, ranking: Ranking, model: str, name: str) -> str:
+    """Write a mean, marked where documents of a task failed that it is over."""
+    readouts = {
+        task: ENCODER_MEAN if name == ENCODER and task in ranking.pooled else name
+        for task in ranking.tasks
+    }
+    rows = [board.get(model, task, _METRIC, readout=how) for task, how in readouts.items()]
+    mark = next(filter(None, map(board.failure_mark, rows)), "")
+    return number(ranking.means[model, name], mark=mark)
 
 
 def rank_notes(board: Board, ranking: Ranking) -> str:

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from vlmbench.metrics import ENCODER, PROMPTED, StatRow, number
 from vlmbench.report._board import Board
-from vlmbench.report._format import markdown_table
+from vlmbench.report._format import Cells, escape, failed_cells, failure_mark, markdown_table
 from vlmbench.report._layout import Column, Layout, Row
 from vlmbench.report._tables import model_name, task_name
 
@@ -41,11 +41,11 @@ def readings_terminal(
     Returns:
         The table; None where every encoder was read in one way.
     """
-    names, gaps = aliases or {}, _gaps(rows)
+    names, gaps, failed = aliases or {}, _gaps(rows), failed_cells(rows)
     lines: list[Row] = []
     for (model, task), readings in encoder_readings(rows).items():
         lines.append([Text(f"{names.get(model, model)}, {names.get(task, task)}", style="bold")])
-        lines += [[f"  {cells[0]}", *cells[1:]] for cells in _lines(readings, gaps)]
+        lines += [[f"  {cells[0]}", *cells[1:]] for cells in _lines(readings, gaps, failed)]
     first, *others = _HEAD
     columns = (Column(head=first), *(Column(head=head, right=True) for head in others))
     return Layout(columns=columns, rows=lines) if lines else None
@@ -56,9 +56,9 @@ def readings_table(board: Board) -> str:
     rows = list(board.rows.values())
     gaps = _gaps(rows)
     lines = [
-        [task_name(board, task), model_name(board, model), *cells]
+        [task_name(board, task), model_name(board, model), escape(cells[0]), *cells[1:]]
         for (model, task), readings in encoder_readings(rows).items()
-        for cells in _lines(readings, gaps)
+        for cells in _lines(readings, gaps, failed_cells(rows))
     ]
     return markdown_table(["Task", "Model", *_HEAD], lines, left=3) if lines else ""
 
@@ -70,13 +70,11 @@ def _gaps(rows: Sequence[StatRow]) -> _Gaps:
     return {(row.model, row.task, row.readout): row for row in rows if row.metric == "gap"}
 
 
-def _lines(readings: Sequence[StatRow], gaps: _Gaps) -> list[list[str]]:
-    return [
-        [
-            row.readout,
-            str(row.n),
-            number(row),
-            number(gaps.get((row.model, row.task, f"{row.readout}-{PROMPTED}")), sign=True),
-        ]
-        for row in readings
-    ]
+def _lines(readings: Sequence[StatRow], gaps: _Gaps, failed: Cells) -> list[list[str]]:
+    lines = []
+    for row in readings:
+        gap = gaps.get((row.model, row.task, f"{row.readout}-{PROMPTED}"))
+        written = number(gap, sign=True, mark=failure_mark(gap, failed))
+        mark = failure_mark(row, failed)
+        lines.append([row.readout, f"{row.n}{mark}", number(row, mark=mark), written])
+    return lines

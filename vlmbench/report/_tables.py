@@ -17,16 +17,14 @@ from vlmbench.metrics import (
     StatRow,
     clear_of_zero,
     false_discovery,
-    number,
     p_value,
     rate,
 )
 from vlmbench.report._answered import UNREAD, is_written, turned
 from vlmbench.report._board import Board
 from vlmbench.report._format import (
-    adjusted_gap_p,
+    FAILED,
     escape,
-    gap_p,
     markdown_table,
     significant,
 )
@@ -36,8 +34,6 @@ MARKED = "†"
 """On an encoder number: it saw images with the markers drawn into them."""
 UNLIKE = "‡"
 """On an encoder number: the twin's weights are not the tower's."""
-FAILED = "§"
-"""On any accuracy: some documents failed and are left out."""
 
 _ANSWERS = ["Blind", "VQA", "Encoder", "Gap", "p", "Holm's p", "Least gap", "Abstained"]
 _ANSWERED = ["VQA, answered", "Gap, answered"]
@@ -82,7 +78,8 @@ def results_of_model(board: Board, model: str) -> str:
         if not board.of(model, task):
             continue
         count = " ".join([str(record.n), *_effective(board, model, task)])
-        known = [count, rate(record.chance), rate(majority(board, task))]
+        mark = FAILED if any(map(board.failure_mark, board.of(model, task))) else ""
+        known = [count + mark, rate(record.chance), rate(majority(board, task))]
         shown = _measured_line(board, model, task, written=written)
         lines.append([task_name(board, task), *known, *shown])
     head = ["Task", "n", "Chance", "Majority", *_ANSWERS, *(_ANSWERED if written else ())]
@@ -105,12 +102,12 @@ def results_of_task(board: Board, task: str) -> str:
 
 def discoveries(board: Board) -> str:
     """Return how many of the page's gap tests survive what, in a sentence; empty without one."""
-    tests = gap_p(board.rows.values())
+    tests = board.gap_p
     p = np.array(list(tests.values()))
     if len(p) < 2:
         return ""
     alone, expected = (int((values < 0.05).sum()) for values in (p, false_discovery(p)))
-    adjusted = adjusted_gap_p(board.rows.values())
+    adjusted = board.adjusted_gap_p
     held = sum(
         significant(board.get(model, task, f"gap{without}", readout=GAP), adjusted[key])
         for key in tests
@@ -128,10 +125,10 @@ def corrected_table(board: Board) -> str:
     lines = [
         [
             *_heading(board, model, task),
-            number(_accuracy(board, model, task, "blank", PROMPTED, "accuracy_corrected")),
-            number(_accuracy(board, model, task, "own", PROMPTED, "accuracy_corrected")),
-            number(_accuracy(board, model, task, "own", ENCODER, "accuracy_corrected")),
-            number(board.get(model, task, "gap_corrected", readout=GAP), sign=True),
+            board.number(_accuracy(board, model, task, "blank", PROMPTED, "accuracy_corrected")),
+            board.number(_accuracy(board, model, task, "own", PROMPTED, "accuracy_corrected")),
+            board.number(_accuracy(board, model, task, "own", ENCODER, "accuracy_corrected")),
+            board.number(board.get(model, task, "gap_corrected", readout=GAP), sign=True),
         ]
         for model, task in _pairs(board)
     ]
@@ -143,15 +140,17 @@ def control_table(board: Board) -> str:
     written = any(is_written(row) and row.condition == "blank" for row in board.rows.values())
     lines = []
     for model, task in _pairs(board):
-        answered = number(_accuracy(board, model, task, "blank", PROMPTED, "accuracy_answered"))
+        answered = board.number(
+            _accuracy(board, model, task, "blank", PROMPTED, "accuracy_answered")
+        )
         abstained = _accuracy(board, model, task, "blank", PROMPTED, "abstention")
         lines.append(
             [
                 *_heading(board, model, task),
                 rate(board.tasks[task].chance),
-                number(_accuracy(board, model, task, "blank", PROMPTED)),
-                number(_accuracy(board, model, task, "blank", ENCODER)),
-                number(abstained, interval=False),
+                board.number(_accuracy(board, model, task, "blank", PROMPTED)),
+                board.number(_accuracy(board, model, task, "blank", ENCODER)),
+                board.number(abstained, interval=False),
                 *([answered] if written else ()),
             ]
         )
@@ -166,7 +165,7 @@ def variation_table(board: Board) -> str:
         distances = []
         for condition in ("own|blank", "own|truth", "blank|truth"):
             row = board.get(model, task, "tv", readout=PROMPTED, condition=condition)
-            distances.append(number(row, bold=row is not None and clear_of_zero(row)))
+            distances.append(board.number(row, bold=row is not None and clear_of_zero(row)))
         lines.append([*_heading(board, model, task), *distances])
     head = ["VQA and blind", "VQA and truth", "Blind and truth"]
     return _long_table(board, head, lines)
@@ -174,7 +173,9 @@ def variation_table(board: Board) -> str:
 
 def majority(board: Board, task: str) -> float:
     """Return the rate of the most common right letter, over as many documents as any cell has."""
-    rows = [row for row in board.rows.values() if (row.task, row.metric) == (task, "majority")]
+    rows = [
+        row for model in board.models for row in board.of(model, task) if row.metric == "majority"
+    ]
     if not rows:
         return math.nan
     return max(rows, key=lambda row: (row.n or 0, row.value)).value
@@ -224,22 +225,18 @@ def _accuracy(
 def _gap(board: Board, model: str, task: str, without: str = "", *, interval: bool = True) -> str:
     """Write a gap; that of the documents that were answered where `without` is `_answered`."""
     gap = board.get(model, task, f"gap{without}", readout=GAP)
-    tests = adjusted_gap_p(board.rows.values())
+    tests = board.adjusted_gap_p
     found = turned(board.of(model, task), tests)
     mark = UNREAD if any(row.readout == GAP for row, _ in found) else ""
     bold = significant(gap, tests.get((model, task, without)))
-    return number(gap, sign=True, bold=bold, mark=mark, interval=interval)
+    return board.number(gap, sign=True, bold=bold, mark=mark, interval=interval)
 
 
 def _measured_line(board: Board, model: str, task: str, *, written: bool) -> list[str]:
     def cell(condition: str, readout: str, mark: str = "", metric: str = "accuracy") -> str:
-        failed = board.get(model, task, "failed", readout=readout, condition=condition)
-        mark += FAILED if failed is not None and failed.value > 0 else ""
-        return number(_accuracy(board, model, task, condition, readout, metric), mark=mark)
+        return board.number(_accuracy(board, model, task, condition, readout, metric), mark=mark)
 
-    p, adjusted = (
-        found(board.rows.values()).get((model, task, "")) for found in (gap_p, adjusted_gap_p)
-    )
+    p, adjusted = (tests.get((model, task, "")) for tests in (board.gap_p, board.adjusted_gap_p))
     abstained = _accuracy(board, model, task, "own", PROMPTED, "abstention")
     marks = (MARKED if board.tasks[task].marked else "") + (
         UNLIKE if board.models[model].relation in ("finetuned", "lineage") else ""
@@ -250,8 +247,8 @@ def _measured_line(board: Board, model: str, task: str, *, written: bool) -> lis
         cell("own", ENCODER, marks),
         _gap(board, model, task),
         *(MISSING if value is None else p_value(value) for value in (p, adjusted)),
-        number(board.get(model, task, "smallest_gap", readout=GAP)),
-        number(abstained, interval=False),
+        board.number(board.get(model, task, "smallest_gap", readout=GAP)),
+        board.number(abstained, interval=False),
     ]
     if written:
         line += [

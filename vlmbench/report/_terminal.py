@@ -20,7 +20,16 @@ from vlmbench.metrics import (
     small_masses,
 )
 from vlmbench.report._answered import is_written, told, turned
-from vlmbench.report._format import adjusted_gap_p, gap_p, reasons, significant
+from vlmbench.report._format import (
+    FAILED,
+    Cells,
+    adjusted_gap_p,
+    failed_cells,
+    failure_mark,
+    gap_p,
+    reasons,
+    significant,
+)
 from vlmbench.report._layout import Column, Layout, Row
 from vlmbench.report._readings import is_encoders
 from vlmbench.store import FailedCell
@@ -80,7 +89,8 @@ def terminal(
         for task in dict.fromkeys(row.task for row in mine):
             shown = [row for row in mine if row.task == task]
             p, holm = tests.get((model, task, "")), adjusted.get((model, task, ""))
-            lines.append(_line(names.get(task, task), shown, p, holm)[: len(columns)])
+            line = _line(names.get(task, task), shown, p, holm, failed_cells(shown))
+            lines.append(line[: len(columns)])
     notes = [Text(note, style="italic") for note in _notes(rows, names, failed)]
     return Group(Layout(columns=columns, rows=lines), *notes)
 
@@ -113,29 +123,32 @@ def rules_terminal(
 
 
 def _line(
-    name: str, rows: Iterable[StatRow], p: float | None, adjusted: float | None
+    name: str, rows: Iterable[StatRow], p: float | None, adjusted: float | None, failed: Cells
 ) -> list[Text]:
+    def value(row: StatRow | None) -> str:
+        return MISSING if row is None else f"{rate(row.value)}{failure_mark(row, failed)}"
+
     found: _Rows = {(row.condition, row.readout, row.metric): row for row in rows}
     asked = found.get(("own", PROMPTED, "accuracy")) or _answered_elsewhere(found)
     encoder = found.get(("own", ENCODER, "accuracy"))
     chance = next((row for key, row in found.items() if key[2] == "chance"), None)
-    gap = found.get(("own", GAP, "gap"))
+    gap, answered = (found.get(("own", GAP, metric)) for metric in ("gap", "gap_answered"))
     count = next((row.n for row in (asked, encoder) if row is not None), None)
     worth = found.get(("own", GAP, "effective_n")) or found.get(("own", PROMPTED, "effective_n"))
     fewer = "" if worth is None else f" ({worth.value:.0f})"
     cells = [
         f"  {name}",
-        MISSING if count is None else f"{count}{fewer}",
-        _value(chance),
-        _value(found.get(("blank", PROMPTED, "accuracy"))),
-        _value(asked),
-        _value(encoder),
-        number(gap, sign=True),
+        MISSING if count is None else f"{count}{FAILED if failed else ''}{fewer}",
+        value(chance),
+        value(found.get(("blank", PROMPTED, "accuracy"))),
+        value(asked),
+        value(encoder),
+        number(gap, sign=True, mark=failure_mark(gap, failed)),
         MISSING if p is None else p_value(p),
-        _value(found.get(("own", GAP, "smallest_gap"))),
-        _value(found.get(("own", PROMPTED, "abstention"))),
-        _value(found.get(("own", PROMPTED, "accuracy_answered"))),
-        number(found.get(("own", GAP, "gap_answered")), sign=True, interval=False),
+        value(found.get(("own", GAP, "smallest_gap"))),
+        value(found.get(("own", PROMPTED, "abstention"))),
+        value(found.get(("own", PROMPTED, "accuracy_answered"))),
+        number(answered, sign=True, interval=False, mark=failure_mark(answered, failed)),
     ]
     style = "bold" if significant(gap, adjusted) else ""
     return [Text(cell, style=style if place == _GAP else "") for place, cell in enumerate(cells)]
@@ -151,10 +164,6 @@ def _answered_elsewhere(found: _Rows) -> StatRow | None:
         ),
         None,
     )
-
-
-def _value(row: StatRow | None) -> str:
-    return MISSING if row is None else rate(row.value)
 
 
 def _notes(

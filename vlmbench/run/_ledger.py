@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -29,6 +29,8 @@ class JournalLedger:
         loaded: Returns the digests of the weights that are loaded, by part. They are kept with
             every batch: a checkpoint may change where its name does not.
         retry: Whether documents that failed in a finished cell are to be answered again.
+        refuse: Is given why each answered document failed, empty where it did not, whenever more
+            have; raises where these are too many.
 
     Attributes:
         share: Which batches are run here; all of them.
@@ -43,10 +45,11 @@ class JournalLedger:
         loaded: Callable[[], Mapping[str, str]] = dict,
         *,
         retry: bool = False,
+        refuse: Callable[[Sequence[str]], None] = lambda _: None,
     ) -> None:
         self.journal = journal
         self._sizes = {} if sizes is None else sizes
-        self._loaded = loaded
+        self._loaded, self._refuse = loaded, refuse
         self._held: dict[str, Answer] = {}
         self._weights: dict[str, str] = {}
         for frame in journal.frames:
@@ -66,16 +69,26 @@ class JournalLedger:
         return self._held
 
     def keep(self, answers: Mapping[str, Answer]) -> None:
-        """Keep the answers of a batch for good, by `doc_id`; raises as `check` does."""
+        """Keep the answers of a batch for good, by `doc_id`; raises as `take` does."""
         self.take(answers, self._loaded())
 
     def take(self, answers: Mapping[str, Answer], weights: Mapping[str, str]) -> None:
-        """Keep answers that weights with these digests gave; raises as `check` does."""
+        """Keep answers that weights with these digests gave.
+
+        Raises:
+            VlmbenchError: As `check` does, or as `refuse` does.
+        """
         self.check(weights)
         sizes = {k: [s.items, s.tokens] for k, s in self._sizes.items() if not s.fixed}
         said, arrays = _packed(answers)
         self.journal.append(said | {"sizes": sizes, "weights": self._weights}, arrays)
         self._held |= answers
+        if any(answer.error for answer in answers.values()):
+            try:
+                self._refuse([answer.error for answer in self._held.values()])
+            except VlmbenchError:
+                self.failed([doc_id for doc_id, one in self._held.items() if one.error])
+                raise
 
     def check(self, weights: Mapping[str, str]) -> None:
         """Check that these are the digests of the weights that gave what is there already.

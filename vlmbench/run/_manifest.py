@@ -102,6 +102,7 @@ def make_manifest(
 def lm_eval_results(plan: Plan, rows: Sequence[StatRow], manifest: Manifest) -> dict[str, Any]:
     """Return the prompted accuracies in lm-eval's results shape.
 
+    An entry also says how many documents failed, which `sample_len` leaves out.
     Keys are task names if the run has one model, else `model/task`; every entry names both.
     The standard error is a quarter of the 95% interval's width over 0.98 (1.96 on each side).
     """
@@ -111,10 +112,12 @@ def lm_eval_results(plan: Plan, rows: Sequence[StatRow], manifest: Manifest) -> 
         for row in _accuracies(plan, rows)
     }
     names = {key: row.task for key, row in shown.items()}
+    failed = {row.key[:4]: round(row.value) for row in rows if row.metric == "failed"}
     tasks = manifest.tasks
     return {
         "results": {
-            key: _result(row, tasks[row.task].alias or row.task) for key, row in shown.items()
+            key: _result(row, tasks[row.task].alias or row.task, failed.get(row.key[:4], 0))
+            for key, row in shown.items()
         },
         "group_subtasks": {},
         "configs": {
@@ -140,12 +143,13 @@ def lm_eval_results(plan: Plan, rows: Sequence[StatRow], manifest: Manifest) -> 
     }
 
 
-def _result(row: StatRow, alias: str) -> dict[str, Any]:
+def _result(row: StatRow, alias: str, failed: int) -> dict[str, Any]:
     return {
         "name": row.task,
         "alias": alias,
         "model": row.model,
         "sample_len": row.n,
+        "failed": failed,
         "acc,none": row.value,
         "acc_stderr,none": _standard_error(row),
     }

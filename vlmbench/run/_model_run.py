@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 
@@ -13,7 +14,7 @@ from vlmbench.models.openai import account, damage
 from vlmbench.plan import Cell, Plan, cell_key
 from vlmbench.readouts import NOT_KNOWN, LoadedModel, Numbers
 from vlmbench.run._cells import Read, asked_in, opened_for, read_cell
-from vlmbench.run._failures import refuse_failures
+from vlmbench.run._failures import FailedError, refuse_failures
 from vlmbench.run._identity import checkpoint_identity
 from vlmbench.run._ledger import JournalLedger
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
@@ -27,9 +28,10 @@ from vlmbench.store import (
     RecordAbout,
     RunFolder,
     ServerRecord,
+    WriteError,
     installed_versions,
 )
-from vlmbench.types import ChoiceScores, Problem, VlmbenchError
+from vlmbench.types import ChoiceScores, Problem, VlmbenchError, reason
 
 Where = tuple[torch.device, torch.dtype]
 """What a model runs on, and in which number format."""
@@ -78,22 +80,47 @@ class ModelRun:
         self._weights: dict[str, str] = {}
         self._unused_weights: tuple[str, ...] = ()
         self.failed: list[FailedCell] = []
+        self.problems: list[Problem] = []
 
     def rows(self) -> list[StatRow]:
-        """Read or run every cell and return the statistics of all tasks, in plan order."""
+        """Read or run every cell and return the statistics of all tasks, in plan order.
+
+        Where too many documents of a cell failed, it is left out. Whatever else is wrong ends the
+        model. What was wrong is in `problems`, and then rows are missing.
+
+        Raises:
+            WriteError: If a file of the run cannot be written.
+        """
+        try:
+            return self._rows()
+        except WriteError:
+            raise
+        except VlmbenchError as error:
+            self.problems += error.problems
+        except Exception as error:  # of a library, of a model's own code, or our mistake
+            message = f"the model ended with {reason(error)}"
+            self.problems.append(Problem(file=str(self.model.path), message=message))
+        finally:
+            self.loaded = None  # free its memory before the next model is loaded
+            gc.collect()
+        return []
+
+    def _rows(self) -> list[StatRow]:
         rows: list[StatRow] = []
         for name, task in self.tasks.items():
             cells = [cell for cell in self.cells if cell.task.spec.task == name]
             scores: dict[tuple[Condition, Readout], ChoiceScores] = {}
             for cell in cells:
-                found = self._cell(cell, task)
+                found = self._unless_failed(cell, task)
+                if found is None:
+                    continue
                 if isinstance(found, Numbers):
                     rows += found.rows
                 elif cell.readout.has_rows:
                     scores |= self._by_stage(cell, found)
             # Cells of the first documents only, or of those that a condition applies to.
             partial = {cell for cell, read in scores.items() if len(read) < len(task.held)}
-            if scores:
+            if scores and not self.problems:
                 rows += summarise(
                     scores,
                     model=self.model.spec.model,
@@ -101,10 +128,15 @@ class ModelRun:
                     seed=self.plan.seed,
                     partial=partial,
                 )
-        if self.loaded is not None:  # free its memory before the next model is loaded
-            self.loaded = None
-            gc.collect()
         return rows
+
+    def _unless_failed(self, cell: Cell, task: CheckedTask) -> ChoiceScores | Numbers | None:
+        """Return what a cell gives; None where too many of its documents failed."""
+        try:
+            return self._cell(cell, task)
+        except FailedError as error:
+            self.problems += error.problems
+            return None
 
     def _by_stage(
         self, cell: Cell, found: ChoiceScores
@@ -146,7 +178,11 @@ class ModelRun:
         return f"{self.model.spec.model}  {cell.task.spec.task}  {place}"
 
     def is_there(self, cell: Cell, task: CheckedTask) -> bool:
-        """Tell whether a cell's record is whole and current; note it and say so if it is."""
+        """Tell whether a cell's record is whole and current; note it and say so if it is.
+
+        Raises:
+            FailedError: If more of its documents failed than may, now.
+        """
         record = self.folder.record(cell.name)
         if not cell.readout.scores_documents or not record.path.exists():
             return False
@@ -159,6 +195,7 @@ class ModelRun:
         broken = set(record.failures()) - {NOT_KNOWN}
         if (broken and self.settings.retry) or not about.is_current(self._basis(cell, task)):
             return False
+        refuse_failures(cell, record.errors(), self.settings)
         if not broken:  # a run may have been killed between writing the one and deleting the other
             record.journal.unlink(missing_ok=True)
         self._note(cell, record, about)
@@ -180,22 +217,25 @@ class ModelRun:
         journal = Journal(self.folder.record(cell.name).journal, basis)
         if journal.remark:
             self.reporter.start(journal.remark, 0)
+        of = len(task.held) if cell.first is None else min(cell.first, len(task.held))
+        refuse = partial(refuse_failures, cell, settings=self.settings, of=of)
         retry = self.settings.retry
         if model is None:
-            return JournalLedger(journal, retry=retry)
+            return JournalLedger(journal, retry=retry, refuse=refuse)
         sizes = model.batch_sizes if self.settings.batch_size is None else None
-        return JournalLedger(journal, sizes, model.digests, retry=retry)
+        return JournalLedger(journal, sizes, model.digests, retry=retry, refuse=refuse)
 
     def write(self, cell: Cell, task: CheckedTask, read: Read, ledger: JournalLedger) -> None:
         """Write a cell's record in place of its journal, which stays if documents failed.
 
         Raises:
-            VlmbenchError: If too many did, or it cannot be written.
+            FailedError: If too many did.
+            WriteError: If it cannot be written.
         """
         record, reading = self.folder.record(cell.name), read.reading
         if reading.broken:
             ledger.failed(reading.broken)
-        refuse_failures(cell, reading, self.settings)
+        refuse_failures(cell, [answer.error for answer in reading.answers], self.settings)
         self.folder.reopen()
         record.write(
             self._basis(cell, task),

@@ -6,7 +6,7 @@ import itertools
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ from vlmbench.plan import Plan
 from vlmbench.run._model_run import ModelRun, Where
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Located, ModelSpec
-from vlmbench.store import FailedCell, ModelRecord
+from vlmbench.store import FailedCell, ModelRecord, WriteError
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -54,11 +54,12 @@ def run_models(
     core, and gain more from a core each than from two cores in turn.
 
     Raises:
-        VlmbenchError: The first model's, in plan order, that has problems; or if a process dies.
+        VlmbenchError: Of all models that have problems, when the others have run; or if a process
+            dies, or a file cannot be written.
     """
     workers = min(settings.workers, len(plan.models))
     if workers == 1:
-        return [run_model(model, plan, settings, tasks, reporter) for model in plan.models]
+        return whole(run_model(model, plan, settings, tasks, reporter) for model in plan.models)
     # Not forked: this process may run threads of torch's, which a fork would leave waiting.
     context = get_context("spawn")
     held, _leash = context.Pipe(duplex=False)
@@ -78,25 +79,54 @@ def run_models(
         ) as pool,
     ):
         try:
-            return _results(pool, len(plan.models))
+            return whole(_results(pool, len(plan.models)))
         except KeyboardInterrupt:
             for process in active_children():
                 process.kill()
             raise
 
 
-def _results(pool: ProcessPoolExecutor, models: int) -> list[Ran]:
-    """Wait for all models, or for the first that has problems."""
+Problems = tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Unwritten:
+    """A file of the run cannot be written."""
+
+    problems: Problems
+
+
+_Told = Ran | Problems | _Unwritten
+
+
+def whole(models: Iterable[Ran | Problems]) -> list[Ran]:
+    """Run all models and return what they leave.
+
+    Raises:
+        VlmbenchError: If some have problems, with all of these.
+    """
+    found = list(models)
+    problems = [one for ran in found if not isinstance(ran, Ran) for one in ran]
+    if problems and len(found) > 1:
+        done = sum(isinstance(ran, Ran) for ran in found)
+        message = f"{done} of {len(found)} models are finished and kept; the run is not"
+        remedy = "Start the same command again, or without the others (`--models`), to go on."
+        problems.append(Problem(message=message, remedy=remedy))
+    if problems:
+        raise VlmbenchError(problems)
+    return [ran for ran in found if isinstance(ran, Ran)]
+
+
+def _results(pool: ProcessPoolExecutor, models: int) -> Iterator[Ran | Problems]:
+    """Yield what each model leaves."""
     with _deaf():
         waiting = [pool.submit(_work, index) for index in range(models)]
-    results: list[Ran] = []
     for future in waiting:
         found = _result_of(future)
-        if not isinstance(found, Ran):
+        if isinstance(found, _Unwritten):
             pool.shutdown(cancel_futures=True)
-            raise VlmbenchError(found)
-        results.append(found)
-    return results
+            raise WriteError(found.problems)
+        yield found
 
 
 @contextmanager
@@ -115,7 +145,7 @@ def _deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _result_of(future: Future[Ran | tuple[Problem, ...]]) -> Ran | tuple[Problem, ...]:
+def _result_of(future: Future[_Told]) -> _Told:
     """Wait for what a process returns."""
     try:
         return future.result()
@@ -132,10 +162,17 @@ def run_model(
     tasks: Mapping[str, CheckedTask],
     reporter: Reporter,
     where: Where | None = None,
-) -> Ran:
-    """Run one model and return what it leaves; see `ModelRun`."""
+) -> Ran | Problems:
+    """Run one model and return what it leaves, or its problems; see `ModelRun`.
+
+    Raises:
+        WriteError: If a file of the run cannot be written.
+    """
     run = ModelRun(model, plan, settings, tasks, reporter, where)
-    return Ran(rows=run.rows(), record=run.record(), failed=run.failed)
+    rows = run.rows()
+    if run.problems:
+        return tuple(run.problems)
+    return Ran(rows=rows, record=run.record(), failed=run.failed)
 
 
 # A bar's name (process, number), and its label and total or how many more units are done.
@@ -176,17 +213,17 @@ def _follow(held: Connection) -> None:
     os._exit(1)
 
 
-def _work(index: int) -> Ran | tuple[Problem, ...]:
-    """Run one model in this process; return its problems where it has some.
+def _work(index: int) -> _Told:
+    """Run one model in this process.
 
-    They are returned, not raised: an error that is pickled keeps only its text.
+    Problems are returned, not raised: an error that is pickled keeps only its text.
     """
     assert _given is not None, "a process begins before it works"
     job, told = _given
     try:
         return run_model(job.plan.models[index], job.plan, job.settings, job.tasks, _Teller(told))
-    except VlmbenchError as error:
-        return error.problems
+    except WriteError as error:
+        return _Unwritten(error.problems)
 
 
 class _Teller:

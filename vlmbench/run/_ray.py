@@ -11,7 +11,7 @@ from dataclasses import replace
 from vlmbench.plan import Plan
 from vlmbench.readouts import ignore
 from vlmbench.run._model_run import ModelRun, Where
-from vlmbench.run._models import Ran, run_model
+from vlmbench.run._models import Ran, run_model, whole
 from vlmbench.run._settings import CheckedTask, Cluster, Reporter, Settings
 from vlmbench.run._worker import Site, Wrong, site
 from vlmbench.spec import Located, ModelSpec
@@ -79,12 +79,12 @@ def run_on_ray(
     models = tuple(model for model in plan.models if model.spec.is_local)
     where = _work_off(models, plan, settings, tasks, reporter) if models else {}
     as_written = replace(settings, retry=False)  # what was to be run again has been
-    return [
+    return whole(
         run_model(model, plan, as_written, tasks, _Silent(), where[model.spec.model])
         if model.spec.is_local
         else run_model(model, plan, settings, tasks, reporter)
         for model in plan.models
-    ]
+    )
 
 
 def _work_off(

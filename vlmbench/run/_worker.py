@@ -18,7 +18,7 @@ from vlmbench.run._model_run import Where, where_run
 from vlmbench.run._settings import CheckedTask, Settings
 from vlmbench.spec import Located, ModelSpec
 from vlmbench.store import Versions, installed_versions
-from vlmbench.types import Asked, Problem, VlmbenchError
+from vlmbench.types import Asked, Problem, VlmbenchError, reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +119,9 @@ class Worker:
             yield Over(self._loaded.digests())
         except VlmbenchError as error:
             yield Wrong(error.problems)
+        except Exception as error:  # of a library, of a model's own code, or our mistake
+            message = f"model {self._model.spec.model!r} ended with {reason(error)}"
+            yield Wrong((Problem(file=str(self._model.path), message=message),))
 
     def _read(
         self, cell: Cell, share: tuple[int, int], held: Mapping[str, Answer]

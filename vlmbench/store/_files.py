@@ -14,17 +14,21 @@ PARTIAL = ".partial"
 """How the name of a file ends that is not whole yet."""
 
 
+class WriteError(VlmbenchError):
+    """A file cannot be written, and no other can that is written the same way."""
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn what the system says against writing a file into an error that names it.
 
     Raises:
-        VlmbenchError: If the disk is full, the folder read-only, or the like.
+        WriteError: If the disk is full, the folder read-only, or the like.
     """
     try:
         yield
     except OSError as error:
-        raise VlmbenchError(cannot_write(error, path)) from error
+        raise WriteError(cannot_write(error, path)) from error
 
 
 def cannot_write(error: OSError, path: Path) -> Problem:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from filelock import FileLock, Timeout
 from vlmbench.metrics import StatRow, dump_rows, load_rows
 from vlmbench.store._files import sweep, sync_folder, write_atomically, writing
 from vlmbench.store._manifest import FORMAT, Manifest, parse_manifest
+from vlmbench.store._parquet import damaged
 from vlmbench.store._record import Record
-from vlmbench.types import Problem, VlmbenchError, file_name
+from vlmbench.types import Problem, VlmbenchError, file_name, parse_json
 
 
 def file_stem(model: str) -> str:
@@ -135,12 +137,10 @@ class RunFolder:
         Raises:
             VlmbenchError: If that is not known.
         """
-        try:
-            found = json.loads(self._request.read_text(encoding="utf-8"))
+        with suppress(VlmbenchError):
+            found = parse_json(_text(self._request)) if self._request.is_file() else None
             if isinstance(found, dict):
                 return found
-        except (OSError, ValueError):
-            pass
         raise VlmbenchError(
             Problem(
                 file=str(self._request),
@@ -154,7 +154,9 @@ class RunFolder:
         self, manifest: Manifest, rows: Sequence[StatRow], results: Mapping[str, Any]
     ) -> Run:
         """Write what a run comes to, the manifest last: a folder without it is not a result."""
-        write_atomically(self._stats, dump_rows(rows))
+        stats = dump_rows(rows)
+        manifest = manifest.model_copy(update={"stats": _sha256(stats)})
+        write_atomically(self._stats, stats)
         write_atomically(self.path / "results.json", _dump(results))
         write_atomically(self._manifest, _dump(manifest.model_dump(mode="json")))
         return Run(folder=self, manifest=manifest, rows=tuple(rows))
@@ -177,7 +179,7 @@ class RunFolder:
                     remedy="Give the folder named in `vlmbench run --output`, after it has ended.",
                 )
             )
-        return parse_manifest(self._manifest.read_text(encoding="utf-8"), file=str(self._manifest))
+        return parse_manifest(_text(self._manifest), file=str(self._manifest))
 
     def read(self) -> Run:
         """Read a finished run, and check that its parts belong together.
@@ -194,7 +196,12 @@ class RunFolder:
                     remedy="Repeat the run with `vlmbench run`.",
                 )
             )
-        rows = load_rows(self._stats.read_text(encoding="utf-8"), file=file)
+        text = _text(self._stats)
+        rows = load_rows(text, file=file)
+        if manifest.stats not in (None, _sha256(text)):
+            message = "the statistics are not those that the run wrote: the manifest has another "
+            remedy = "Start the same `vlmbench run` again: they are computed from its records."
+            raise VlmbenchError(Problem(file=file, message=f"{message}SHA-256", remedy=remedy))
         problems = list(_row_problems(rows, manifest, file))
         if problems:
             raise VlmbenchError(problems)
@@ -224,7 +231,8 @@ class Run:
         """Return the records of one model on one task, in the order of their files' names.
 
         Raises:
-            VlmbenchError: If the run was written before records had the present format.
+            VlmbenchError: If the run was written before records had the present format, or a file
+                in the place of a record is not that cell's.
         """
         if self.manifest.format != FORMAT:
             raise VlmbenchError(
@@ -239,7 +247,13 @@ class Run:
         names = (
             cell for cell in self.manifest.cells if cell.rpartition("/")[0] == f"{model}/{task}"
         )
-        return tuple(sorted(map(self.folder.record, names), key=lambda record: record.path))
+        found = {name: self.folder.record(name) for name in names}
+        for name, record in found.items():
+            basis = record.require().basis
+            of = f"{basis.model}/{basis.task}/{basis.readout}-{basis.condition.label}"
+            if of != name:
+                raise VlmbenchError(damaged(record.path, f"it is the record of {of}"))
+        return tuple(sorted(found.values(), key=lambda record: record.path))
 
 
 def _row_problems(rows: Sequence[StatRow], manifest: Manifest, file: str) -> Iterator[Problem]:
@@ -253,6 +267,18 @@ def _row_problems(rows: Sequence[StatRow], manifest: Manifest, file: str) -> Ite
     for key, times in sorted(Counter(row.key for row in rows).items()):
         if times > 1:
             yield Problem(file=file, message=f"row {'/'.join(key)} is there more than once")
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _text(path: Path) -> str:
+    """Return the text of a run's file; raises VlmbenchError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:  # the last for what is not UTF-8
+        raise VlmbenchError(Problem(file=str(path), message=f"cannot be read: {error}")) from None
 
 
 def _dump(value: Mapping[str, Any]) -> str:

@@ -136,7 +136,7 @@ class Journal:
 
     def _open(self) -> None:
         """Read what is whole and drop the rest."""
-        data = self.path.read_bytes()
+        data = self.path.read_bytes() if self.path.is_file() else b"no file"
         found = list(_frames(data))
         foreign = not data.startswith(_MAGIC[: len(data)])
         if foreign or (found and found[0][1].said.get("format") != JOURNAL_FORMAT):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from functools import lru_cache
 from importlib import metadata
-from typing import Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import vlmbench
 from vlmbench.metrics import METRICS_VERSION
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.types import Problem, VlmbenchError, parse_json
 
 FORMAT: Final = 1
 """Number of the format in which a run's files are written. Runs from before formats had numbers
@@ -33,6 +32,11 @@ class Said(BaseModel):
         use_attribute_docstrings=True,
         ser_json_inf_nan="constants",  # not as null, which would read back as something else
     )
+
+
+# Names that specs may have: files are called after them.
+_Model = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-+/]*$")]
+_Task = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
 
 
 class Versions(Said):
@@ -185,8 +189,8 @@ class Manifest(Said):
     study: str
     seed: int
     versions: Versions
-    tasks: dict[str, TaskRecord]
-    models: dict[str, ModelRecord]
+    tasks: dict[_Task, TaskRecord]
+    models: dict[_Model, ModelRecord]
     plan: str
     """Digest of the plan that the folder was claimed for."""
     study_digest: str
@@ -195,6 +199,8 @@ class Manifest(Said):
     cells: tuple[str, ...]
     """Names of the cells that have a record; others in the folder are not part of the run."""
     skipped: tuple[SkippedCell, ...]
+    stats: str | None = None
+    """SHA-256 of stats.json; none in runs from before it was recorded."""
     failed: tuple[FailedCell, ...] = ()
 
 
@@ -205,12 +211,7 @@ def parse_manifest(text: str, *, file: str) -> Manifest:
         VlmbenchError: If it is of an unknown format, unfinished or malformed, with every problem
             found.
     """
-    try:
-        data: Any = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise VlmbenchError(
-            Problem(file=file, line=error.lineno, column=error.colno, message=error.msg)
-        ) from None
+    data = parse_json(text, file=file)
     if isinstance(data, dict):
         if "format" not in data:
             data |= {"format": 0, "cells": ()}

@@ -1,10 +1,10 @@
-"""Parquet files whose damage is found: pages have checksums, and so have names and what is said."""
+"""Parquet files whose damage is found: pages, the schema and what is said have checksums."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ import pyarrow.parquet as pq
 from vlmbench.store._files import replacing
 from vlmbench.types import Problem, VlmbenchError
 
-_KEY, _CHECK, _NAMES = b"vlmbench", b"vlmbench crc32", b"vlmbench columns crc32"
+_KEY, _CHECK, _SCHEMA = b"vlmbench", b"vlmbench crc32", b"vlmbench schema crc32"
 
 
 def write_parquet(path: Path, columns: Mapping[str, Any], said: Mapping[str, Any]) -> None:
     """Write columns and what the file says about itself, whole or not at all."""
     text = json.dumps(said, sort_keys=True).encode()
-    about = {_KEY: text, _CHECK: _sum(text), _NAMES: _sum(*map(str.encode, columns))}
-    table = pa.table(dict(columns)).replace_schema_metadata(about)
+    table = pa.table(dict(columns))
+    about = {_KEY: text, _CHECK: _sum(text), _SCHEMA: _sum(*_fields(table.schema))}
+    table = table.replace_schema_metadata(about)
     with replacing(path) as partial:
         pq.write_table(table, partial, write_page_checksum=True)
 
@@ -32,19 +33,27 @@ def read_said(path: Path) -> dict[str, Any]:
     Raises:
         VlmbenchError: If it is missing or damaged.
     """
+    if not path.is_file():  # a pipe would be waited for
+        raise VlmbenchError(damaged(path, "the record is missing"))
     try:
         schema = pq.read_schema(path)
         about = schema.metadata or {}
         text = about[_KEY]
-        found_in = {_CHECK: _sum(text), _NAMES: _sum(*map(str.encode, schema.names))}
+        found_in = {_CHECK: _sum(text), _SCHEMA: _sum(*_fields(schema))}
+        # Records from before there was one of these have none.
         if any(about.get(key, right) != right for key, right in found_in.items()):
             raise VlmbenchError(damaged(path))
         found: dict[str, Any] = json.loads(text)
-    except FileNotFoundError:
-        raise VlmbenchError(damaged(path, "the record is missing")) from None
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise VlmbenchError(damaged(path)) from error
     return found
+
+
+def _fields(schema: Any) -> Iterator[bytes]:
+    """Yield names and types of columns; those of nested ones as Parquet may call their items."""
+    for field in schema:
+        yield field.name.encode()
+        yield str(field.type).replace("element", "item").encode()
 
 
 def _sum(*parts: bytes) -> bytes:

@@ -183,24 +183,30 @@ class Record:
         write_parquet(self.path, columns, about.model_dump(mode="json"))
 
     def scores(self) -> ChoiceScores:
-        """Return the cell's scores, bit for bit as they were written."""
+        """Return the cell's scores, bit for bit as they were written.
+
+        Raises:
+            VlmbenchError: If the record is missing, damaged or holds scores that no model gives.
+        """
         about = self.require()
         names = ["doc_id", "gold", "scores", "abstained", "failed"]
         # Records from before clusters have none, and their documents count each by itself.
         names += [name for name in ("cluster",) if name in names_of(self.path)]
         table = read_columns(self.path, names).to_pydict()
         clusters = table.get("cluster", [])
-        n_choices = np.array([len(row) for row in table["scores"]], dtype=np.int64)
-        return ChoiceScores(
-            doc_ids=tuple(table["doc_id"]),
-            gold=np.array(table["gold"], dtype=np.int64),
-            n_choices=n_choices,
-            scores=_padded(table["scores"]),
-            scale=about.scale,
-            abstained=np.array(table["abstained"], dtype=bool),
-            failed=np.array(table["failed"], dtype=bool),
-            clusters=np.array(clusters) if len(set(clusters)) < len(clusters) else None,
-        )
+        try:
+            return ChoiceScores(
+                doc_ids=tuple(map(_known, table["doc_id"])),
+                gold=np.array(table["gold"], dtype=np.int64),
+                n_choices=np.array([len(row) for row in table["scores"]], dtype=np.int64),
+                scores=_padded(table["scores"]),
+                scale=about.scale,
+                abstained=np.array(table["abstained"], dtype=bool),
+                failed=np.array(table["failed"], dtype=bool),
+                clusters=np.array(clusters) if len(set(clusters)) < len(clusters) else None,
+            )
+        except (TypeError, ValueError) as error:
+            raise VlmbenchError(damaged(self.path, f"the record is damaged: {error}")) from None
 
     def stages(self) -> dict[str, ChoiceScores]:
         """Return the scores of every stage, by its name; empty where no stages were read."""
@@ -215,13 +221,17 @@ class Record:
             for (name, scale), column in zip(about.stages.items(), columns, strict=True)
         }
 
+    def errors(self) -> list[str]:
+        """Return why each document failed, in document order; empty for those that did not."""
+        told: list[str] = read_columns(self.path, ["error"])["error"].to_pylist()
+        return told
+
     def failures(self) -> dict[str, int]:
         """Return how many documents failed for each reason, the commonest first.
 
         Reasons beyond the third, which may be another for every document, stand together.
         """
-        told = read_columns(self.path, ["error"])["error"].to_pylist()
-        counts = Counter(filter(None, told)).most_common()
+        counts = Counter(filter(None, self.errors())).most_common()
         found = dict(counts[:_MOST_REASONS])
         others = sum(count for _, count in counts[_MOST_REASONS:])
         return found | {"other reasons": others} if others else found
@@ -255,6 +265,12 @@ class Record:
         return tuple(map(_words, table["prompt"], table["choices"], table["gold"]))
 
 
+def _known(doc_id: str | None) -> str:
+    if doc_id is None:
+        raise ValueError("a document has no id")
+    return doc_id
+
+
 def _words(prompt: str, choices: Sequence[str], gold: int) -> str:
     """Return the words of a choice, first from lines that begin with one: questions name points."""
     marks = "|".join(re.escape(choice.strip("().: ")) for choice in choices)
@@ -284,7 +300,7 @@ def _rows_of(scores: NDArray[np.float64], n_choices: NDArray[np.int64]) -> list[
 
 def _padded(rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     """Return rows of different lengths as (n, longest), with -inf behind the shorter ones."""
-    padded = np.full((len(rows), max(map(len, rows))), -np.inf)
+    padded = np.full((len(rows), max(map(len, rows), default=0)), -np.inf)
     for index, row in enumerate(rows):
         padded[index, : len(row)] = row
     return padded

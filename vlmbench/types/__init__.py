@@ -5,9 +5,10 @@ This package imports nothing of vlmbench and neither torch nor datasets.
 
 from vlmbench.types._attention import PARTS, WHOLE, WINDOWS, Attention, Part
 from vlmbench.types._document import Asked, Document, Region, clusters_of
-from vlmbench.types._errors import ComparisonError, DocumentError, Problem, VlmbenchError
+from vlmbench.types._errors import ComparisonError, DocumentError, Problem, VlmbenchError, reason
 from vlmbench.types._image import ChangedImage, EncodedImage
 from vlmbench.types._internals import GROUPS, Group, Internals
+from vlmbench.types._json import parse_json
 from vlmbench.types._names import file_name
 from vlmbench.types._picture import DECODE_VERSION, opened, shown
 from vlmbench.types._plain import plain
@@ -41,7 +42,9 @@ __all__ = [
     "clusters_of",
     "file_name",
     "opened",
+    "parse_json",
     "plain",
+    "reason",
     "shown",
     "why_unusable",
 ]

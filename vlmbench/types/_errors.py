@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from vlmbench.types._plain import plain
 
 _LONGEST_TEXT = 2_000
 _LONGEST_MESSAGE = 16_000
+_LONGEST_REASON = 500
+_PACKAGE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,24 @@ class Problem:
         head = ": ".join(plain(part, longest=_LONGEST_TEXT) for part in parts if part)
         remedy = plain(self.remedy, longest=_LONGEST_TEXT)
         return f"{head}\n    {remedy}" if remedy else head
+
+
+def reason(error: BaseException) -> str:
+    """Return why something failed, on one line: where nobody foresaw it, with kind and place.
+
+    The place is the line that raised it and, if that is a library's, the line of this package
+    that called it.
+    """
+    if isinstance(error, VlmbenchError):
+        return plain(" ".join(str(error).split()), longest=_LONGEST_REASON)
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
+    places = dict.fromkeys(
+        f"{Path(frame.filename).name}:{frame.lineno}" for frame in (*frames[-1:], *ours[-1:])
+    )
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    said = plain(" ".join(said.split()), longest=_LONGEST_REASON)
+    return f"{said} ({', from '.join(places)})" if places else said
 
 
 class VlmbenchError(Exception):

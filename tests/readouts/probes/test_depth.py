@@ -344,3 +344,14 @@ def test_default_recipe_builds_and_predicts_within_its_range():
         depth = network(torch.randn(2, 4, 3, 3, 32, generator=torch.Generator().manual_seed(0)))
     assert depth.shape == (2, 42, 42)
     assert 0.001 < float(depth.min()) <= float(depth.max()) < 10.0
+
+
+@pytest.mark.parametrize("name", ["head.json", "head.safetensors"])
+def test_a_damaged_head_is_not_there(head, tmp_path, name):
+    head.save(tmp_path / "head")
+    data = bytearray((tmp_path / "head" / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "head" / name).write_bytes(data)
+    assert FittedDepthHead.load(tmp_path / "head") is None
+    head.save(tmp_path / "head")
+    assert FittedDepthHead.load(tmp_path / "head").record() == head.record()

@@ -128,6 +128,26 @@ def test_what_was_read_is_kept_until_a_file_changes(published, tmp_path, monkeyp
     assert not list(cache.glob("*/.test*"))
 
 
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "folder"])
+def test_what_is_kept_and_has_changed_is_read_again(
+    damage, published, tmp_path, monkeypatch
+) -> None:
+    fresh(published, tmp_path, monkeypatch, "DA-2K")
+    cache, reader = tmp_path / "cache", Reader(layout="da2k")
+    first = read_source(reader, "test", cache=cache).to_list()
+    (path,) = cache.glob("*/test.parquet")
+    data = path.read_bytes()
+    flipped = bytearray(data)
+    flipped[len(data) // 2] ^= 1
+    path.unlink()
+    if damage == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes({"cut": data[:-9], "empty": b"", "flipped": bytes(flipped)}[damage])
+    assert read_source(reader, "test", cache=cache).to_list() == first
+    assert path.read_bytes() == data
+
+
 def test_nothing_is_kept_of_a_source_that_fails(published, tmp_path, monkeypatch) -> None:
     root = fresh(published, tmp_path, monkeypatch, "DA-2K")
     (root / "images" / "2.jpg").write_bytes(b"no picture")

@@ -237,3 +237,27 @@ def test_content_digest_sees_every_value() -> None:
 def test_importing_the_names_is_light() -> None:
     code = "import vlmbench.tasks.worlds as w; assert len(w.WORLDS) == 8"
     assert loaded_by(code, HEAVY | {"datasets", "scipy"}) == set()
+
+
+@pytest.mark.parametrize("first", [None, 2])
+@pytest.mark.parametrize("name", ["test.parquet", "test.json"])
+@pytest.mark.parametrize("how", ["cut", "empty", "flipped", "folder", "gone"])
+def test_damaged_data_is_drawn_again(
+    how: str, name: str, first: int | None, tmp_path: Path
+) -> None:
+    generator = Generator(world="naming", test=3)
+    path = worlds.build(generator, root=tmp_path) / name
+    whole = worlds.load(generator, "test", tmp_path).to_list()
+    data = path.read_bytes()
+    flipped = bytearray(data)
+    flipped[data.index(b'"file"') + 12 if name == "test.json" else len(data) // 2] ^= 1
+    written = {"cut": data[: len(data) // 2], "empty": b"", "flipped": bytes(flipped)}
+    path.unlink()
+    if how == "folder":
+        path.mkdir()
+    elif how != "gone":
+        path.write_bytes(written[how])
+    worlds.build(generator, root=tmp_path, first=first)
+    assert worlds.load(generator, "test", tmp_path, first=first).to_list() == whole[:first]
+    worlds.build(generator, root=tmp_path)
+    assert worlds.load(generator, "test", tmp_path).to_list() == whole

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from vlmbench.readouts.probes._training import (
     train_network,
 )
 from vlmbench.spec import DepthProbe
+from vlmbench.store import replacing, seal, sealed
 from vlmbench.types import Document, Scale
 
 Answer = Literal["nearest", "farthest"]
@@ -171,21 +171,26 @@ class FittedDepthHead:
         }
 
     def save(self, folder: Path) -> None:
-        """Write the weights as safetensors and `record()` as JSON into `folder`."""
+        """Write the weights as safetensors and `record()` as sealed JSON into `folder`."""
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             name: value.cpu().contiguous() for name, value in self.network.state_dict().items()
         }
-        save_file(state, folder / _WEIGHTS)
-        sheet = json.dumps(self.record(), indent=2, sort_keys=True) + "\n"
-        (folder / _SHEET).write_text(sheet, encoding="utf-8")
+        with replacing(folder / _WEIGHTS) as partial:
+            save_file(state, partial)
+        seal(folder / _SHEET, self.record(), [_WEIGHTS])
 
     @classmethod
     def load(
         cls, folder: Path, *, answer: Answer = "nearest", device: str | torch.device = "cpu"
-    ) -> FittedDepthHead:
-        """Read what `save` wrote; which region is asked for is not part of a head."""
-        sheet = json.loads((folder / _SHEET).read_text(encoding="utf-8"))
+    ) -> FittedDepthHead | None:
+        """Read what `save` wrote; None if it is not there as it was written.
+
+        Which region is asked for is not part of a head.
+        """
+        sheet = sealed(folder / _SHEET)
+        if sheet is None:
+            return None
         recipe = DptRecipe(
             **{**sheet["recipe"], "depth_range": _pair(sheet["recipe"]["depth_range"])}
         )

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from vlmbench.readouts.probes._recipe import recipe_for
 from vlmbench.readouts.probes._tap import FeatureTap
 from vlmbench.readouts.probes._training import DepthExample
 from vlmbench.spec import DepthProbe
+from vlmbench.store import WriteError
 from vlmbench.tasks import Documents
 from vlmbench.types import Document, EncodedImage, Problem, VlmbenchError, opened
 
@@ -47,12 +49,14 @@ def depth_head(probe: DepthProbe, fitting: Fitting) -> FittedDepthHead | LinearD
     }
     key = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
     folder = fitting.cache / "depth" / key[:32]
-    if (folder / "head.json").is_file():
-        return FittedDepthHead.load(folder, answer=probe.answer, device=device)
+    found = FittedDepthHead.load(folder, answer=probe.answer, device=device)
+    if found is not None:
+        return found
     train, validation = (_depth_examples(split, tap) for split in splits)
     head = DepthHead(answer=probe.answer)
     fitted = head.fit(train, validation, seed=fitting.seed, recipe=recipe, device=device)
-    fitted.save(folder)
+    with suppress(WriteError):  # it is fitted again another time
+        fitted.save(folder)
     return fitted
 
 

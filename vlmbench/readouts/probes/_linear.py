@@ -223,6 +223,12 @@ def _by_group(examples: Sequence[Example], columns: _Columns) -> dict[str, Split
 
 def _group_problems(seen: dict[str, Split], judged: dict[str, Split]) -> list[Problem]:
     problems = []
+    for split, groups in (("training", seen), ("validation", judged)):
+        odd = sum(int((~np.isfinite(x)).any(axis=1).sum()) for x, _ in groups.values())
+        if odd:
+            message = f"features of {odd} {split} documents are NaN or infinite"
+            remedy = "The encoder overflows: run it with `--dtype float32` or `bfloat16`."
+            problems.append(Problem(message=message, remedy=remedy))
     for group, (_, labels) in sorted(seen.items()):
         name = f"group {group!r}: " if group else ""
         if len(set(labels)) < 2:

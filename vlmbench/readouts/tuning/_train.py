@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,8 @@ from vlmbench.types import Problem, VlmbenchError
 # A loss beyond so many times the untrained one, and so many nats more, is one of a training that
 # does not come back.
 _TIMES, _NATS = 2, 10
+# Bytes of a checkpoint's checksum, which stands before it.
+_SUM = 4
 
 
 def train(
@@ -186,11 +190,18 @@ class _Training:
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
         }
+        data = io.BytesIO()
+        torch.save(state, data)
+        whole = data.getvalue()
         with replacing(self.checkpoint) as partial:
-            torch.save(state, partial)
+            partial.write_bytes(zlib.crc32(whole).to_bytes(_SUM) + whole)
 
     def _go_on(self) -> None:
-        state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+        """Go on where a training was cut short; from the start where its file is damaged."""
+        data = self.checkpoint.read_bytes()
+        if int.from_bytes(data[:_SUM]) != zlib.crc32(data[_SUM:]):
+            return
+        state = torch.load(io.BytesIO(data[_SUM:]), map_location="cpu", weights_only=True)
         self.step, self.checks, self.best = state["step"], state["checks"], state["best"]
         self._put(state["trained"])
         self.optimizer.load_state_dict(state["optimizer"])

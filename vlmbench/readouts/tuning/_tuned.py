@@ -20,7 +20,7 @@ from vlmbench.readouts.tuning._examples import Examples
 from vlmbench.readouts.tuning._learners import learned, learning
 from vlmbench.readouts.tuning._train import train
 from vlmbench.spec import Role, Trained
-from vlmbench.store import installed_versions, sweep, write_atomically
+from vlmbench.store import installed_versions, seal, sealed, sweep
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -44,8 +44,7 @@ def tuned(cell: Cell, opened: Opened) -> Iterator[HfBackend]:
     if not isinstance(backend, HfBackend):
         message = f"{type(backend).__name__} does not give access to its weights"
         raise VlmbenchError(Problem(field="backend", message=message))
-    folder = _trained(cell, weights, opened, backend)
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    folder, record = _trained(cell, weights, opened, backend)
     own = backend.weights_digest
     with learned(backend, weights, folder):
         backend.weights_digest = stand_in_digest(own, record["adapter"])
@@ -56,8 +55,10 @@ def tuned(cell: Cell, opened: Opened) -> Iterator[HfBackend]:
             backend.weights_digest, backend.training = own, {}
 
 
-def _trained(cell: Cell, weights: Trained, opened: Opened, backend: HfBackend) -> Path:
-    """Return the folder of a cell's trained weights, trained now if need be."""
+def _trained(
+    cell: Cell, weights: Trained, opened: Opened, backend: HfBackend
+) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a cell's trained weights and its record, trained now if need be."""
     task, tuning = cell.task.spec, cell.tuning
     most: dict[Role, int] = {"train": tuning.documents, "validation": tuning.check_documents}
     parts = {
@@ -68,8 +69,9 @@ def _trained(cell: Cell, weights: Trained, opened: Opened, backend: HfBackend) -
     about["data"] = {role: part.digest() for role, part in parts.items()}
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     folder = opened.cache / "tuned" / key[:32]
-    if (folder / RECORD).is_file():
-        return folder
+    record = sealed(folder / RECORD)
+    if record is not None:
+        return folder, record
     unfinished = folder.with_name(folder.name + ".unfinished")
     unfinished.mkdir(parents=True, exist_ok=True)
     sweep(unfinished)
@@ -89,11 +91,11 @@ def _trained(cell: Cell, weights: Trained, opened: Opened, backend: HfBackend) -
     training = _record(about, dict(learner.about), checks, counts)
     adapter = hashlib.sha256((unfinished / "adapter_model.safetensors").read_bytes()).hexdigest()
     kept = {"adapter": adapter, "training": training, "about": about}
-    write_atomically(unfinished / RECORD, json.dumps(kept, indent=1, sort_keys=True) + "\n")
     checkpoint.unlink()
+    seal(unfinished / RECORD, kept, [path.name for path in sorted(unfinished.iterdir())])
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.replace(folder)
-    return folder
+    return folder, kept
 
 
 def _about(cell: Cell, weights: Trained, opened: Opened, backend: HfBackend) -> dict[str, Any]:

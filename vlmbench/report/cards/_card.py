@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from vlmbench.diagnostics import CRITERIA, Measured, Thresholds
 from vlmbench.metrics import MISSING, number, rate, sized
-from vlmbench.report._format import escape, markdown_table
+from vlmbench.report._format import code, escape, markdown_table
 from vlmbench.report.cards._explanation import Explanation, TaskExplained
 from vlmbench.report.cards._plots import HOW_TO_READ
 
@@ -75,7 +75,7 @@ def thresholds_table(thresholds: Thresholds) -> str:
                 f"`{name}`",
                 rate(threshold.value),
                 fields[name].description or "",
-                " ".join(threshold.reason.split()),
+                escape(threshold.reason),
             )
             for name, threshold in thresholds
         ],
@@ -149,9 +149,9 @@ def _measurements(name: str, measured: Measured) -> Iterator[tuple[str, ...]]:
 
 def _foot(explanation: Explanation) -> str:
     about = explanation.about
-    weights = "" if about.weights is None else f" Weights: `{about.weights[:16]}`."
+    weights = "" if about.weights is None else f" Weights: {code(about.weights[:16])}."
     return (
         "Intervals, in brackets, are 95%. An indicator decides only if its whole interval lies on "
-        f"one side of its threshold. Seed {explanation.seed}, vlmbench {explanation.version}."
-        f"{weights}"
+        f"one side of its threshold. Seed {explanation.seed}, "
+        f"vlmbench {escape(explanation.version)}.{weights}"
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -19,6 +21,7 @@ from vlmbench.types import DECODE_VERSION
 if TYPE_CHECKING:
     from datasets import Dataset, Features
 
+_LOGGER = logging.getLogger(__name__)
 # Rows in memory at once.
 _BATCH = 16
 # Whatever can change a pixel, a point or its encoding.
@@ -58,8 +61,7 @@ def _files(root: Path) -> str:
 def _content(path: Path, state: tuple[int, ...]) -> str:
     """Return the hex SHA-256 of a file, which is read again only in another state."""
     del state  # it is part of the cache's key
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return _digest(path)
 
 
 @lru_cache(maxsize=1)
@@ -71,7 +73,7 @@ def _package_digest() -> str:
 
 
 def kept(path: Path, features: Features, rows: Callable[[], Iterator[dict[str, Any]]]) -> Dataset:
-    """Return the data in a Parquet file, which is written first where it is not there.
+    """Return the data in a Parquet file, which is written first where it is not there as written.
 
     Args:
         path: The file; it appears whole or not at all.
@@ -80,17 +82,44 @@ def kept(path: Path, features: Features, rows: Callable[[], Iterator[dict[str, A
     """
     from datasets import Dataset
 
-    if not path.is_file():
+    if not _is_whole(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, half = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         os.close(handle)
         try:
             _write(Path(half), features, rows())
+            digest = _digest(Path(half))
             Path(half).replace(path)
+            _beside(path).write_text(digest + "\n", encoding="utf-8")
         finally:
             Path(half).unlink(missing_ok=True)
     pattern = glob.escape(str(path))  # it is taken for one
     return Dataset.from_parquet(pattern, cache_dir=str(path.parent / "cache"))
+
+
+def _beside(path: Path) -> Path:
+    """Return the file that holds a file's SHA-256; it is written last."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a file is there as it was written; say so if it has changed, and delete it."""
+    if not path.exists() and not path.is_symlink():
+        return False
+    try:
+        if _beside(path).read_text(encoding="utf-8").strip() == _digest(path):
+            return True
+    except (OSError, ValueError):
+        pass
+    _LOGGER.warning("%s has changed since it was written; its source is read again", path)
+    if path.is_dir():
+        shutil.rmtree(path)
+    return False
 
 
 def _write(path: Path, features: Features, rows: Iterator[dict[str, Any]]) -> None:

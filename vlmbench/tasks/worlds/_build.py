@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,8 @@ from vlmbench.types import Problem, VlmbenchError
 
 if TYPE_CHECKING:
     import datasets
+
+_LOGGER = logging.getLogger(__name__)
 
 Progress = Callable[[int], None]
 """Called with the number of documents drawn since the last call."""
@@ -159,8 +162,10 @@ def build(
     world_of(generator)
     place = folder(generator, root)
     for split in splits:
-        stem, count = _stem(generator, split, place, first), getattr(generator, split)
-        if not count or _record(place, stem).is_file():
+        count = getattr(generator, split)
+        _is_whole(place, split)  # what has changed is gone then, and no stem is its
+        stem = _stem(generator, split, place, first)
+        if not count or _is_whole(place, stem):
             continue
         wanted = count if first is None else min(first, count)
         rows: list[Row] = []
@@ -176,6 +181,27 @@ def build(
 def _record(place: Path, stem: str) -> Path:
     """Where the record of a file of documents is; it is written last."""
     return place / f"{stem}.json"
+
+
+def _is_whole(place: Path, stem: str) -> bool:
+    """Tell whether a file of documents is there as it was written; where not, take it away.
+
+    Records from before files were hashed tell nothing, and their documents are drawn again.
+    """
+    record, data = _record(place, stem), place / f"{stem}.parquet"
+    if not record.exists() and not data.exists():
+        return False
+    try:
+        with data.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if json.loads(record.read_text(encoding="utf-8"))["file"] == found:
+            return True
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    _LOGGER.warning("%s has changed since it was drawn; it is drawn again", data)
+    for path in (record, data):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    return False
 
 
 def _write(generator: Generator, stem: str, rows: list[Row], place: Path) -> None:
@@ -195,6 +221,8 @@ def _write(generator: Generator, stem: str, rows: list[Row], place: Path) -> Non
     table = Dataset.from_list(rows, features=features(world)).data.table
     half = place / f".{stem}.{os.getpid()}"
     parquet.write_table(table, half)
+    with half.open("rb") as file:
+        record["file"] = hashlib.file_digest(file, "sha256").hexdigest()
     half.replace(place / f"{stem}.parquet")
     half.write_text(json.dumps(record, indent=2) + "\n")
     half.replace(_record(place, stem))

@@ -33,6 +33,7 @@ from vlmbench.diagnostics.analyses import (
 )
 from vlmbench.diagnostics.analyses import attention as looks
 from vlmbench.metrics import PROMPTED, answer_distribution, credit, truth_distribution
+from vlmbench.report._format import line_of
 from vlmbench.report.cards._explanation import Explanation
 from vlmbench.report.cards._plots._answers import (
     Answers,
@@ -134,7 +135,7 @@ def plots(explanation: Explanation) -> dict[str, Figure | None]:
     ]
     inside, attention = by_task(consistency.TEST), by_task(budget.TEST)
     return {
-        "summary": strip(explanation.about.alias or explanation.model, lines),
+        "summary": strip(line_of(explanation.about.alias or explanation.model), lines),
         "answers": answer_distributions(
             {task: found for task, found in answers.items() if found is not None}
         ),

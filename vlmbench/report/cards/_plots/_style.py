@@ -33,6 +33,7 @@ LABEL_HEIGHT = 0.092  # of a line of text, as a share of the height of a panel
 _SETTINGS: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
+    "text.parse_math": False,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
     "axes.labelsize": 8.5,
