@@ -203,3 +203,17 @@ def test_shares_are_all_of_the_work_and_none_of_it_twice(room):
         share = Kept(answers={}, keep=lambda places, _: found.extend(places), share=(which, 5))
         in_batches(NUMBERS, Runner(room=room), size=BatchSize(2), kept=share)
     assert sorted(found) == list(range(8))
+
+
+def test_a_lost_device_is_no_fault_of_the_documents_that_come_after():
+    kept: list[Sequence[int]] = []
+
+    def lost(batch: Sequence[int]) -> list[int]:
+        if 5 in batch or len(kept) > 1:
+            raise torch.AcceleratorError("CUDA error: device-side assert triggered\nCUDA kernel")
+        return list(batch)
+
+    ledger: Kept[int] = Kept(answers={}, keep=lambda places, _: kept.append(places))
+    with pytest.raises(VlmbenchError, match="device-side assert triggered"):
+        run(lost, size=BatchSize(2, fixed=True), failed=lambda _, __: -1, kept=ledger)
+    assert kept == [[0, 1], [2, 3]]

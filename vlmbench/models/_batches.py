@@ -11,12 +11,14 @@ from typing import Any, Generic, TypeVar, cast
 
 import torch
 
-from vlmbench.types import DocumentError, VlmbenchError
+from vlmbench.types import DocumentError, Problem, VlmbenchError
 
 ItemT = TypeVar("ItemT")
 ReadyT = TypeVar("ReadyT")
 AnswerT = TypeVar("AnswerT")
 
+# After such an error (of torch 2.8 on) a device does nothing more for the process.
+_LOST: Any = getattr(torch, "AcceleratorError", ())
 # Batches that are prepared, or being prepared, while the device works on another.
 _AHEAD = 3
 
@@ -193,6 +195,14 @@ class _Loop(Generic[ItemT, ReadyT, AnswerT]):
 
     def _failed(self, place: int, error: Exception) -> AnswerT:
         """Return the answer for an item that cannot be run, or raise what is not its own fault."""
+        if isinstance(error, _LOST):
+            said = str(error).partition("\n")[0]
+            message = f"the device stopped working, and does no more in this process: {said}"
+            remedy = (
+                "What is finished is kept: run the same command again. With `--batch-size 1` it "
+                "is the next document that does it."
+            )
+            raise VlmbenchError(Problem(message=message, remedy=remedy)) from error
         of_all = isinstance(error, VlmbenchError) and not isinstance(error, DocumentError)
         if self.failed is None or of_all:
             raise error
