@@ -79,6 +79,13 @@ def test_records_are_found_by_model_and_task(run):
     assert run.records("some", "model") == run.records(MODEL, "pointing") == ()
 
 
+def test_a_record_in_the_place_of_another_is_refused(folder, run):
+    of = folder.path / "records" / "some--model" / "depth"
+    (of / "prompted-own.parquet").write_bytes((of / "prompted-blank.parquet").read_bytes())
+    with pytest.raises(VlmbenchError, match="it is the record of some/model/depth/prompted-blank"):
+        run.records(MODEL, "depth")
+
+
 def test_the_manifest_comes_last(folder):
     folder.claim("p")
     about = handmade.manifest({}, {})

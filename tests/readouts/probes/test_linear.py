@@ -136,6 +136,16 @@ def test_unseen_class_is_an_error():
     assert "ball, cone, cube, torus" in str(caught.value)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_overflow_are_an_error_that_says_what_to_do(value):
+    train, validation = split(20, 1), split(20, 2)
+    validation[3] = example(3, "cube", np.full(12, value))
+    with pytest.raises(VlmbenchError) as caught:
+        HEAD.fit(train, validation)
+    assert "features of 1 validation documents are NaN or infinite" in str(caught.value)
+    assert "--dtype float32" in str(caught.value)
+
+
 def test_bad_splits_are_errors():
     with pytest.raises(VlmbenchError) as caught:
         HEAD.fit([], [])
