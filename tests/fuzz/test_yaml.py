@@ -160,6 +160,7 @@ def test_a_folder_of_them_all_is_listed_in_seconds_and_every_file_is_named(
     for number, data in enumerate(small.values()):
         (hostile / f"{number}.yaml").write_bytes(data)
     monkeypatch.setenv("VLMBENCH_PATH", str(hostile))
+    monkeypatch.chdir(hostile)  # names as short as they can be: a message names so many
     outcome = guarded(
         lambda: command("ls", "tasks"), folder=folder, readable=[Path("/dev/zero"), Path("/proc")],
         seconds=30.0,

@@ -215,6 +215,7 @@ def test_what_is_not_per_document_is_refused_with_the_reason(changes, said):
 
 def test_choices_are_taken_from_lm_eval(monkeypatch, tmp_path, scripted):
     """No task with images that ships today is multiple choice; one that did would run so."""
+    monkeypatch.setenv("VLMBENCH_DATA", str(tmp_path))
     yaml = tmp_path / "shipped.yaml"
     yaml.write_text(
         "task: mc\ndataset_path: parquet\ntest_split: test\noutput_type: multiple_choice\n"

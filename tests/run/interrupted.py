@@ -43,6 +43,7 @@ def _go(arguments: list[str], log: str, most: int | None, hold: int | None) -> N
     from vlmbench.readouts import _encoder, _prompted
 
     os.setpgrp()  # what a terminal tells goes to all processes of the run
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def counted(in_batches: Callable[..., Any]) -> Callable[..., Any]:

@@ -111,10 +111,11 @@ def _config(path: Path) -> Section:
         for key in ("model_id", "llm_max_length")
         if key not in config.values
     ]
+    name = config.values.get("model_id", "x")
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):  # it becomes the name of a file
+        problems += config.wrong("model_id", "a name of letters, digits and `_ . + -`").problems
     if problems:
         raise VlmbenchError(problems)
-    if not _NAME.fullmatch(config.text("model_id") or ""):  # it becomes the name of a file
-        raise config.wrong("model_id", "a name of letters, digits and `_ . + -`")
     return config
 
 
