@@ -371,7 +371,7 @@ def main() -> None:
         )  # brings numpy, which `--help` need not wait for
 
         if isinstance(error, OSError) and error.errno in _FULL:
-            from vlmbench.store import cannot_write
+            from vlmbench.files import cannot_write
 
             error = VlmbenchError(cannot_write(error, Path(error.filename or ".")))
         elif isinstance(error, OSError) and error.filename:

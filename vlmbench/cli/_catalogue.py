@@ -111,7 +111,7 @@ def _show_document(
     *,
     allow_network: bool,
 ) -> None:
-    from vlmbench.store import replacing
+    from vlmbench.files import replacing
     from vlmbench.tasks import apply_conditions, ask, load_documents
 
     documents = load_documents(

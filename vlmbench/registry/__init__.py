@@ -11,11 +11,12 @@ from vlmbench.registry._paths import packaged_paths, search_paths, yaml_files
 from vlmbench.registry._pixels import pixels_of
 from vlmbench.registry._plugins import Plugin, backends, readouts
 from vlmbench.registry._registry import Registry
-from vlmbench.registry._section import Section
+from vlmbench.registry._section import MOST_LAYERS, Section
 
 __all__ = [
     "FAMILIES",
     "LM_EVAL_PREFIX",
+    "MOST_LAYERS",
     "Catalogue",
     "Derived",
     "Fact",

@@ -20,13 +20,14 @@ from threading import Event, Thread
 
 import torch
 
+from vlmbench.files import WriteError
 from vlmbench.metrics import StatRow
 from vlmbench.models import share_threads
 from vlmbench.plan import Plan
 from vlmbench.run._model_run import ModelRun, Where
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Located, ModelSpec
-from vlmbench.store import FailedCell, ModelRecord, WriteError
+from vlmbench.store import FailedCell, ModelRecord
 from vlmbench.types import Problem, VlmbenchError
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import yaml
 
-from vlmbench.spec._contents import LONGEST, MOST_FILES
+from vlmbench.spec._limits import LONGEST, MOST_FILES
 from vlmbench.spec._nodes import Keys, Mark, child, compose, construct, mark_of, problem_at, shown
 from vlmbench.types import Problem, VlmbenchError
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vlmbench.files import WriteError
 from vlmbench.readouts.probes._depth import DepthHead, FittedDepthHead
 from vlmbench.readouts.probes._head import CHUNK, Fitting
 from vlmbench.readouts.probes._linear_depth import DepthSums, LinearDepthHead
@@ -20,7 +21,6 @@ from vlmbench.readouts.probes._recipe import recipe_for
 from vlmbench.readouts.probes._tap import FeatureTap
 from vlmbench.readouts.probes._training import DepthExample
 from vlmbench.spec import DepthProbe
-from vlmbench.store import WriteError
 from vlmbench.tasks import Documents
 from vlmbench.types import Document, EncodedImage, Problem, VlmbenchError, opened
 

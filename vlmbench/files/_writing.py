@@ -42,26 +42,36 @@ def cannot_write(error: OSError, path: Path) -> Problem:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def drafted(path: Path) -> Iterator[Path]:
     """Give a file to write to, which takes the place of `path` when the block has succeeded.
 
     A reader sees the old file or all of the new one, whenever the program or the machine stops.
     Each writer has a file of its own.
 
     Raises:
-        VlmbenchError: If it cannot be written; the old file is left as it was.
+        OSError: If it cannot be written; the old file is left as it was.
     """
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield partial
-            with partial.open("rb") as written:
-                os.fsync(written.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-        sync_folder(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+        with partial.open("rb") as written:
+            os.fsync(written.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a file as `drafted` does, where nothing within the block reads others.
+
+    Raises:
+        WriteError: If it cannot be written; the old file is left as it was.
+    """
+    with writing(path), drafted(path) as partial:
+        yield partial
 
 
 def sweep(folder: Path) -> None:
@@ -81,6 +91,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old one or all of the new one."""
+    """Write a text file so that a reader sees the old one or all of the new one.
+
+    Raises:
+        WriteError: If it cannot be written; the old file is left as it was.
+    """
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")

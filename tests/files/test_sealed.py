@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vlmbench.store import seal, sealed
+from vlmbench.files import seal, sealed
 
 SAID = {"depth": [0.5, 10.0], "seed": 3, "name": "é\ud800"}
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vlmbench.store._files import write_atomically
+from vlmbench.files._reading import sha256_of
+from vlmbench.files._writing import write_atomically
 
 _SEAL = "seal"
 _LOGGER = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ _LOGGER = logging.getLogger(__name__)
 
 def seal(path: Path, said: Mapping[str, Any], files: Sequence[str] = ()) -> None:
     """Write JSON that holds the SHA-256 of itself and of files beside it, last of all."""
-    digests = {name: _digest(path.with_name(name)) for name in files}
+    digests = {name: sha256_of(path.with_name(name)) for name in files}
     whole = {**said, _SEAL: {"files": digests, "sha256": _sum(said, digests)}}
     write_atomically(path, json.dumps(whole, indent=1, sort_keys=True) + "\n")
 
@@ -33,7 +34,7 @@ def sealed(path: Path) -> dict[str, Any] | None:
     try:
         said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         held = said.pop(_SEAL)
-        files = {name: _digest(path.with_name(name)) for name in held["files"]}
+        files = {name: sha256_of(path.with_name(name)) for name in held["files"]}
         if held == {"files": files, "sha256": _sum(said, files)}:
             return said
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -41,11 +42,6 @@ def sealed(path: Path) -> dict[str, Any] | None:
     _LOGGER.warning("%s has changed since it was written; it is made again", path.parent)
     shutil.rmtree(path.parent, ignore_errors=True)
     return None
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sum(said: Mapping[str, Any], files: Mapping[str, str]) -> str:
