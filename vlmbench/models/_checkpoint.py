@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vlmbench.models._folder import bytes_of_weights, folder_of, packed_weights
+from vlmbench.registry import AGAIN
 from vlmbench.spec import ModelSpec
 from vlmbench.types import Problem, VlmbenchError
 
@@ -121,6 +122,12 @@ def load_weights(
     ]
     if missing or wrong:
         raise VlmbenchError(_unfilled(source, missing, wrong, unused))
+    _refuse_strange_weights(model, source, folder)
+    return model, unused
+
+
+def _refuse_strange_weights(model: Any, source: str, folder: Path) -> None:
+    """Refuse weights that an adapter has changed, or that are packed and were not unpacked."""
     if getattr(model, "_hf_peft_config_loaded", False):
         message = f"{source!r} holds an adapter, which was added to the weights unasked"
         remedy = "Give the checkpoint that it was trained on, and the adapter as `weights.lora`."
@@ -129,7 +136,6 @@ def load_weights(
         message = f"{source!r} has weights that are no plain numbers, and its config.json does not "
         message += f"say how to unpack them: {_some(packed)}"
         raise VlmbenchError(Problem(field="checkpoint", message=message))
-    return model, unused
 
 
 def _refuse_empty_promises(auto: Any, source: str, folder: Path, revision: str | None) -> None:
@@ -152,10 +158,8 @@ def _refuse_empty_promises(auto: Any, source: str, folder: Path, revision: str |
     if promised > MOST_A_BYTE * held + ROOM:
         message = f"config.json describes a model of {promised:,} numbers, and the files of "
         message += f"weights have {held:,} bytes"
-        remedy = "Correct the file, or fetch the checkpoint again."
-        raise VlmbenchError(
-            Problem(file=str(folder / "config.json"), message=message, remedy=remedy)
-        )
+        file = str(folder / "config.json")
+        raise VlmbenchError(Problem(file=file, message=message, remedy=AGAIN))
 
 
 def remedy_for(error: Exception, otherwise: str = "") -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from vlmbench.registry import MOST_LAYERS, Section, read_object
+from vlmbench.registry import MOST_LAYERS, MOST_SIDE, Section, read_object
 from vlmbench.types import Problem, VlmbenchError
 
 _MOST_BUDGET = 2**26
@@ -114,10 +114,7 @@ def _refuse_sizes(settings: Section) -> None:
         inner = settings.section(key)
         inner.whole("height")
         inner.whole("width")
-        if budget:
-            inner.whole("shortest_edge", most=_MOST_BUDGET)
-        else:
-            inner.whole("shortest_edge")
+        inner.whole("shortest_edge", most=_MOST_BUDGET if budget else MOST_SIDE)
 
 
 def _index(folder: Path) -> None:

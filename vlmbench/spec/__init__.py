@@ -1,7 +1,7 @@
 """Specs: what task, model and study YAML may say, checked by pydantic."""
 
 from vlmbench.spec._answers import ANSWER_RULES, AnswerRule, Blink, Declared, Filters, OwnScoring
-from vlmbench.spec._base import LONGEST_NAME, Spec
+from vlmbench.spec._base import LONGEST_NAME, ModelName, Name, Spec
 from vlmbench.spec._cheap_rules import CHEAP_RULES, LooksAt, RuleName, rule_obstacle
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._dataset import FORMATS, HUB_ID, is_folder
@@ -224,7 +224,9 @@ __all__ = [
     "MarkerPoints",
     "Markers",
     "MaskedCells",
+    "ModelName",
     "ModelSpec",
+    "Name",
     "Needs",
     "NoImages",
     "Noise",
