@@ -28,7 +28,7 @@ _REMEDIES = {
     ("torchvision", "timm", "num2words"): 'pip install "vlmbench-gap[vision]"',
 }
 # More numbers than one can pack into a byte, and buffers that no file has.
-MOST_A_BYTE, ROOM = 8, 2**24
+_MOST_A_BYTE, _ROOM = 8, 2**24
 # Names of weights that a message gives.
 _MOST_NAMES = 5
 
@@ -155,7 +155,7 @@ def _refuse_empty_promises(auto: Any, source: str, folder: Path, revision: str |
     with torch.device("meta"):
         empty = auto.from_config(config, trust_remote_code=False)
     promised = sum(tensor.numel() for tensor in (*empty.parameters(), *empty.buffers()))
-    if promised > MOST_A_BYTE * held + ROOM:
+    if promised > _MOST_A_BYTE * held + _ROOM:
         message = f"config.json describes a model of {promised:,} numbers, and the files of "
         message += f"weights have {held:,} bytes"
         file = str(folder / "config.json")

@@ -94,7 +94,11 @@ def _depth_examples(split: Sequence[_DepthMap], tap: FeatureTap) -> list[DepthEx
 
 
 def depth_maps(documents: Documents, column: str) -> list[_DepthMap]:
-    """Return each document's first image with its (height, width) depth map in metres."""
+    """Return each document's first image with its (height, width) float32 depth map in metres.
+
+    Raises:
+        VlmbenchError: If a document has none, or it cannot be decoded.
+    """
     maps = []
     held = documents.dataset
     cells = held[column] if column in held.column_names else itertools.repeat(None, len(held))

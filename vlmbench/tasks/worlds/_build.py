@@ -255,7 +255,11 @@ def load(
 
 
 def export(generator: Generator, dest: Path, *, root: Path) -> Path:
-    """Copy built splits to `dest` as `train.parquet` and so on, for other harnesses."""
+    """Copy built splits to `dest` as `train.parquet` and so on, for other harnesses.
+
+    Raises:
+        VlmbenchError: If they are not built, or cannot be written.
+    """
     place = folder(generator, root)
     if not is_built(generator, root=root):
         raise VlmbenchError(f"{place} is not built; run `vlmbench data build` first")
