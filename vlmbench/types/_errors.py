@@ -74,7 +74,10 @@ class VlmbenchError(Exception):
         elif isinstance(problems, Problem):
             problems = [problems]
         self.problems: tuple[Problem, ...] = tuple(problems)
-        super().__init__(_together(self.problems))
+        super().__init__(self.problems)  # what it is pickled by
+
+    def __str__(self) -> str:
+        return _together(self.problems)
 
 
 def _together(problems: tuple[Problem, ...]) -> str:

@@ -1,17 +1,25 @@
-"""Writing a file whole or not at all, and saying what keeps it from being written."""
+"""Files: read without waiting for a pipe, written whole or not at all, sealed against damage."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from vlmbench.types import Problem, VlmbenchError
 
 PARTIAL = ".partial"
 """How the name of a file ends that is not whole yet."""
+_SEAL = "seal"
+_LOGGER = logging.getLogger(__name__)
 
 
 class WriteError(VlmbenchError):
@@ -98,3 +106,70 @@ def write_atomically(path: Path, text: str) -> None:
     """
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def contents(path: Path, most: int | None = None) -> bytes:
+    """Return the bytes of a file.
+
+    Args:
+        path: The file. Pipes, devices and folders are never opened, for that alone can take for
+            ever, and neither are files that say they are empty, as those of `/proc` do.
+        most: How many bytes it may have; None for any number.
+
+    Raises:
+        OSError: It is not a file, or longer, or cannot be read.
+    """
+    try:
+        found = path.stat()
+    except ValueError as error:  # a name with NUL
+        raise OSError(str(error)) from error
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError("it is a folder, a pipe or a device")
+    if most is not None and found.st_size > most:
+        raise OSError(f"it has {found.st_size:,} bytes, and at most {most:,} are read")
+    if not found.st_size:
+        return b""
+    with path.open("rb") as stream:
+        return stream.read(found.st_size)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def seal(path: Path, said: Mapping[str, Any], files: Sequence[str] = ()) -> None:
+    """Write JSON that holds the SHA-256 of itself and of files beside it, last of all."""
+    digests = {name: sha256_of(path.with_name(name)) for name in files}
+    whole = {**said, _SEAL: {"files": digests, "sha256": _sum(said, digests)}}
+    write_atomically(path, json.dumps(whole, indent=1, sort_keys=True) + "\n")
+
+
+def sealed(path: Path) -> dict[str, Any] | None:
+    """Return what `seal` was given; None, and a line on stderr, if that or a file has changed.
+
+    What is no longer whole is deleted with its folder, so that it can be made again.
+    """
+    if not path.exists():
+        return None
+    try:
+        said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        held = said.pop(_SEAL)
+        files = {name: sha256_of(path.with_name(name)) for name in held["files"]}
+        if held == {"files": files, "sha256": _sum(said, files)}:
+            return said
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    _LOGGER.warning("%s has changed since it was written; it is made again", path.parent)
+    shutil.rmtree(path.parent, ignore_errors=True)
+    return None
+
+
+def _sum(said: Mapping[str, Any], files: Mapping[str, str]) -> str:
+    text = json.dumps([said, files], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
