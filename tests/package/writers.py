@@ -14,7 +14,7 @@ _ALWAYS = {
     "save_to_disk", "to_parquet", "to_csv", "to_json", "to_pickle", "to_file", "write_table",
     "ParquetWriter", "copyfile", "copytree", "move", "extractall", "mkstemp", "mkdtemp",
     "TemporaryDirectory", "NamedTemporaryFile", "FileLock", "memmap", "open_memmap", "tofile",
-    "urlretrieve", "replacing", "write_atomically", "write_parquet",
+    "urlretrieve", "drafted", "replacing", "write_atomically", "write_parquet",
 }  # fmt: skip
 _MODE = re.compile(r"(?=.*[wax+])[rwaxbt+]{1,3}")
 

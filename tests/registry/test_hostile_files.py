@@ -144,7 +144,8 @@ def test_an_odd_file_is_refused_by_file_and_key(tmp_path, odd):
 
 
 @pytest.mark.parametrize(
-    ("raw", "says"), [(b"\xff\xfe{}", "is not text"), (b'{"a": "' + b"x" * 2**25 + b'"}', "longer")]
+    ("raw", "says"),
+    [(b"\xff\xfe{}", "is not text"), (b'{"a": "' + b"x" * 2**25 + b'"}', "at most")],
 )
 def test_files_of_bytes_or_without_end_are_refused(tmp_path, raw, says):
     (tmp_path / "config.json").write_bytes(raw)

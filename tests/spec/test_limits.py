@@ -9,7 +9,7 @@ import yaml
 from lm_eval.tasks._yaml_loader import load_yaml as lm_eval_load_yaml
 
 from vlmbench.spec import load_files, read_yaml
-from vlmbench.spec._contents import DEEPEST, LONGEST, MOST_FILES, MOST_VALUES
+from vlmbench.spec._limits import DEEPEST, LONGEST, MOST_FILES, MOST_VALUES
 from vlmbench.types import VlmbenchError
 
 SERVED = "model: m\nbackend: openai\ncheckpoint: c\nserver:\n  base_url: https://a.b\n"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from vlmbench.store import Journal
+from vlmbench.store import Appended, Journal
+from vlmbench.types import VlmbenchError
 
 BASIS = {"key": "k", "files": [["a", 1, 2]]}
 
@@ -122,3 +124,11 @@ def test_removing_leaves_nothing(path):
     journal.remove()
     journal.remove()
     assert list(path.parent.iterdir()) == []
+
+
+def test_a_pipe_in_the_place_of_a_file_that_is_added_to_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    assert Appended(path).read() == b""
+    os.mkfifo(path)
+    with pytest.raises(VlmbenchError, match=r"answers.jsonl: cannot be read: it is .*a pipe"):
+        Appended(path).read()

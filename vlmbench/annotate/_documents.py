@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vlmbench.annotate._markers import Marker, find_markers
+from vlmbench.files import write_atomically
 from vlmbench.spec import Located, MarkerPoints, PointColumn, TaskSpec
 from vlmbench.tasks import Documents, check_documents, load_documents
 from vlmbench.tasks.sources import below_home, markers_file, read_markers
@@ -225,6 +225,9 @@ def write_annotations(annotations: Iterable[Annotation], path: Path) -> int:
     """Write one JSON row per marker of every document that is not refused; return how many rows.
 
     The file is replaced whole, and only once it is complete; where there are no rows, it stays.
+
+    Raises:
+        WriteError: If it cannot be written.
     """
     rows = [
         {
@@ -241,11 +244,5 @@ def write_annotations(annotations: Iterable[Annotation], path: Path) -> int:
         for image, marker in annotation.kept
     ]
     if rows:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-        try:
-            draft.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        write_atomically(path, "".join(f"{json.dumps(row)}\n" for row in rows))
     return len(rows)

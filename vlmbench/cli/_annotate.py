@@ -9,6 +9,7 @@ from vlmbench.cli._folders import data_folder
 from vlmbench.cli._printing import say
 from vlmbench.cli._progress import reporting
 from vlmbench.registry import catalogue
+from vlmbench.spec import Located, TaskSpec
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -25,15 +26,7 @@ def annotate(
     """Write the markers of a task's documents; return whether every document has them."""
     from vlmbench import annotate as room
 
-    found = catalogue(include_paths)
-    found.check()
-    tasks = found.select_tasks(name)
-    if len(tasks) != 1:
-        names = ", ".join(task.spec.task for task in tasks)
-        raise VlmbenchError(
-            Problem(field="TASK", message=f"give one task at a time; {name!r} selects {names}")
-        )
-    task = tasks[0]
+    task = _one_task(name, include_paths)
     path = output or room.annotations_file(task)
     room.check_replaceable(path)
     documents = room.marked_documents(task, data_folder(None), limit, allow_network=allow_network)
@@ -54,3 +47,15 @@ def annotate(
         pages = room.write_sheets(annotations, review)
         say(f"{len(pages)} review sheets: {review}")
     return not refused
+
+
+def _one_task(name: str, include_paths: Sequence[Path]) -> Located[TaskSpec]:
+    found = catalogue(include_paths)
+    found.check()
+    tasks = found.select_tasks(name)
+    if len(tasks) != 1:
+        names = ", ".join(task.spec.task for task in tasks)
+        raise VlmbenchError(
+            Problem(field="TASK", message=f"give one task at a time; {name!r} selects {names}")
+        )
+    return tasks[0]

@@ -365,13 +365,11 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        from vlmbench.types import (
-            Problem,
-            VlmbenchError,
-        )  # brings numpy, which `--help` need not wait for
+        # Brings numpy, which `--help` need not wait for.
+        from vlmbench.types import Problem, VlmbenchError
 
         if isinstance(error, OSError) and error.errno in _FULL:
-            from vlmbench.store import cannot_write
+            from vlmbench.files import cannot_write
 
             error = VlmbenchError(cannot_write(error, Path(error.filename or ".")))
         elif isinstance(error, OSError) and error.filename:

@@ -23,7 +23,7 @@ from vlmbench.registry import (
 )
 from vlmbench.report import Column, Layout, Row
 from vlmbench.spec import Located, ModelSpec, TaskSpec, load_files, starter
-from vlmbench.types import Problem, VlmbenchError, file_name
+from vlmbench.types import Document, Problem, VlmbenchError, file_name
 
 
 def show(
@@ -111,7 +111,6 @@ def _show_document(
     *,
     allow_network: bool,
 ) -> None:
-    from vlmbench.store import replacing
     from vlmbench.tasks import apply_conditions, ask, load_documents
 
     documents = load_documents(
@@ -137,6 +136,12 @@ def _show_document(
         say(f"reference {document.reference}")
     for choice, region in zip(document.choices, document.candidates, strict=False):
         say(f"{choice}: {region}")
+    _write_images(task, document, output)
+
+
+def _write_images(task: Located[TaskSpec], document: Document, output: Path) -> None:
+    from vlmbench.files import replacing
+
     for number, image in enumerate(document.images, start=1):
         path = output / f"{file_name(document.doc_id)}-{number}.png"
         try:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
@@ -32,6 +33,9 @@ from vlmbench.spec import (
     digest,
 )
 from vlmbench.types import Problem, VlmbenchError
+
+if TYPE_CHECKING:
+    from vlmbench.store import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +168,7 @@ def run(
     )
     for remark in request.remarks(plan):
         display(remark, style="dim")
-    from vlmbench import report
     from vlmbench.run import Cluster, Settings, execute
-    from vlmbench.store import Run
 
     address = options.ray_address
     folder = output or Path("runs") / f"{plan.study.spec.study}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -195,6 +197,17 @@ def run(
             return execute(plan, settings, reporter)
 
     ran = unless_stopped(work, folder)
+    _show(ran, plan)
+    say(f"Run written to {folder}")
+    say(f"Publish it: vlmbench leaderboard {folder} --output leaderboard")
+    if plan.study.spec.explained:
+        explain_all(ran, [model.spec.model for model in plan.models], workers=options.workers)
+
+
+def _show(ran: Run, plan: Plan) -> None:
+    """Print a run's tables, and what was left out."""
+    from vlmbench import report
+
     rows = ran.rows
     aliases = {task.spec.task: task.spec.task_alias or task.spec.task for task in plan.tasks}
     if any(row.readout != RULE for row in rows):
@@ -205,10 +218,6 @@ def run(
             display(table)
     for reason in dict.fromkeys(skipped.reason for skipped in ran.manifest.skipped):
         display(f"left out: {reason}", style="dim")
-    say(f"Run written to {folder}")
-    say(f"Publish it: vlmbench leaderboard {folder} --output leaderboard")
-    if plan.study.spec.explained:
-        explain_all(ran, [model.spec.model for model in plan.models], workers=options.workers)
 
 
 def retry(

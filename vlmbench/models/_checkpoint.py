@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from vlmbench.models._folder import bytes_of_weights, folder_of, packed_weights
+from vlmbench.registry import AGAIN
 from vlmbench.spec import ModelSpec
 from vlmbench.types import Problem, VlmbenchError
 
@@ -27,7 +28,7 @@ _REMEDIES = {
     ("torchvision", "timm", "num2words"): 'pip install "vlmbench-gap[vision]"',
 }
 # More numbers than one can pack into a byte, and buffers that no file has.
-MOST_A_BYTE, ROOM = 8, 2**24
+_MOST_A_BYTE, _ROOM = 8, 2**24
 # Names of weights that a message gives.
 _MOST_NAMES = 5
 
@@ -121,6 +122,12 @@ def load_weights(
     ]
     if missing or wrong:
         raise VlmbenchError(_unfilled(source, missing, wrong, unused))
+    _refuse_strange_weights(model, source, folder)
+    return model, unused
+
+
+def _refuse_strange_weights(model: Any, source: str, folder: Path) -> None:
+    """Refuse weights that an adapter has changed, or that are packed and were not unpacked."""
     if getattr(model, "_hf_peft_config_loaded", False):
         message = f"{source!r} holds an adapter, which was added to the weights unasked"
         remedy = "Give the checkpoint that it was trained on, and the adapter as `weights.lora`."
@@ -129,7 +136,6 @@ def load_weights(
         message = f"{source!r} has weights that are no plain numbers, and its config.json does not "
         message += f"say how to unpack them: {_some(packed)}"
         raise VlmbenchError(Problem(field="checkpoint", message=message))
-    return model, unused
 
 
 def _refuse_empty_promises(auto: Any, source: str, folder: Path, revision: str | None) -> None:
@@ -149,13 +155,11 @@ def _refuse_empty_promises(auto: Any, source: str, folder: Path, revision: str |
     with torch.device("meta"):
         empty = auto.from_config(config, trust_remote_code=False)
     promised = sum(tensor.numel() for tensor in (*empty.parameters(), *empty.buffers()))
-    if promised > MOST_A_BYTE * held + ROOM:
+    if promised > _MOST_A_BYTE * held + _ROOM:
         message = f"config.json describes a model of {promised:,} numbers, and the files of "
         message += f"weights have {held:,} bytes"
-        remedy = "Correct the file, or fetch the checkpoint again."
-        raise VlmbenchError(
-            Problem(file=str(folder / "config.json"), message=message, remedy=remedy)
-        )
+        file = str(folder / "config.json")
+        raise VlmbenchError(Problem(file=file, message=message, remedy=AGAIN))
 
 
 def remedy_for(error: Exception, otherwise: str = "") -> str:

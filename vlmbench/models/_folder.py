@@ -6,11 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from vlmbench.registry import Section, read_object
+from vlmbench.registry import MOST_LAYERS, MOST_SIDE, Section, read_object
 from vlmbench.types import Problem, VlmbenchError
 
-MOST_LAYERS = 1_000
-"""Most layers that a config may ask for: each is built before weights are looked for."""
 _MOST_BUDGET = 2**26
 # Files of which libraries read the text. What they say can end up in prompts and errors.
 _TEXTS = (".json", ".jinja", ".model", ".txt")
@@ -116,10 +114,7 @@ def _refuse_sizes(settings: Section) -> None:
         inner = settings.section(key)
         inner.whole("height")
         inner.whole("width")
-        if budget:
-            inner.whole("shortest_edge", most=_MOST_BUDGET)
-        else:
-            inner.whole("shortest_edge")
+        inner.whole("shortest_edge", most=_MOST_BUDGET if budget else MOST_SIDE)
 
 
 def _index(folder: Path) -> None:

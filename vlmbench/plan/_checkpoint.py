@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmbench.registry import Family, Section, context_length, family_of, read_object
+from vlmbench.registry import AGAIN, Family, Section, context_length, family_of, read_object
 from vlmbench.spec import Located, ModelSpec
 from vlmbench.types import Problem, VlmbenchError
 
@@ -82,8 +82,7 @@ class Checkpoint:
             return None if file is None else Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises nothing narrower
             message = f"is not a tokenizer that can be read: {error}"
-            remedy = "Fetch the checkpoint again."
-            problem = Problem(file=str(file), message=message, remedy=remedy)
+            problem = Problem(file=str(file), message=message, remedy=AGAIN)
             raise VlmbenchError(problem) from error
 
 

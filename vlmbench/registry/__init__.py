@@ -11,11 +11,14 @@ from vlmbench.registry._paths import packaged_paths, search_paths, yaml_files
 from vlmbench.registry._pixels import pixels_of
 from vlmbench.registry._plugins import Plugin, backends, readouts
 from vlmbench.registry._registry import Registry
-from vlmbench.registry._section import Section
+from vlmbench.registry._section import AGAIN, MOST_LAYERS, MOST_SIDE, Section
 
 __all__ = [
+    "AGAIN",
     "FAMILIES",
     "LM_EVAL_PREFIX",
+    "MOST_LAYERS",
+    "MOST_SIDE",
     "Catalogue",
     "Derived",
     "Fact",

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vlmbench.files import contents
 from vlmbench.registry._paths import folder_named
-from vlmbench.registry._section import Section
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.registry._section import AGAIN, Section
+from vlmbench.spec import HUB_ID
+from vlmbench.types import Problem, VlmbenchError, parse_json
 
 LONGEST_FILE = 32 * 2**20
 """Most bytes of a checkpoint's JSON or template file."""
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]{0,95}/[\w.\-]{1,96}", re.ASCII)
-_AGAIN = "Correct the file, or fetch the checkpoint again."
 
 
 def is_checkpoint(term: str) -> bool:
@@ -24,7 +22,7 @@ def is_checkpoint(term: str) -> bool:
     folder = folder_named(term)
     if folder is not None:
         return (folder / "config.json").is_file()
-    return _HUB_ID.fullmatch(term) is not None and not Path(term).exists()
+    return HUB_ID.fullmatch(term) is not None and not Path(term).exists()
 
 
 def read_text(path: Path) -> str:
@@ -34,20 +32,13 @@ def read_text(path: Path) -> str:
         VlmbenchError: If it cannot be read, is longer than `LONGEST_FILE`, or is not UTF-8.
     """
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise VlmbenchError(Problem(file=str(path), message="is not a file", remedy=_AGAIN))
-        with path.open("rb") as file:
-            raw = file.read(LONGEST_FILE + 1)
-        if len(raw) > LONGEST_FILE:
-            message = f"is longer than {LONGEST_FILE:,} bytes, the most that such a file may have"
-            raise VlmbenchError(Problem(file=str(path), message=message, remedy=_AGAIN))
-        return raw.decode("utf-8")
+        return contents(path, LONGEST_FILE).decode()
     except OSError as error:
         message = f"cannot be read: {error.strerror or error}"
-        raise VlmbenchError(Problem(file=str(path), message=message)) from error
+        raise VlmbenchError(Problem(file=str(path), message=message, remedy=AGAIN)) from error
     except UnicodeDecodeError as error:
         message = f"is not text: {error.reason} at byte {error.start:,}"
-        raise VlmbenchError(Problem(file=str(path), message=message, remedy=_AGAIN)) from error
+        raise VlmbenchError(Problem(file=str(path), message=message, remedy=AGAIN)) from error
 
 
 def read_object(path: Path) -> Section:
@@ -56,24 +47,10 @@ def read_object(path: Path) -> Section:
     Raises:
         VlmbenchError: As `read_text`, or if the file does not contain a JSON object.
     """
-    try:
-        found = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise VlmbenchError(
-            Problem(
-                file=str(path),
-                line=error.lineno,
-                column=error.colno,
-                message=f"is not JSON: {error.msg}",
-                remedy=_AGAIN,
-            )
-        ) from error
-    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, and depth
-        message = f"is not JSON that can be read: {error}"
-        raise VlmbenchError(Problem(file=str(path), message=message, remedy=_AGAIN)) from error
+    found = parse_json(read_text(path), file=str(path), remedy=AGAIN, finite=False)
     if not isinstance(found, dict):
         message = "does not contain a JSON object"
-        raise VlmbenchError(Problem(file=str(path), message=message, remedy=_AGAIN))
+        raise VlmbenchError(Problem(file=str(path), message=message, remedy=AGAIN))
     return Section(values=found, file=str(path))
 
 

@@ -14,9 +14,9 @@ import yaml
 from vlmbench.registry._checkpoint_files import CheckpointFiles
 from vlmbench.registry._families import Family, Layer, family_of
 from vlmbench.registry._pixels import CLIP_MEAN, crop_of, processor_kind, processor_settings
-from vlmbench.registry._section import Section
+from vlmbench.registry._section import MOST_LAYERS, Section
 from vlmbench.spec import LONGEST_NAME, Located, ModelSpec, load_data, schema_path
-from vlmbench.types import Problem, VlmbenchError, plain
+from vlmbench.types import Problem, VlmbenchError, one_line, plain
 
 # Towers whose first (Llama 4: last) token is a class token, by their config's model_type.
 _CLASS_TOKENS = frozenset(
@@ -27,8 +27,8 @@ _CLASS_TOKENS = frozenset(
 _INSIDE_TWIN = frozenset({"twin.letterbox", "grid", "class token", "merging"})
 # What a tower without a size of its own is shown: near what most others see.
 _USUAL_SIDE = 448
-# More than any number that decides about memory, and than any tower's layers or patches.
-_MOST_BYTES, _MOST_PIXELS, _MOST_LAYERS, _MOST_MERGED = 2**50, 2**40, 1000, 64
+# More than any number that decides about memory, and than any tower's patches.
+_MOST_BYTES, _MOST_PIXELS, _MOST_MERGED = 2**50, 2**40, 64
 _LONGEST_SHOWN = 200
 
 
@@ -153,7 +153,7 @@ def _layer(config: Section, vision: Section, family: Family) -> tuple[Layer, str
                 if not (found and all(type(layer) is int for layer in found)):
                     raise values.wrong(name, "a list of whole numbers")
                 return tuple(found), origin
-            layer = values.whole(name, least=-_MOST_LAYERS, most=_MOST_LAYERS)
+            layer = values.whole(name, least=-MOST_LAYERS, most=MOST_LAYERS)
             if layer == -1 and family.last_is_normed:
                 return "final_norm", f"{origin} = -1; {family.why}"
             assert layer is not None, "found just now"
@@ -303,26 +303,26 @@ def _note(key: str, value: Any, origin: str) -> Fact:
 def _yaml(source: str, facts: tuple[Fact, ...]) -> str:
     """Write facts as YAML, with where each came from as a comment."""
     about = f"Derived from the files of {source}; `vlmbench show` explains every line."
-    lines = [f"# {_one_line(about)}"]
+    lines = [f"# {_comment(about)}"]
     section = ""
     for fact in facts:
         if not fact.in_yaml:
             shown = "not found" if fact.value is None else fact.value
             indent = "  " if fact.key in _INSIDE_TWIN else ""
-            lines.append(f"{indent}# {_one_line(f'{fact.key}: {shown}  ({fact.origin})')}")
+            lines.append(f"{indent}# {_comment(f'{fact.key}: {shown}  ({fact.origin})')}")
             continue
         above, _, key = fact.key.rpartition(".")
         if above and above != section:
             lines.append(f"{above}:")
         section = above
         indent = "  " if above else ""
-        lines.append(f"{indent}{key}: {_value(fact.value)}  # {_one_line(fact.origin)}")
+        lines.append(f"{indent}{key}: {_value(fact.value)}  # {_comment(fact.origin)}")
     return "\n".join(lines) + "\n"
 
 
-def _one_line(text: str) -> str:
+def _comment(text: str) -> str:
     """Return a comment that nothing in it can end."""
-    return " ".join(plain(text).split()).encode("ascii", "backslashreplace").decode()
+    return one_line(text).encode("ascii", "backslashreplace").decode()
 
 
 def _value(value: Any) -> str:

@@ -11,6 +11,9 @@ from vlmbench.types import Problem, VlmbenchError, plain
 
 MOST_SIDE = 8_192
 """Most pixels of a side that a checkpoint's files may ask for."""
+MOST_LAYERS = 1_000
+"""Most layers that they may ask for: each is built before weights are looked for."""
+AGAIN = "Correct the file, or fetch the checkpoint again."
 _LONGEST_SHOWN = 100
 
 
@@ -94,7 +97,7 @@ class Section:
                 file=self.file,
                 field=self._dotted(key),
                 message=f"{said} is not {wanted}",
-                remedy="Correct the file, or fetch the checkpoint again.",
+                remedy=AGAIN,
             )
         )
 

@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from vlmbench.metrics import GAP, PROMPTED, StatRow, clear_of_zero, holm, rate
 from vlmbench.store import FailedCell
-from vlmbench.types import plain
+from vlmbench.types import one_line
 
 # What acts anywhere; `_` does at the ends of words, and some only where a block begins.
 _ACTING = re.compile(r"[\\|<>&*`\[\]#~$]|(?<![^\W_])_|_(?![^\W_])|^[-+=](?![.\d])")
@@ -114,7 +114,7 @@ def reasons(failed: Iterable[FailedCell], row: StatRow) -> str:
 
 def line_of(text: str) -> str:
     """Return text on one line, in which nothing acts on a terminal or hides; a long one is cut."""
-    return plain(" ".join(text.split()), longest=_LONGEST)
+    return one_line(text, longest=_LONGEST)
 
 
 def escape(text: str) -> str:

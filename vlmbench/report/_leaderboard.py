@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vlmbench.files import write_atomically
 from vlmbench.metrics import MISSING, SMALL_LOW_MASS, SMALL_MASS, dump_rows, rate, small_masses
 from vlmbench.report._answered import UNREAD, is_written, told, turned
 from vlmbench.report._baselines import (
@@ -41,7 +42,7 @@ from vlmbench.report._tables import (
     variation_table,
 )
 from vlmbench.spec import ANSWER_RULES, MARKERS, ModelSpec
-from vlmbench.store import Manifest, RunFolder, TaskRecord, write_atomically
+from vlmbench.store import Manifest, RunFolder, TaskRecord
 
 
 def leaderboard(

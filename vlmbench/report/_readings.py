@@ -54,11 +54,11 @@ def readings_terminal(
 def readings_table(board: Board) -> str:
     """Return the same as markdown, a line per task, model and way; empty if there is one way."""
     rows = list(board.rows.values())
-    gaps = _gaps(rows)
+    gaps, failed = _gaps(rows), failed_cells(rows)
     lines = [
         [task_name(board, task), model_name(board, model), escape(cells[0]), *cells[1:]]
         for (model, task), readings in encoder_readings(rows).items()
-        for cells in _lines(readings, gaps, failed_cells(rows))
+        for cells in _lines(readings, gaps, failed)
     ]
     return markdown_table(["Task", "Model", *_HEAD], lines, left=3) if lines else ""
 

@@ -19,6 +19,9 @@ def check_tasks(plan: Plan, settings: Settings, reporter: Reporter) -> dict[str,
     """Open and check every task's documents, collecting the problems of all tasks.
 
     Other splits are opened and checked if a readout asks for them.
+
+    Raises:
+        VlmbenchError: With the problems of all tasks.
     """
     load = partial(
         load_documents, data_root=settings.data_root, allow_network=settings.allow_network

@@ -8,6 +8,7 @@ from functools import partial
 
 import torch
 
+from vlmbench.files import WriteError
 from vlmbench.metrics import StatRow, summarise
 from vlmbench.models import resolve_device
 from vlmbench.models.openai import account, damage
@@ -28,7 +29,6 @@ from vlmbench.store import (
     RecordAbout,
     RunFolder,
     ServerRecord,
-    WriteError,
     installed_versions,
 )
 from vlmbench.types import ChoiceScores, Problem, VlmbenchError, reason

@@ -7,7 +7,7 @@ import os
 import pickle
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,13 +20,14 @@ from threading import Event, Thread
 
 import torch
 
+from vlmbench.files import WriteError
 from vlmbench.metrics import StatRow
 from vlmbench.models import share_threads
 from vlmbench.plan import Plan
 from vlmbench.run._model_run import ModelRun, Where
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Located, ModelSpec
-from vlmbench.store import FailedCell, ModelRecord, WriteError
+from vlmbench.store import FailedCell, ModelRecord
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -43,6 +44,10 @@ class Ran:
     rows: list[StatRow]
     record: ModelRecord
     failed: list[FailedCell]
+
+
+Problems = tuple[Problem, ...]
+"""What a model leaves that could not be run."""
 
 
 def run_models(
@@ -86,19 +91,6 @@ def run_models(
             raise
 
 
-Problems = tuple[Problem, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Unwritten:
-    """A file of the run cannot be written."""
-
-    problems: Problems
-
-
-_Told = Ran | Problems | _Unwritten
-
-
 def whole(models: Iterable[Ran | Problems]) -> list[Ran]:
     """Run all models and return what they leave.
 
@@ -121,12 +113,16 @@ def _results(pool: ProcessPoolExecutor, models: int) -> Iterator[Ran | Problems]
     """Yield what each model leaves."""
     with _deaf():
         waiting = [pool.submit(_work, index) for index in range(models)]
-    for future in waiting:
-        found = _result_of(future)
-        if isinstance(found, _Unwritten):
-            pool.shutdown(cancel_futures=True)
-            raise WriteError(found.problems)
-        yield found
+    try:
+        for future in waiting:
+            yield future.result()
+    except WriteError:
+        pool.shutdown(cancel_futures=True)
+        raise
+    except BrokenProcessPool as error:
+        message = "a process that was running models was killed from outside"
+        remedy = "If memory ran out, lower --workers. What is finished is kept."
+        raise VlmbenchError(Problem(message=message, remedy=remedy)) from error
 
 
 @contextmanager
@@ -143,16 +139,6 @@ def _deaf() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _result_of(future: Future[_Told]) -> _Told:
-    """Wait for what a process returns."""
-    try:
-        return future.result()
-    except BrokenProcessPool as error:
-        message = "a process that was running models was killed from outside"
-        remedy = "If memory ran out, lower --workers. What is finished is kept."
-        raise VlmbenchError(Problem(message=message, remedy=remedy)) from error
 
 
 def run_model(
@@ -213,17 +199,11 @@ def _follow(held: Connection) -> None:
     os._exit(1)
 
 
-def _work(index: int) -> _Told:
-    """Run one model in this process.
-
-    Problems are returned, not raised: an error that is pickled keeps only its text.
-    """
+def _work(index: int) -> Ran | Problems:
+    """Run one model in this process."""
     assert _given is not None, "a process begins before it works"
     job, told = _given
-    try:
-        return run_model(job.plan.models[index], job.plan, job.settings, job.tasks, _Teller(told))
-    except WriteError as error:
-        return _Unwritten(error.problems)
+    return run_model(job.plan.models[index], job.plan, job.settings, job.tasks, _Teller(told))
 
 
 class _Teller:

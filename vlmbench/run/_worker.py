@@ -63,7 +63,7 @@ class Over:
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """A unit cannot be done. Told, not raised: an error that is pickled keeps only its text."""
+    """A unit cannot be done. Told, not raised, so that it arrives as it is."""
 
     problems: tuple[Problem, ...]
 

@@ -1,10 +1,10 @@
 """Specs: what task, model and study YAML may say, checked by pydantic."""
 
 from vlmbench.spec._answers import ANSWER_RULES, AnswerRule, Blink, Declared, Filters, OwnScoring
-from vlmbench.spec._base import LONGEST_NAME, Spec
+from vlmbench.spec._base import LONGEST_NAME, ModelName, Name, Spec
 from vlmbench.spec._cheap_rules import CHEAP_RULES, LooksAt, RuleName, rule_obstacle
 from vlmbench.spec._conditions import Condition
-from vlmbench.spec._dataset import FORMATS, is_folder
+from vlmbench.spec._dataset import FORMATS, HUB_ID, is_folder
 from vlmbench.spec._encoder import Encoder
 from vlmbench.spec._forward_changes import (
     FORWARD_CHANGES,
@@ -164,6 +164,7 @@ __all__ = [
     "FORWARD_CHANGES",
     "FREE_TEXT_METRIC",
     "GREY",
+    "HUB_ID",
     "IMAGE_CHANGES",
     "LONGEST_NAME",
     "MARKERS",
@@ -223,7 +224,9 @@ __all__ = [
     "MarkerPoints",
     "Markers",
     "MaskedCells",
+    "ModelName",
     "ModelSpec",
+    "Name",
     "Needs",
     "NoImages",
     "Noise",

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from vlmbench.spec._nodes import LARGEST
 
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.\-]*"
 LONGEST_NAME = 128
 """Characters of a name: files and folders are called by it."""
+Name = Annotated[str, Field(pattern=f"^{NAME}$", max_length=LONGEST_NAME)]
+"""Name of a task, group or study."""
+ModelName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-+/]*$", max_length=LONGEST_NAME)
+]
+"""Name of a model, which may be a hub id."""
 
 
 class Spec(BaseModel):

@@ -10,13 +10,15 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 from vlmbench.spec._base import Spec
 from vlmbench.spec._nearest import did_you_mean
 
+HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/\w[\w.-]{0,95}", re.ASCII)
+"""The form of a hub id, ORGANISATION/NAME."""
+
 FORMATS: Final = ("json", "csv", "parquet", "imagefolder")
 """Forms of data that are read. `datasets` knows more, some of which run code or connect."""
 
 # Arguments of `load_dataset` that say how to load and not what, and lm-eval's leave to run code,
 # of which there is none. They are read past.
 _HOW = frozenset({"trust_remote_code", "keep_in_memory", "save_infos", "num_proc"})
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 
 Files = str | tuple[str, ...]
 _Operator = Literal["=", "==", "!=", "<", ">", "<=", ">=", "in", "not in"]
@@ -74,7 +76,7 @@ def is_folder(dataset_path: str) -> bool:
 
 def unknown_form(dataset_path: str) -> tuple[str, str] | None:
     """Return why a `dataset_path` names nothing that is read, and the remedy; None if it does."""
-    if dataset_path in FORMATS or is_folder(dataset_path) or _HUB_ID.fullmatch(dataset_path):
+    if dataset_path in FORMATS or is_folder(dataset_path) or HUB_ID.fullmatch(dataset_path):
         return None
     if ":" in dataset_path:
         message = "is an address, and data is loaded from a hub id, files or a folder"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from vlmbench.spec._base import LONGEST_NAME, Spec
+from vlmbench.spec._base import ModelName, Spec
 from vlmbench.spec._cheap_rules import RuleName
 from vlmbench.spec._task import Tags
 
@@ -149,7 +149,7 @@ class RecordedScores(Spec):
 class ModelSpec(Spec):
     """One model: anything that can be put in a row of a leaderboard."""
 
-    model: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-+/]*$", max_length=LONGEST_NAME)
+    model: ModelName
     """Name by which the model is selected."""
     model_alias: str | None = None
     """Name shown in tables."""

@@ -12,13 +12,13 @@ from typing import Any
 import yaml
 from yaml.constructor import SafeConstructor
 
-from vlmbench.spec._contents import (
+from vlmbench.files import contents
+from vlmbench.spec._limits import (
     LOADER,
     LONGEST,
     MOST_VALUES,
     TooLarge,
     check_size,
-    contents,
     stream_of,
 )
 from vlmbench.types import Problem
@@ -128,7 +128,9 @@ def compose(
         problems.append(_no_mapping(path, node))
     except OSError as error:
         message = f"cannot be read: {error.strerror or error}"
-        problems.append(Problem(file=shown(path), message=message))
+        remedy = f"Give a file: with all that it includes a file has at most {LONGEST:,} bytes."
+        remedy = "" if error.errno else remedy
+        problems.append(Problem(file=shown(path), message=message, remedy=remedy))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         problems.append(_syntax_problem(path, error, data))
     return None, len(data)

@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 from typing import Literal
 
+from vlmbench.spec._base import NAME
 from vlmbench.spec._schemas import schema_path
 from vlmbench.types import Problem, VlmbenchError
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]*")
 
 _TASK = """\
 # A task: where its documents come from, how they are asked, how they are read.
@@ -21,8 +20,8 @@ task: @NAME@
 # Other names to select it by.
 tag: [mine]
 
-# Any argument of `datasets.load_dataset`: a hub id, or a format with its files. Paths start at
-# this file's folder. One JSON object a line, for example:
+# A hub id, or `json`, `csv`, `parquet` or `imagefolder` with its files. Paths start at this
+# file's folder. One JSON object a line, for example:
 # {"id": "0", "image": "images/0.png", "question": "Red?", "choices": ["cup", "hat"], "answer": 1}
 dataset_path: json
 dataset_kwargs:
@@ -131,7 +130,7 @@ def starter(kind: Literal["task", "model"], name: str, folder: Path) -> str:
     Raises:
         VlmbenchError: The name cannot be a spec's name.
     """
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(NAME, name):
         message = f"`{name}` cannot be the name of a {kind}"
         remedy = "Use letters, digits, `_`, `.` and `-`, starting with a letter or digit."
         raise VlmbenchError(Problem(message=message, remedy=remedy))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from vlmbench.spec._base import LONGEST_NAME, Spec
+from vlmbench.spec._base import Name, Spec
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._hints import Hints
 from vlmbench.spec._readouts import AnyReadout
@@ -25,7 +25,7 @@ class StudyCell(Spec):
 class StudySpec(Spec):
     """Which readouts to run under which conditions."""
 
-    study: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=LONGEST_NAME)
+    study: Name
     description: str = ""
     tag: Tags = ()
     studies: tuple[str, ...] = ()

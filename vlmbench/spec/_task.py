@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StrictInt, model_validator
 
 from vlmbench.spec._answers import AnswerRule, AnyAnswerRule, Declared, Filters, OwnScoring
-from vlmbench.spec._base import LONGEST_NAME, Spec
+from vlmbench.spec._base import Name, Spec
 from vlmbench.spec._conditions import Condition
 from vlmbench.spec._dataset import DatasetOptions
 from vlmbench.spec._hints import Hints
@@ -274,7 +274,7 @@ class TaskSpec(Spec):
     Keys that lm-eval knows and that change nothing here are read and left out of the digest.
     """
 
-    task: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=LONGEST_NAME)
+    task: Name
     """Name by which the task is selected."""
     task_alias: str | None = None
     """Name shown in tables."""
@@ -380,7 +380,7 @@ class TaskSpec(Spec):
 class GroupSpec(Spec):
     """A name for several tasks (lm-eval's `group`)."""
 
-    group: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$", max_length=LONGEST_NAME)
+    group: Name
     """Name by which all its tasks are selected."""
     group_alias: str | None = None
     """Name shown in tables."""

@@ -8,7 +8,6 @@ a blind variant need not repeat what it shares.
 
 from __future__ import annotations
 
-import io
 import os.path
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,7 +17,7 @@ from typing import Any, Literal
 
 import yaml
 
-from vlmbench.spec._contents import LONGEST, MOST_FILES
+from vlmbench.spec._limits import LONGEST, MOST_FILES, stream_of
 from vlmbench.spec._nodes import Keys, Mark, child, compose, construct, mark_of, problem_at, shown
 from vlmbench.types import Problem, VlmbenchError
 
@@ -91,9 +90,7 @@ def read_data(data: Mapping[str, Any], path: Path) -> YamlDocument:
     Marks name `path`, and lines of what is never written there.
     """
     text = yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True)
-    stream = io.BytesIO(text.encode())
-    stream.name = shown(path)  # marks take their file name from it
-    root = yaml.compose(stream, Loader=yaml.SafeLoader)
+    root = yaml.compose(stream_of(text.encode(), path), Loader=yaml.SafeLoader)
     assert isinstance(root, yaml.MappingNode)
     return YamlDocument(path=path, data=construct(root), included=(), root=root)
 

@@ -1,6 +1,5 @@
 """The store: a run's folder, with its manifest, statistics and records; no model is needed."""
 
-from vlmbench.store._files import WriteError, cannot_write, replacing, sweep, write_atomically
 from vlmbench.store._folder import Run, RunFolder, file_stem
 from vlmbench.store._journal import Appended, Frame, Journal
 from vlmbench.store._manifest import (
@@ -14,7 +13,6 @@ from vlmbench.store._manifest import (
     installed_versions,
 )
 from vlmbench.store._record import Basis, Exchange, Record, RecordAbout
-from vlmbench.store._sealed import seal, sealed
 
 __all__ = [
     "Appended",
@@ -33,13 +31,6 @@ __all__ = [
     "SkippedCell",
     "TaskRecord",
     "Versions",
-    "WriteError",
-    "cannot_write",
     "file_stem",
     "installed_versions",
-    "replacing",
-    "seal",
-    "sealed",
-    "sweep",
-    "write_atomically",
 ]

@@ -13,8 +13,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from vlmbench.files import contents, sweep, sync_folder, write_atomically, writing
 from vlmbench.metrics import StatRow, dump_rows, load_rows
-from vlmbench.store._files import sweep, sync_folder, write_atomically, writing
 from vlmbench.store._manifest import FORMAT, Manifest, parse_manifest
 from vlmbench.store._parquet import damaged
 from vlmbench.store._record import Record
@@ -276,7 +276,7 @@ def _sha256(text: str) -> str:
 def _text(path: Path) -> str:
     """Return the text of a run's file; raises VlmbenchError where it cannot be read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return contents(path).decode()
     except (OSError, ValueError) as error:  # the last for what is not UTF-8
         raise VlmbenchError(Problem(file=str(path), message=f"cannot be read: {error}")) from None
 

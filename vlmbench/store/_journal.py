@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from vlmbench.store._files import sync_folder, writing
+from vlmbench.files import contents, sync_folder, writing
 from vlmbench.types import Problem, VlmbenchError
 
 JOURNAL_FORMAT: Final = 1
@@ -65,7 +65,7 @@ class Appended:
             VlmbenchError: If it cannot be read.
         """
         try:
-            return self.path.read_bytes() if self.path.exists() else b""
+            return contents(self.path) if self.path.exists() else b""
         except OSError as error:
             message = f"cannot be read: {error.strerror or error}"
             raise VlmbenchError(Problem(file=str(self.path), message=message)) from error

@@ -5,12 +5,13 @@ from __future__ import annotations
 import platform
 from functools import lru_cache
 from importlib import metadata
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import vlmbench
 from vlmbench.metrics import METRICS_VERSION
+from vlmbench.spec import ModelName, Name
 from vlmbench.types import Problem, VlmbenchError, parse_json
 
 FORMAT: Final = 1
@@ -32,11 +33,6 @@ class Said(BaseModel):
         use_attribute_docstrings=True,
         ser_json_inf_nan="constants",  # not as null, which would read back as something else
     )
-
-
-# Names that specs may have: files are called after them.
-_Model = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-+/]*$")]
-_Task = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]*$")]
 
 
 class Versions(Said):
@@ -189,8 +185,8 @@ class Manifest(Said):
     study: str
     seed: int
     versions: Versions
-    tasks: dict[_Task, TaskRecord]
-    models: dict[_Model, ModelRecord]
+    tasks: dict[Name, TaskRecord]
+    models: dict[ModelName, ModelRecord]
     plan: str
     """Digest of the plan that the folder was claimed for."""
     study_digest: str

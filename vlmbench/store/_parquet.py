@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vlmbench.store._files import replacing
+from vlmbench.files import replacing
 from vlmbench.types import Problem, VlmbenchError
 
 _KEY, _CHECK, _SCHEMA = b"vlmbench", b"vlmbench crc32", b"vlmbench schema crc32"

@@ -50,7 +50,7 @@ def confined(task: Located[TaskSpec], path: Path, field: str) -> Path:
 
 
 def confined_tree(task: Located[TaskSpec], folder: Path, field: str) -> None:
-    """Refuse a file or folder, or what links within the folder lead to; see `confined`."""
+    """Refuse a file or folder, or what links within the folder lead to; raises as `confined`."""
     confined(task, folder, field)
     if not folder.is_relative_to(data_home()):
         for path in folder.rglob("*"):
@@ -106,7 +106,11 @@ def check_addresses(
 
 
 def check_card(task: Located[TaskSpec], folder: Path, *, allow_network: bool) -> None:
-    """Refuse addresses in what a folder of data says about itself, which `datasets` follows."""
+    """Refuse addresses in what a folder of data says about itself, which `datasets` follows.
+
+    Raises:
+        VlmbenchError: As `check_addresses`.
+    """
     import datasets
     import yaml
     from huggingface_hub import DatasetCard

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmbench.spec import FORMATS, Generator, Located, Role, TaskSpec, is_folder
+from vlmbench.spec import FORMATS, HUB_ID, Generator, Located, Role, TaskSpec, is_folder
 from vlmbench.tasks import worlds
 from vlmbench.tasks._allowed import check_addresses, check_card, confined, confined_tree, is_address
 from vlmbench.tasks._lm_eval import lm_eval_rows
@@ -233,7 +233,7 @@ def _check_revision(task: Located[TaskSpec], copy: Path) -> None:
 
 def _remedy(dataset_path: str, revision: str | None) -> str:
     """Return how to get data that did not load."""
-    if dataset_path.count("/") == 1 and not dataset_path.startswith("."):
+    if HUB_ID.fullmatch(dataset_path):
         return (
             f"Without network (or with HF_HUB_OFFLINE set), download it first:\n    "
             f"{hub_remedy(dataset_path, revision)}"

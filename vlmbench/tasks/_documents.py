@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from vlmbench.tasks._inline import inline_bytes, is_inline
 from vlmbench.tasks._regions import document_regions
 from vlmbench.tasks._shown_places import draw_places
 from vlmbench.tasks.sources import describe_source
-from vlmbench.types import Document, EncodedImage, Problem, VlmbenchError
+from vlmbench.types import Document, EncodedImage, Problem, VlmbenchError, plain
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -198,17 +198,12 @@ def make_document(
                 remedy="Name one unmarked column for every column of doc_to_image.",
             )
         )
-    shown = {*spec.image_columns, *(columns or ())}
-    plain = {
-        key: value
-        for key, value in row.items()
-        if not _is_image(value) and not (key in shown and _holds_inline(value))
-    }
+    values = _without_images(row, {*spec.image_columns, *(columns or ())})
     try:
-        choices = doc_choices(spec, plain)
-        gold = doc_target(spec, plain)
+        choices = doc_choices(spec, values)
+        gold = doc_target(spec, values)
         sizes = [image.size for image in unmarked] if _clips(bench.regions) else []
-        reference, candidates = document_regions(spec, plain, len(choices), len(images), sizes)
+        reference, candidates = document_regions(spec, values, len(choices), len(images), sizes)
         if isinstance(markers, DrawnHere):
             images = draw_places(images, reference, candidates, choices, markers)
         return Document(
@@ -220,13 +215,22 @@ def make_document(
             gold=gold,
             reference=reference,
             candidates=candidates,
-            row=plain,
-            cluster=_cluster(plain, bench.cluster_by),
+            row=values,
+            cluster=_cluster(values, bench.cluster_by),
         )
     except VlmbenchError as error:
         raise where.placed(error) from error
     except ValueError as error:
         raise VlmbenchError(where.problem(str(error), field="metadata.vlmbench")) from error
+
+
+def _without_images(row: Mapping[str, Any], columns: Collection[str]) -> dict[str, Any]:
+    """Return a row without images, those too that stand as text in `columns`."""
+    return {
+        key: value
+        for key, value in row.items()
+        if not _is_image(value) and not (key in columns and _holds_inline(value))
+    }
 
 
 def _cluster(row: Mapping[str, Any], column: str | None) -> str | None:
@@ -317,8 +321,8 @@ def _image(
     if size is None:
         raise VlmbenchError(
             where.problem(
-                f"column {column!r}: image {_short(path)!r} does not exist (looked for "
-                f"{_short(str(file))})",
+                f"column {column!r}: image {plain(path, longest=_SHOWN)!r} does not exist "
+                f"(looked for {plain(str(file), longest=_SHOWN)})",
                 field="doc_to_image",
                 remedy="Paths in the data start at the folder of the data file.",
             )
@@ -337,7 +341,8 @@ def _inline(text: str, column: str, where: Where) -> bytes:
     try:
         return inline_bytes(text)
     except ValueError as error:
-        message = f"column {column!r}: {_short(text)!r} is no picture in base64: {error}"
+        said = plain(text, longest=_SHOWN)
+        message = f"column {column!r}: {said!r} is no picture in base64: {error}"
         raise VlmbenchError(where.problem(message, field="doc_to_image")) from error
 
 
@@ -348,7 +353,3 @@ def _size(file: Path) -> int | None:
     except (OSError, ValueError):  # also where the name is too long, or no name
         return None
     return found.st_size if stat.S_ISREG(found.st_mode) else None
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

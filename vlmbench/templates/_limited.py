@@ -36,8 +36,6 @@ _BEGIN = (
     "from vlmbench.templates._limited import serve; "
     "serve(sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), sys.argv[5:])"
 )
-
-
 _LIMITS = ("TimeoutError", "MemoryError", "TooLong")
 
 

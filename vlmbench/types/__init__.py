@@ -11,7 +11,7 @@ from vlmbench.types._internals import GROUPS, Group, Internals
 from vlmbench.types._json import parse_json
 from vlmbench.types._names import file_name
 from vlmbench.types._picture import DECODE_VERSION, opened, shown
-from vlmbench.types._plain import plain
+from vlmbench.types._plain import one_line, plain
 from vlmbench.types._scores import ChoiceScores, Scale, why_unusable
 from vlmbench.types._stages import StageScores
 from vlmbench.types._stat import Stat
@@ -41,6 +41,7 @@ __all__ = [
     "VlmbenchError",
     "clusters_of",
     "file_name",
+    "one_line",
     "opened",
     "parse_json",
     "plain",

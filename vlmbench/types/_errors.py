@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vlmbench.types._plain import plain
+from vlmbench.types._plain import one_line, plain
 
 _LONGEST_TEXT = 2_000
 _LONGEST_MESSAGE = 16_000
@@ -50,14 +50,14 @@ def reason(error: BaseException) -> str:
     that called it.
     """
     if isinstance(error, VlmbenchError):
-        return plain(" ".join(str(error).split()), longest=_LONGEST_REASON)
+        return one_line(str(error), longest=_LONGEST_REASON)
     frames = traceback.extract_tb(error.__traceback__)
     ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
     places = dict.fromkeys(
         f"{Path(frame.filename).name}:{frame.lineno}" for frame in (*frames[-1:], *ours[-1:])
     )
     said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    said = plain(" ".join(said.split()), longest=_LONGEST_REASON)
+    said = one_line(said, longest=_LONGEST_REASON)
     return f"{said} ({', from '.join(places)})" if places else said
 
 
@@ -74,7 +74,10 @@ class VlmbenchError(Exception):
         elif isinstance(problems, Problem):
             problems = [problems]
         self.problems: tuple[Problem, ...] = tuple(problems)
-        super().__init__(_together(self.problems))
+        super().__init__(self.problems)  # what it is pickled by
+
+    def __str__(self) -> str:
+        return _together(self.problems)
 
 
 def _together(problems: tuple[Problem, ...]) -> str:

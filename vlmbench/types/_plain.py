@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_HARMLESS = {"\n", "\t"}
 _SUSPECT = re.compile(r"[^\x20-\x7e\n\t]")
 # Control, format (what turns the direction of writing or has no width), lone surrogates, and the
 # separators that some programs break a line at.
@@ -29,9 +28,14 @@ def plain(text: str, *, longest: int | None = None) -> str:
     return _SUSPECT.sub(lambda found: _spelt(found[0]), text)
 
 
+def one_line(text: str, *, longest: int | None = None) -> str:
+    """Return text as `plain` does, on one line."""
+    return plain(" ".join(text.split()), longest=longest)
+
+
 def _spelt(character: str) -> str:
     """Return a character as it is or, if it cannot be seen, by its number."""
-    if character in _HARMLESS or unicodedata.category(character) not in _HIDDEN:
+    if unicodedata.category(character) not in _HIDDEN:
         return character
     number = ord(character)
     if number < 0x100:

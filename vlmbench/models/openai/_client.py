@@ -19,7 +19,7 @@ import numpy as np
 from vlmbench.models.openai._faults import fault, read_json, said
 from vlmbench.models.openai._secret import Secret
 from vlmbench.spec import Server
-from vlmbench.types import Problem, VlmbenchError, plain
+from vlmbench.types import Problem, VlmbenchError, one_line, plain
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 60.0
@@ -88,7 +88,7 @@ class Client:
 
     def told(self, reason: str) -> str:
         """Return what a server says, on one line, harmless, and shortened once the key is out."""
-        return plain(" ".join(self.redact(reason).split()), longest=LONGEST_REASON)
+        return one_line(self.redact(reason), longest=LONGEST_REASON)
 
     def post(self, body: bytes, *, seed: int, charge: Callable[[str], None]) -> bytes:
         """Send a request until it is answered.

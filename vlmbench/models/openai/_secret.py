@@ -9,7 +9,7 @@ from urllib.parse import quote
 # Shorter keys are placeholders ("EMPTY"), which may well occur in an honest answer.
 SHORTEST_SECRET = 8
 # A part of a key this long stands nowhere by chance.
-LONGEST_PART = 12
+SHORTEST_PART = 12
 _LEFT = "[key]"
 
 
@@ -25,7 +25,7 @@ class Secret:
 
     def __init__(self, key: str | None) -> None:
         forms = _forms(key) if key is not None and len(key) >= SHORTEST_SECRET else []
-        self._size = min([LONGEST_PART, *map(len, forms)])
+        self._size = min([SHORTEST_PART, *map(len, forms)])
         self._parts = {
             form[at : at + self._size] for form in forms for at in range(len(form) - self._size + 1)
         }

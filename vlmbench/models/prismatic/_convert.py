@@ -18,11 +18,11 @@ import torch
 import yaml
 from torch import Tensor
 
-from vlmbench.models._folder import MOST_LAYERS
 from vlmbench.models.prismatic._encoders import SIDE, Encoder
 from vlmbench.models.prismatic._ledger import Ledger, account
 from vlmbench.models.prismatic._read import Source, read_encoder, read_source
 from vlmbench.models.prismatic._text import IMAGE, PAD, chat_template, load_tokenizer, rows
+from vlmbench.registry import MOST_LAYERS
 from vlmbench.spec import load_file
 from vlmbench.types import Problem, VlmbenchError
 

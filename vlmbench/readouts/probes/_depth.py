@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import grid_sample
 
+from vlmbench.files import replacing, seal, sealed
 from vlmbench.readouts.probes._dpt import DptNetwork
 from vlmbench.readouts.probes._features import ImageFeatures
 from vlmbench.readouts.probes._head import check_regions
@@ -27,7 +28,6 @@ from vlmbench.readouts.probes._training import (
     train_network,
 )
 from vlmbench.spec import DepthProbe
-from vlmbench.store import replacing, seal, sealed
 from vlmbench.types import Document, Scale
 
 Answer = Literal["nearest", "farthest"]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vlmbench.files import WriteError
 from vlmbench.readouts.probes._depth import DepthHead, FittedDepthHead
 from vlmbench.readouts.probes._head import CHUNK, Fitting
 from vlmbench.readouts.probes._linear_depth import DepthSums, LinearDepthHead
@@ -20,7 +21,6 @@ from vlmbench.readouts.probes._recipe import recipe_for
 from vlmbench.readouts.probes._tap import FeatureTap
 from vlmbench.readouts.probes._training import DepthExample
 from vlmbench.spec import DepthProbe
-from vlmbench.store import WriteError
 from vlmbench.tasks import Documents
 from vlmbench.types import Document, EncodedImage, Problem, VlmbenchError, opened
 
@@ -94,7 +94,11 @@ def _depth_examples(split: Sequence[_DepthMap], tap: FeatureTap) -> list[DepthEx
 
 
 def depth_maps(documents: Documents, column: str) -> list[_DepthMap]:
-    """Return each document's first image with its (height, width) depth map in metres."""
+    """Return each document's first image with its (height, width) float32 depth map in metres.
+
+    Raises:
+        VlmbenchError: If a document has none, or it cannot be decoded.
+    """
     maps = []
     held = documents.dataset
     cells = held[column] if column in held.column_names else itertools.repeat(None, len(held))

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vlmbench.files import replacing
 from vlmbench.readouts.tuning._examples import Examples, order_of
 from vlmbench.readouts.tuning._learners import Learner
 from vlmbench.spec import Rate, Tuning
-from vlmbench.store import replacing
 from vlmbench.types import Problem, VlmbenchError
 
 # A loss beyond so many times the untrained one, and so many nats more, is one of a training that

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vlmbench.files import seal, sealed, sha256_of, sweep
 from vlmbench.models import RECORD, HfBackend, stand_in_digest
 from vlmbench.plan import Cell
 from vlmbench.readouts._reads import Opened
@@ -20,7 +21,7 @@ from vlmbench.readouts.tuning._examples import Examples
 from vlmbench.readouts.tuning._learners import learned, learning
 from vlmbench.readouts.tuning._train import train
 from vlmbench.spec import Role, Trained
-from vlmbench.store import installed_versions, seal, sealed, sweep
+from vlmbench.store import installed_versions
 from vlmbench.types import Problem, VlmbenchError
 
 
@@ -89,7 +90,7 @@ def _trained(
         learner.save(unfinished)
     counts = {str(role): len(part) for role, part in parts.items()}
     training = _record(about, dict(learner.about), checks, counts)
-    adapter = hashlib.sha256((unfinished / "adapter_model.safetensors").read_bytes()).hexdigest()
+    adapter = sha256_of(unfinished / "adapter_model.safetensors")
     kept = {"adapter": adapter, "training": training, "about": about}
     checkpoint.unlink()
     seal(unfinished / RECORD, kept, [path.name for path in sorted(unfinished.iterdir())])

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from vlmbench.diagnostics import dump_findings, dump_outcomes
+from vlmbench.files import write_atomically
 from vlmbench.report.cards._card import card
 from vlmbench.report.cards._explanation import Explanation
 from vlmbench.report.cards._plots import plots, save
-from vlmbench.store import write_atomically
 
 
 def write_card(explanation: Explanation, folder: Path) -> Path:

@@ -8,13 +8,13 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vlmbench.files import drafted, sha256_of, write_atomically
 from vlmbench.spec import Reader
 from vlmbench.types import DECODE_VERSION
 
@@ -61,7 +61,7 @@ def _files(root: Path) -> str:
 def _content(path: Path, state: tuple[int, ...]) -> str:
     """Return the hex SHA-256 of a file, which is read again only in another state."""
     del state  # it is part of the cache's key
-    return _digest(path)
+    return sha256_of(path)
 
 
 @lru_cache(maxsize=1)
@@ -83,16 +83,10 @@ def kept(path: Path, features: Features, rows: Callable[[], Iterator[dict[str, A
     from datasets import Dataset
 
     if not _is_whole(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, half = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        os.close(handle)
-        try:
-            _write(Path(half), features, rows())
-            digest = _digest(Path(half))
-            Path(half).replace(path)
-            _beside(path).write_text(digest + "\n", encoding="utf-8")
-        finally:
-            Path(half).unlink(missing_ok=True)
+        with drafted(path) as half:
+            _write(half, features, rows())
+            digest = sha256_of(half)
+        write_atomically(_beside(path), digest + "\n")
     pattern = glob.escape(str(path))  # it is taken for one
     return Dataset.from_parquet(pattern, cache_dir=str(path.parent / "cache"))
 
@@ -102,17 +96,12 @@ def _beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.sha256")
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _is_whole(path: Path) -> bool:
     """Tell whether a file is there as it was written; say so if it has changed, and delete it."""
     if not path.exists() and not path.is_symlink():
         return False
     try:
-        if _beside(path).read_text(encoding="utf-8").strip() == _digest(path):
+        if _beside(path).read_text(encoding="utf-8").strip() == sha256_of(path):
             return True
     except (OSError, ValueError):
         pass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
+from vlmbench.files import replacing, sha256_of, write_atomically
 from vlmbench.spec import Generator
 from vlmbench.tasks.worlds._registry import WORLDS
 from vlmbench.tasks.worlds._rows import (
@@ -173,7 +173,6 @@ def build(
             rows += some
             if progress is not None:
                 progress(len(some))
-        place.mkdir(parents=True, exist_ok=True)
         _write(generator, stem, rows, place)
     return place
 
@@ -192,9 +191,7 @@ def _is_whole(place: Path, stem: str) -> bool:
     if not record.exists() and not data.exists():
         return False
     try:
-        with data.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if json.loads(record.read_text(encoding="utf-8"))["file"] == found:
+        if json.loads(record.read_text(encoding="utf-8"))["file"] == sha256_of(data):
             return True
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -205,7 +202,7 @@ def _is_whole(place: Path, stem: str) -> bool:
 
 
 def _write(generator: Generator, stem: str, rows: list[Row], place: Path) -> None:
-    """Write documents and then their record, each under another name first."""
+    """Write documents and then their record."""
     from datasets import Dataset
     from pyarrow import parquet
 
@@ -219,13 +216,10 @@ def _write(generator: Generator, stem: str, rows: list[Row], place: Path) -> Non
     }
     # Not `to_parquet`, which draws a progress bar of its own.
     table = Dataset.from_list(rows, features=features(world)).data.table
-    half = place / f".{stem}.{os.getpid()}"
-    parquet.write_table(table, half)
-    with half.open("rb") as file:
-        record["file"] = hashlib.file_digest(file, "sha256").hexdigest()
-    half.replace(place / f"{stem}.parquet")
-    half.write_text(json.dumps(record, indent=2) + "\n")
-    half.replace(_record(place, stem))
+    with replacing(place / f"{stem}.parquet") as half:
+        parquet.write_table(table, half)
+        record["file"] = sha256_of(half)
+    write_atomically(_record(place, stem), json.dumps(record, indent=2) + "\n")
 
 
 def load(
@@ -261,15 +255,17 @@ def load(
 
 
 def export(generator: Generator, dest: Path, *, root: Path) -> Path:
-    """Copy built splits to `dest` as `train.parquet` and so on, for other harnesses."""
+    """Copy built splits to `dest` as `train.parquet` and so on, for other harnesses.
+
+    Raises:
+        VlmbenchError: If they are not built, or cannot be written.
+    """
     place = folder(generator, root)
     if not is_built(generator, root=root):
         raise VlmbenchError(f"{place} is not built; run `vlmbench data build` first")
-    dest.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         source = place / f"{split}.parquet"
         if source.is_file():
-            half = dest / f".{split}.{os.getpid()}"
-            shutil.copyfile(source, half)
-            half.replace(dest / f"{split}.parquet")
+            with replacing(dest / source.name) as half:
+                shutil.copyfile(source, half)
     return dest

@@ -1,4 +1,4 @@
-"""What a cache holds is what was written, or it is not there."""
+"""Files are read without waiting, and what a cache holds is what was written, or not there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vlmbench.store import seal, sealed
+from vlmbench.files import contents, seal, sealed
 
 SAID = {"depth": [0.5, 10.0], "seed": 3, "name": "é\ud800"}
 
@@ -75,3 +75,17 @@ def test_any_flipped_bit_is_seen(record: Path) -> None:
                 other.write_bytes(held)
             flip(path, place)
             assert sealed(record) in (None, SAID), (path.name, place)
+
+
+def test_a_file_is_read_up_to_its_limit_and_nothing_else_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"12345")
+    assert contents(path) == contents(path, 5) == b"12345"
+    with pytest.raises(OSError, match="it has 5 bytes, and at most 4 are read"):
+        contents(path, 4)
+    os.mkfifo(tmp_path / "pipe")
+    for odd in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(OSError, match="it is a folder, a pipe or a device"):
+            contents(odd)
+    with pytest.raises(OSError, match="null"):
+        contents(Path("a\0b"))

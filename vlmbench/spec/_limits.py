@@ -1,9 +1,8 @@
-"""What a YAML file holds, within limits: most of what is hostile shows before a tree is built."""
+"""Limits of YAML files: most of what is hostile shows before a tree is built."""
 
 from __future__ import annotations
 
 import io
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -30,34 +29,6 @@ class TooLarge(yaml.MarkedYAMLError):
 
     def __init__(self, what: str, place: Any) -> None:
         super().__init__(problem=what, problem_mark=place.start_mark)
-
-
-def contents(path: Path, most: int) -> bytes:
-    """Return the bytes of a file.
-
-    Args:
-        path: The file. Pipes, devices and folders are never opened, for that alone can take for
-            ever, and neither are files that say they are empty, as those of `/proc` do.
-        most: How many bytes it may have.
-
-    Raises:
-        OSError: It is not a file, or longer, or cannot be read.
-    """
-    try:
-        found = path.stat()
-    except ValueError as error:  # a name with NUL
-        raise OSError(str(error)) from error
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError("it is a folder, a pipe or a device")
-    if found.st_size > most:
-        raise OSError(
-            f"it has {found.st_size:,} bytes; with all that it includes a file has at most "
-            f"{LONGEST:,}"
-        )
-    if not found.st_size:
-        return b""
-    with path.open("rb") as stream:
-        return stream.read(found.st_size)
 
 
 def stream_of(data: bytes, path: Path) -> io.BytesIO:
