@@ -15,8 +15,8 @@ CONFINED = {
     "annotate/_documents.py: write_annotations": "--output, or `annotations_file` has checked it; "
     "`check_replaceable` has looked at what it replaces",
     "annotate/_sheet.py: write_sheets": _USER,
-    "cli/_catalogue.py: _write_images": "--output, and names by `file_name`",
     "cli/_catalogue.py: init": "--output and the name that the user types; never an existing file",
+    "cli/_catalogue.py: _write_images": "--output, and names by `file_name`",
     "cli/_organisms.py: gate": "the card beside the weights of the model that the user names",
     "files.py: drafted": "its callers, which are listed here",
     "files.py: replacing": "its callers, which are listed here",
