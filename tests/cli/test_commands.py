@@ -112,3 +112,27 @@ def test_retry_says_what_it_needs(tmp_path):
     assert (
         "the command of the run cannot be repeated" in vlmbench("retry", tmp_path, status=1).words
     )
+
+
+@pytest.mark.parametrize(
+    ("field", "kept", "option"),
+    [
+        (("options", "ray_address"), "ray://evil.invalid:10001", "--ray-address"),
+        (("request", "data_root"), "/tmp/elsewhere", "--data-root"),
+    ],
+)
+def test_retry_does_not_take_from_a_folder_where_to_write_or_connect(tmp_path, field, kept, option):
+    asked = {
+        "folder": ".",
+        "request": {
+            "models": "none", "tasks": "none", "study": "gap", "limit": None, "seed": 0,
+            "include_paths": [], "data_root": None,
+        },
+        "options": {},
+    }  # fmt: skip
+    asked[field[0]][field[1]] = kept
+    (tmp_path / "request.json").write_text(json.dumps(asked))
+    said = vlmbench("retry", tmp_path, status=1).words
+    assert f"the run was started with `{option} {kept}`, which its folder cannot decide" in said
+    said = vlmbench("retry", tmp_path, option, tmp_path / "mine", status=1).words
+    assert "which its folder cannot decide" not in said

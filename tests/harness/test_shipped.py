@@ -232,6 +232,7 @@ def test_choices_are_taken_from_lm_eval(monkeypatch, tmp_path, scripted):
         ),
     )  # fmt: skip
     data.to_parquet(tmp_path / "test.parquet")
+    monkeypatch.setenv("VLMBENCH_DATA", str(tmp_path))  # a task of lm-eval's has no folder of ours
     monkeypatch.setattr("vlmbench.tasks._lm_eval.shipped_yaml", lambda name: yaml)
     monkeypatch.setattr(
         "vlmbench.registry._lm_eval._index",

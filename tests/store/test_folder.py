@@ -150,6 +150,18 @@ def test_what_is_not_a_run_is_not_claimed(folder):
     assert not (folder.path / "records").exists()
 
 
+@pytest.mark.parametrize("name", [".lock", "answers", "records/some--model", "request.json"])
+def test_nothing_is_written_where_a_link_in_a_folder_leads(folder, tmp_path, name):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    link = folder.path / name
+    (folder.path / "records").mkdir(parents=True)
+    link.symlink_to(elsewhere)
+    with pytest.raises(VlmbenchError, match=f"{name} is a link, and would be written through"):
+        folder.claim("p")
+    assert elsewhere.read_text() == "precious"
+
+
 def test_a_missing_folder_and_a_missing_manifest_are_told_apart(folder):
     with pytest.raises(VlmbenchError, match="no such folder"):
         folder.read()

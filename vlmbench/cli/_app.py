@@ -143,17 +143,27 @@ def retry(
     max_failed: Annotated[
         str | None, typer.Option(help="As for `run`; by default, what that was given.")
     ] = None,
+    data_root: Data = None,
+    ray_address: RayAddress = None,
     *,
     allow_host: AllowHost,
     allow_network: AllowNetwork = False,
 ) -> None:
     """Go on with a run as it was started, and run again the documents that failed in it.
 
-    What `run` was allowed has to be allowed again: a folder may be somebody else's.
+    A folder may be somebody else's. So `--data-root`, the address of a cluster, and what `run` was
+    allowed have to be given again.
     """
     from vlmbench.cli import _run
 
-    _run.retry(run, max_failed=max_failed, hosts=allow_host, allow_network=allow_network)
+    _run.retry(
+        run,
+        max_failed=max_failed,
+        data_root=data_root,
+        ray_address=ray_address,
+        hosts=allow_host,
+        allow_network=allow_network,
+    )
 
 
 @app.command()

@@ -42,6 +42,8 @@ def _explained(
 
     names = [] if tasks is None else [name.strip() for name in tasks.split(",") if name.strip()]
     explanation = cards.explain(run, model, tasks=tuple(dict.fromkeys(names)), thresholds=rules)
+    if output is None:
+        run.folder.check_links()
     path = cards.write_card(explanation, output or run.folder.diagnostics)
     return cards.on_console(explanation), path
 

@@ -221,17 +221,26 @@ def _show(ran: Run, plan: Plan) -> None:
 
 
 def retry(
-    folder: Path, *, max_failed: str | None, hosts: Sequence[str], allow_network: bool
+    folder: Path,
+    *,
+    max_failed: str | None,
+    data_root: Path | None,
+    ray_address: str | None,
+    hosts: Sequence[str],
+    allow_network: bool,
 ) -> None:
     """Repeat the command of a run, and also run again the documents that failed in it.
 
+    A folder may be somebody else's: where data is written, and which cluster is connected to (whose
+    processes can send code), are said again.
+
     Raises:
-        VlmbenchError: If the folder does not say what the command was, or where it was started is
-            no longer there.
+        VlmbenchError: If the folder does not say what the command was, where it was started is
+            no longer there, or something has to be said again.
     """
     from vlmbench.store import RunFolder
 
-    place = folder.resolve()
+    place, data_root = folder.resolve(), data_root and data_root.absolute()
     try:
         kept = Kept.model_validate(RunFolder(folder).asked())
         start = (place / kept.folder).resolve()
@@ -240,18 +249,35 @@ def retry(
         message = f"the command of the run cannot be repeated: {error}"
         remedy = "Start the same `vlmbench run` again: only failed documents are left as they are."
         raise VlmbenchError(Problem(file=str(folder), message=message, remedy=remedy)) from None
-    options = kept.options
+    options, address = kept.options, kept.options.ray_address
+    _said_again(folder, "--data-root", kept.request.data_root, data_root)
+    _said_again(folder, "--ray-address", None if address in _OWN_CLUSTERS else address, ray_address)
+    if address is not None:
+        options = replace(options, ray_address=ray_address or address)
     if max_failed is not None:
         options = replace(options, max_failed=max_failed)
     shown = place.relative_to(start) if place.is_relative_to(start) else place
+    root = None if data_root is None else Path(os.path.relpath(data_root))  # names no home
     run(
-        kept.request,
+        replace(kept.request, data_root=root),
         options,
         output=shown,
         hosts=hosts,
         allow_network=allow_network,
         retry=True,
     )
+
+
+# Those that this machine starts or belongs to.
+_OWN_CLUSTERS = (None, "local", "auto")
+
+
+def _said_again(folder: Path, option: str, kept: Path | str | None, given: object) -> None:
+    """Refuse what a run's folder names and nobody here has said."""
+    if kept is not None and given is None:
+        message = f"the run was started with `{option} {kept}`, which its folder cannot decide"
+        remedy = f"Add `{option} {kept}` if that is yours, or give your own."
+        raise VlmbenchError(Problem(file=str(folder), field=option, message=message, remedy=remedy))
 
 
 def _refuse_other_executor(options: Options) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vlmbench.registry import LM_EVAL_PREFIX, Catalogue, catalogue
-from vlmbench.spec import InText, Located, TaskSpec, nearest
+from vlmbench.spec import InText, Located, TaskSpec, did_you_mean, nearest
 from vlmbench.tasks import apply_conditions, check_documents, load_documents, task_over
 from vlmbench.types import Problem, VlmbenchError
 
@@ -144,6 +144,7 @@ def our_task(located: Located[TaskSpec], data_root: Path) -> ConfigurableTask:
         message = "only `vlmbench run` checks that coordinates in prompts fit what a model is shown"
         raise VlmbenchError(located.problem("metadata.vlmbench.markers", message))
     _refuse_condition(located)
+    metrics = _metrics(located)
     documents = load_documents(located, "reported", data_root)
     check_documents(documents)
     shown = apply_conditions(list(documents), spec.bench.condition, task=located)
@@ -159,7 +160,41 @@ def our_task(located: Located[TaskSpec], data_root: Path) -> ConfigurableTask:
     rows = documents.dataset.select_columns(plain).add_column(IMAGES, pictures)
     rows = rows.cast_column(IMAGES, List(Image()))
     config = copy.deepcopy(dict(located.raw))
-    return task_over(config | {"doc_to_image": IMAGES, "num_fewshot": 0}, rows)
+    _in_sandbox()
+    given = {"doc_to_image": IMAGES, "num_fewshot": 0, "metric_list": metrics}
+    return task_over(config | given, rows)
+
+
+@lru_cache(maxsize=1)
+def _in_sandbox() -> None:
+    """Let lm-eval render templates as it does, without what reaches Python behind a value."""
+    import lm_eval.utils
+    from jinja2 import BaseLoader, StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    sandbox = SandboxedEnvironment(
+        loader=BaseLoader(), undefined=StrictUndefined, keep_trailing_newline=True, optimized=False
+    )
+    sandbox.filters.update(lm_eval.utils.env.filters)
+    lm_eval.utils.env = sandbox
+
+
+def _metrics(located: Located[TaskSpec]) -> list[dict[str, Any]] | None:
+    """Return a task's metrics, which are lm-eval's own: it runs code that others name."""
+    import lm_eval.api.metrics  # noqa: F401 -- which registers them
+    from lm_eval.api.registry import AGGREGATION_REGISTRY, METRIC_REGISTRY
+
+    for place, metric in enumerate(located.spec.metric_list or ()):
+        for name, known in (
+            (metric.metric, METRIC_REGISTRY), (metric.aggregation, AGGREGATION_REGISTRY)
+        ):  # fmt: skip
+            if name is not None and name not in known:
+                keys = ("metric_list", place)
+                message = f"{name!r} is not lm-eval's own, and no other is downloaded or run"
+                remedy = did_you_mean(name, tuple(known), what="It has")
+                raise VlmbenchError(located.problem(keys, message, remedy))
+    listed = located.spec.metric_list
+    return None if listed is None else [one.model_dump(exclude_none=True) for one in listed]
 
 
 def _refuse_condition(located: Located[TaskSpec]) -> None:

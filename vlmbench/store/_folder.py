@@ -85,14 +85,15 @@ class RunFolder:
             What keeps them out; released where its block ends, and by any death of the process.
 
         Raises:
-            VlmbenchError: If another run is writing to it, it holds another plan's finished run
-                or files of something else, or it cannot be written.
+            VlmbenchError: If another run is writing to it, it holds another plan's finished run,
+                files of something else or links, or it cannot be written.
         """
         if self.path.is_dir() and any(self.path.iterdir()) and not self._is_run:
             raise self._refusal(
                 "the folder contains files that do not belong to a run",
                 "Choose an empty or new folder.",
             )
+        self.check_links()
         lock = FileLock(self.path / ".lock", timeout=0)
         with writing(self.path):
             self._records.mkdir(parents=True, exist_ok=True)
@@ -111,6 +112,19 @@ class RunFolder:
                 "Choose another folder, or delete this one.",
             )
         return held
+
+    def check_links(self) -> None:
+        """Refuse links in the folder: a run of somebody else's would be written where they lead.
+
+        Raises:
+            VlmbenchError: With the first.
+        """
+        for path in self.path.rglob("*"):
+            if path.is_symlink():
+                raise self._refusal(
+                    f"{path.relative_to(self.path)} is a link, and would be written through",
+                    "A run's folder holds files of its own: copy to it what the link leads to.",
+                )
 
     @property
     def _is_run(self) -> bool:
