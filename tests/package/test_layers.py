@@ -55,3 +55,8 @@ def test_light_commands_import_nothing_heavy() -> None:
 def test_what_is_imported_is_noticed() -> None:
     """The control that must fire."""
     assert loaded_by("import json, wave", ["json", "wave", "chunk"]) == {"json", "wave"}
+
+
+def test_what_a_finished_run_does_not_need_is_not_imported() -> None:
+    slow = ["transformers.modeling_utils", "transformers.processing_utils"]
+    assert loaded_by("import vlmbench.run", slow) == set()

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import Any, Literal
 
-from transformers import ProcessorMixin
-
 from vlmbench.models._backend import IMAGE_PLACEHOLDER, pieces
 from vlmbench.models._thoughts import SWITCHES, left_open
 from vlmbench.spec import Prompting
@@ -155,7 +153,7 @@ class Chat:
         except CallError as error:
             self._at_limit = error if error.at_limit else None
             raise
-        if type(self._processor).apply_chat_template is ProcessorMixin.apply_chat_template:
+        if _is_usual(self._processor):
             return str(text)
         text = self._processor.apply_chat_template(  # this family has its own way
             list(messages), chat_template=template, tokenize=False, **switches
@@ -177,6 +175,13 @@ class Chat:
             for piece in pieces(text)
         ]
         return {"role": role, "content": content}
+
+
+def _is_usual(processor: Any) -> bool:
+    """Tell whether a processor writes prompts as transformers' own base class does."""
+    from transformers import ProcessorMixin
+
+    return type(processor).apply_chat_template is ProcessorMixin.apply_chat_template
 
 
 def _refused(refusals: list[CallError], system: str, marker: str, n_images: int) -> Problem:
