@@ -51,7 +51,7 @@ def vlmbench(*arguments: object, status: int = 0) -> Said:
     """Run a command in this process; any other status than the expected one fails the test."""
     from vlmbench.cli import main
 
-    out, err, before = io.StringIO(), io.StringIO(), sys.argv
+    out, err, before, folder = io.StringIO(), io.StringIO(), sys.argv, Path.cwd()
     sys.argv = ["vlmbench", *map(str, arguments)]
     try:
         with redirect_stdout(out), redirect_stderr(err):
@@ -61,6 +61,7 @@ def vlmbench(*arguments: object, status: int = 0) -> Said:
         code = stopped.code or 0
     finally:
         sys.argv = before
+        os.chdir(folder)  # `retry` works where the run was started
     assert code == status, f"{code}\n{out.getvalue()}\n{err.getvalue()}"
     return Said(status=status, out=out.getvalue(), err=err.getvalue())
 
