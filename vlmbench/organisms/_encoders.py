@@ -37,7 +37,7 @@ def encoder_config(recipe: EncoderRecipe) -> PreTrainedConfig:
         "patch_size": recipe.patch_size,
     }
     match recipe.objective:
-        case "clip":
+        case "clip" | "dense":
             return CLIPVisionConfig(**shape, intermediate_size=recipe.mlp, hidden_act="gelu")
         case "siglip":
             # Without SigLIP's attention pool, which the language model never reads; at this size
@@ -58,7 +58,7 @@ def build_encoder(recipe: EncoderRecipe) -> PreTrainedModel:
     config = encoder_config(recipe)
     config._attn_implementation = "eager"
     match recipe.objective:
-        case "clip":
+        case "clip" | "dense":
             return CLIPVisionModel(config)
         case "siglip":
             return SiglipVisionModel(config)

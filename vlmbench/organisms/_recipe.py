@@ -16,7 +16,7 @@ from vlmbench.types import Problem, VlmbenchError
 SCHEMA = Path(__file__).parent / "recipe.schema.json"
 """The shipped JSON Schema of a recipe, for editors."""
 
-ObjectiveName = Literal["clip", "siglip", "supervised", "self_distillation"]
+ObjectiveName = Literal["clip", "siglip", "supervised", "self_distillation", "dense"]
 
 
 class ImagesRecipe(Spec):
