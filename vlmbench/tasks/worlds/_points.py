@@ -100,23 +100,21 @@ def _on_thing(points: NDArray[np.void], view: View, thing: Thing, at: Floats) ->
 
 
 def part_spots(rng: np.random.Generator, view: View, index: int, each: int) -> NDArray[np.void]:
-    """Return `POINT`s at visible points of every named part of a thing, at most `each` a part."""
+    """Return `POINT`s at visible points of the named parts of a thing: `each` of every part seen.
+
+    A part that has fewer points gives some twice, so that all parts count alike.
+    """
     thing = view.scene.things[index]
     parts = solid(thing.category, thing.shape).parts
-    names = [name for name, some in parts.items() for _ in some]
-    local = np.concatenate(list(parts.values()))
-    world = local @ thing.rotation.T * thing.scale + thing.position
+    names = np.array([name for name, some in parts.items() for _ in some])
+    world = np.concatenate(list(parts.values())) @ thing.rotation.T * thing.scale + thing.position
     xy = view.project(world)
-    usable = np.flatnonzero(view.visible(world) & in_frame(xy))
-    pixel = xy[usable].astype(int)
-    usable = usable[view.ids[pixel[:, 1], pixel[:, 0]] == index]
-    taken: dict[str, list[int]] = {}
-    for spot in rng.permutation(usable).tolist():
-        some = taken.setdefault(names[spot], [])
-        if len(some) < each:
-            some.append(spot)
-    spots = [spot for some in taken.values() for spot in some]
-    points = known_points(view, xy[spots])
+    seen = np.flatnonzero(view.visible(world) & in_frame(xy))
+    columns, rows = xy[seen].astype(int).T
+    seen = seen[view.ids[rows, columns] == index]
+    shown = [name for name in parts if name in names[seen]]
+    spots = [spot for name in shown for spot in rng.choice(seen[names[seen] == name], each)]
+    points = known_points(view, xy[spots].reshape(-1, 2))
     points["part"] = [PARTS.index((thing.category, names[spot])) for spot in spots]
     points["use"] = _USES[points["part"]]
     return points

@@ -129,7 +129,7 @@ def _part(rng: np.random.Generator) -> tuple[TaughtView, ...]:
         target = surface_points(view, random_points(rng, view, 1, floor=0))[0]
         scene = replace(scene, camera=scene.camera.aimed(target, reference_pixel(rng), SIZE))
     image = render(scene)
-    return (_view(rng, image, _filled(rng, image, part_spots(rng, image, 0, 4)), "part"),)
+    return (_view(rng, image, _filled(rng, image, part_spots(rng, image, 0, 3)), "part"),)
 
 
 def _pair(rng: np.random.Generator) -> tuple[TaughtView, ...]:
