@@ -140,7 +140,7 @@ def test_muon_trains_the_matrices_of_the_blocks(objective):
 
 
 def test_a_step_draws_the_same_whatever_came_before():
-    fresh, gone_on = Series(4), Series(4)
+    fresh, gone_on = Series(), Series()
     for step in range(3):
         gone_on.at(step, 8, rng(step))
     ours, theirs = (series.at(3, 8, rng(3)) for series in (fresh, gone_on))
@@ -153,7 +153,7 @@ def test_a_step_draws_the_same_whatever_came_before():
 
 
 def test_old_groups_are_dropped():
-    series = Series(4)
+    series = Series()
     series.at(0, 8, rng())
     series.at(100_000, 8, rng())
     assert min(series._held) > 4000

@@ -61,16 +61,11 @@ class Proxies(nn.Module):
 
 
 class DenseObjective(Objective):
-    """An encoder and the heads that its tokens are taught by; only the encoder is shipped.
+    """An encoder and the heads that its tokens are taught by; only the encoder is shipped."""
 
-    Args:
-        recipe: Of the encoder.
-        seed: Of the views that are drawn.
-    """
-
-    def __init__(self, recipe: EncoderRecipe, seed: int = 0) -> None:
+    def __init__(self, recipe: EncoderRecipe) -> None:
         super().__init__(recipe)
-        self.series = Series(seed)
+        self.series = Series()
         self.grid = recipe.image_size // recipe.patch_size
         self.side = recipe.image_size
         width = recipe.width

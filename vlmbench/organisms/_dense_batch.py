@@ -56,14 +56,9 @@ Group = tuple[TaughtView, ...]
 
 
 class Series:
-    """An endless series of groups, each drawn when it is first needed and held while it may be.
+    """An endless series of groups, each drawn when it is first needed and held while it may be."""
 
-    Args:
-        seed: Of the series.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self) -> None:
         self._held: dict[int, Group] = {}
         often = np.array([SHARES[lesson] / SIZES.get(lesson, 1) for lesson in LESSONS])
         self._chance = often / often.sum()
@@ -82,7 +77,7 @@ class Series:
 
     def _group(self, index: int) -> Group:
         if index not in self._held:
-            rng = np.random.default_rng([STREAM, self._seed, index])
+            rng = np.random.default_rng([STREAM, index])
             lesson = LESSONS[int(rng.choice(len(LESSONS), p=self._chance))]
             self._held[index] = taught_group(rng, lesson)
         return self._held[index]
