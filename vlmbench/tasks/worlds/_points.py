@@ -45,8 +45,12 @@ POINT = np.dtype(
 marker drawn on it, counted from 1, and 0 without one; `match` says that the point of the same
 number in the other view of a pair is the same point of the scene. `depth` is the logarithm of
 metres along the line of sight, `normal` is in the camera's axes, `place` is the position in the
-object's own axes and units, and `foot` leads to where the floor below it shows, in image sides.
+object's own axes and units, and `foot` leads to the floor right below, or to where the way there
+leaves the image, in image sides.
 """
+
+_BEYOND = 10.0
+"""Pixels out of the image to which a foot is followed: farther ones do not show where they are."""
 
 _NEAR = 0.1
 """How far from a part's points its surface goes, in object units."""
@@ -79,7 +83,7 @@ def known_points(view: View, xy: Floats) -> NDArray[np.void]:
 def _on_thing(points: NDArray[np.void], view: View, thing: Thing, at: Floats) -> NDArray[np.void]:
     """Return points with what is known of them as parts of the thing they lie on."""
     below = view.scene.camera.project(at * (1, 1, 0), SIZE)[0]
-    points["foot"] = np.clip((below - points["xy"]) / SIZE, -1.5, 1.5)
+    points["foot"] = (np.clip(below, -_BEYOND, SIZE + _BEYOND) - points["xy"]) / SIZE
     if thing.category not in CATEGORIES:
         return points  # a pole is furniture
     points["category"] = CATEGORIES.index(thing.category)
