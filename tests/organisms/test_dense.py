@@ -47,25 +47,29 @@ def points_at(xy: list[tuple[float, float]]) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize(("zoom", "centre"), [(0.85, (0.1, -0.12)), (1.1, (-0.05, 0.08))])
-def test_points_move_with_the_pixels_they_name(zoom, centre):
+@pytest.mark.parametrize(
+    ("zoom", "centre", "flip"),
+    [(0.85, (0.1, -0.12), False), (1.1, (-0.05, 0.08), False), (0.9, (0.05, 0), True)],
+)
+def test_points_move_with_the_pixels_they_name(zoom, centre, flip):
     image = torch.zeros(1, 3, 96, 96)
     image[:, :, 30:33, 60:63] = 1
     shift = np.array([centre])
-    shown = crop(image, np.array([zoom]), shift, np.array([False]), 96)[0, 0]
+    shown = crop(image, np.array([zoom]), shift, np.array([flip]), 96)[0, 0]
     mass = shown / shown.sum()
     middles = torch.arange(96) + 0.5
     seen = [(mass.sum(dim=0) @ middles).item(), (mass.sum(dim=1) @ middles).item()]
-    points = moved(points_at([(61.5, 31.5)]), torch.tensor([zoom]), torch.from_numpy(shift), 96)
+    points = moved(points_at([(61.5, 31.5)]), np.array([zoom]), shift, np.array([flip]), 96)
     assert points["xy"][0, 0].tolist() == pytest.approx(seen, abs=0.1)
     assert points["depth"].item() == pytest.approx(math.log(zoom))
 
 
 def test_what_left_the_crop_is_not_known():
-    points = moved(points_at([(2, 48), (48, 48)]), torch.tensor([0.85]), torch.zeros(1, 2), 96)
+    given = points_at([(2, 48), (48, 48)])
+    points = moved(given, np.array([0.85]), np.zeros((1, 2)), np.array([False]), 96)
     assert points["part"].tolist() == [[UNKNOWN, 0]]
     assert points["match"].tolist() == [[False, True]]
-    assert points["normal"].isnan()[0, :, 0].tolist() == [True, False]
+    assert points["foot"].isnan()[0, :, 0].tolist() == [True, False]
 
 
 def test_tokens_are_sampled_as_the_probe_samples_them():

@@ -26,18 +26,16 @@ APART = 6.0
 """Pixels within which two points of a view are too near to be told apart."""
 
 WEIGHTS: Mapping[str, float] = {
-    "part": 1.0,
-    "use": 1.0,
+    "part": 2.0,
+    "use": 2.0,
     "match": 1.0,
-    "category": 0.5,
+    "category": 1.0,
     "colour": 0.25,
     "letter": 0.25,
     "style": 0.4,
     "depth": 1.0,
-    "order": 0.3,
-    "normal": 0.3,
-    "place": 0.5,
-    "foot": 0.5,
+    "order": 1.0,
+    "foot": 1.0,
     "image_category": 0.5,
     "image_colour": 0.1,
     "same": 1.0,
@@ -104,7 +102,8 @@ class DenseObjective(Objective):
         found = {name: label_loss(head(at), points[name]) for name, head in self.labels.items()}
         numbers = {name: head(at) for name, head in self.numbers.items()}
         found |= {name: number_loss(value, points[name]) for name, value in numbers.items()}
-        found["order"] = order_loss(numbers["depth"][..., 0], points["depth"])
+        things = torch.where(points["category"] == UNKNOWN, torch.nan, points["depth"])
+        found["order"] = order_loss(numbers["depth"][..., 0], things)
         found["style"] = label_loss(self.style(every), style)
         found["match"] = match_loss(at, points, batch.pairs)
         found["image_category"] = label_loss(self.image_category(image), batch.images["category"])

@@ -34,16 +34,16 @@ STREAM = 0x0DE45E00
 """First word of every group's seed sequence."""
 
 SHARES: Mapping[Lesson, float] = {
-    "part": 0.33,
-    "pair": 0.28,
-    "depth": 0.12,
-    "odd": 0.13,
-    "style": 0.06,
-    "marked": 0.08,
+    "part": 0.34,
+    "pair": 0.18,
+    "depth": 0.2,
+    "odd": 0.1,
+    "style": 0.04,
+    "marked": 0.14,
 }
 """Share of the images that each lesson has."""
 
-SIZES: Mapping[Lesson, int] = {"pair": 2, "odd": 4}
+SIZES: Mapping[Lesson, int] = {"pair": 2, "depth": 2, "odd": 4}
 """Images of a group, where they are not one."""
 
 WINDOW = 4000
@@ -92,7 +92,7 @@ LABELS: Mapping[str, int] = {
 }
 """Classes of every label of a point."""
 
-NUMBERS: Mapping[str, int] = {"depth": 1, "normal": 3, "place": 3, "foot": 2}
+NUMBERS: Mapping[str, int] = {"depth": 1, "foot": 2}
 """Length of everything else that is known of a point."""
 
 IMAGE_LABELS = ("category", "colour", "style")
@@ -121,11 +121,15 @@ class DenseBatch:
 def dense_batch(groups: Sequence[Sequence[TaughtView]], rng: np.random.Generator) -> DenseBatch:
     """Return groups of views as a batch, each view slightly moved and in another light.
 
-    Scenes that teach depth stay where they are: there the place in the image tells of it.
+    Scenes that teach depth stay where they are, since there the place in the image tells of it;
+    they are mirrored instead, unless there are letters on them.
     """
     views = [view for group in groups for view in group]
     side, count = views[0].pixels.shape[0], len(views)
-    moves = (rng.random(count) < 0.7) & np.array([view.lesson != "depth" for view in views])
+    still = np.array([view.lesson == "depth" for view in views])
+    lettered = np.array([view.points["letter"].any() for view in views])
+    flip = still & ~lettered & (rng.random(count) < 0.5)
+    moves = ~still & (rng.random(count) < 0.7)
     zoom = np.where(moves, rng.uniform(0.85, 1.12, count), 1.0)
     centre = np.where(moves[:, None], rng.uniform(-0.12, 0.12, (count, 2)), 0.0)
     images = normalise(np.stack([view.pixels for view in views]))
@@ -135,8 +139,8 @@ def dense_batch(groups: Sequence[Sequence[TaughtView]], rng: np.random.Generator
     }
     starts = np.cumsum([0, *map(len, groups)])
     return DenseBatch(
-        pixels=light(crop(images, zoom, centre, np.zeros(count, bool), side), rng, 0.08),
-        points=moved(points, torch.from_numpy(zoom), torch.from_numpy(centre), side),
+        pixels=light(crop(images, zoom, centre, flip, side), rng, 0.08),
+        points=moved(points, zoom, centre, flip, side),
         images={
             name: torch.tensor([getattr(view, name) for view in views]) for name in IMAGE_LABELS
         },
@@ -152,25 +156,30 @@ def _grouped(starts: NDArray[np.int64], size: int) -> Tensor:
 
 
 def moved(
-    points: Mapping[str, Tensor], zoom: Tensor, centre: Tensor, side: int
+    points: Mapping[str, Tensor],
+    zoom: NDArray[np.float64],
+    centre: NDArray[np.float64],
+    flip: NDArray[np.bool_],
+    side: int,
 ) -> dict[str, Tensor]:
     """Return points as they are in crops of their images; what left the crop knows nothing.
 
     Args:
         points: As in `DenseBatch`.
-        zoom: (B,) side of the crop as a share of the image's.
-        centre: (B, 2) centre of the crop, x then y, in [-1, 1] across the image.
+        zoom: As `crop` takes it.
+        centre: As `crop` takes it.
+        flip: As `crop` takes it.
         side: Of image and crop, in pixels.
     """
-    zoom, centre = zoom.float()[:, None], centre.float()[:, None]
-    relative = (points["xy"] / side * 2 - 1 - centre) / zoom[..., None]
+    across = torch.from_numpy(np.stack([np.where(flip, -zoom, zoom), zoom], axis=1)).float()
+    offset = torch.from_numpy(centre).float()[:, None]
+    relative = (points["xy"] / side * 2 - 1 - offset) / across[:, None]
     inside = (relative.abs() <= 1).all(dim=-1)
     found = {"xy": (relative + 1) / 2 * side, "match": points["match"] & inside}
     for name in LABELS:
         found[name] = torch.where(inside, points[name], UNKNOWN)
-    for name, size in NUMBERS.items():
-        seen = inside if size == 1 else inside[..., None]
-        found[name] = torch.where(seen, points[name], torch.nan)
-    found["depth"] = found["depth"] + zoom.log()  # what looks larger looks nearer
-    found["foot"] = found["foot"] / zoom[..., None]
+    # What looks larger looks nearer.
+    nearer = torch.from_numpy(zoom).float().log()[:, None]
+    found["depth"] = torch.where(inside, points["depth"] + nearer, torch.nan)
+    found["foot"] = torch.where(inside[..., None], points["foot"] / across[:, None], torch.nan)
     return found

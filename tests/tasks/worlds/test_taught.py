@@ -15,6 +15,7 @@ from vlmbench.tasks.worlds import (
     solid,
     taught_group,
 )
+from vlmbench.tasks.worlds._matching import surface_points
 from vlmbench.tasks.worlds._parts import part_portrait
 from vlmbench.tasks.worlds._points import known_points, part_spots, random_points
 from vlmbench.tasks.worlds._random import random_scene
@@ -41,38 +42,52 @@ def test_points_know_what_the_picture_shows_there() -> None:
     assert np.isnan(points["depth"][~seen]).all()
 
 
-def test_a_place_on_the_object_shows_where_its_point_is() -> None:
+def test_a_foot_is_where_the_floor_below_shows() -> None:
     rng = np.random.default_rng(2)
-    image = render(random_scene(rng, things=1))
-    thing = image.scene.things[0]
-    points = known_points(image, random_points(rng, image, 50, floor=0))
-    points = points[points["category"] != UNKNOWN]
-    world = (points["place"] + (0, 0, 0.4)) @ thing.rotation.T * thing.scale + thing.position
-    assert image.project(world) == pytest.approx(points["xy"], abs=0.01)
-    below = image.project(world * (1, 1, 0)).clip(-10, 106)
-    assert below == pytest.approx(points["xy"] + points["foot"] * 96, abs=0.05)
-    lamp = image.scene.camera.axes @ np.array([0, 0, 1.0])
-    floor = known_points(image, np.array([[48.0, 94.0]]))
-    assert floor["normal"][0] == pytest.approx(lamp, abs=1e-5)
+    image = render(random_scene(rng, things=3))
+    points = known_points(image, random_points(rng, image, 60, floor=0).round() + 0.5)
+    points = points[(points["category"] != UNKNOWN) & (points["xy"] < 96).all(axis=1)]
+    below = image.project(surface_points(image, points["xy"].astype(float)) * (1, 1, 0))
+    assert len(points) > 30
+    assert below.clip(-10, 106) == pytest.approx(points["xy"] + points["foot"] * 96, abs=0.05)
+    assert np.isnan(known_points(image, np.array([[48.0, 94.0]]))["foot"]).all()
 
 
 @pytest.mark.parametrize("category", COMPOSITES)
-def test_spots_lie_on_the_part_they_are_labelled_with(category: str) -> None:
+def test_spots_show_the_part_they_are_labelled_with(category: str) -> None:
     seen, away = set(), []
     for seed in range(16):
         rng = np.random.default_rng(seed)
         image = render(part_portrait(rng, category))
-        places = solid(category, image.scene.things[0].shape).parts
+        thing = image.scene.things[0]
         for spot in part_spots(rng, image, 0, 2):
             owner, name = PARTS[spot["part"]]
             assert owner == category
             seen.add(name)
-            at = spot["place"] + (0, 0, 0.4)
-            away.append(np.linalg.norm(places[name] - at, axis=1).min())
-    assert len(seen) >= len(places) - 1
-    assert np.nanmedian(away) < 0.01
-    # A ray through the very edge of a part may meet what is behind it.
-    assert np.mean(np.nan_to_num(away, nan=1.0) < 0.06) > 0.9
+            places = solid(category, thing.shape).parts[name]
+            world = places @ thing.rotation.T * thing.scale + thing.position
+            away.append(np.linalg.norm(image.project(world) - spot["xy"], axis=1).min())
+    assert len(seen) >= len(solid(category, thing.shape).parts) - 1
+    assert max(away) < 1e-3
+
+
+def test_a_part_reaches_no_farther_than_its_surroundings() -> None:
+    rng = np.random.default_rng(5)
+    image = render(part_portrait(rng, "kettle"))
+    thing = image.scene.things[0]
+    points = known_points(image, random_points(rng, image, 300, floor=0).round() + 0.5)
+    points = points[points["category"] != UNKNOWN]
+    world = surface_points(image, np.minimum(points["xy"].astype(float), 95.5))
+    local = (world - thing.position) @ thing.rotation / thing.scale
+    away = np.stack(
+        [
+            np.linalg.norm(local[:, None] - places, axis=2).min(axis=1)
+            for places in solid("kettle", thing.shape).parts.values()
+        ]
+    )
+    named = points["part"] != UNKNOWN
+    assert (named == (away.min(axis=0) < 0.1)).mean() > 0.97  # rays at an edge may miss
+    assert 0.1 < named.mean() < 0.9
 
 
 def test_a_use_is_that_of_the_part() -> None:
@@ -91,9 +106,16 @@ def test_views_of_a_pair_share_points_of_the_scene() -> None:
         both = one.points["match"] & two.points["match"]
         assert both.sum() >= 8
         assert (one.points["match"] == two.points["match"]).all()
-        assert (one.points["category"][both] == two.points["category"][both]).mean() > 0.9
-        away = np.abs(one.points["place"][both] - two.points["place"][both]).max(axis=1)
-        assert np.nanmedian(away) < 0.01
+        for name in ("category", "colour", "part"):
+            assert (one.points[name][both] == two.points[name][both]).mean() > 0.9
+        assert (one.points["xy"][both] != two.points["xy"][both]).all()
+
+
+def test_views_of_the_depth_lesson_differ_only_in_what_depth_changes() -> None:
+    for one, two in groups("depth", 6):
+        same = (one.pixels == two.pixels).all(axis=2).mean()
+        assert 0.5 < same < 1
+        assert (one.points["part"] == UNKNOWN).all()
 
 
 def test_a_letter_stands_where_its_ring_is_drawn() -> None:
@@ -112,7 +134,7 @@ def test_each_lesson_has_its_images() -> None:
     assert sizes == {
         "part": {1},
         "pair": {2},
-        "depth": {1},
+        "depth": {2},
         "odd": {4},
         "style": {1},
         "marked": {1},

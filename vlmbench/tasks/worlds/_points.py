@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from vlmbench.tasks.worlds._mesh import Floats
 from vlmbench.tasks.worlds._parts import FUNCTIONS, USES
 from vlmbench.tasks.worlds._place import in_frame
-from vlmbench.tasks.worlds._render import View, facing_normals
+from vlmbench.tasks.worlds._render import View
 from vlmbench.tasks.worlds._scene import COLOURS, Thing
 from vlmbench.tasks.worlds._shapes import CATEGORIES, COMPOSITES, solid
 from vlmbench.tasks.worlds._trace import NOTHING, meet
@@ -34,8 +34,6 @@ POINT = np.dtype(
         ("letter", np.int64),
         ("match", np.bool_),
         ("depth", np.float32),
-        ("normal", np.float32, 3),
-        ("place", np.float32, 3),
         ("foot", np.float32, 2),
     ]
 )
@@ -44,9 +42,8 @@ POINT = np.dtype(
 `category`, `colour`, `part` and `use` count the names of what is seen there; `letter` is the
 marker drawn on it, counted from 1, and 0 without one; `match` says that the point of the same
 number in the other view of a pair is the same point of the scene. `depth` is the logarithm of
-metres along the line of sight, `normal` is in the camera's axes, `place` is the position in the
-object's own axes and units, and `foot` leads to the floor right below, or to where the way there
-leaves the image, in image sides.
+metres along the line of sight, and `foot` leads to the floor right below, or as far beyond the
+image's border as it is followed, in image sides.
 """
 
 _BEYOND = 10.0
@@ -58,25 +55,28 @@ _NEAR = 0.1
 _USES = np.array([list(FUNCTIONS).index(USES[key]) if key in USES else UNKNOWN for key in PARTS])
 
 
-def known_points(view: View, xy: Floats) -> NDArray[np.void]:
-    """Return (n,) `POINT`s at (n, 2) pixel positions, `match` and `letter` still unset."""
-    rays = meet(view.scene, view.tracer, xy, SIZE)
+def unknown_points(xy: Floats) -> NDArray[np.void]:
+    """Return (n,) `POINT`s at (n, 2) pixel positions of which nothing is known, markers apart."""
     points = np.zeros(len(xy), POINT)
+    points["xy"] = xy
     for name in ("category", "colour", "part", "use"):
         points[name] = UNKNOWN
-    for name in ("place", "foot"):
+    for name in ("depth", "foot"):
         points[name] = np.nan
-    camera = view.scene.camera
-    at = camera.origin + rays.directions * np.where(rays.ids == NOTHING, 1, rays.distance)[:, None]
+    return points
+
+
+def known_points(view: View, xy: Floats) -> NDArray[np.void]:
+    """Return (n,) `POINT`s at (n, 2) pixel positions with all that is seen there."""
+    rays = meet(view.scene, view.tracer, xy, SIZE)
+    points = unknown_points(xy)
     struck = rays.ids != NOTHING
-    points["xy"] = xy
-    points["depth"] = np.where(struck, np.log(np.where(struck, rays.depth, 1)), np.nan)
-    turned = facing_normals(view.tracer, rays.hits, rays.ids, rays.directions) @ camera.axes.T
-    points["normal"] = np.where(struck[:, None], turned, np.nan)
+    points["depth"][struck] = np.log(rays.depth[struck])
     for index, thing in enumerate(view.scene.things):
         here = np.flatnonzero(rays.ids == index)
         if len(here):
-            points[here] = _on_thing(points[here], view, thing, at[here])
+            at = view.scene.camera.origin + rays.directions[here] * rays.distance[here, None]
+            points[here] = _on_thing(points[here], view, thing, at)
     return points
 
 
@@ -89,7 +89,6 @@ def _on_thing(points: NDArray[np.void], view: View, thing: Thing, at: Floats) ->
     points["category"] = CATEGORIES.index(thing.category)
     points["colour"] = list(COLOURS).index(thing.colour)
     local = (at - thing.position) @ thing.rotation / thing.scale
-    points["place"] = local - (0, 0, 0.4)
     if thing.category in COMPOSITES:
         places = solid(thing.category, thing.shape).parts
         away = [

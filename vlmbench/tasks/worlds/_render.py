@@ -142,7 +142,7 @@ def _shade(scene: Scene, tracer: Tracer, rays: Rays) -> Singles:
     if len(seen):
         view = rays.directions[seen]
         at = scene.camera.origin.astype(np.float32) + view * rays.distance[seen, None]
-        normals = facing_normals(tracer, rays.hits, rays.ids, rays.directions)[seen]
+        normals = _normals(tracer, rays.hits, rays.ids, rays.directions)[seen]
         albedo = _albedo(scene, rays.ids[seen], at)
         lit = _light(scene, tracer, at, normals, view, albedo)
         colour[seen] = _fade(lit, colour[seen], rays.depth[seen])
@@ -164,10 +164,8 @@ def _fade(lit: Singles, behind: Singles, depth: Singles) -> Singles:
     return lit
 
 
-def facing_normals(
-    tracer: Tracer, hits: Hits, ids: NDArray[np.int16], directions: Singles
-) -> Singles:
-    """Return (n, 3) interpolated unit normals, turned to the viewer; (0, 0, 1) off things."""
+def _normals(tracer: Tracer, hits: Hits, ids: NDArray[np.int16], directions: Singles) -> Singles:
+    """(n, 3) interpolated unit normals, turned to the viewer; the floor's where there is none."""
     normals = np.zeros_like(directions)
     normals[:, 2] = 1.0
     thing = np.flatnonzero(ids >= 0)

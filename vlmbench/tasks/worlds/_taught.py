@@ -19,7 +19,14 @@ from vlmbench.tasks.worlds._matching import other_view, surface_points, telling_
 from vlmbench.tasks.worlds._odd import like_objects, random_around
 from vlmbench.tasks.worlds._parts import part_portrait
 from vlmbench.tasks.worlds._place import inner_point, reference_pixel
-from vlmbench.tasks.worlds._points import POINT, UNKNOWN, known_points, part_spots, random_points
+from vlmbench.tasks.worlds._points import (
+    POINT,
+    UNKNOWN,
+    known_points,
+    part_spots,
+    random_points,
+    unknown_points,
+)
 from vlmbench.tasks.worlds._random import random_scene
 from vlmbench.tasks.worlds._render import Rendered, look, render
 from vlmbench.tasks.worlds._shapes import CATEGORIES, COMPOSITES
@@ -63,7 +70,7 @@ class TaughtView:
 
 
 def taught_group(rng: np.random.Generator, lesson: Lesson) -> tuple[TaughtView, ...]:
-    """Draw the images of one lesson: four of two like objects, two views of a scene, else one."""
+    """Draw the images of one lesson: four of two like objects, two of a scene, else one."""
     draw = {
         "part": _part,
         "pair": _pair,
@@ -155,12 +162,20 @@ def _pair(rng: np.random.Generator) -> tuple[TaughtView, ...]:
 
 
 def _depth(rng: np.random.Generator) -> tuple[TaughtView, ...]:
-    """Things on poles, as the depth world draws them."""
+    """Things on poles, as the depth world draws them, and the same with two depths swapped.
+
+    Nothing else tells the two apart, so neither can be known by its looks.
+    """
     lower_is_nearer = bool(rng.random() < 0.5)
     scenes = depth_scenes(rng, lower_is_nearer=lower_is_nearer, margin=0.55)
-    image = render(scenes.plain if rng.random() < 0.5 else scenes.swapped)
-    points = known_points(image, random_points(rng, image, POINTS, floor=0.2))
-    return (_view(rng, image, points, "depth", marked=0.15),)
+    views = []
+    for scene in (scenes.plain, scenes.swapped):
+        image = render(scene)
+        points = known_points(image, random_points(rng, image, POINTS, floor=0.1))
+        # These views may be mirrored, and some objects have parts on the left.
+        points["part"] = points["use"] = UNKNOWN
+        views.append(_view(rng, image, points, "depth", marked=0.15))
+    return tuple(views)
 
 
 def _odd(rng: np.random.Generator) -> tuple[TaughtView, ...]:
@@ -182,12 +197,7 @@ def _style(rng: np.random.Generator) -> tuple[TaughtView, ...]:
     from vlmbench.tasks.worlds._style import paint  # loads scipy
 
     style = int(rng.integers(len(STYLE_NAMES)))
-    points = np.zeros(POINTS, POINT)
-    for name in ("category", "colour", "part", "use"):
-        points[name] = UNKNOWN
-    for name in ("depth", "normal", "place", "foot"):
-        points[name] = np.nan
-    points["xy"] = rng.uniform(0, SIZE, (POINTS, 2))
+    points = unknown_points(rng.uniform(0, SIZE, (POINTS, 2)))
     pixels = paint(rng, scene_tone(rng), STYLE_NAMES[style])
     return (TaughtView(pixels=pixels, points=points, lesson="style", style=style),)
 
