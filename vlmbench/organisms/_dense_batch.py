@@ -49,7 +49,7 @@ SIZES: Mapping[Lesson, int] = {"pair": 2, "depth": 2, "odd": 4}
 WINDOW = 4000
 """Groups that a step draws from; the oldest go and new ones come."""
 
-REUSED = 3
+REUSED = 4
 """Times that an image is seen before it goes, about."""
 
 Group = tuple[TaughtView, ...]
