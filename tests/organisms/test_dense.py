@@ -130,6 +130,17 @@ def test_every_loss_teaches_and_has_a_weight(objective, batch):
     assert all(p.grad.isfinite().all() for p in objective.parameters() if p.grad is not None)
 
 
+def test_every_loss_falls_where_the_same_views_are_seen_again(objective, batch):
+    before = objective.losses(batch)
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=3e-3)
+    for _ in range(40):
+        optimizer.zero_grad()
+        sum(objective.losses(batch).values()).backward()
+        optimizer.step()
+    after = objective.losses(batch)
+    assert {name for name in before if after[name] > 0.9 * before[name]} == set()
+
+
 def test_a_lesson_alone_has_no_loss_that_is_not_a_number(objective):
     for lesson in LESSONS:
         loss = objective.losses(dense_batch([taught_group(rng(3), lesson)], rng()))
