@@ -1,7 +1,7 @@
 """Groups of views with what is known of them, drawn as the worlds draw: an encoder's lessons.
 
-Their seeds are the caller's; the worlds' own documents are drawn from sequences that no caller's
-plain list of numbers gives.
+Their seeds are the caller's. No short list of numbers is the seed of a document, since those have
+a spawn key as well.
 """
 
 from __future__ import annotations
