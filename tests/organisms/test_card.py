@@ -27,6 +27,7 @@ def log(*lines: tuple[str, int, float]) -> str:
         ("siglip", "SiglipVisionModel"),
         ("supervised", "ViTModel"),
         ("self_distillation", "Dinov2Model"),
+        ("dense", "CLIPVisionModel"),
     ],
 )
 def test_a_card_says_what_the_recipe_says(toy, objective, kind):

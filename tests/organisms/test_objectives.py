@@ -7,12 +7,13 @@ import pytest
 import torch
 from transformers.models.clip.modeling_clip import image_text_contrastive_loss
 
-from vlmbench.organisms._encoder_stage import build_objective, draw_batch
+from vlmbench.organisms._encoder_stage import build_objective
 from vlmbench.organisms._lessons import Library
 from vlmbench.organisms._objectives import (
     CaptionObjective,
     EncoderBatch,
     LabelObjective,
+    draw_batch,
     sigmoid_loss,
     softmax_loss,
 )

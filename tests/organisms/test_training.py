@@ -36,7 +36,9 @@ def line_stage(folder, **changes) -> Stage:
     return replace(stage, **changes)
 
 
-def fit_line(model: Line, stage: Stage, stop_after: int | None = None) -> None:
+def fit_line(
+    model: Line, stage: Stage, stop_after: int | None = None, *, muon: bool = False
+) -> None:
     def backward(step: int) -> dict[str, float]:
         if step == stop_after:
             raise KeyboardInterrupt
@@ -46,7 +48,8 @@ def fit_line(model: Line, stage: Stage, stop_after: int | None = None) -> None:
         loss.backward()
         return {"loss": loss.item()}
 
-    fit(model, backward, stage, lambda _: None)
+    matrices = [model.weight] if muon else []
+    fit(model, backward, stage, lambda _: None, matrices=matrices)
 
 
 def test_the_loop_solves_a_line_and_logs_it(tmp_path):
@@ -58,14 +61,15 @@ def test_the_loop_solves_a_line_and_logs_it(tmp_path):
     assert log[-1]["loss"] < 0.01 * log[0]["loss"]
 
 
-def test_a_stopped_run_ends_with_the_weights_of_an_unbroken_one(tmp_path):
+@pytest.mark.parametrize("muon", [False, True])
+def test_a_stopped_run_ends_with_the_weights_of_an_unbroken_one(tmp_path, muon):
     (tmp_path / "whole").mkdir()
     (tmp_path / "broken").mkdir()
     whole, broken, resumed = Line(), Line(), Line()
-    fit_line(whole, line_stage(tmp_path / "whole"))
+    fit_line(whole, line_stage(tmp_path / "whole"), muon=muon)
     with pytest.raises(KeyboardInterrupt):
-        fit_line(broken, line_stage(tmp_path / "broken"), stop_after=18)
-    fit_line(resumed, line_stage(tmp_path / "broken"))
+        fit_line(broken, line_stage(tmp_path / "broken"), stop_after=18, muon=muon)
+    fit_line(resumed, line_stage(tmp_path / "broken"), muon=muon)
     assert torch.equal(whole.weight, resumed.weight)
     assert torch.equal(whole.bias, resumed.bias)
     assert not torch.equal(whole.weight, broken.weight)
@@ -86,7 +90,9 @@ def test_the_rate_rises_in_a_line_and_falls_to_a_twentieth(tmp_path):
     assert stage.rate_at(1000) == pytest.approx(0.005)
 
 
-@pytest.fixture(scope="module", params=["clip", "siglip", "supervised", "self_distillation"])
+@pytest.fixture(
+    scope="module", params=["clip", "siglip", "supervised", "self_distillation", "dense"]
+)
 def made(request, toy, image_cache, tmp_path_factory):
     """A toy model of each objective, made by the whole recipe."""
     folder = tmp_path_factory.mktemp(request.param)

@@ -23,6 +23,7 @@ _ENCODERS: dict[ObjectiveName, tuple[str, str]] = {
         "Dinov2Model",
         "images alone: self-distillation and masked patches (DINOv2, arXiv 2304.07193)",
     ),
+    "dense": ("CLIPVisionModel", "what the renderer knows of points of its images"),
 }
 
 
@@ -48,6 +49,7 @@ def card(recipe: Recipe, log: str, parameters: int) -> str:
         remark=recipe.remark,
         kind=kind,
         objective=objective,
+        dense=recipe.encoder.objective == "dense",
         patches=(recipe.encoder.image_size // recipe.encoder.patch_size) ** 2,
         millions=parameters / 1e6,
         minutes=_minutes(log),

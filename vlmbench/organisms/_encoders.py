@@ -1,4 +1,4 @@
-"""The four encoders: one shape in transformers' own classes."""
+"""The encoders: one shape in transformers' own classes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def encoder_config(recipe: EncoderRecipe) -> PreTrainedConfig:
         "patch_size": recipe.patch_size,
     }
     match recipe.objective:
-        case "clip":
+        case "clip" | "dense":
             return CLIPVisionConfig(**shape, intermediate_size=recipe.mlp, hidden_act="gelu")
         case "siglip":
             # Without SigLIP's attention pool, which the language model never reads; at this size
@@ -58,7 +58,7 @@ def build_encoder(recipe: EncoderRecipe) -> PreTrainedModel:
     config = encoder_config(recipe)
     config._attn_implementation = "eager"
     match recipe.objective:
-        case "clip":
+        case "clip" | "dense":
             return CLIPVisionModel(config)
         case "siglip":
             return SiglipVisionModel(config)
@@ -77,7 +77,7 @@ def pooled(encoder: PreTrainedModel, pixels: Tensor) -> Tensor:
     """Return (B, width) the vector an objective is applied to: CLS, or the mean if there is none.
 
     Args:
-        encoder: One of the four.
+        encoder: One of them.
         pixels: (B, 3, size, size) normalised.
     """
     output = encoder(pixel_values=pixels)
@@ -101,7 +101,7 @@ def patch_tokens(
     """Yield patch tokens (b, patches, width) and pooled vectors (b, width), a batch at a time.
 
     Args:
-        encoder: Any of the four, in evaluation mode.
+        encoder: Any of them, in evaluation mode.
         images: (n, h, w, 3) uint8.
         layer: Index into the hidden states.
         prefix: Tokens before the patches; the first of them, if any, is the pooled vector, else

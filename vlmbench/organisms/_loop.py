@@ -1,4 +1,4 @@
-"""The training loop of every stage: AdamW, warm-up and cosine, saved states, a log.
+"""The training loop of every stage: AdamW or Muon, warm-up and cosine, saved states, a log.
 
 All randomness of a step comes from generators seeded by the step's number, so a run that stopped
 and goes on from a saved state ends with the same weights as one that never stopped.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from torch import Tensor, nn
 
 REPORT_EVERY = 20
 """Steps between two reports of progress."""
+
+MUON = 2.0
+"""Learning rate of matrices that Muon trains, as a multiple of AdamW's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,7 @@ def fit(
     stage: Stage,
     report: Report,
     after_step: Callable[[float], None] | None = None,
+    matrices: Sequence[nn.Parameter] = (),
 ) -> None:
     """Train `model` in place, going on from a saved state if there is one.
 
@@ -93,20 +97,22 @@ def fit(
         stage: Schedule and place of the saved state.
         report: Called every few steps.
         after_step: Called after every step with the share that is done.
+        matrices: Parameters that Muon trains; AdamW trains the others.
     """
-    optimizer = _optimizer(model, stage)
-    start = _resume(model, optimizer, stage)
+    optimizers = _optimizers(model, stage, matrices)
+    start = _resume(model, optimizers, stage)
     sums: dict[str, float] = {}
     clock = time.perf_counter()
     model.train()
     for step in range(start, stage.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = stage.rate_at(step)
-        optimizer.zero_grad(set_to_none=True)
+        for group in (group for one in optimizers.values() for group in one.param_groups):
+            group["lr"] = stage.rate_at(step) * group.get("multiple", 1.0)
+        model.zero_grad(set_to_none=True)
         for key, value in backward(step).items():
             sums[key] = sums.get(key, 0.0) + value
         torch.nn.utils.clip_grad_norm_(_trained(model), 1.0)
-        optimizer.step()
+        for optimizer in optimizers.values():
+            optimizer.step()
         done = step + 1
         if after_step:
             after_step(done / stage.steps)
@@ -117,7 +123,7 @@ def fit(
             _log(stage, done, figures, time.perf_counter() - clock)
             sums.clear()
         if done % stage.save_every == 0 or done == stage.steps:
-            _save(model, optimizer, stage, done)
+            _save(model, optimizers, stage, done)
     model.eval()
 
 
@@ -125,34 +131,52 @@ def _trained(model: nn.Module) -> list[Tensor]:
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def _optimizer(model: nn.Module, stage: Stage) -> torch.optim.AdamW:
-    """Return AdamW that decays matrices, not biases, norms or scalars."""
-    trained = _trained(model)
-    return torch.optim.AdamW(
-        [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": stage.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=stage.rate,
-        betas=(0.9, 0.98),
-    )
+def _optimizers(
+    model: nn.Module, stage: Stage, matrices: Sequence[nn.Parameter]
+) -> dict[str, torch.optim.Optimizer]:
+    """Return AdamW, which decays matrices, not biases, norms or scalars, and Muon if it is used."""
+    others = {id(matrix) for matrix in matrices}
+    trained = [parameter for parameter in _trained(model) if id(parameter) not in others]
+    found: dict[str, torch.optim.Optimizer] = {
+        "optimizer": torch.optim.AdamW(
+            [
+                {"params": [p for p in trained if p.ndim > 1], "weight_decay": stage.weight_decay},
+                {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=stage.rate,
+            betas=(0.9, 0.98),
+        )
+    }
+    if matrices:
+        # Steps of the size that AdamW's have, after https://arxiv.org/abs/2502.16982.
+        found["muon"] = torch.optim.Muon(
+            [{"params": list(matrices), "multiple": MUON}],
+            lr=stage.rate,
+            weight_decay=stage.weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        )
+    return found
 
 
-def _resume(model: nn.Module, optimizer: torch.optim.AdamW, stage: Stage) -> int:
+def _resume(model: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer], stage: Stage) -> int:
     """Load a saved state; return the steps it had done, or 0 if there is none."""
     path = stage.folder / f"{stage.name}.pt"
     if not path.exists():
         return 0
     state: dict[str, Any] = torch.load(path, weights_only=True)
     model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
+    for name, optimizer in optimizers.items():
+        optimizer.load_state_dict(state[name])
     return int(state["step"])
 
 
-def _save(model: nn.Module, optimizer: torch.optim.AdamW, stage: Stage, done: int) -> None:
+def _save(
+    model: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer], stage: Stage, done: int
+) -> None:
     """Write the state under another name, then move it into place."""
     path = stage.folder / f"{stage.name}.pt"
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": done}
+    state: dict[str, Any] = {name: optimizer.state_dict() for name, optimizer in optimizers.items()}
+    state |= {"model": model.state_dict(), "step": done}
     torch.save(state, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)
 

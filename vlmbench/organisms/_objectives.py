@@ -21,6 +21,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 from vlmbench.organisms._captions import caption
 from vlmbench.organisms._encoders import build_encoder, pooled
 from vlmbench.organisms._images import Facts
+from vlmbench.organisms._lessons import Library
 from vlmbench.organisms._recipe import EncoderRecipe
 from vlmbench.organisms._tokenizer import EOS_ID, PAD_ID
 from vlmbench.organisms._views import gentle_view
@@ -56,13 +57,66 @@ class Objective(nn.Module, abc.ABC):
     def __init__(self, recipe: EncoderRecipe) -> None:
         super().__init__()
         self.encoder = build_encoder(recipe)
+        self.batch = recipe.batch
+
+    @abc.abstractmethod
+    def loss_at(self, step: int, rng: np.random.Generator, library: Library) -> Tensor:
+        """Return the scalar loss of one step.
+
+        Args:
+            step: Its number.
+            rng: Its source of everything that is drawn.
+            library: The images of the recipe.
+        """
+
+    @property
+    def matrices(self) -> Sequence[nn.Parameter]:
+        """What Muon trains instead of AdamW."""
+        return ()
+
+    def after_step(self, share: float) -> None:
+        """Do what follows an optimizer step; `share` of the training is done, in [0, 1]."""
+
+
+SAME_COLOUR = 0.5
+"""Share of batches whose images all show one thing of one colour.
+
+Captions are told apart by colour at once and by shape hardly; here only shape and pattern help.
+"""
+
+
+def draw_batch(library: Library, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the indices of one batch, the same for every objective.
+
+    Every other batch or so is made of single things of one colour; the others are a fair sample
+    of all images.
+    """
+    if rng.random() < SAME_COLOUR:
+        pools = library.by_colour
+        pool = pools[int(rng.integers(len(pools)))]
+        if len(pool) >= size:
+            return rng.choice(pool, size, replace=False)
+    return rng.choice(len(library.images), min(size, len(library.images)), replace=False)
+
+
+class LibraryObjective(Objective):
+    """An objective that learns from the images of the recipe."""
+
+    def loss_at(self, step: int, rng: np.random.Generator, library: Library) -> Tensor:
+        """Return the loss of a batch of the library's images."""
+        del step
+        index = np.sort(draw_batch(library, self.batch, rng))
+        return self.loss(
+            EncoderBatch(
+                pixels=library.images.pixels[index],
+                facts=[library.images.facts[i] for i in index],
+                rng=rng,
+            )
+        )
 
     @abc.abstractmethod
     def loss(self, batch: EncoderBatch) -> Tensor:
         """Return the scalar loss of a batch."""
-
-    def after_step(self, share: float) -> None:
-        """Do what follows an optimizer step; `share` of the training is done, in [0, 1]."""
 
 
 def softmax_loss(logits: Tensor, same: Tensor) -> Tensor:
@@ -95,7 +149,7 @@ def sigmoid_loss(logits: Tensor, same: Tensor) -> Tensor:
     return pairs.masked_fill(same & ~own, 0.0).sum(dim=1).mean()
 
 
-class CaptionObjective(Objective):
+class CaptionObjective(LibraryObjective):
     """Images and captions in one space: `clip` or `siglip`."""
 
     def __init__(self, recipe: EncoderRecipe, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -160,7 +214,7 @@ class CaptionObjective(Objective):
         return torch.tensor([row + [PAD_ID] * (width - len(row)) for row in rows])
 
 
-class LabelObjective(Objective):
+class LabelObjective(LibraryObjective):
     """Supervised classification of category and colour.
 
     Deviation from single-label training: with several things in view, the target is spread

@@ -16,7 +16,7 @@ from vlmbench.types import Problem, VlmbenchError
 SCHEMA = Path(__file__).parent / "recipe.schema.json"
 """The shipped JSON Schema of a recipe, for editors."""
 
-ObjectiveName = Literal["clip", "siglip", "supervised", "self_distillation"]
+ObjectiveName = Literal["clip", "siglip", "supervised", "self_distillation", "dense"]
 
 
 class ImagesRecipe(Spec):
@@ -41,8 +41,9 @@ class EncoderRecipe(Spec):
     """Shape of the vision encoder, and how it is trained."""
 
     objective: ObjectiveName
-    """What it learns from: captions (`clip`, `siglip`), class labels (`supervised`), or the
-    images alone (`self_distillation`)."""
+    """What it learns from: captions (`clip`, `siglip`), class labels (`supervised`), the images
+    alone (`self_distillation`), or what the renderer knows of points (`dense`), of which it draws
+    images of its own."""
     image_size: int = Field(default=96, ge=16)
     patch_size: int = Field(default=12, ge=2)
     width: int = Field(default=128, ge=8)
@@ -53,7 +54,8 @@ class EncoderRecipe(Spec):
     steps: int = Field(ge=1)
     batch: int = Field(default=128, ge=2)
     rate: float = Field(default=1e-3, gt=0)
-    """Peak learning rate of AdamW; linear warm-up, then cosine decay to a twentieth."""
+    """Peak learning rate of AdamW; linear warm-up, then cosine decay to a twentieth. The matrices
+    of `dense` are trained by Muon at twice the rate."""
     warmup: int = Field(default=200, ge=1)
     weight_decay: float = Field(default=0.05, ge=0)
     text_layers: int = Field(default=2, ge=1)

@@ -18,7 +18,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from vlmbench.organisms._encoders import normalise
-from vlmbench.organisms._objectives import EncoderBatch, Objective
+from vlmbench.organisms._objectives import EncoderBatch, LibraryObjective
 from vlmbench.organisms._recipe import EncoderRecipe
 from vlmbench.organisms._views import random_crop
 
@@ -85,7 +85,7 @@ def random_mask(rng: np.random.Generator, images: int, patches: int) -> Tensor:
     return torch.from_numpy(mask)
 
 
-class SelfDistillation(Objective):
+class SelfDistillation(LibraryObjective):
     """Student and teacher encoders with their heads."""
 
     def __init__(self, recipe: EncoderRecipe) -> None:

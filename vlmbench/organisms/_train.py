@@ -116,7 +116,7 @@ def encoder_of(
     """Return the trained encoder, in evaluation mode."""
     torch.manual_seed(recipe.seed)
     objective = build_objective(recipe.encoder, tokenizer)
-    train_encoder(recipe.encoder, objective, library, stage, report)
+    train_encoder(objective, library, stage, report)
     return objective.encoder.eval()
 
 

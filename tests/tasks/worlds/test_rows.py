@@ -115,8 +115,8 @@ def test_matching_points_are_the_same_place() -> None:
     from vlmbench.tasks.worlds._matching import (
         _first_view,
         _four_alike,
-        _other_view,
-        _surface_points,
+        other_view,
+        surface_points,
     )
     from vlmbench.tasks.worlds._world import Draw
 
@@ -125,11 +125,11 @@ def test_matching_points_are_the_same_place() -> None:
         rng = np.random.default_rng(seed)
         draw = Draw(rng=rng, gold=seed % 4, variant=0, difficulty=0.5)
         scene = random_scene(rng, things=3)
-        second = render(_other_view(rng, scene, 0.5))
+        second = render(other_view(rng, scene, 0.5))
         four = _four_alike(rng, second, 0.5)
         if four is None:
             continue
-        places = _surface_points(second, four)
+        places = surface_points(second, four)
         found = _first_view(draw, scene, places[draw.gold])
         if found is None:
             continue
@@ -137,7 +137,7 @@ def test_matching_points_are_the_same_place() -> None:
         (x, y), gold = found[1], places[draw.gold]
         # Pixel centres are up to .7 pixels from the point, hence the tolerance in metres.
         pixel = np.array([[np.floor(x) + 0.5, np.floor(y) + 0.5]])
-        gap = np.linalg.norm(_surface_points(first, pixel)[0] - gold)
+        gap = np.linalg.norm(surface_points(first, pixel)[0] - gold)
         others = np.delete(places, draw.gold, axis=0)
         assert gap < np.linalg.norm(others - gold, axis=1).min()
         assert first.ids[int(y), int(x)] >= 0

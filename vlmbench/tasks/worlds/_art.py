@@ -23,6 +23,8 @@ _FAMILIES = (
     ("poster", "watercolour", "oil"),
 )
 
+STYLE_NAMES: tuple[str, ...] = tuple(name for family in _FAMILIES for name in family)
+
 
 def _other_style(draw: Draw, style: str, styles: Sequence[str]) -> str:
     """Draw a wrong one of `styles`."""
@@ -32,7 +34,7 @@ def _other_style(draw: Draw, style: str, styles: Sequence[str]) -> str:
     return str(pool[draw.rng.integers(len(pool))])
 
 
-def _tone(rng: np.random.Generator) -> Floats:
+def scene_tone(rng: np.random.Generator) -> Floats:
     """(h, w) tones of a random scene, stretched over [0, 1]."""
     rgb = render(random_scene(rng, things=(2, 4)), smooth=False).rgb
     tone = rgb @ np.array([0.299, 0.587, 0.114])
@@ -61,8 +63,8 @@ def _with_reference(draw: Draw, *, swapped: bool) -> Row:
     other = _other_style(draw, style, known)
     shown = [style, other] if draw.gold == 0 else [other, style]
     reference = other if swapped else style
-    images = [paint(rng, _tone(rng), style, instead=reference)]
-    images += [paint(rng, _tone(rng), name) for name in shown]
+    images = [paint(rng, scene_tone(rng), style, instead=reference)]
+    images += [paint(rng, scene_tone(rng), name) for name in shown]
     return {
         "question": QUESTION,
         "choices": ["the second image", "the third image"],

@@ -109,7 +109,7 @@ class _Scenes:
     swapped: Scene
 
 
-def _scenes(rng: np.random.Generator, *, lower_is_nearer: bool, margin: float) -> _Scenes:
+def depth_scenes(rng: np.random.Generator, *, lower_is_nearer: bool, margin: float) -> _Scenes:
     """Draw a scene, with and without its depths swapped."""
     camera = _camera(rng)
     upper, lower = _marked_pixels(rng)
@@ -145,7 +145,7 @@ def _found(draw: Draw) -> tuple[_Scenes, Floats]:
     """Draw scenes until one fits; return it and (2, 2) points on its nearer and farther thing."""
     rng, margin = draw.rng, _margin(draw)
     for _ in range(ATTEMPTS):
-        scenes = _scenes(rng, lower_is_nearer=bool(draw.variant), margin=margin)
+        scenes = depth_scenes(rng, lower_is_nearer=bool(draw.variant), margin=margin)
         view = look(scenes.plain)
         spots = [inner_point(rng, view.ids == i) for i in range(_MARKED)]
         if spots[0] is None or spots[1] is None:

@@ -36,7 +36,7 @@ QUESTION = (
 _CHOICES = [f"Point {letter}" for letter in LETTERS]
 
 
-def _other_view(rng: np.random.Generator, scene: Scene, difficulty: float) -> Scene:
+def other_view(rng: np.random.Generator, scene: Scene, difficulty: float) -> Scene:
     """The same things from elsewhere, rolled, in other light."""
     camera = scene.camera
     turn = 0.15 + 0.5 * difficulty
@@ -54,7 +54,7 @@ def _other_view(rng: np.random.Generator, scene: Scene, difficulty: float) -> Sc
     )
 
 
-def _surface_points(image: View, pixels: Floats) -> Floats:
+def surface_points(image: View, pixels: Floats) -> Floats:
     """World positions (n, 3) of what is seen at (n, 2) pixel positions."""
     camera = image.scene.camera
     depth = image.depth[pixels[:, 1].astype(int), pixels[:, 0].astype(int)]
@@ -63,7 +63,7 @@ def _surface_points(image: View, pixels: Floats) -> Floats:
     return np.asarray(camera.origin + (local * depth[:, None]) @ camera.axes)
 
 
-def _telling_points(rng: np.random.Generator, image: Rendered) -> Floats:
+def telling_points(rng: np.random.Generator, image: Rendered) -> Floats:
     """(n, 2) random pixel centres on things, where the picture has some structure."""
     spread = _local_spread(image.rgb.mean(axis=2))
     spread[image.ids < 0] = 0.0
@@ -87,11 +87,11 @@ def _row(draw: Draw) -> Row:
     rng = draw.rng
     for _ in range(ATTEMPTS):
         scene = random_scene(rng, things=(3, 5))
-        second = render(_other_view(rng, scene, draw.difficulty))
+        second = render(other_view(rng, scene, draw.difficulty))
         candidates = _four_alike(rng, second, draw.difficulty)
         if candidates is None:
             continue
-        found = _first_view(draw, scene, _surface_points(second, candidates)[draw.gold])
+        found = _first_view(draw, scene, surface_points(second, candidates)[draw.gold])
         if found is None:
             continue
         first, reference = render(found[0]), found[1]
@@ -110,7 +110,7 @@ def _row(draw: Draw) -> Row:
 
 def _four_alike(rng: np.random.Generator, image: Rendered, difficulty: float) -> Floats | None:
     """Pick four points (4, 2) apart from each other, on spots of like mean colour."""
-    pixels = _telling_points(rng, image)
+    pixels = telling_points(rng, image)
     if len(pixels) < 8:
         return None
     means = np.array([_mean_colour(image.rgb, point) for point in pixels])

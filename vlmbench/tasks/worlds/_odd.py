@@ -5,7 +5,7 @@ Colour, texture, floor and light are the same in all three images; only shape te
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from vlmbench.tasks.worlds._random import (
     random_thing,
 )
 from vlmbench.tasks.worlds._render import View, look, render
-from vlmbench.tasks.worlds._scene import Camera, Scene, Thing
+from vlmbench.tasks.worlds._scene import Camera, Light, Scene, Surface, Thing, Vector
 from vlmbench.tasks.worlds._shapes import CATEGORIES, random_shape
 from vlmbench.tasks.worlds._solids import Shape
 from vlmbench.tasks.worlds._world import SIZE, Draw, Row, World
@@ -37,12 +37,63 @@ def _other_shape(rng: np.random.Generator, shape: Shape, apart: float) -> Shape:
     return other
 
 
-def _other(rng: np.random.Generator, thing: Thing, difficulty: float) -> Thing:
-    """Another object with the same surface: the harder, the more often of the same category."""
+def like_objects(rng: np.random.Generator, difficulty: float) -> tuple[Thing, Thing]:
+    """Return two objects with the same surface: the harder, the more often of one category."""
+    thing = random_thing(rng, scale=(0.85, 1.0))
     if rng.random() < difficulty:
-        return replace(thing, shape=_other_shape(rng, thing.shape, 0.6 - 0.4 * difficulty))
+        shape = _other_shape(rng, thing.shape, 0.6 - 0.4 * difficulty)
+        return thing, replace(thing, shape=shape)
     others = [category for category in CATEGORIES if category != thing.category]
-    return replace(thing, category=others[rng.integers(len(others))], shape=random_shape(rng))
+    category = others[rng.integers(len(others))]
+    return thing, replace(thing, category=category, shape=random_shape(rng))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What all images of a document share: light, floor, backdrop, and where sides are told from.
+
+    Attributes:
+        light: Of every image.
+        floor: Of every image.
+        backdrop: Of every image.
+        start: Azimuth in radians that the cameras' are counted from.
+    """
+
+    light: Light
+    floor: Surface
+    backdrop: tuple[Vector, Vector]
+    start: float
+
+    def view(self, rng: np.random.Generator, shown: Thing) -> Scene:
+        """Draw a view of a thing, from a random side."""
+        reach = 0.9 if shown.category in FRONTAL else np.pi
+        azimuth = float(self.start + rng.uniform(-np.pi, np.pi))
+        camera = Camera(
+            target=(0.0, 0.0, 0.36),
+            distance=2.6,
+            azimuth=azimuth,
+            elevation=float(rng.uniform(0.25, 0.8)),
+            field_of_view=0.74,
+        )
+        turned = replace(shown, turn=(0.0, 0.0, float(azimuth + rng.uniform(-reach, reach))))
+        scene = Scene(
+            things=(turned,),
+            camera=camera,
+            light=self.light,
+            floor=self.floor,
+            backdrop=self.backdrop,
+        )
+        return _resized(rng, scene, look(scene))
+
+
+def random_around(rng: np.random.Generator) -> Around:
+    """Draw what all images of a document share."""
+    return Around(
+        light=random_light(rng),
+        floor=random_floor(rng),
+        backdrop=random_backdrop(rng),
+        start=float(rng.uniform(-np.pi, np.pi)),
+    )
 
 
 def _resized(rng: np.random.Generator, scene: Scene, view: View) -> Scene:
@@ -76,25 +127,9 @@ def _moved(draw: Draw) -> Row:
 def _with_odd(draw: Draw, odd: int) -> Row:
     """Draw a document whose odd object is in that image; all else hangs on the draw alone."""
     rng = draw.rng
-    thing = random_thing(rng, scale=(0.85, 1.0))
-    other = _other(rng, thing, draw.difficulty)
-    light, floor, backdrop = random_light(rng), random_floor(rng), random_backdrop(rng)
-    start = rng.uniform(-np.pi, np.pi)
-    images = []
-    for index in range(3):
-        shown = other if index == odd else thing
-        reach = 0.9 if shown.category in FRONTAL else np.pi
-        azimuth = float(start + rng.uniform(-np.pi, np.pi))
-        camera = Camera(
-            target=(0.0, 0.0, 0.36),
-            distance=2.6,
-            azimuth=azimuth,
-            elevation=float(rng.uniform(0.25, 0.8)),
-            field_of_view=0.74,
-        )
-        turned = replace(shown, turn=(0.0, 0.0, float(azimuth + rng.uniform(-reach, reach))))
-        scene = Scene(things=(turned,), camera=camera, light=light, floor=floor, backdrop=backdrop)
-        images.append(render(_resized(rng, scene, look(scene))).rgb)
+    things = like_objects(rng, draw.difficulty)
+    around = random_around(rng)
+    images = [render(around.view(rng, things[index == odd])).rgb for index in range(3)]
     return {
         "question": QUESTION,
         "choices": ["the first image", "the second image", "the third image"],

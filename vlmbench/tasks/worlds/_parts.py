@@ -86,7 +86,7 @@ _ASKED = ("mug", "pan", "kettle", "bottle", "table")
 # Only categories with four functions are asked about: if some of the shown parts served none,
 # where parts lie would tell which.
 
-_USES: Mapping[tuple[str, str], str] = MappingProxyType(
+USES: Mapping[tuple[str, str], str] = MappingProxyType(
     {
         (category, part): use
         for use, by_category in FUNCTIONS.items()
@@ -96,7 +96,7 @@ _USES: Mapping[tuple[str, str], str] = MappingProxyType(
 )
 
 
-def _portrait(rng: np.random.Generator, category: str) -> Scene:
+def part_portrait(rng: np.random.Generator, category: str) -> Scene:
     thing = random_thing(rng, categories=[category], scale=(0.9, 1.0))
     return portrait(rng, thing, roll=np.pi)
 
@@ -135,10 +135,10 @@ def _choices(draw: Draw, category: str, *, use: bool) -> _Choices | None:
     Which four parts are shown is settled before which of them is right, so that their positions
     do not tell.
     """
-    view = look(_portrait(draw.rng, category))
+    view = look(part_portrait(draw.rng, category))
     names = solid(category, view.scene.things[0].shape).parts
     if use:
-        names = {name: names[name] for name in names if (category, name) in _USES}
+        names = {name: names[name] for name in names if (category, name) in USES}
     spots = {name: spot[0] for name in names if (spot := _spot(view, name)) is not None}
     fours = list(combinations(spots, 4))
     apart = 12 - 3 * draw.difficulty
@@ -155,13 +155,13 @@ def _choices(draw: Draw, category: str, *, use: bool) -> _Choices | None:
 
 def _partners(category: str, part: str) -> list[tuple[str, str]]:
     """Parts of other categories that serve as `part` of `category` does."""
-    return [key for key in _USES if key[0] != category and _same_use(key, (category, part))]
+    return [key for key in USES if key[0] != category and _same_use(key, (category, part))]
 
 
 def _reference(draw: Draw, category: str, part: str) -> tuple[Scene, Floats] | None:
     """Find a view of the first object that shows `part`; return it and REF's pixel."""
     for _ in range(30):
-        scene = _portrait(draw.rng, category)
+        scene = part_portrait(draw.rng, category)
         camera = replace(scene.camera, distance=scene.camera.distance * 1.15)
         spot = _spot(look(replace(scene, camera=camera)), part)
         if spot is None:
@@ -185,7 +185,7 @@ def _share_in_frame(scene: Scene) -> float:
 
 def _same_use(a: tuple[str, str], b: tuple[str, str]) -> bool:
     """Whether two parts serve the same function."""
-    return a in _USES and _USES[a] == _USES.get(b)
+    return a in USES and USES[a] == USES.get(b)
 
 
 def _finish(first: Scene, part: str, reference: Floats, second: _Choices) -> Row:
