@@ -66,6 +66,7 @@ def as_parquet(row: dict[str, Any], odd: tuple[str, str] | None, feature: Any = 
     for name, value in row.items():
         try:
             columns[name] = pa.array([value])
+            pq.write_table(pa.table({name: columns[name]}), io.BytesIO())  # {} cannot be written
         except (pa.ArrowException, OverflowError, UnicodeError):
             columns[name] = pa.array([repr(value)[:1000].encode(errors="replace").decode()])
     if odd is not None:

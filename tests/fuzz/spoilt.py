@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +121,22 @@ def _first(found: dict[str, Any]) -> str:
     return next(name for name in found if name != "__metadata__")
 
 
+Odd = Mapping[tuple[str, ...], tuple[Any, ...]]
+"""Values by the keys under which they are put."""
+
+
+def _values(what: str, file: str, odd: Odd) -> dict[str, Spoil]:
+    """Return each odd value in its place in a file, by a name that says so."""
+    return {
+        f"{what} {'.'.join(keys)} = {json.dumps(one)[:40]}": value(file, *keys, to=one)
+        for keys, values in odd.items()
+        for one in values
+    }
+
+
 def _configs() -> dict[str, Spoil]:
     """Return odd values of the keys that decide what is built."""
-    found: dict[str, Spoil] = {}
-    odd: dict[tuple[str, ...], tuple[Any, ...]] = {
+    odd: Odd = {
         ("model_type",): (None, 3, "", "stranger", "bert", "t5", "clip", ["llava"]),
         ("architectures",): (3, ["Stranger"], [None]),
         ("vision_config",): (None, [], "clip", {}, {"model_type": "stranger"}),
@@ -158,16 +170,11 @@ def _configs() -> dict[str, Spoil]:
         ("vision_config", "patch_size"): (None, "x", 0, 5, 10**9, [8, 8]),
         ("vision_config", "num_channels"): (0, 1, 10**9),
     }  # fmt: skip
-    for keys, values in odd.items():
-        for one in values:
-            name = f"config {'.'.join(keys)} = {json.dumps(one)[:40]}"
-            found[name] = value("config.json", *keys, to=one)
-    return found
+    return _values("config", "config.json", odd)
 
 
 def _processors() -> dict[str, Spoil]:
-    found: dict[str, Spoil] = {}
-    odd: dict[tuple[str, ...], tuple[Any, ...]] = {
+    odd: Odd = {
         ("processor_class",): (None, 3, "Stranger", "pipeline", "AutoModel", "os"),
         ("image_processor",): (None, 3, [], {}, {"image_processor_type": "Stranger"}),
         ("image_processor", "image_processor_type"): (None, 3, "Stranger", "pipeline"),
@@ -187,11 +194,7 @@ def _processors() -> dict[str, Spoil]:
         ("auto_map",): ({"AutoProcessor": "brought.Processor"},),
         ("chat_template",): (3, "{{ 1/0 }}", "{% for", {"default": "x"}, [{"name": 3}]),
     }  # fmt: skip
-    for keys, values in odd.items():
-        for one in values:
-            name = f"processor {'.'.join(keys)} = {json.dumps(one)[:40]}"
-            found[name] = value("processor_config.json", *keys, to=one)
-    return found
+    return _values("processor", "processor_config.json", odd)
 
 
 def _small() -> dict[str, Spoil]:

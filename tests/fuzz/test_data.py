@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from caches import kept_in
+from drawn import counted
 from guard import Outcome, guarded
 from home import Home, noise
-from hypothesis import HealthCheck, Phase, given, settings
 from nasty_rows import NASTY_TYPES, ROW, VALUES, as_json, as_parquet, files
 
 from vlmbench.spec import load_file
@@ -72,23 +72,18 @@ def test_types_by_hand(name: str, column: str, folder: Path) -> None:
     assert read("parquet", as_parquet(ROW, (column, name)), folder, "-regions").fault is None
 
 
+def sound(outcome: Outcome) -> None:
+    assert outcome.fault is None
+
+
 def fuzz(examples: int, folder: Path) -> Counter[str]:
     """Try so many files; return how many were accepted and refused."""
-    counts: Counter[str] = Counter()
 
-    @settings(
-        max_examples=examples, deadline=None, database=None,
-        suppress_health_check=list(HealthCheck), phases=[Phase.generate],
-    )  # fmt: skip
-    @given(files())
-    def once(file: tuple[str, bytes]) -> None:
+    def run(file: tuple[str, bytes]) -> Outcome:
         form, data = file
-        outcome = read(form, data, folder, "-regions" if len(data) % 2 else "")
-        counts["accepted" if outcome.refused is None else "refused"] += 1
-        assert outcome.fault is None
+        return read(form, data, folder, "-regions" if len(data) % 2 else "")
 
-    once()
-    return counts
+    return counted(files(), examples, run, sound)
 
 
 def test_a_few_files(folder: Path) -> None:

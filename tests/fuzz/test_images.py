@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from caches import kept_in
+from drawn import counted
 from guard import Outcome, guarded
 from home import Home
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from nasty_images import HOSTILE, HUGE, SOUND
 from PIL import Image
@@ -88,20 +88,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 
 def fuzz(examples: int, folder: Path) -> Counter[str]:
     """Try so many files; return how many were accepted and refused."""
-    counts: Counter[str] = Counter()
-
-    @settings(
-        max_examples=examples, deadline=None, database=None,
-        suppress_health_check=list(HealthCheck), phases=[Phase.generate],
-    )  # fmt: skip
-    @given(mutated())
-    def once(data: bytes) -> None:
-        outcome = look(data, folder)
-        counts["accepted" if outcome.refused is None else "refused"] += 1
-        sound(outcome)
-
-    once()
-    return counts
+    return counted(mutated(), examples, lambda data: look(data, folder), sound)
 
 
 def test_a_few_files(folder: Path) -> None:

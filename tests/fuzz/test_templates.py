@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from drawn import counted
 from guard import Outcome, guarded
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nasty_templates import BLOCKS, EXPRESSIONS, ROW, TEMPLATES
 from nasty_yaml import TASK
@@ -114,19 +114,7 @@ def mixed(draw: st.DrawFn) -> str:
 
 def fuzz(examples: int, folder: Path, run: Callable[[str, Path], Outcome]) -> Counter[str]:
     """Try so many templates; return how many were accepted and refused."""
-    counts: Counter[str] = Counter()
-
-    @settings(
-        max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-    )
-    @given(mixed())
-    def once(template: str) -> None:
-        outcome = run(template, folder)
-        counts["accepted" if outcome.refused is None else "refused"] += 1
-        harmless(outcome)
-
-    once()
-    return counts
+    return counted(mixed(), examples, lambda template: run(template, folder), harmless)
 
 
 @pytest.mark.soak

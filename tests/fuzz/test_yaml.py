@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from drawn import counted
 from guard import REPOSITORY, Outcome, guarded
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nasty_yaml import FILES, SPECIAL, VALUES, surroundings
 
@@ -108,28 +108,23 @@ def mutated(draw: st.DrawFn) -> bytes:
     return data[: draw(st.integers(0, len(data)))] if draw(st.integers(0, 9)) == 0 else data
 
 
+def sound(outcome: Outcome) -> None:
+    assert outcome.fault is None
+    assert outcome.cpu < 2
+    assert outcome.memory < 200 << 20
+
+
 def fuzz(examples: int, folder: Path, *, validated: bool = False) -> Counter[str]:
     """Try so many files; return how many were accepted and refused."""
-    counts: Counter[str] = Counter()
     path = folder / "it.yaml"
 
-    @settings(
-        max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-    )
-    @given(mutated())
-    def once(data: bytes) -> None:
+    def run(data: bytes) -> Outcome:
         path.write_bytes(data)
         if validated:
-            outcome = guarded(lambda: command("validate", path), folder=folder, seconds=20.0)
-        else:
-            outcome = read(path, folder)
-        counts["accepted" if outcome.refused is None else "refused"] += 1
-        assert outcome.fault is None
-        assert outcome.cpu < 2
-        assert outcome.memory < 200 << 20
+            return guarded(lambda: command("validate", path), folder=folder, seconds=20.0)
+        return read(path, folder)
 
-    once()
-    return counts
+    return counted(mutated(), examples, run, sound)
 
 
 def test_a_few_files(folder: Path) -> None:
