@@ -6,11 +6,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import home
 import pytest
 import yaml
-from home import asked, task_keys, texts_read
+from home import asked, task_keys, task_spec, texts_read
 from PIL import Image
 
+from vlmbench import readouts
 from vlmbench.models import Reply
 from vlmbench.readouts import Answer, read_replies
 from vlmbench.readouts._answers import notes_on
@@ -159,6 +161,22 @@ def test_every_rule_can_be_imported_and_says_what_it_reads() -> None:
     }  # fmt: skip
     for rule in ANSWER_RULES:
         assert rule.says
+
+
+def test_many_replies_are_read_a_batch_at_a_time_and_keep_their_places(monkeypatch) -> None:
+    """A server's replies come all at once, and a rule has seconds for those that it is given."""
+    read, sizes = readouts.by_declaration, []
+
+    def counted(task, asked, replies):
+        sizes.append(len(replies))
+        return read(task, asked, replies)
+
+    monkeypatch.setattr(readouts, "by_declaration", counted)
+    texts = ["AB"[index % 3 == 0] if index % 7 else "" for index in range(300)]
+    documents = [home.document(index) for index in range(300)]
+    votes = texts_read(task_spec(), documents, texts)
+    assert ["AB"[vote.argmax()] if vote is not None else "" for vote in votes] == texts
+    assert sizes == [128, 128, 1]
 
 
 def test_patterns_that_do_not_end_are_an_error_that_names_them() -> None:

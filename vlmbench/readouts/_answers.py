@@ -22,6 +22,8 @@ from vlmbench.types import Asked, Problem, Scale, VlmbenchError
 Votes = list[NDArray[np.float64] | None]
 # The patterns are the task file's: read in a process that ends after so many seconds for a batch.
 _MATCHES = Limited("vlmbench.templates._filters:matches", seconds=5.0)
+# Replies that are read at once, by rules that have so much time for them.
+_BATCH = 128
 _LETTERED = re.compile(r"\s*\(?([A-Za-z])[).:]\s+(\S.*)", re.DOTALL)  # `A. two cups`
 
 
@@ -43,9 +45,10 @@ def read_texts(task: TaskSpec, asked: Sequence[Asked], replies: Sequence[Reply])
     )
     places = [place for place, reply in enumerate(replies) if not reply.error and reply.text]
     votes: Votes = [None] * len(replies)
-    if places:
-        found = read(task, [asked[place] for place in places], [replies[place] for place in places])
-        for place, vote in zip(places, found, strict=True):
+    for start in range(0, len(places), _BATCH):
+        batch = places[start : start + _BATCH]
+        found = read(task, [asked[place] for place in batch], [replies[place] for place in batch])
+        for place, vote in zip(batch, found, strict=True):
             votes[place] = vote
     return votes
 
