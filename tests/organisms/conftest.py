@@ -51,7 +51,6 @@ def toy():
                 mlp=64,
                 layers=3,
                 patch_size=24,
-                prototypes=16,
                 warmup=2,
                 rate=3e-3,
             ),

@@ -26,7 +26,6 @@ def log(*lines: tuple[str, int, float]) -> str:
         ("clip", "CLIPVisionModel"),
         ("siglip", "SiglipVisionModel"),
         ("supervised", "ViTModel"),
-        ("self_distillation", "Dinov2Model"),
         ("dense", "CLIPVisionModel"),
     ],
 )
@@ -61,7 +60,7 @@ def test_a_card_without_a_place_for_the_gate_is_refused():
         with_gate("# A card", "| row |\n")
 
 
-@pytest.mark.parametrize("name", ["tiny-clip", "tiny-siglip", "tiny-in1k", "tiny-dinov2"])
+@pytest.mark.parametrize("name", ["tiny-clip", "tiny-siglip", "tiny-in1k"])
 def test_shipped_cards_say_what_the_template_says(name):
     shipped = (MODELS / name / "README.md").read_text("utf-8")
     with safe_open(MODELS / name / "model.safetensors", framework="np") as weights:

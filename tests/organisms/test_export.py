@@ -19,7 +19,6 @@ DIGESTS = {
     "tiny-clip": "d5c3f0dfb6a1ec76f070bbcbd3fc2e7fbe35d1da8fc7bbe425f18a02eb630952",
     "tiny-siglip": "ae5ef494d954ec12847ca8bb5912fa24f0b04b6890e280900abd6411b6d731c9",
     "tiny-in1k": "e846d26bb02be2022b695bce89b36646cb20e7c87bd83f83f8ecfa298fb14506",
-    "tiny-dinov2": "0d04c3511f7aa1382d2f8d0243aa3250847a95d2624e97d1ca90d0173be42221",
 }
 
 
@@ -43,9 +42,9 @@ def test_shipped_towers_have_the_names_that_vllm_reads(name):
     assert all(each.startswith("vision_tower.vision_model.") for each in names)
 
 
-@pytest.mark.parametrize("objective", ["clip", "siglip", "supervised", "self_distillation"])
+@pytest.mark.parametrize("objective", ["clip", "siglip", "supervised", "dense"])
 def test_an_export_is_named_like_what_ships(toy, tokenizer, tmp_path, objective):
     recipe = toy(objective)
     export(build_vlm(recipe, len(tokenizer)), tokenizer, recipe, tmp_path)
     nested = [name.startswith("vision_tower.vision_model.") for name in tower_names(tmp_path)]
-    assert set(nested) == {objective in ("clip", "siglip")}
+    assert set(nested) == {objective in ("clip", "siglip", "dense")}

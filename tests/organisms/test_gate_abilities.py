@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections import Counter
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -8,12 +8,13 @@ from home import Home, asked, document, noise, task_keys
 from PIL import Image
 from transformers import PreTrainedConfig
 
-from vlmbench.models import Letterbox, Tower, TowerStates
+from vlmbench.metrics import accuracy
+from vlmbench.models import Letterbox, Tower, TowerStates, stored_lora
 from vlmbench.organisms import as_json
-from vlmbench.organisms._gate_abilities import ability_row, lora_row, more_documents
+from vlmbench.organisms._gate_abilities import ability_row, lora_row
 from vlmbench.organisms._gate_rows import Held
-from vlmbench.organisms._tuning import Tuning
-from vlmbench.spec import Twin, load_file
+from vlmbench.readouts import read_prompted
+from vlmbench.spec import Tuning, Twin, load_file
 from vlmbench.types import Region
 
 COUNT = 60
@@ -111,25 +112,21 @@ def test_what_lora_leaves_is_held_to_chance(
     held, fake, monkeypatch, tmp_path, seeing, value, passed
 ):
     """An oracle passes and a model that says A does not, whatever they were taught."""
-    taught = []
-    monkeypatch.setattr(
-        "vlmbench.organisms._gate_abilities.tune", lambda _, asked, *rest: taught.extend(asked)
-    )
-    row = lora_row(held, fake(seeing=seeing), tmp_path, lessons=3)
+    here = "vlmbench.organisms._gate_abilities"
+    monkeypatch.setattr(f"{here}.taught", lambda *_, **__: tmp_path)
+    monkeypatch.setattr(f"{here}.stored_lora", lambda *_: nullcontext())
+    backend = fake(seeing=seeing)
+    backend.model = None
+    row = lora_row(held, backend, data_root=tmp_path, cache=tmp_path)
     assert (row.stat.value, row.stat.n, row.passed) == (value, 80, passed)
     assert row.target == "interval above chance, 0.25"
-    assert len(taught) == 3
 
 
-def test_lora_learns_from_other_documents_and_changes_the_language_model_alone(
-    held, toy_backend, tmp_path
-):
+def test_the_lora_row_is_of_the_model_with_its_adapter(held, toy_backend, tmp_path):
     few = Held(held.located, held.asked[:8])
-    lessons = more_documents(few, tmp_path, 6)
-    assert Counter(one.doc_id.rsplit("-", 1)[0] for one in lessons) == {"naming-train": 6}
-    before = {n: p.clone() for n, p in toy_backend.model.named_parameters()}
-    row = lora_row(few, toy_backend, tmp_path, lessons=6, tuning=Tuning(rank=2, steps=2, batch=3))
-    assert row.stat.n == 8
-    changed = {n for n, p in toy_backend.model.named_parameters() if not torch.equal(p, before[n])}
-    assert changed
-    assert all(".language_model." in name for name in changed)
+    tuning = Tuning(documents=6, steps=2, batch=3, check_documents=2)
+    row = lora_row(few, toy_backend, data_root=tmp_path, cache=tmp_path, tuning=tuning)
+    (adapter,) = tmp_path.glob("taught-*")
+    with stored_lora(toy_backend.model, adapter):
+        scores = read_prompted(few.asked, few.task, toy_backend).scores
+    assert row.stat == accuracy(scores)

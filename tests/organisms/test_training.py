@@ -90,9 +90,7 @@ def test_the_rate_rises_in_a_line_and_falls_to_a_twentieth(tmp_path):
     assert stage.rate_at(1000) == pytest.approx(0.005)
 
 
-@pytest.fixture(
-    scope="module", params=["clip", "siglip", "supervised", "self_distillation", "dense"]
-)
+@pytest.fixture(scope="module", params=["clip", "siglip", "supervised", "dense"])
 def made(request, toy, image_cache, tmp_path_factory):
     """A toy model of each objective, made by the whole recipe."""
     folder = tmp_path_factory.mktemp(request.param)

@@ -1,63 +1,87 @@
 from __future__ import annotations
 
-import numpy as np
+import json
+
+import pytest
 import torch
-from home import asked, document, task_spec
-from PIL import Image
+from home import ROOT
 
 from vlmbench.metrics import accuracy
-from vlmbench.organisms._tuning import Tuning, _order, tune
+from vlmbench.models import HfBackend, stored_lora
+from vlmbench.organisms._gate_rows import Held
+from vlmbench.organisms._tuning import more_documents, taught
 from vlmbench.readouts import read_prompted
-from vlmbench.types import Document
+from vlmbench.spec import ModelSpec, Tuning
+from vlmbench.types import VlmbenchError
 
-LETTERS = "ABCD"
-QUESTION = "<image>\nWhich?\nAnswer with the letter:"
-COLOURS = ((250, 20, 20), (20, 250, 20), (20, 20, 250), (250, 250, 20))
-
-
-TASK = task_spec(doc_to_choice=list(LETTERS))
+FEW = Tuning(documents=64, steps=60, batch=8, rate=3e-3, check_every=20, check_documents=16)
 
 
-def bright(count: int, *, shuffled: bool = False) -> list[Document]:
-    """Plain images whose colour tells the answer, or tells nothing."""
-    rng = np.random.default_rng(0)
-    colours = [COLOURS[int(rng.integers(4)) if shuffled else index % 4] for index in range(count)]
-    return [
-        document(index, Image.new("RGB", (96, 96), colour), choices=LETTERS)
-        for index, colour in enumerate(colours)
-    ]
+@pytest.fixture
+def naming(held) -> Held:
+    """The control `naming`, with few of its documents."""
+    return Held(held.located, held.asked[:24])
 
 
-def questions(documents):
-    return asked(documents, [QUESTION] * len(documents))
+def accuracy_of(backend, held: Held) -> float:
+    return accuracy(read_prompted(held.asked, held.task, backend).scores).value
 
 
-def accuracy_of(backend, documents) -> float:
-    return accuracy(read_prompted(questions(documents), TASK, backend).scores).value
+def test_what_is_learnt_lies_in_the_adapter_and_nowhere_else(toy_backend, naming, tmp_path):
+    before = {n: p.clone() for n, p in toy_backend.model.state_dict().items()}
+    untaught = accuracy_of(toy_backend, naming)
+    checks = []
+    folder = taught(
+        toy_backend, naming, data_root=tmp_path, cache=tmp_path, tuning=FEW, rank=8,
+        report=lambda step, loss: checks.append((step, loss)),
+    )  # fmt: skip
+    after = toy_backend.model.state_dict()
+    assert {n: p.shape for n, p in after.items()} == {n: p.shape for n, p in before.items()}
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert accuracy_of(toy_backend, naming) == untaught
+    assert [step for step, _ in checks] == [0, 20, 40, 60]
+    assert min(loss for _, loss in checks) < checks[0][1] - 0.5
+    said = json.loads((folder / "training.json").read_text())
+    assert said["validation_loss"] == [list(check) for check in checks]
+    config = json.loads((folder / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] is None
+    with stored_lora(toy_backend.model, folder):
+        changed = {n for n, p in toy_backend.model.named_parameters() if ".lora_" in n}
+    assert changed
+    assert all(".language_model." in name for name in changed)
 
 
-def test_what_the_image_tells_is_learnt_and_the_encoder_stays(toy_backend):
-    tower = toy_backend.model.model.vision_tower
-    before = {n: p.clone() for n, p in tower.named_parameters()}
-    shape = {n: p.shape for n, p in toy_backend.model.named_parameters()}
-    documents = bright(64)
-    assert accuracy_of(toy_backend, documents) < 0.6
-    tuning = Tuning(rank=8, steps=40, batch=8, rate=3e-3)
-    tune(toy_backend, questions(documents), TASK, tuning)
-    assert accuracy_of(toy_backend, documents) > 0.9
-    for name, value in tower.named_parameters():
-        assert torch.equal(value, before[name])
-    assert {n: p.shape for n, p in toy_backend.model.named_parameters()} == shape
+def test_a_finished_adapter_is_not_trained_again_and_a_damaged_one_is(
+    toy_backend, naming, tmp_path
+):
+    def again() -> tuple[list[int], bytes]:
+        steps: list[int] = []
+        folder = taught(
+            toy_backend, naming, data_root=tmp_path, cache=tmp_path, rank=2,
+            tuning=FEW.model_copy(update={"steps": 4}), report=lambda at, _: steps.append(at),
+        )  # fmt: skip
+        return steps, (folder / "adapter_model.safetensors").read_bytes()
+
+    first, weights = again()
+    assert first == [0, 4]
+    assert again() == ([], weights)
+    (folder,) = tmp_path.glob("taught-*")
+    (folder / "adapter_model.safetensors").write_bytes(weights[:-4] + b"abcd")
+    assert again() == ([0, 4], weights)
 
 
-def test_what_the_image_does_not_tell_is_not_learnt(toy_backend):
-    tuning = Tuning(rank=8, steps=40, batch=8, rate=3e-3)
-    tune(toy_backend, questions(bright(64, shuffled=True)), TASK, tuning)
-    assert accuracy_of(toy_backend, bright(64)) < 0.6
+def test_an_adapter_is_refused_by_other_weights(toy_backend, naming, tmp_path):
+    tuning = FEW.model_copy(update={"steps": 2})
+    folder = taught(toy_backend, naming, data_root=tmp_path, cache=tmp_path, tuning=tuning, rank=2)
+    spec = ModelSpec(
+        model="other", checkpoint=str(ROOT / "models/tiny-clip"), weights={"lora": str(folder)}
+    )
+    with pytest.raises(VlmbenchError, match=r"trained on other weights|does not fit"):
+        HfBackend.load(spec, None, torch.device("cpu"), torch.float32)
 
 
-def test_order_shows_every_document_before_any_twice():
-    rows = _order(np.random.default_rng(1), 10, Tuning(steps=5, batch=4))
-    seen = [i for row in rows for i in row]
-    assert sorted(seen[:10]) == list(range(10))
-    assert [len(row) for row in rows] == [4] * 5
+def test_lessons_are_other_documents(held, tmp_path):
+    lessons = more_documents(held, tmp_path, 6)
+    assert [one.doc_id.rsplit("-", 1)[0] for one in lessons] == ["naming-train"] * 6
+    pixels = {one.images[0].shown_digest for one in lessons}
+    assert not pixels & {d.images[0].shown_digest for d in held.documents}

@@ -92,6 +92,23 @@ def organisms_gate(
     _organisms.gate(name, include_path, data_root, limit, as_json=json, card=card)
 
 
+@organisms_app.command("teach")
+def organisms_teach(
+    name: str,
+    task: Annotated[str, typer.Argument(help="Name of a rendered task.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the adapter.")
+    ] = None,
+    *,
+    include_path: Include,
+    data_root: Data = None,
+) -> None:
+    """Teach a tiny model's language model a task by LoRA, with a control. Takes an hour."""
+    from vlmbench.cli import _organisms
+
+    _organisms.teach(name, task, output, include_path, data_root)
+
+
 @convert_app.command("prismatic")
 def convert_prismatic(
     source: Annotated[

@@ -92,6 +92,31 @@ def checkpoint_folder(name: str, include_paths: Sequence[Path]) -> Path:
     return model.folder / str(model.spec.checkpoint)
 
 
+def teach(
+    name: str,
+    task: str,
+    output: Path | None,
+    include_paths: Sequence[Path],
+    data_root: Path | None,
+) -> None:
+    """Teach a model a task, write the adapter, and print what was measured before and after."""
+    from vlmbench import organisms
+
+    folder = output or Path(f"{name}-{task}")
+    with Console(stderr=True).status("teaching") as status:
+        rows = organisms.teach(
+            name,
+            task,
+            output=folder,
+            data_root=data_folder(data_root),
+            cache=cache_root() / "organisms",
+            include_paths=include_paths,
+            advance=status.update,
+        )
+    display(criteria(rows))
+    say(f"wrote {folder}")
+
+
 def gate(
     name: str,
     include_paths: Sequence[Path],

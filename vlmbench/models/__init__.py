@@ -20,7 +20,7 @@ from vlmbench.models._gold import gold_losses
 from vlmbench.models._head_attention import HeadAttention
 from vlmbench.models._images import Letterbox, join, place, prepare
 from vlmbench.models._load import load_backend, resolve_device
-from vlmbench.models._lora import RECORD, fresh_lora, save_lora, stored_lora
+from vlmbench.models._lora import ADAPTER_FILES, RECORD, fresh_lora, save_lora, stored_lora
 from vlmbench.models._parts import matrices_of, projector_of
 from vlmbench.models._prefix import load_prefix, new_prefix, prefixed, save_prefix
 from vlmbench.models._ranks import budget_of, solve_ranks
@@ -32,6 +32,7 @@ from vlmbench.models._tower import Tower, TowerStates
 from vlmbench.models.hf import HfBackend
 
 __all__ = [
+    "ADAPTER_FILES",
     "IMAGE_PLACEHOLDER",
     "RECORD",
     "Backend",

@@ -20,7 +20,7 @@ from vlmbench.models._folder import check_tensors
 from vlmbench.models._parts import Matrix
 from vlmbench.types import Problem, VlmbenchError
 
-CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
+ADAPTER_FILES = CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 # What trained conditions say beside the two about how the adapter came about.
 RECORD = "training.json"
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vlmbench.organisms._gate_rows import GateRow
     from vlmbench.organisms._loop import Progress
     from vlmbench.organisms._train import train
+    from vlmbench.organisms._twin import teach
 
 __all__ = [
     "GateRow",
@@ -25,6 +26,7 @@ __all__ = [
     "gate",
     "load_recipe",
     "table",
+    "teach",
     "train",
     "with_gate",
 ]
@@ -36,6 +38,7 @@ _HOME = {
     "_gate_rows": ("GateRow",),
     "_loop": ("Progress",),
     "_train": ("train",),
+    "_twin": ("teach",),
 }
 
 

@@ -19,10 +19,6 @@ _ENCODERS: dict[ObjectiveName, tuple[str, str]] = {
     "clip": ("CLIPVisionModel", "contrasting captions (CLIP, arXiv 2103.00020)"),
     "siglip": ("SiglipVisionModel", "pairs of image and caption (SigLIP, arXiv 2303.15343)"),
     "supervised": ("ViTModel", "class labels, category and colour (as on ImageNet-1k)"),
-    "self_distillation": (
-        "Dinov2Model",
-        "images alone: self-distillation and masked patches (DINOv2, arXiv 2304.07193)",
-    ),
     "dense": ("CLIPVisionModel", "what the renderer knows of points of its images"),
 }
 

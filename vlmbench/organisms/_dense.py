@@ -13,7 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vlmbench.organisms._dense_batch import LABELS, NUMBERS, DenseBatch, Series, dense_batch
+from vlmbench.organisms._dense_batch import (
+    DEPTH_SHARES,
+    DEPTH_STREAM,
+    LABELS,
+    NUMBERS,
+    DenseBatch,
+    Series,
+    dense_batch,
+)
 from vlmbench.organisms._lessons import Library
 from vlmbench.organisms._objectives import Objective
 from vlmbench.organisms._recipe import EncoderRecipe
@@ -42,6 +50,9 @@ WEIGHTS: Mapping[str, float] = {
 }
 """How much each loss counts."""
 
+DEPTH_WEIGHTS: Mapping[str, float] = {**WEIGHTS, "depth": 3.0, "order": 6.0, "foot": 6.0}
+"""The same in the stage for depth."""
+
 
 class Proxies(nn.Module):
     """Classes as learnt vectors, to which a token's cosine is taken."""
@@ -63,7 +74,7 @@ class DenseObjective(Objective):
 
     def __init__(self, recipe: EncoderRecipe) -> None:
         super().__init__(recipe)
-        self.series = Series()
+        self.series, self.weights = Series(), WEIGHTS
         self.grid = recipe.image_size // recipe.patch_size
         self.side = recipe.image_size
         width = recipe.width
@@ -79,11 +90,15 @@ class DenseObjective(Objective):
         named = self.encoder.named_parameters()
         return [p for name, p in named if p.ndim == 2 and ".layers." in name]
 
+    def turn_to_depth(self) -> None:
+        """Go over to what the stage for depth is taught."""
+        self.series, self.weights = Series(DEPTH_SHARES, DEPTH_STREAM), DEPTH_WEIGHTS
+
     def loss_at(self, step: int, rng: np.random.Generator, library: Library) -> Tensor:
         """Return the weighted sum of all losses on views of its own; the library is not used."""
         del library
         found = self.losses(dense_batch(self.series.at(step, self.batch, rng), rng))
-        return torch.stack([WEIGHTS[name] * value for name, value in found.items()]).sum()
+        return torch.stack([self.weights[name] * value for name, value in found.items()]).sum()
 
     def tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, width) CLS and (B, width, rows, rows) patch tokens of the last block, raw."""

@@ -30,10 +30,12 @@ from vlmbench.tasks.worlds import (
     taught_group,
 )
 
-STREAM = 0x0DE45E00
-"""First word of every group's seed sequence."""
+STREAM, DEPTH_STREAM = 0x0DE45E00, 0x0DE45E01
+"""First word of every group's seed sequence, in the first stage and in the one for depth."""
 
-SHARES: Mapping[Lesson, float] = {
+Shares = Mapping[Lesson, float]
+
+SHARES: Shares = {
     "part": 0.34,
     "pair": 0.18,
     "depth": 0.2,
@@ -42,6 +44,16 @@ SHARES: Mapping[Lesson, float] = {
     "marked": 0.14,
 }
 """Share of the images that each lesson has."""
+
+DEPTH_SHARES: Shares = {
+    "part": 0.14,
+    "pair": 0.08,
+    "depth": 0.6,
+    "odd": 0.08,
+    "style": 0.03,
+    "marked": 0.07,
+}
+"""The same in the stage for depth, where the others are there so as not to be forgotten."""
 
 SIZES: Mapping[Lesson, int] = {"pair": 2, "depth": 2, "odd": 4}
 """Images of a group, where they are not one."""
@@ -58,11 +70,12 @@ Group = tuple[TaughtView, ...]
 class Series:
     """An endless series of groups, each drawn when it is first needed and held while it may be."""
 
-    def __init__(self) -> None:
+    def __init__(self, shares: Shares = SHARES, stream: int = STREAM) -> None:
+        self._stream = stream
         self._held: dict[int, Group] = {}
-        often = np.array([SHARES[lesson] / SIZES.get(lesson, 1) for lesson in LESSONS])
+        often = np.array([shares[lesson] / SIZES.get(lesson, 1) for lesson in LESSONS])
         self._chance = often / often.sum()
-        self._per_image = float(often.sum() / sum(SHARES.values()))
+        self._per_image = float(often.sum() / sum(shares.values()))
 
     def at(self, step: int, images: int, rng: np.random.Generator) -> list[Group]:
         """Return random groups of the step's window, whole ones, until they have enough images."""
@@ -77,7 +90,7 @@ class Series:
 
     def _group(self, index: int) -> Group:
         if index not in self._held:
-            rng = np.random.default_rng([STREAM, index])
+            rng = np.random.default_rng([self._stream, index])
             lesson = LESSONS[int(rng.choice(len(LESSONS), p=self._chance))]
             self._held[index] = taught_group(rng, lesson)
         return self._held[index]

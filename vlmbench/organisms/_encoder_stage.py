@@ -13,7 +13,6 @@ from vlmbench.organisms._lessons import Library
 from vlmbench.organisms._loop import Report, Stage, fit
 from vlmbench.organisms._objectives import CaptionObjective, LabelObjective, Objective
 from vlmbench.organisms._recipe import EncoderRecipe
-from vlmbench.organisms._self_distillation import SelfDistillation
 
 
 def build_objective(recipe: EncoderRecipe, tokenizer: PreTrainedTokenizerFast) -> Objective:
@@ -23,8 +22,6 @@ def build_objective(recipe: EncoderRecipe, tokenizer: PreTrainedTokenizerFast) -
             return CaptionObjective(recipe, tokenizer)
         case "supervised":
             return LabelObjective(recipe)
-        case "self_distillation":
-            return SelfDistillation(recipe)
         case "dense":
             return DenseObjective(recipe)
         case _:
@@ -40,4 +37,4 @@ def train_encoder(objective: Objective, library: Library, stage: Stage, report: 
         torch.autograd.backward(loss)
         return {"loss": loss.item()}
 
-    fit(objective, backward, stage, report, objective.after_step, objective.matrices)
+    fit(objective, backward, stage, report, objective.matrices)

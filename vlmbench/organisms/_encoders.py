@@ -11,8 +11,6 @@ from torch import Tensor
 from transformers import (
     CLIPVisionConfig,
     CLIPVisionModel,
-    Dinov2Config,
-    Dinov2Model,
     PreTrainedConfig,
     PreTrainedModel,
     SiglipVisionConfig,
@@ -45,8 +43,6 @@ def encoder_config(recipe: EncoderRecipe) -> PreTrainedConfig:
             return SiglipVisionConfig(**shape, intermediate_size=recipe.mlp, vision_use_head=False)
         case "supervised":
             return ViTConfig(**shape, intermediate_size=recipe.mlp)
-        case "self_distillation":
-            return Dinov2Config(**shape, mlp_ratio=recipe.mlp // recipe.width)
 
 
 def build_encoder(recipe: EncoderRecipe) -> PreTrainedModel:
@@ -64,8 +60,6 @@ def build_encoder(recipe: EncoderRecipe) -> PreTrainedModel:
             return SiglipVisionModel(config)
         case "supervised":
             return ViTModel(config, add_pooling_layer=False)
-        case "self_distillation":
-            return Dinov2Model(config)
 
 
 def prefix_tokens(objective: ObjectiveName) -> int:

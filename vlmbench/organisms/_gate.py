@@ -32,6 +32,7 @@ from vlmbench.organisms._gate_abilities import ability_row, lora_row
 from vlmbench.organisms._gate_rows import GateRow, Held, at_chance, at_least, share
 from vlmbench.organisms._images import ImageSet, load_images
 from vlmbench.organisms._recipe import ImagesRecipe
+from vlmbench.organisms._tuning import LESSONS
 from vlmbench.readouts import build_prompt, read_prompted
 from vlmbench.registry import Catalogue, catalogue
 from vlmbench.spec import Condition, GenerationKwargs, Twin
@@ -84,7 +85,7 @@ def gate(
         VlmbenchError: If the name does not mean exactly one such model.
     """
     found = catalogue(tuple(include_paths))
-    backend, twin = _subject(found, name)
+    backend, twin = subject(found, name)
     advance("linear probe")
     tower = Tower.inside(backend, twin)
     rows = probe_rows(tower, twin, load_images(PROBE_IMAGES, cache))
@@ -97,12 +98,12 @@ def gate(
     abilities = [part for part in held if part.task.task not in CONTROLS]
     row, best = ability_row(abilities, tower, data_root=data_root, cache=cache)
     about = f"LoRA on {best.task.task}"
-    advance(about)  # last: it changes the model
-    report = lambda at: advance(f"{about}, {at.done} of {at.total} steps")
-    return [*rows, row, lora_row(best, backend, data_root, report=report)]
+    advance(about)
+    report = lambda done, _: advance(f"{about}, {done} of {LESSONS.steps} steps")
+    return [*rows, row, lora_row(best, backend, data_root=data_root, cache=cache, report=report)]
 
 
-def _subject(found: Catalogue, name: str) -> tuple[HfBackend, Twin]:
+def subject(found: Catalogue, name: str) -> tuple[HfBackend, Twin]:
     """Return the loaded model of a name with its twin."""
     models = found.select_models(name)
     twin = models[0].spec.twin if len(models) == 1 else None

@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from vlmbench.metrics import above, accuracy, chance, corrected, gap
-from vlmbench.models import HfBackend, Tower
+from vlmbench.models import HfBackend, Tower, stored_lora
 from vlmbench.organisms._gate_rows import GateRow, Held
-from vlmbench.organisms._loop import Report
-from vlmbench.organisms._tuning import Tuning, tune
+from vlmbench.organisms._tuning import LESSONS, SEED, Checked, taught
 from vlmbench.readouts import read_encoder, read_prompted, read_rule
-from vlmbench.spec import CHEAP_RULES, Condition, Encoder, Readout, Role, Rule, rule_obstacle
-from vlmbench.tasks import Documents, ask, load_documents
+from vlmbench.spec import (
+    CHEAP_RULES,
+    Encoder,
+    Readout,
+    Role,
+    Rule,
+    Tuning,
+    rule_obstacle,
+)
+from vlmbench.tasks import Documents, load_documents
 from vlmbench.types import ChoiceScores, Stat
 
 ASKED = 4
 """Abilities, of six, on which the encoder has to be above everything that needs no training."""
-
-LESSONS = 6000
-"""Documents of a task's world that LoRA learns from; none is reported."""
-
-SEED = 0
-
-TUNING = Tuning(seed=SEED)
-"""At 200 steps of 16 it stays at chance; the loss begins to fall after some 400 steps of 32."""
 
 
 def ability_row(
@@ -43,8 +41,11 @@ def ability_row(
     untrained = tower.randomised(SEED)
     clear, best, best_value = [], abilities[0], -np.inf
     for held in abilities:
-        own = _encoder(held, tower, data_root, cache)
-        others = [_encoder(held, untrained, data_root, cache), *_rules(held, data_root)]
+        own = encoder_scores(held, tower, data_root=data_root, cache=cache)
+        others = [
+            encoder_scores(held, untrained, data_root=data_root, cache=cache),
+            *_rules(held, data_root),
+        ]
         if all(above(gap(own, other).low) for other in others):
             clear.append(held.task.task)
         if (value := corrected(accuracy(own), chance(own)).value) > best_value:
@@ -62,16 +63,16 @@ def ability_row(
 def lora_row(
     held: Held,
     backend: HfBackend,
-    data_root: Path,
     *,
-    lessons: int = LESSONS,
-    tuning: Tuning = TUNING,
-    report: Report = lambda _: None,
+    data_root: Path,
+    cache: Path,
+    tuning: Tuning = LESSONS,
+    report: Checked = lambda *_: None,
 ) -> GateRow:
-    """Tune the language model by LoRA on one ability and measure it; changes the model."""
-    train = ask(list(more_documents(held, data_root, lessons)), held.task, Condition())
-    tune(backend, train, held.task, tuning, report)
-    scores = read_prompted(held.asked, held.task, backend).scores
+    """Teach the language model one ability by LoRA and measure it."""
+    adapter = taught(backend, held, data_root=data_root, cache=cache, tuning=tuning, report=report)
+    with stored_lora(backend.model, adapter):
+        scores = read_prompted(held.asked, held.task, backend).scores
     stat, by_chance = accuracy(scores), chance(scores)
     return GateRow(
         criterion=f"prompted after LoRA on the language model: {held.task.task}",
@@ -81,18 +82,8 @@ def lora_row(
     )
 
 
-def more_documents(held: Held, data_root: Path, count: int) -> Documents:
-    """Return a training split of `count` documents of a task's world."""
-    generator = held.task.bench.generator
-    assert generator is not None, "the abilities are rendered"
-    larger = generator.model_copy(update={"train": count, "validation": 0, "test": 0})
-    bench = held.task.bench.model_copy(update={"generator": larger})
-    metadata = held.task.metadata.model_copy(update={"vlmbench": bench})
-    located = replace(held.located, spec=held.task.model_copy(update={"metadata": metadata}))
-    return load_documents(located, "train", data_root)
-
-
-def _encoder(held: Held, tower: Tower, data_root: Path, cache: Path) -> ChoiceScores:
+def encoder_scores(held: Held, tower: Tower, *, data_root: Path, cache: Path) -> ChoiceScores:
+    """Read an encoder by the task's own probe."""
     probe = held.task.bench.probe
     assert probe is not None, "the abilities have probes"
     splits = _opened(held, Encoder(), data_root)

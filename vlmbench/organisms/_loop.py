@@ -86,7 +86,6 @@ def fit(
     backward: Callable[[int], Mapping[str, float]],
     stage: Stage,
     report: Report,
-    after_step: Callable[[float], None] | None = None,
     matrices: Sequence[nn.Parameter] = (),
 ) -> None:
     """Train `model` in place, going on from a saved state if there is one.
@@ -96,7 +95,6 @@ def fit(
         backward: Adds the gradients of one step, given its number; returns figures to report.
         stage: Schedule and place of the saved state.
         report: Called every few steps.
-        after_step: Called after every step with the share that is done.
         matrices: Parameters that Muon trains; AdamW trains the others.
     """
     optimizers = _optimizers(model, stage, matrices)
@@ -114,8 +112,6 @@ def fit(
         for optimizer in optimizers.values():
             optimizer.step()
         done = step + 1
-        if after_step:
-            after_step(done / stage.steps)
         if done % REPORT_EVERY == 0 or done == stage.steps:
             span = (done - 1) % REPORT_EVERY + 1
             figures = {key: round(value / span, 5) for key, value in sums.items()}

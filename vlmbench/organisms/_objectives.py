@@ -1,7 +1,7 @@
 """What the encoders learn from: captions (two losses) or class labels.
 
 Every objective is a module that holds the encoder and whatever heads it needs, and turns a batch
-of images with their facts into one loss. Self-distillation has a module of its own.
+of images with their facts into one loss.
 """
 
 from __future__ import annotations
@@ -73,9 +73,6 @@ class Objective(nn.Module, abc.ABC):
     def matrices(self) -> Sequence[nn.Parameter]:
         """What Muon trains instead of AdamW."""
         return ()
-
-    def after_step(self, share: float) -> None:
-        """Do what follows an optimizer step; `share` of the training is done, in [0, 1]."""
 
 
 SAME_COLOUR = 0.5

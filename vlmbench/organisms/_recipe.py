@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from vlmbench.spec import Spec
 from vlmbench.types import Problem, VlmbenchError
@@ -16,7 +16,7 @@ from vlmbench.types import Problem, VlmbenchError
 SCHEMA = Path(__file__).parent / "recipe.schema.json"
 """The shipped JSON Schema of a recipe, for editors."""
 
-ObjectiveName = Literal["clip", "siglip", "supervised", "self_distillation", "dense"]
+ObjectiveName = Literal["clip", "siglip", "supervised", "dense"]
 
 
 class ImagesRecipe(Spec):
@@ -41,9 +41,8 @@ class EncoderRecipe(Spec):
     """Shape of the vision encoder, and how it is trained."""
 
     objective: ObjectiveName
-    """What it learns from: captions (`clip`, `siglip`), class labels (`supervised`), the images
-    alone (`self_distillation`), or what the renderer knows of points (`dense`), of which it draws
-    images of its own."""
+    """What it learns from: captions (`clip`, `siglip`), class labels (`supervised`), or what the
+    renderer knows of points (`dense`), of which it draws images of its own."""
     image_size: int = Field(default=96, ge=16)
     patch_size: int = Field(default=12, ge=2)
     width: int = Field(default=128, ge=8)
@@ -60,8 +59,15 @@ class EncoderRecipe(Spec):
     weight_decay: float = Field(default=0.05, ge=0)
     text_layers: int = Field(default=2, ge=1)
     """Depth of the caption tower (`clip`, `siglip`), which is not shipped."""
-    prototypes: int = Field(default=512, ge=2)
-    """Outputs of the projection heads (`self_distillation`), which are not shipped."""
+
+
+class DepthRecipe(Spec):
+    """A second stage of a `dense` encoder, most of whose images teach depth."""
+
+    steps: int = Field(ge=1)
+    rate: float = Field(default=1e-3, gt=0)
+    """As in the first stage, from a warm-up of its own."""
+    warmup: int = Field(default=100, ge=1)
 
 
 class LanguageRecipe(Spec):
@@ -114,6 +120,7 @@ class Recipe(Spec):
     """Seed of initial weights and of the order of the data."""
     images: ImagesRecipe
     encoder: EncoderRecipe
+    depth: DepthRecipe | None = None
     language: LanguageRecipe
     vision: VisionRecipe
     pointing: PointingRecipe
@@ -121,6 +128,12 @@ class Recipe(Spec):
     """What the model card should say in addition to the recipe."""
     checkpoint_every: int = Field(default=500, ge=1)
     """Steps between two saved states, from which a run that was stopped continues."""
+
+    @model_validator(mode="after")
+    def _depth_is_taught_densely(self) -> Self:
+        if self.depth is not None and self.encoder.objective != "dense":
+            raise ValueError("`depth` is a stage of `objective: dense` alone")
+        return self
 
 
 def load_recipe(path: Path) -> Recipe:

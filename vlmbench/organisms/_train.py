@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from vlmbench.organisms._card import card
 from vlmbench.organisms._curves import curves_svg
+from vlmbench.organisms._dense import DenseObjective
 from vlmbench.organisms._encoder_stage import build_objective, train_encoder
 from vlmbench.organisms._encoders import patch_tokens, prefix_tokens
 from vlmbench.organisms._export import export
@@ -28,6 +29,7 @@ from vlmbench.organisms._language_stage import (
 from vlmbench.organisms._lessons import Library, corpus_texts
 from vlmbench.organisms._loop import Progress, Report, Stage
 from vlmbench.organisms._recipe import (
+    DepthRecipe,
     EncoderRecipe,
     LanguageRecipe,
     PointingRecipe,
@@ -37,7 +39,9 @@ from vlmbench.organisms._recipe import (
 )
 from vlmbench.organisms._tokenizer import train_tokenizer
 
-StageName = Literal["letters", "encoder", "vision", "pointing"]
+Schedule = EncoderRecipe | DepthRecipe | LanguageRecipe | VisionRecipe | PointingRecipe
+
+StageName = Literal["letters", "encoder", "depth", "vision", "pointing"]
 
 CORPUS_LESSONS = 4000
 """Lessons from which the tokenizer is trained."""
@@ -73,7 +77,7 @@ def train(
     speaker = Speaker(vlm)
     train_letters(recipe, speaker, tokenizer, stages["letters"], report)
     library = Library(load_images(recipe.images, cache, _images(report)))
-    encoder = encoder_of(recipe, tokenizer, library, stages["encoder"], report)
+    encoder = encoder_of(recipe, tokenizer, library, stages, report)
     features = stored_features(recipe, encoder, library.images.pixels, report)
     train_vision(recipe, speaker, tokenizer, library, features, stages["vision"], report)
     train_pointing(recipe, speaker, tokenizer, library, features, stages["pointing"], report)
@@ -110,13 +114,16 @@ def encoder_of(
     recipe: Recipe,
     tokenizer: PreTrainedTokenizerFast,
     library: Library,
-    stage: Stage,
+    stages: Mapping[StageName, Stage],
     report: Report,
 ) -> PreTrainedModel:
     """Return the trained encoder, in evaluation mode."""
     torch.manual_seed(recipe.seed)
     objective = build_objective(recipe.encoder, tokenizer)
-    train_encoder(objective, library, stage, report)
+    train_encoder(objective, library, stages["encoder"], report)
+    if isinstance(objective, DenseObjective) and "depth" in stages:
+        objective.turn_to_depth()
+        train_encoder(objective, library, stages["depth"], report)
     return objective.encoder.eval()
 
 
@@ -130,22 +137,27 @@ def _stages(
     """
     words = tokenizer.backend_tokenizer.to_str()
     captions = words if recipe.encoder.objective in ("clip", "siglip") else ""
-    parts: dict[StageName, EncoderRecipe | LanguageRecipe | VisionRecipe | PointingRecipe] = {
+    parts: dict[StageName, Schedule | None] = {
         "letters": recipe.language,
         "encoder": recipe.encoder,
+        "depth": recipe.depth,
         "vision": recipe.vision,
         "pointing": recipe.pointing,
     }
-    seen = (recipe.seed, recipe.images, recipe.encoder)
+    first = (recipe.seed, recipe.images, recipe.encoder)
+    seen = (*first, recipe.depth) if recipe.depth else first
     spoken = (*seen, recipe.language, recipe.vision)
     keys = {
         "letters": digest(recipe.seed, recipe.language, recipe.encoder.width, words),
-        "encoder": digest(*seen, captions),
+        "encoder": digest(*first, captions),
+        "depth": digest(*seen),
         "vision": digest(*spoken, words),
         "pointing": digest(*spoken, recipe.pointing, words),
     }
     stages = {}
     for name, part in parts.items():
+        if part is None:
+            continue
         folder = cache / f"{name}-{keys[name]}"
         folder.mkdir(parents=True, exist_ok=True)
         stages[name] = Stage(
@@ -155,7 +167,7 @@ def _stages(
             steps=part.steps,
             rate=part.rate,
             warmup=part.warmup,
-            weight_decay=recipe.encoder.weight_decay if name == "encoder" else 0.01,
+            weight_decay=recipe.encoder.weight_decay if name in ("encoder", "depth") else 0.01,
             save_every=recipe.checkpoint_every,
         )
     return stages

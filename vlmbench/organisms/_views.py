@@ -55,13 +55,3 @@ def gentle_view(
     centre = np.where(moved[:, None], rng.uniform(-0.12, 0.12, (count, 2)), 0.0)
     view = crop(normalise(pixels), zoom, centre, flip, pixels.shape[1])
     return light(view, rng, 0.08)
-
-
-def random_crop(
-    images: Tensor, rng: np.random.Generator, size: int, area: tuple[float, float]
-) -> Tensor:
-    """Return (B, 3, size, size) crops of a random share of the area, for self-distillation."""
-    count = len(images)
-    zoom = np.sqrt(rng.uniform(*area, count))
-    centre = rng.uniform(-1, 1, (count, 2)) * (1 - zoom)[:, None]
-    return light(crop(images, zoom, centre, rng.random(count) < 0.5, size), rng, 0.2)

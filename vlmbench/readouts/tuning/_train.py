@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ def train(
     seed: int,
     checkpoint: Path,
     rate: Rate = "rate",
+    report: Callable[[int, float], None] = lambda *_: None,
 ) -> list[dict[str, float]]:
     """Train in place, and leave the weights of the check with the least validation loss.
 
@@ -51,6 +52,7 @@ def train(
         seed: Seed of the order of documents.
         checkpoint: File that keeps the state at the last check; goes on from it if it is there.
         rate: Which rate of `tuning` is the greatest.
+        report: Called at every check with the steps done and its validation loss.
 
     Returns:
         The checks: `step`, mean `training` loss since the last check (NaN at the first), and
@@ -61,6 +63,7 @@ def train(
             there is.
     """
     run = _Training(learner, tuning, train, validation, seed=seed, checkpoint=checkpoint, rate=rate)
+    run.report = report
     with _recomputing(learner.backend.model, on=tuning.checkpointing):
         run.to_the_end()
     return run.checks
@@ -87,6 +90,7 @@ class _Training:
         self.parameters = list(learner.trained.values())
         self.key, self.rate = rate, float(getattr(tuning, rate))
         self.optimizer = torch.optim.AdamW(self.parameters, lr=self.rate, weight_decay=0.0)
+        self.report: Callable[[int, float], None] = lambda *_: None
         self.step = 0
         self.losses: list[float] = []
         self.checks: list[dict[str, float]] = []
@@ -144,6 +148,7 @@ class _Training:
         trained = float(np.mean(self.losses)) if self.losses else math.nan
         self.checks.append({"step": self.step, "training": trained, "validation": found})
         self.losses = []
+        self.report(self.step, found)
 
     def _parts(self, indices: Sequence[int]) -> list[list[int]]:
         parts = np.array_split(np.array(indices), min(self.tuning.accumulation, len(indices)))
