@@ -9,6 +9,7 @@ from PIL import Image
 
 from vlmbench.organisms._images import ImageSet, draw, kind_of
 from vlmbench.organisms._recipe import (
+    DepthRecipe,
     EncoderRecipe,
     ImagesRecipe,
     LanguageRecipe,
@@ -54,6 +55,7 @@ def toy():
                 warmup=2,
                 rate=3e-3,
             ),
+            depth=DepthRecipe(steps=steps, warmup=2) if objective == "dense" else None,
             language=LanguageRecipe(
                 steps=steps, batch=8, width=32, heads=2, mlp=64, layers=2, warmup=2
             ),

@@ -16,7 +16,15 @@ from vlmbench.organisms._dense import (
     same_loss,
     sampled,
 )
-from vlmbench.organisms._dense_batch import LABELS, NUMBERS, SHARES, Series, dense_batch, moved
+from vlmbench.organisms._dense_batch import (
+    DEPTH_SHARES,
+    LABELS,
+    NUMBERS,
+    SHARES,
+    Series,
+    dense_batch,
+    moved,
+)
 from vlmbench.organisms._views import crop
 from vlmbench.readouts.probes import Frame
 from vlmbench.readouts.probes._regions import sample_at_points
@@ -174,6 +182,23 @@ def test_old_groups_are_dropped():
     assert min(series._held) > 4000
 
 
-def test_shares_are_those_of_all_lessons():
-    assert set(SHARES) == set(LESSONS)
-    assert sum(SHARES.values()) == pytest.approx(1)
+@pytest.mark.parametrize("shares", [SHARES, DEPTH_SHARES])
+def test_shares_are_those_of_all_lessons(shares):
+    assert set(shares) == set(LESSONS)
+    assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_the_stage_for_depth_shows_other_images_most_of_which_teach_it(objective):
+    def drawn() -> list:
+        return [view for group in objective.series.at(0, 120, rng()) for view in group]
+
+    first = drawn()
+    objective.turn_to_depth()
+    second = drawn()
+    teach = [
+        sum(view.lesson == "depth" for view in views) / len(views) for views in (first, second)
+    ]
+    assert teach[0] < 0.35
+    assert teach[1] > 0.45
+    assert not {v.pixels.tobytes() for v in first} & {v.pixels.tobytes() for v in second}
+    assert objective.weights["order"] == 3 * WEIGHTS["order"]

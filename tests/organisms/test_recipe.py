@@ -20,6 +20,15 @@ def test_shipped_recipes_load_and_name_themselves(path):
     assert path.read_text().splitlines()[0].endswith("organisms/recipe.schema.json")
 
 
+def test_depth_is_a_stage_of_dense_encoders_alone(tmp_path):
+    text = (RECIPES / "tiny-dense.yaml").read_text()
+    assert load_recipe(RECIPES / "tiny-dense.yaml").depth.steps == 3000
+    path = tmp_path / "bad.yaml"
+    path.write_text(text.replace("objective: dense", "objective: supervised"))
+    with pytest.raises(VlmbenchError, match="`depth` is a stage of `objective: dense` alone"):
+        load_recipe(path)
+
+
 def test_every_mistake_is_told(tmp_path):
     path = tmp_path / "bad.yaml"
     path.write_text("organism: huge\nimages: {single: 1, several: 0, marked: -1}\nstepz: 3\n")

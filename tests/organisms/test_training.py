@@ -107,18 +107,19 @@ def made(request, toy, image_cache, tmp_path_factory):
 
 
 def test_every_stage_is_run_and_reported(made):
-    _, output, _, seen = made
+    recipe, output, _, seen = made
     assert (output / "curves.svg").is_file()
-    stages = ["letters", "images", "encoder", "features", "vision", "pointing"]
+    deep = ["depth"] if recipe.depth else []
+    stages = ["letters", "images", "encoder", *deep, "features", "vision", "pointing"]
     assert list(dict.fromkeys(seen)) == stages
     log = [json.loads(line) for line in (output / "training.jsonl").read_text().splitlines()]
-    assert [line["stage"] for line in log] == ["letters", "encoder", "vision", "pointing"]
+    assert [line["stage"] for line in log] == ["letters", "encoder", *deep, "vision", "pointing"]
 
 
 def test_the_exported_model_loads_and_says_the_same(made, images):
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    _, output, cache, _ = made
+    recipe, output, cache, _ = made
     model = AutoModelForImageTextToText.from_pretrained(output)
     processor = AutoProcessor.from_pretrained(output)
     assert next(model.parameters()).dtype == torch.float32
@@ -132,7 +133,8 @@ def test_the_exported_model_loads_and_says_the_same(made, images):
             alone = model(**processor(text=[text], images=own, return_tensors="pt"))
             assert torch.allclose(together[row], alone.logits[0, -1], atol=1e-4)
     # The tower is the trained encoder, rounded to half precision.
-    (saved,) = cache.glob("encoder-*/encoder.pt")
+    last = "depth" if recipe.depth else "encoder"
+    (saved,) = cache.glob(f"{last}-*/{last}.pt")
     state = torch.load(saved, weights_only=True)["model"]
     tower = model.model.vision_tower.state_dict()
     for name, tensor in tower.items():
