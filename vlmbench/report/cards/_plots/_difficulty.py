@@ -49,7 +49,7 @@ def _drawn(board: Board) -> Figure | None:
     several = len(measured(board)) > 1
     names = {name: board.models[name].alias or name for name in measured(board)}
     titles = [
-        f"{names[model]}: {ability}".replace("_", " ") if several else ability.replace("_", " ")
+        f"{names[model]}\n{ability}".replace("_", " ") if several else ability.replace("_", " ")
         for model, ability in shown
     ]
     figure, panels = grid(titles)
