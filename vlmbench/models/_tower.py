@@ -74,7 +74,7 @@ class Tower:
         patch: Side of a patch, in pixels.
         n_layers: Transformer blocks; hidden states are numbered 0 (embedding) to `n_layers`.
             Where the twin says `final_norm`, state `n_layers` is the one after that norm. A
-            convolutional tower has one state, its last map, under every number.
+            convolutional tower has one state, the last map that it puts out, under every number.
         consumed: Number of the state that the VLM consumes, the deepest one if it takes several.
         several: Numbers of all that it consumes, concatenated; empty where that is the state after
             the final norm.

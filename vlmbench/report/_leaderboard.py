@@ -20,8 +20,10 @@ from vlmbench.report._baselines import (
     rules,
 )
 from vlmbench.report._board import Board, assemble
+from vlmbench.report._difficulty import difficulty_sections, draw_difficulty
 from vlmbench.report._format import FAILED, code, escape, line_of, markdown_table, reasons
 from vlmbench.report._lost import lost_table
+from vlmbench.report._past_rules import past_rules_sections
 from vlmbench.report._prompts import prompts_table
 from vlmbench.report._ranks import rank, rank_notes, rank_table
 from vlmbench.report._readings import readings_table
@@ -42,13 +44,13 @@ from vlmbench.report._tables import (
     variation_table,
 )
 from vlmbench.spec import ANSWER_RULES, MARKERS, ModelSpec
-from vlmbench.store import Manifest, RunFolder, TaskRecord
+from vlmbench.store import Manifest, Run, RunFolder, TaskRecord
 
 
 def leaderboard(
     runs: Sequence[Path], output: Path, *, recorded: Sequence[ModelSpec] = ()
 ) -> tuple[Path, ...]:
-    """Write README.md, rows.json and rows.csv of finished runs into the folder `output`.
+    """Write README.md, rows.json, rows.csv and pictures of finished runs into `output`.
 
     The bytes depend only on what is in the runs, not on their order, their paths or the time.
 
@@ -67,19 +69,20 @@ def leaderboard(
         ComparisonError: If two runs cannot be put in one table; nothing is written then.
     """
     check_published(recorded)
-    board = assemble([RunFolder(path).read() for path in runs])
+    read = [RunFolder(path).read() for path in runs]
+    board = assemble(read)
     files = {
-        "README.md": page(board, recorded),
+        "README.md": page(board, recorded, read),
         "rows.json": dump_rows(board.rows.values()),
         "rows.csv": _csv(board),
     }
     for name, text in files.items():
         write_atomically(output / name, text)
-    return tuple(output / name for name in files)
+    return (*(output / name for name in files), *draw_difficulty(board, output))
 
 
-def page(board: Board, recorded: Sequence[ModelSpec] = ()) -> str:
-    """Return the leaderboard as markdown, with published numbers of the models `recorded`."""
+def page(board: Board, recorded: Sequence[ModelSpec] = (), runs: Sequence[Run] = ()) -> str:
+    """Return a board of `runs` as markdown, with published numbers of the models `recorded`."""
     sections = [
         "# Leaderboard",
         "How well vision-language models answer questions about images, next to what can be read "
@@ -90,6 +93,8 @@ def page(board: Board, recorded: Sequence[ModelSpec] = ()) -> str:
         *_reading(board),
         *_lost(board),
         *_baselines(board),
+        *past_rules_sections(board, runs),
+        *difficulty_sections(board),
         *_ranks(board),
         *_prompts(board),
         *_recorded(board, recorded),

@@ -10,7 +10,7 @@ from typing import Any
 from vlmbench.metrics import StatRow
 from vlmbench.plan import Plan
 from vlmbench.run._settings import CheckedTask
-from vlmbench.spec import reading_digest, wordings_digest
+from vlmbench.spec import Generator, reading_digest, wordings_digest
 from vlmbench.store import (
     FailedCell,
     Manifest,
@@ -19,6 +19,7 @@ from vlmbench.store import (
     TaskRecord,
     installed_versions,
 )
+from vlmbench.tasks.worlds import WORLDS
 from vlmbench.types import clusters_of
 
 
@@ -26,7 +27,7 @@ def task_record(plan: Plan, task: CheckedTask) -> TaskRecord:
     """Return what the manifest says about a task."""
     located = task.documents.task
     spec = located.spec
-    source = spec.bench.source
+    source, generator = spec.bench.source, spec.bench.generator
     return TaskRecord(
         alias=spec.task_alias,
         ability=spec.ability,
@@ -44,9 +45,15 @@ def task_record(plan: Plan, task: CheckedTask) -> TaskRecord:
         answers=spec.answer_rule.name,
         places=None if spec.bench.markers is None else spec.bench.markers.kind,
         wordings=wordings_digest(spec),
+        difficulty=None if generator is None else _difficulty(generator),
         version=spec.metadata.version,
         source=None if source is None else source.title,
     )
+
+
+def _difficulty(generator: Generator) -> float:
+    """Return the difficulty at which a world draws, its default where the task says none."""
+    return WORLDS[generator.world].options(generator.options)["difficulty"]
 
 
 def _chance(task: CheckedTask) -> float | None:

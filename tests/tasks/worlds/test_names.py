@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from vlmbench.registry import catalogue
@@ -20,7 +21,20 @@ def test_every_world_is_called_like_its_task() -> None:
         task.spec.task: task.spec.bench.generator for _, task in catalogue().tasks.items()
     }
     called = {task: drawn.world for task, drawn in generators.items() if drawn is not None}
-    assert called == {
-        task: task.removesuffix("_blind").removesuffix("_generate") for task in called
-    }
+    variants = re.compile("_(blind|generate|easy|hard)$")
+    assert called == {task: variants.sub("", task) for task in called}
     assert set(called.values()) == set(WORLDS)
+
+
+def test_the_group_difficulty_has_every_ability_at_three_levels() -> None:
+    found: dict[str, list[object]] = {}
+    files = set()
+    for task in catalogue().select_tasks("difficulty"):
+        drawn = task.spec.bench.generator
+        assert drawn is not None
+        found.setdefault(drawn.world, []).append(drawn.options["difficulty"])
+        assert isinstance(task.spec.dataset_kwargs.data_files, dict)
+        files.add(task.spec.dataset_kwargs.data_files["test"])
+    abilities = {task.spec.task for task in catalogue().select_tasks("worlds")}
+    assert found == {world: [0.0, 0.5, 1.0] for world in abilities}
+    assert len(files) == 3 * len(abilities)  # no other harness reads one level's data for another
