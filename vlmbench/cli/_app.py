@@ -279,16 +279,71 @@ def leaderboard(
         str | None,
         typer.Option(help="Recorded models to show in a table of their own."),
     ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            help="A published leaderboard: recompute it from the records of these runs, write "
+            "nothing, and exit with status 1 unless it stands."
+        ),
+    ] = None,
     *,
     include_path: Include,
 ) -> None:
-    """Publish runs as one leaderboard: README.md, and its rows as JSON and CSV."""
+    """Publish runs as one leaderboard: README.md, its rows as JSON and CSV, and its runs."""
     from vlmbench import report
     from vlmbench.registry import catalogue
 
     found = catalogue(include_path).select_models(recorded) if recorded is not None else []
-    for path in report.leaderboard(runs, output, recorded=[model.spec for model in found]):
+    specs = [model.spec for model in found]
+    if check is not None:
+        count = report.check_leaderboard(runs, check, recorded=specs)
+        typer.echo(f"{check} stands: {count} numbers are those that the records give")
+        return
+    for path in report.leaderboard(runs, output, recorded=specs):
         typer.echo(str(path))
+
+
+@app.command()
+def reproduce(
+    row: Annotated[
+        str,
+        typer.Argument(
+            help="MODEL/TASK, for all its numbers, or MODEL/TASK/CONDITION/READOUT/METRIC."
+        ),
+    ],
+    published: Annotated[
+        Path, typer.Argument(help="Folder of a published leaderboard, or of a run.")
+    ],
+    run: Annotated[
+        bool, typer.Option("--run", help="Run the commands, and compare what they give.")
+    ] = False,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the runs.")] = Path(
+        "reproduced"
+    ),
+    *,
+    include_path: Include,
+    data_root: Data = None,
+    allow_host: AllowHost,
+    allow_network: AllowNetwork = False,
+) -> None:
+    """Print the commands that gave a published row; with --run, measure it again.
+
+    Then exits with status 1 unless every number is the same or within its published interval.
+    """
+    from vlmbench.cli import _reproduce
+
+    holds = _reproduce.reproduce(
+        row,
+        published,
+        run=run,
+        output=output,
+        include_paths=include_path,
+        data_root=data_root,
+        hosts=allow_host,
+        allow_network=allow_network,
+    )
+    if not holds:
+        raise typer.Exit(1)
 
 
 @app.command()

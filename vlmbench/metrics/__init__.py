@@ -35,6 +35,7 @@ from vlmbench.metrics._mass import (
 )
 from vlmbench.metrics._numbers import (
     MISSING,
+    ROUNDING,
     above,
     brief,
     clear_of_zero,
@@ -62,6 +63,7 @@ __all__ = [
     "METRICS_VERSION",
     "MISSING",
     "PROMPTED",
+    "ROUNDING",
     "RULE",
     "SMALL_LOW_MASS",
     "SMALL_MASS",
