@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import vlmbench
-from vlmbench.cli._groups import convert_app, data_app, organisms_app
+from vlmbench.cli._groups import convert_app, data_app, export_app, organisms_app
 from vlmbench.cli._lm_eval_options import lm_eval
 from vlmbench.cli._options import (
     AllowHost,
@@ -37,6 +37,7 @@ from vlmbench.cli._options import (
     Tasks,
     Where,
 )
+from vlmbench.cli._published import leaderboard, publish, reproduce
 
 app = typer.Typer(
     name="vlmbench",
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(convert_app, name="convert")
+app.add_typer(export_app, name="export")
 app.add_typer(organisms_app, name="organisms")
 
 
@@ -272,81 +274,6 @@ def init(
 
 
 @app.command()
-def leaderboard(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
-    output: Annotated[Path, typer.Option("--output", "-o")] = Path("leaderboard"),
-    recorded: Annotated[
-        str | None,
-        typer.Option(help="Recorded models to show in a table of their own."),
-    ] = None,
-    check: Annotated[
-        Path | None,
-        typer.Option(
-            help="A published leaderboard: recompute it from the records of these runs, write "
-            "nothing, and exit with status 1 unless it stands."
-        ),
-    ] = None,
-    *,
-    include_path: Include,
-) -> None:
-    """Publish runs as one leaderboard: README.md, its rows as JSON and CSV, and its runs."""
-    from vlmbench import report
-    from vlmbench.registry import catalogue
-
-    found = catalogue(include_path).select_models(recorded) if recorded is not None else []
-    specs = [model.spec for model in found]
-    if check is not None:
-        count = report.check_leaderboard(runs, check, recorded=specs)
-        typer.echo(f"{check} stands: {count} numbers are those that the records give")
-        return
-    for path in report.leaderboard(runs, output, recorded=specs):
-        typer.echo(str(path))
-
-
-@app.command()
-def reproduce(
-    row: Annotated[
-        str,
-        typer.Argument(
-            help="MODEL/TASK, for all its numbers, or MODEL/TASK/CONDITION/READOUT/METRIC."
-        ),
-    ],
-    published: Annotated[
-        Path, typer.Argument(help="Folder of a published leaderboard, or of a run.")
-    ],
-    run: Annotated[
-        bool, typer.Option("--run", help="Run the commands, and compare what they give.")
-    ] = False,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the runs.")] = Path(
-        "reproduced"
-    ),
-    *,
-    include_path: Include,
-    data_root: Data = None,
-    allow_host: AllowHost,
-    allow_network: AllowNetwork = False,
-) -> None:
-    """Print the commands that gave a published row; with --run, measure it again.
-
-    Then exits with status 1 unless every number is the same or within its published interval.
-    """
-    from vlmbench.cli import _reproduce
-
-    holds = _reproduce.reproduce(
-        row,
-        published,
-        run=run,
-        output=output,
-        include_paths=include_path,
-        data_root=data_root,
-        hosts=allow_host,
-        allow_network=allow_network,
-    )
-    if not holds:
-        raise typer.Exit(1)
-
-
-@app.command()
 def explain(
     run: Annotated[
         Path, typer.Argument(help="Folder of a run: of `diagnose`, or another study that measures.")
@@ -416,6 +343,9 @@ def annotate(
         raise typer.Exit(3)
 
 
+app.command()(leaderboard)
+app.command()(reproduce)
+app.command()(publish)
 app.command("lm-eval")(lm_eval)
 
 # What the system says where a disk is full or cannot be written.

@@ -75,9 +75,9 @@ def reproduce(
     """
     holds = True
     sources = report.matching(report.read_sources(published), row)
-    for number, source in enumerate(sources):
+    for place, source in enumerate(sources):
         for model in dict.fromkeys(found.model for found in source.rows):
-            part = _part(source, model, include_paths, data_root, hosts, output / str(number))
+            part = _part(source, model, include_paths, data_root, hosts, output / str(place))
             for remark in _remarks(part, hosts):
                 display(remark, style="dim")
             say(part.command)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from vlmbench.metrics import StatRow
 from vlmbench.report._board import unlike
-from vlmbench.report._check import same
+from vlmbench.report._check import identical
 from vlmbench.store import Run
 from vlmbench.types import ComparisonError
 
@@ -33,7 +33,7 @@ class Again:
         """
         if self.found is None:
             return "differs"
-        if all(same(said, self.found.to_json()[key]) for key, said in self.row.to_json().items()):
+        if identical(self.row, self.found):
             return "same"
         return "within" if self.row.low <= self.found.value <= self.row.high else "differs"
 

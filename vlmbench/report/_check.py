@@ -137,18 +137,24 @@ def _differences(published: _Rows, again: _Rows, *, file: str) -> Iterator[Probl
             one, other = published[name], again[name]
             for field in dict.fromkeys([*one, *other]):
                 said, found = one.get(field), other.get(field)
-                if not same(said, found):
+                if not _same(said, found):
                     message = f"{field} is {said} here, and {found} by the records"
                     yield Problem(file=file, field=name, message=message)
 
 
-def same(said: object, found: object) -> bool:
+def _same(said: object, found: object) -> bool:
     """Tell whether two values of a field are the same number, up to rounding, or the same text."""
     try:
         close = abs(float(str(said)) - float(str(found))) < ROUNDING
     except ValueError:
         close = False
     return said == found or close
+
+
+def identical(one: StatRow, other: StatRow) -> bool:
+    """Tell whether two rows are the same in every field, up to rounding."""
+    fields = other.to_json()
+    return all(_same(said, fields[name]) for name, said in one.to_json().items())
 
 
 def _other_lines(text: str, again: str, *, file: str) -> Iterator[Problem]:
