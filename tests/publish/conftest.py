@@ -10,11 +10,10 @@ from pathlib import Path
 import finished
 import pytest
 from home import ROOT, vlmbench
+from hub import FACTS
 
 PACKAGES = Path(sys.prefix, "publish")
 """Where the validators are: they want other versions of what is installed, and do without."""
-
-FACTS = ("--organization", "A lab", "--relationship", "third_party", "--dataset", "a-lab/sights")
 
 
 @pytest.fixture(scope="session")
