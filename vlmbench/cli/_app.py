@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import vlmbench
-from vlmbench.cli._groups import convert_app, data_app, organisms_app
+from vlmbench.cli._groups import convert_app, data_app, export_app, organisms_app
 from vlmbench.cli._lm_eval_options import lm_eval
 from vlmbench.cli._options import (
     AllowHost,
@@ -37,6 +37,7 @@ from vlmbench.cli._options import (
     Tasks,
     Where,
 )
+from vlmbench.cli._published import leaderboard, publish, reproduce
 
 app = typer.Typer(
     name="vlmbench",
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 app.add_typer(data_app, name="data")
 app.add_typer(convert_app, name="convert")
+app.add_typer(export_app, name="export")
 app.add_typer(organisms_app, name="organisms")
 
 
@@ -272,26 +274,6 @@ def init(
 
 
 @app.command()
-def leaderboard(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
-    output: Annotated[Path, typer.Option("--output", "-o")] = Path("leaderboard"),
-    recorded: Annotated[
-        str | None,
-        typer.Option(help="Recorded models to show in a table of their own."),
-    ] = None,
-    *,
-    include_path: Include,
-) -> None:
-    """Publish runs as one leaderboard: README.md, and its rows as JSON and CSV."""
-    from vlmbench import report
-    from vlmbench.registry import catalogue
-
-    found = catalogue(include_path).select_models(recorded) if recorded is not None else []
-    for path in report.leaderboard(runs, output, recorded=[model.spec for model in found]):
-        typer.echo(str(path))
-
-
-@app.command()
 def explain(
     run: Annotated[
         Path, typer.Argument(help="Folder of a run: of `diagnose`, or another study that measures.")
@@ -361,6 +343,9 @@ def annotate(
         raise typer.Exit(3)
 
 
+app.command()(leaderboard)
+app.command()(reproduce)
+app.command()(publish)
 app.command("lm-eval")(lm_eval)
 
 # What the system says where a disk is full or cannot be written.

@@ -1,4 +1,4 @@
-"""Commands that belong to a group: `data`, `organisms` and `convert`."""
+"""Commands that belong to a group: `data`, `organisms`, `convert` and `export`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ organisms_app = typer.Typer(
 convert_app = typer.Typer(
     help="Convert checkpoints in other layouts into plain ones.", no_args_is_help=True
 )
+export_app = typer.Typer(help="Write runs as logs of other tools.", no_args_is_help=True)
 
 TaskNames = Annotated[
     list[str],
@@ -31,7 +32,11 @@ def data_build(
     tasks: TaskNames,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Also write Parquet that other harnesses can load."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Also write Parquet that other harnesses can load, and its Croissant description.",
+        ),
     ] = None,
     *,
     include_path: Include,
@@ -129,3 +134,16 @@ def convert_prismatic(
     from vlmbench.cli import _convert
 
     _convert.from_prismatic(source, target, encoder, llm_tokenizer)
+
+
+@export_app.command("inspect")
+def export_inspect(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the logs.")] = Path(
+        "logs"
+    ),
+) -> None:
+    """Write a run as `.eval` logs of inspect_ai, which `inspect view` opens."""
+    from vlmbench.cli import _publish
+
+    _publish.export_inspect(run, output)

@@ -35,6 +35,7 @@ from vlmbench.metrics._mass import (
 )
 from vlmbench.metrics._numbers import (
     MISSING,
+    ROUNDING,
     above,
     brief,
     clear_of_zero,
@@ -47,6 +48,7 @@ from vlmbench.metrics._numbers import (
 )
 from vlmbench.metrics._paired import McNemar, flip_p, gap, gap_corrected, mcnemar
 from vlmbench.metrics._power import ASSUMED_DISCORDANCE, gap_power, smallest_gap
+from vlmbench.metrics._ranges import RANGES
 from vlmbench.metrics._readouts import ENCODER, ENCODER_MEAN, GAP, INTERNALS, PROMPTED, RULE
 from vlmbench.metrics._rows import StatRow, dump_rows, load_rows
 from vlmbench.metrics._several import false_discovery, holm
@@ -62,6 +64,8 @@ __all__ = [
     "METRICS_VERSION",
     "MISSING",
     "PROMPTED",
+    "RANGES",
+    "ROUNDING",
     "RULE",
     "SMALL_LOW_MASS",
     "SMALL_MASS",

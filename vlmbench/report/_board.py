@@ -151,13 +151,22 @@ def assemble(runs: Sequence[Run]) -> Board:
 
 def _disagreements(runs: Sequence[Run]) -> Iterator[Problem]:
     """Yield what runs give differently: of many that agree, the first is compared with others."""
-    versions: dict[object, Run] = {}
+    yield from unlike(runs)
     rows: dict[_Key, dict[str, tuple[Run, StatRow]]] = {}
+    for run in runs:
+        for row in run.rows:
+            rows.setdefault(row.key, {}).setdefault(repr(row), (run, row))
+    for found in rows.values():
+        for left, right in combinations(found.values(), 2):
+            yield _other_numbers(left, right)
+
+
+def unlike(runs: Sequence[Run]) -> Iterator[Problem]:
+    """Yield why numbers of the runs cannot be compared: other metrics, documents or weights."""
+    versions: dict[object, Run] = {}
     facts: dict[tuple[str, str, str], dict[object, Run]] = {}
     for run in runs:
         versions.setdefault(run.manifest.versions.metrics, run)
-        for row in run.rows:
-            rows.setdefault(row.key, {}).setdefault(repr(row), (run, row))
         for fact, value in _facts(run):
             facts.setdefault(fact, {}).setdefault(value, run)
     for a, b in combinations(versions.values(), 2):
@@ -165,9 +174,6 @@ def _disagreements(runs: Sequence[Run]) -> Iterator[Problem]:
     for fact, values in facts.items():
         for one, other in combinations(values.items(), 2):
             yield _other_facts(fact, one, other)
-    for found in rows.values():
-        for left, right in combinations(found.values(), 2):
-            yield _other_numbers(left, right)
 
 
 def _facts(run: Run) -> Iterator[tuple[tuple[str, str, str], object]]:

@@ -1,26 +1,21 @@
-"""Leaderboard: the published page and the rows behind it, the same bytes every time."""
+"""The published page."""
 
 from __future__ import annotations
 
-import csv
-import io
 import shlex
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from vlmbench.files import write_atomically
-from vlmbench.metrics import MISSING, SMALL_LOW_MASS, SMALL_MASS, dump_rows, rate, small_masses
+from vlmbench.metrics import MISSING, SMALL_LOW_MASS, SMALL_MASS, rate, small_masses
 from vlmbench.report._answered import UNREAD, is_written, told, turned
 from vlmbench.report._baselines import (
     baseline_table,
-    check_published,
     has_baselines,
     recorded_table,
     rule_table,
     rules,
 )
-from vlmbench.report._board import Board, assemble
-from vlmbench.report._difficulty import difficulty_sections, draw_difficulty
+from vlmbench.report._board import Board
+from vlmbench.report._difficulty import difficulty_sections
 from vlmbench.report._format import FAILED, code, escape, line_of, markdown_table, reasons
 from vlmbench.report._lost import lost_table
 from vlmbench.report._past_rules import past_rules_sections
@@ -44,41 +39,7 @@ from vlmbench.report._tables import (
     variation_table,
 )
 from vlmbench.spec import ANSWER_RULES, MARKERS, ModelSpec
-from vlmbench.store import Manifest, Run, RunFolder, TaskRecord
-
-
-def leaderboard(
-    runs: Sequence[Path], output: Path, *, recorded: Sequence[ModelSpec] = ()
-) -> tuple[Path, ...]:
-    """Write README.md, rows.json, rows.csv and pictures of finished runs into `output`.
-
-    The bytes depend only on what is in the runs, not on their order, their paths or the time.
-
-    Args:
-        runs: Run folders.
-        output: Folder to write to.
-        recorded: Models whose published accuracies are shown in a table of their own. Their
-            data is not needed, and they do not enter `rows.json`.
-
-    Returns:
-        The files written.
-
-    Raises:
-        VlmbenchError: If a run is missing, unfinished or malformed, or a model of `recorded` has
-            no published accuracy.
-        ComparisonError: If two runs cannot be put in one table; nothing is written then.
-    """
-    check_published(recorded)
-    read = [RunFolder(path).read() for path in runs]
-    board = assemble(read)
-    files = {
-        "README.md": page(board, recorded, read),
-        "rows.json": dump_rows(board.rows.values()),
-        "rows.csv": _csv(board),
-    }
-    for name, text in files.items():
-        write_atomically(output / name, text)
-    return (*(output / name for name in files), *draw_difficulty(board, output))
+from vlmbench.store import Manifest, Run, TaskRecord
 
 
 def page(board: Board, recorded: Sequence[ModelSpec] = (), runs: Sequence[Run] = ()) -> str:
@@ -109,8 +70,9 @@ def page(board: Board, recorded: Sequence[ModelSpec] = (), runs: Sequence[Run] =
         _models(board),
         _tasks(board),
         "Written by `vlmbench leaderboard`. The unrounded numbers are in [rows.json](rows.json) "
-        "and [rows.csv](rows.csv). `docs/reading-the-leaderboard.md` in the source of "
-        "vlmbench says how to read this page.",
+        "and [rows.csv](rows.csv), and the runs that they are from in [runs.json](runs.json), with "
+        "which `vlmbench reproduce` measures them again. `docs/reading-the-leaderboard.md` in the "
+        "source of vlmbench says how to read this page.",
     ]
     return "\n\n".join(filter(None, sections)) + "\n"
 
@@ -388,12 +350,3 @@ def _tasks(board: Board) -> str:
     ]
     head = ["Task", "Ability", "Spec", "Data", "Points and boxes", "Source"]
     return markdown_table(head, lines, left=len(head))
-
-
-def _csv(board: Board) -> str:
-    rows = [row.to_json() for row in board.rows.values()]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -11,6 +11,7 @@ from vlmbench.store._manifest import (
     TaskRecord,
     Versions,
     installed_versions,
+    parse_manifest,
 )
 from vlmbench.store._record import Basis, Exchange, Record, RecordAbout
 
@@ -33,4 +34,5 @@ __all__ = [
     "Versions",
     "file_stem",
     "installed_versions",
+    "parse_manifest",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -220,6 +220,16 @@ class Record:
             name: replace(cell, scores=_padded(table[column].to_pylist()), scale=scale)
             for (name, scale), column in zip(about.stages.items(), columns, strict=True)
         }
+
+    def exchanges(self) -> list[Exchange]:
+        """Return what was asked about each document and what came back, in document order.
+
+        Raises:
+            VlmbenchError: If the record is missing or damaged.
+        """
+        there = names_of(self.path)
+        names = [field.name for field in fields(Exchange) if field.name in there]
+        return [Exchange(**row) for row in read_columns(self.path, names).to_pylist()]
 
     def errors(self) -> list[str]:
         """Return why each document failed, in document order; empty for those that did not."""

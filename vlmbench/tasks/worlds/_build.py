@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from vlmbench.files import replacing, sha256_of, write_atomically
 from vlmbench.spec import Generator
+from vlmbench.tasks.worlds._croissant import croissant
 from vlmbench.tasks.worlds._registry import WORLDS
 from vlmbench.tasks.worlds._rows import (
     SPLITS,
@@ -255,7 +256,7 @@ def load(
 
 
 def export(generator: Generator, dest: Path, *, root: Path) -> Path:
-    """Copy built splits to `dest` as `train.parquet` and so on, for other harnesses.
+    """Copy built splits to `dest` as `train.parquet` and so on, with `croissant.json` beside them.
 
     Raises:
         VlmbenchError: If they are not built, or cannot be written.
@@ -263,9 +264,12 @@ def export(generator: Generator, dest: Path, *, root: Path) -> Path:
     place = folder(generator, root)
     if not is_built(generator, root=root):
         raise VlmbenchError(f"{place} is not built; run `vlmbench data build` first")
+    files: dict[str, str] = {}
     for split in SPLITS:
         source = place / f"{split}.parquet"
         if source.is_file():
             with replacing(dest / source.name) as half:
                 shutil.copyfile(source, half)
+                files[split] = sha256_of(half)
+    write_atomically(dest / "croissant.json", croissant(world_of(generator), place.name, files))
     return dest
