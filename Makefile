@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test soak vllm check format schemas sheets example leaderboard figures clean
+.PHONY: demo test soak vllm check format schemas sheets example leaderboard site figures clean
 
 # For a shorter one: make demo RUN="--limit 50"
 demo: $(STAMP)
@@ -72,6 +72,10 @@ leaderboard: $(STAMP)
 	$(BIN)/vlmbench run --models organisms --tasks worlds,controls --study baselines --workers 2 $(RUN) --output runs/baselines
 	$(BIN)/vlmbench run --models rules --tasks worlds,controls $(RUN) --output runs/rules
 	$(BIN)/vlmbench leaderboard runs/stages runs/baselines runs/rules --recorded fu2025 --output leaderboard
+
+# The same runs as a site to open from disk.
+site: $(STAMP)
+	$(BIN)/vlmbench report runs/stages runs/baselines runs/rules --output runs/site
 
 # One picture of each kind that studies draw, of tiny-clip: about an hour on two cores, most of it
 # training. Every run keeps its records, so that a second call draws what is there.

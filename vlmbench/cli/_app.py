@@ -38,6 +38,7 @@ from vlmbench.cli._options import (
     Where,
 )
 from vlmbench.cli._published import leaderboard, publish, reproduce
+from vlmbench.cli._site_options import report, view
 
 app = typer.Typer(
     name="vlmbench",
@@ -344,6 +345,8 @@ def annotate(
 
 
 app.command()(leaderboard)
+app.command()(report)
+app.command()(view)
 app.command()(reproduce)
 app.command()(publish)
 app.command("lm-eval")(lm_eval)

@@ -8,13 +8,14 @@ from vlmbench.registry._families import FAMILIES, Family, Layer, family_of
 from vlmbench.registry._hosts import check_hosts
 from vlmbench.registry._lm_eval import LM_EVAL_PREFIX, lm_eval_tasks, shipped_yaml
 from vlmbench.registry._paths import packaged_paths, search_paths, yaml_files
-from vlmbench.registry._pixels import pixels_of
+from vlmbench.registry._pixels import CUT_OFF, pixels_of
 from vlmbench.registry._plugins import Plugin, backends, readouts
 from vlmbench.registry._registry import Registry
 from vlmbench.registry._section import AGAIN, MOST_LAYERS, MOST_SIDE, Section
 
 __all__ = [
     "AGAIN",
+    "CUT_OFF",
     "FAMILIES",
     "LM_EVAL_PREFIX",
     "MOST_LAYERS",

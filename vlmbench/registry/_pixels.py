@@ -11,6 +11,8 @@ from vlmbench.types import VlmbenchError, plain
 
 _FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """Pillow's filters by number."""
+CUT_OFF = "; THE EDGES ARE CUT OFF"
+"""How the words for pixels end where a processor crops."""
 # Processors that crop the whole image, unless told otherwise; others of that key crop tiles.
 _CROPS = re.compile(r"(CLIP|Llava|Chameleon|Bit|Flava)(ImageProcessor|FeatureExtractor)")
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -91,7 +93,7 @@ def _by_processor(settings: Section) -> str:
         for key in ("size", "crop_size")
         if settings.values.get(key)
     ]
-    cut = "" if crop_of(settings) is None else "; THE EDGES ARE CUT OFF"
+    cut = "" if crop_of(settings) is None else CUT_OFF
     return ", ".join([plain(f"as {kind} makes them", longest=200), *sizes, _filter(settings)]) + cut
 
 

@@ -50,7 +50,7 @@ def page(board: Board, recorded: Sequence[ModelSpec] = (), runs: Sequence[Run] =
         "directly from the vision encoder that the same model sees through. **Gap** = "
         "encoder - VQA, on the same questions.",
         *_results(board),
-        *_notes(board),
+        *notes(board),
         *_reading(board),
         *_lost(board),
         *_baselines(board),
@@ -60,7 +60,7 @@ def page(board: Board, recorded: Sequence[ModelSpec] = (), runs: Sequence[Run] =
         *_prompts(board),
         *_recorded(board, recorded),
         "## How to read this",
-        _GUIDE,
+        GUIDE,
         *_section("Chance-corrected", _CORRECTED, corrected_table(board), board),
         *_readings(board),
         *_section("Without the image", _CONTROL, control_table(board), board),
@@ -77,7 +77,7 @@ def page(board: Board, recorded: Sequence[ModelSpec] = (), runs: Sequence[Run] =
     return "\n\n".join(filter(None, sections)) + "\n"
 
 
-_GUIDE = f"""\
+GUIDE = f"""\
 - **VQA**: the model is shown the images and asked. **Blind**: the same with the images blanked.
 - **Encoder**: the model's own vision encoder is read directly, by a fixed rule on its features or \
 by a small head fitted on separate training data. No language model takes part.
@@ -257,7 +257,8 @@ def _recorded(board: Board, recorded: Sequence[ModelSpec]) -> Iterator[str]:
         yield from ["Sources: " + "; ".join(map(escape, sources)) + "."] if sources else []
 
 
-def _notes(board: Board) -> Iterator[str]:
+def notes(board: Board) -> Iterator[str]:
+    """Yield what a reader of the numbers must know first, each a quotation in markdown."""
     limits = sorted({record.limit for record in board.tasks.values() if record.limit is not None})
     if limits:
         shown = ", ".join(map(str, limits))
@@ -302,7 +303,8 @@ def _section(title: str, text: str, table: str, board: Board) -> Iterator[str]:
         yield from (f"## {title}", text, table)
 
 
-def _command(manifest: Manifest) -> str:
+def command(manifest: Manifest) -> str:
+    """Return the command that a run can be made with again."""
     limits = {record.limit for record in manifest.tasks.values()}
     limit = f" --limit {limits.pop()}" if len(limits) == 1 and limits != {None} else ""
     models, tasks = (",".join(sorted(names)) for names in (manifest.models, manifest.tasks))
@@ -315,7 +317,7 @@ def _command(manifest: Manifest) -> str:
 
 
 def _commands(board: Board) -> str:
-    lines = sorted({_command(manifest) for manifest in board.manifests})
+    lines = sorted({command(manifest) for manifest in board.manifests})
     return "\n".join(["```sh", *lines, "```"])
 
 

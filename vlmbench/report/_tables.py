@@ -35,8 +35,8 @@ MARKED = "†"
 UNLIKE = "‡"
 """On an encoder number: the twin's weights are not the tower's."""
 
-_ANSWERS = ["Blind", "VQA", "Encoder", "Gap", "p", "Holm's p", "Least gap", "Abstained"]
-_ANSWERED = ["VQA, answered", "Gap, answered"]
+RESULTS = ["Blind", "VQA", "Encoder", "Gap", "p", "Holm's p", "Least gap", "Abstained"]
+RESULTS_ANSWERED = ["VQA, answered", "Gap, answered"]
 
 
 def measured(board: Board) -> list[str]:
@@ -80,9 +80,9 @@ def results_of_model(board: Board, model: str) -> str:
         count = " ".join([str(record.n), *_effective(board, model, task)])
         mark = FAILED if any(map(board.failure_mark, board.of(model, task))) else ""
         known = [count + mark, rate(record.chance), rate(majority(board, task))]
-        shown = _measured_line(board, model, task, written=written)
+        shown = measured_line(board, model, task, written=written)
         lines.append([task_name(board, task), *known, *shown])
-    head = ["Task", "n", "Chance", "Majority", *_ANSWERS, *(_ANSWERED if written else ())]
+    head = ["Task", "n", "Chance", "Majority", *RESULTS, *(RESULTS_ANSWERED if written else ())]
     return markdown_table(head, lines)
 
 
@@ -93,11 +93,11 @@ def results_of_task(board: Board, task: str) -> str:
     lines = [
         [
             " ".join([model_name(board, model), *_effective(board, model, task)]),
-            *_measured_line(board, model, task, written=written),
+            *measured_line(board, model, task, written=written),
         ]
         for model in models
     ]
-    return markdown_table(["Model", *_ANSWERS, *(_ANSWERED if written else ())], lines)
+    return markdown_table(["Model", *RESULTS, *(RESULTS_ANSWERED if written else ())], lines)
 
 
 def discoveries(board: Board) -> str:
@@ -232,7 +232,9 @@ def _gap(board: Board, model: str, task: str, without: str = "", *, interval: bo
     return board.number(gap, sign=True, bold=bold, mark=mark, interval=interval)
 
 
-def _measured_line(board: Board, model: str, task: str, *, written: bool) -> list[str]:
+def measured_line(board: Board, model: str, task: str, *, written: bool) -> list[str]:
+    """Return one model's numbers on one task, as `RESULTS` names them."""
+
     def cell(condition: str, readout: str, mark: str = "", metric: str = "accuracy") -> str:
         return board.number(_accuracy(board, model, task, condition, readout, metric), mark=mark)
 

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from vlmbench.files import contents, sweep, sync_folder, write_atomically, writing
 from vlmbench.metrics import StatRow, dump_rows, load_rows
+from vlmbench.store._journal import peek
 from vlmbench.store._manifest import FORMAT, Manifest, parse_manifest
 from vlmbench.store._parquet import damaged
 from vlmbench.store._record import Record
@@ -71,6 +72,30 @@ class RunFolder:
         """Return the record of the cell of that name, `MODEL/TASK/READOUT-CONDITION`."""
         model, task, rest = cell.rsplit("/", 2)
         return Record(self._records / file_stem(model) / task / f"{rest}.parquet")
+
+    def finished(self) -> list[Record]:
+        """Return the whole records that are there, in the order of their names; see `under_way`."""
+        found = map(Record, sorted(self._records.rglob("*.parquet")))
+        return [record for record in found if record.about() is not None]
+
+    def under_way(self) -> dict[str, int]:
+        """Return how many documents each cell has answered that has no record yet, by its path.
+
+        Nothing is changed: another process may be writing.
+        """
+        journals = sorted(self._records.rglob("*.journal"))
+        return {
+            str(path.relative_to(self._records).with_suffix("")): len(
+                {one["id"] for frame in peek(path) for one in frame.said.get("answers", ())}
+            )
+            for path in journals
+            if not path.with_suffix(".parquet").exists()
+        }
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the run is finished: its manifest is there."""
+        return self._manifest.is_file()
 
     def answers(self, model: str) -> Path:
         """Return the file that keeps a server's answers as they come."""

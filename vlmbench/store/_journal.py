@@ -156,6 +156,18 @@ class Journal:
         self.frames = [frame for _, frame in found[1:]]
 
 
+def peek(path: Path) -> list[Frame]:
+    """Return the whole frames of a journal that another process may be writing, unchanged.
+
+    Empty where it is gone or is of another format.
+    """
+    try:
+        found = [frame for _, frame in _frames(contents(path))]
+    except OSError:
+        return []
+    return found[1:] if found and found[0].said.get("format") == JOURNAL_FORMAT else []
+
+
 def _framed(said: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """Return a frame's bytes."""
     shapes = [[name, array.dtype.str, array.shape] for name, array in arrays.items()]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -34,7 +36,7 @@ from vlmbench.diagnostics.analyses import (
 from vlmbench.diagnostics.analyses import attention as looks
 from vlmbench.metrics import PROMPTED, answer_distribution, credit, truth_distribution
 from vlmbench.report._format import line_of
-from vlmbench.report.cards._explanation import Explanation
+from vlmbench.report.cards._explanation import Explanation, TaskExplained
 from vlmbench.report.cards._plots._answers import (
     Answers,
     Confidence,
@@ -64,6 +66,8 @@ from vlmbench.report.cards._plots._stages import answer_by_layer, stage_curve, w
 from vlmbench.report.cards._plots._strip import Line, strip
 from vlmbench.report.cards._plots._tuning import arms, prefix_curve
 from vlmbench.types import ChoiceScores, VlmbenchError
+
+_Shown = TypeVar("_Shown")
 
 HOW_TO_READ = {
     "summary": "All tests on every task, and the verdict.",
@@ -116,60 +120,74 @@ HOW_TO_READ = {
 
 def plots(explanation: Explanation) -> dict[str, Figure | None]:
     """Draw all plots; None for one that nothing was recorded for."""
-    by_task = partial(_outcomes, explanation)
-
-    def of(analysis: Analysis) -> dict[str, Finding]:
-        return {
-            task.task: finding
-            for task in explanation.tasks
-            for finding in task.findings
-            if finding.analysis == analysis
-        }
-
-    evidence = {task.task: task.evidence for task in explanation.tasks}
-    answers = {task: _answers(held) for task, held in evidence.items()}
-    surer = {task: _confidence(held) for task, held in evidence.items()}
     lines = [
         Line(task=task.task, outcomes=task.outcomes, verdict=task.verdict)
         for task in explanation.tasks
     ]
-    inside, attention = by_task(consistency.TEST), by_task(budget.TEST)
-    return {
-        "summary": strip(line_of(explanation.about.alias or explanation.model), lines),
-        "answers": answer_distributions(
-            {task: found for task, found in answers.items() if found is not None}
-        ),
-        "override": dose_curve(by_task(override.TEST)),
-        "consistency": consistency_by_layer(inside),
-        "readout": readout_by_layer(inside),
-        "sensitivity": sensitivity_curves(by_task(sensitivity.TEST)),
-        "information": information_bars(by_task(contribution.TEST)),
-        "confidence": confidence_shift(
-            {task: found for task, found in surer.items() if found is not None}
-        ),
-        "attention": attention_by_layer(attention),
-        "filler": attention_by_filler(attention),
-        "budget": budget_by_length(attention),
-        "stages": stage_curve(of(stages.ANALYSIS)),
-        "waterfall": waterfall(of(stages.ANALYSIS)),
-        "inside": answer_by_layer(of(answer_inside.ANALYSIS)),
-        "prompts": accuracy_by_prompt(of(prompts.ANALYSIS)),
-        "tuning": arms(of(tuning.ANALYSIS)),
-        "prefix": prefix_curve(of(prefix.ANALYSIS)),
-        "knockout": knockout_by_window(of(interventions.KNOCKOUT)),
-        "patching": patching_by_depth(of(interventions.PATCHING)),
-        "counterfactual": counterfactual_following(of(counterfactual.ANALYSIS)),
-        "parts": parts_by_layer(of(looks.ANALYSIS)),
-        "heads": image_by_head(of(looks.ANALYSIS)),
-        "maps": maps_over_images(evidence),
+    name = line_of(explanation.about.alias or explanation.model)
+    return {"summary": strip(name, lines)} | panels({task.task: task for task in explanation.tasks})
+
+
+def panels(
+    held: Mapping[str, TaskExplained], only: Collection[str] = ()
+) -> dict[str, Figure | None]:
+    """Draw all plots but the summary, with a panel for each of what is held; None as above.
+
+    Args:
+        held: What the records say, by the title of its panel.
+        only: Names of the plots to draw; by default, all of them.
+    """
+    by_test = partial(_outcomes, held)
+
+    def of(analysis: Analysis) -> dict[str, Finding]:
+        return {
+            title: finding
+            for title, task in held.items()
+            for finding in task.findings
+            if finding.analysis == analysis
+        }
+
+    evidence = {title: task.evidence for title, task in held.items()}
+    drawn: dict[str, Callable[[], Figure | None]] = {
+        "answers": lambda: answer_distributions(_each(_answers, evidence)),
+        "override": lambda: dose_curve(by_test(override.TEST)),
+        "consistency": lambda: consistency_by_layer(by_test(consistency.TEST)),
+        "readout": lambda: readout_by_layer(by_test(consistency.TEST)),
+        "sensitivity": lambda: sensitivity_curves(by_test(sensitivity.TEST)),
+        "information": lambda: information_bars(by_test(contribution.TEST)),
+        "confidence": lambda: confidence_shift(_each(_confidence, evidence)),
+        "attention": lambda: attention_by_layer(by_test(budget.TEST)),
+        "filler": lambda: attention_by_filler(by_test(budget.TEST)),
+        "budget": lambda: budget_by_length(by_test(budget.TEST)),
+        "stages": lambda: stage_curve(of(stages.ANALYSIS)),
+        "waterfall": lambda: waterfall(of(stages.ANALYSIS)),
+        "inside": lambda: answer_by_layer(of(answer_inside.ANALYSIS)),
+        "prompts": lambda: accuracy_by_prompt(of(prompts.ANALYSIS)),
+        "tuning": lambda: arms(of(tuning.ANALYSIS)),
+        "prefix": lambda: prefix_curve(of(prefix.ANALYSIS)),
+        "knockout": lambda: knockout_by_window(of(interventions.KNOCKOUT)),
+        "patching": lambda: patching_by_depth(of(interventions.PATCHING)),
+        "counterfactual": lambda: counterfactual_following(of(counterfactual.ANALYSIS)),
+        "parts": lambda: parts_by_layer(of(looks.ANALYSIS)),
+        "heads": lambda: image_by_head(of(looks.ANALYSIS)),
+        "maps": lambda: maps_over_images(evidence),
     }
+    return {name: draw() for name, draw in drawn.items() if not only or name in only}
 
 
-def _outcomes(explanation: Explanation, test: Test) -> dict[str, Outcome]:
-    """Return the outcomes of one test by task."""
+def _each(
+    shown: Callable[[Evidence], _Shown | None], evidence: Mapping[str, Evidence]
+) -> dict[str, _Shown]:
+    """Return what is shown of each of those that have it."""
+    found = {title: shown(held) for title, held in evidence.items()}
+    return {title: one for title, one in found.items() if one is not None}
+
+
+def _outcomes(held: Mapping[str, TaskExplained], test: Test) -> dict[str, Outcome]:
+    """Return the outcomes of one test by title."""
     return {
-        task.task: outcome
-        for task in explanation.tasks
+        title: outcome
+        for title, task in held.items()
         for outcome in task.outcomes
         if outcome.test == test
     }

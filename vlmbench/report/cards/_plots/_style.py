@@ -238,7 +238,15 @@ def legend(figure: Figure, panels: Sequence[Axes], *, columns: int) -> None:
     figure.legend(handles, labels, loc="outside upper left", ncols=columns, frameon=False)
 
 
-def save(figures: Mapping[str, Figure | None], folder: Path) -> tuple[str, ...]:
+_FORMATS: dict[str, dict[str, None]] = {
+    "svg": {"Date": None, "Creator": None},
+    "png": {"Software": None},
+}
+
+
+def save(
+    figures: Mapping[str, Figure | None], folder: Path, formats: Sequence[str] = tuple(_FORMATS)
+) -> tuple[str, ...]:
     """Write each figure as NAME.svg and NAME.png, the same bytes every time; return the names."""
     written = []
     folder.mkdir(parents=True, exist_ok=True)
@@ -246,13 +254,10 @@ def save(figures: Mapping[str, Figure | None], folder: Path) -> tuple[str, ...]:
         for name, figure in figures.items():
             if figure is None:
                 continue
-            for suffix, metadata in (
-                ("svg", {"Date": None, "Creator": None}),
-                ("png", {"Software": None}),
-            ):
+            for suffix in formats:
                 # In memory first, so that a reader never meets half a plot.
                 buffer = io.BytesIO()
-                figure.savefig(buffer, format=suffix, dpi=DPI, metadata=metadata)
+                figure.savefig(buffer, format=suffix, dpi=DPI, metadata=_FORMATS[suffix])
                 figure.set_layout_engine("none")  # laid out once, for both
                 (folder / f"{name}.{suffix}").write_bytes(buffer.getvalue())
             written.append(name)
