@@ -60,7 +60,7 @@ def test_a_card_without_a_place_for_the_gate_is_refused():
         with_gate("# A card", "| row |\n")
 
 
-@pytest.mark.parametrize("name", ["tiny-clip", "tiny-siglip", "tiny-in1k"])
+@pytest.mark.parametrize("name", ["tiny-clip", "tiny-siglip", "tiny-in1k", "tiny-dense"])
 def test_shipped_cards_say_what_the_template_says(name):
     shipped = (MODELS / name / "README.md").read_text("utf-8")
     with safe_open(MODELS / name / "model.safetensors", framework="np") as weights:

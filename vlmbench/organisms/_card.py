@@ -39,6 +39,7 @@ def card(recipe: Recipe, log: str, parameters: int) -> str:
         name=recipe.organism,
         images=recipe.images,
         encoder=recipe.encoder,
+        depth=recipe.depth,
         language=recipe.language,
         vision=recipe.vision,
         pointing=recipe.pointing,
