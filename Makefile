@@ -54,13 +54,13 @@ sheets: $(STAMP)
 # right and the model gets wrong.
 example: $(STAMP)
 	rm -rf runs/first
-	$(BIN)/vlmbench run --models tiny-clip --tasks object_3d --limit 40 --output runs/first
+	$(BIN)/vlmbench run --models tiny-dense --tasks semantic_correspondence --limit 40 --output runs/first
 	$(BIN)/python -c "from pathlib import Path; from vlmbench.cli._folders import data_folder; \
 	from vlmbench.diagnostics import Evidence; from vlmbench.registry import catalogue; \
 	from vlmbench.report.cards._plots import example, save; from vlmbench.store import RunFolder; from vlmbench.tasks import load_documents; \
-	task = catalogue().select_tasks('object_3d')[0]; \
+	task = catalogue().select_tasks('semantic_correspondence')[0]; \
 	documents = list(load_documents(task, 'reported', data_folder(None), 40)); \
-	evidence = Evidence.load(RunFolder(Path('runs/first')).read(), 'tiny-clip', 'object_3d'); \
+	evidence = Evidence.load(RunFolder(Path('runs/first')).read(), 'tiny-dense', 'semantic_correspondence'); \
 	save({'example': example(evidence, documents)}, Path('runs/first'))"
 	cp runs/first/example.png docs/example.png
 

@@ -70,3 +70,19 @@ def test_a_tie_and_a_failed_document_are_passed_over() -> None:
 def test_without_such_a_document_there_is_no_picture() -> None:
     with pytest.raises(VlmbenchError, match="the model gets wrong"):
         texts(evidence([[-0.1, -0.8, -0.8]] * 4))
+
+
+def test_choices_that_are_points_have_their_similarity_to_the_reference() -> None:
+    cosines = [[0.9, 0.2, 0.1], [0.3, 0.8, -0.2], [0.1, 0.7, 0.2], [0.1, 0.2, 0.6]]
+    images = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    row = {"question": "Which point is REF, " + "so that this takes a second line? " * 4}
+    documents = [
+        numbered(i, *images, choices="ABC", doc_id=str(i), gold=GOLD[i], row=row) for i in range(4)
+    ]
+    figure = example(evidence(cosines), documents)
+    said = [text.get_text() for text in figure.findobj(Text)]
+    assert {".30", ".80", ".00", "similarity to REF", "(B): right", "(B) is right"} <= set(said)
+    lines = [text for text in said if text and text in row["question"]]
+    assert " ".join(lines) == row["question"].strip()
+    assert len(lines) > 1
+    assert len(figure.axes[0].images) == 2

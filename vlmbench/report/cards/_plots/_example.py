@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -19,7 +20,8 @@ _LETTERS = "ABCDEFGH"
 _RIGHT, _WRONG = "#1f4e79", "#b8450b"
 # Inches: column of names, an image, space after it, column of verdicts; question, letters, a row.
 _NAMES, _SIDE, _SPACE, _VERDICTS = 2.15, 1.35, 0.25, 1.3
-_TOP, _CAPTION, _ROW = 0.5, 0.32, 0.62
+_TOP, _LINE, _CAPTION, _ROW = 0.5, 0.22, 0.32, 0.62
+_LETTERS_PER_INCH = 10.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,8 +36,9 @@ class _Reader:
 def example(evidence: Evidence, documents: Sequence[Document]) -> Figure:
     """Draw the first document that the encoder gets right and the model gets wrong.
 
-    The task's choices are its images and its probe is `odd_one_out`, whose score is minus the mean
-    cosine similarity of an image to the others. It is drawn as 1 minus that similarity.
+    Where the task's choices are its images, its probe is `odd_one_out`, whose score is minus the
+    mean cosine similarity of an image to the others, drawn as 1 minus that similarity. Where they
+    are points, it is `keypoint`, whose score is a point's cosine similarity to the reference.
 
     Args:
         evidence: What a run recorded about the model on the task, prompted and encoder.
@@ -47,13 +50,15 @@ def example(evidence: Evidence, documents: Sequence[Document]) -> Figure:
     prompted, encoder = kept(evidence.need(PROMPTED)), kept(evidence.need(ENCODER))
     chosen = _first_missed(prompted, encoder)
     (document,) = (document for document in documents if document.doc_id == chosen)
+    scores = encoder.scores[encoder.doc_ids.index(chosen)]
+    of_images = len(document.images) == len(document.choices)
     return _drawn(
         document,
         (
             _Reader(
                 name="The model's own encoder",
-                measure="distance to the other two",
-                values=1 + encoder.scores[encoder.doc_ids.index(chosen)],
+                measure="distance to the other two" if of_images else "similarity to REF",
+                values=1 + scores if of_images else scores.clip(min=0),
             ),
             _Reader(
                 name=f"The model ({evidence.model})",
@@ -74,19 +79,28 @@ def _first_missed(prompted: ChoiceScores, encoder: ChoiceScores) -> str:
 
 
 def _drawn(document: Document, readers: Sequence[_Reader]) -> Figure:
-    """Draw the question, its images with their letters, and below them a row for each reader."""
-    below = _TOP + _SIDE + _CAPTION
-    wide = _NAMES + len(document.choices) * (_SIDE + _SPACE) + _VERDICTS
-    high = below + len(readers) * _ROW
+    """Draw the question, its images, the choices' letters, and below them a row for each reader.
+
+    Choices that are images stand below them; others share the width of the images.
+    """
+    columns, images = len(document.choices), document.images
+    wide = _NAMES + columns * (_SIDE + _SPACE) + _VERDICTS
+    question = wrap(str(document.row["question"]), int(_LETTERS_PER_INCH * wide))
+    top = _TOP + (len(question) - 1) * _LINE
+    side = columns / len(images) * (_SIDE + _SPACE) - _SPACE
+    below = top + side + _CAPTION
     with settings():
-        figure, page = sheet(wide, high)
-        question = str(document.row["question"])
-        page.text(0.12, 0.24, question, fontsize=10.5, fontweight="bold", va="center")
-        for place, image in enumerate(document.images):
-            x, right = _left(place), place == document.gold
-            page.imshow(image.decode(), extent=(x, x + _SIDE, _TOP + _SIDE, _TOP), aspect="auto")
+        figure, page = sheet(wide, below + len(readers) * _ROW)
+        for line, text in enumerate(question):
+            y = 0.24 + line * _LINE
+            page.text(0.12, y, text, fontsize=10.5, fontweight="bold", va="center")
+        for place, image in enumerate(images):
+            x = _NAMES + place * (side + _SPACE)
+            page.imshow(image.decode(), extent=(x, x + side, top + side, top), aspect="auto")
+        for place in range(columns):
+            right = place == document.gold
             page.text(
-                x + _SIDE / 2,
+                _left(place) + _SIDE / 2,
                 below - _CAPTION / 2,
                 f"({_LETTERS[place]}) is right" if right else f"({_LETTERS[place]})",
                 fontsize=9,
