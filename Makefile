@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test soak vllm check format schemas sheets example leaderboard site figures clean
+.PHONY: demo test soak vllm check build format schemas sheets example leaderboard site figures clean
 
 # For a shorter one: make demo RUN="--limit 50"
 demo: $(STAMP)
@@ -32,6 +32,13 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vlmbench validate
+	$(MAKE) build
+
+# What is published: an sdist, and the wheel that is made of it.
+build: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix
