@@ -7,6 +7,7 @@ import os
 import subprocess
 import tarfile
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,39 @@ def test_the_frames_of_nyuv2_name_their_extra(plain: Path) -> None:
     )
     said = program(plain / "python", "-c", code, PYTHONPATH="")
     assert 'h5py, which is not installed\n    pip install "vlmbench-gap[nyuv2]"' in said
+
+
+# -- doctor -------------------------------------------------------------------------------------
+
+
+def test_doctor_tells_what_a_plain_install_lacks(plain: Path) -> None:
+    done = asked(plain, "doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    extras = {row["extra"]: row["installed"] for row in said["extras"]}
+    assert extras["worlds"] == 'embreex missing: pip install "vlmbench-gap[worlds]"'
+    assert extras["nyuv2"] == 'h5py missing: pip install "vlmbench-gap[nyuv2]"'
+    (wheel,) = metadata.distributions(name="vlmbench-gap", path=[*sites(plain)])
+    declared = set(wheel.metadata.get_all("Provides-Extra"))
+    assert declared - set(extras) == {"dev"}, "an extra that says nothing of what it is for"
+    assert {row["package"] for row in said["packages"]} >= {"torch", "transformers", "lm-eval"}
+    data = {row["data"]: row for row in said["data"]}
+    assert data["world depth"]["here"] == "no"
+    assert data["tzler/MOCHI"]["tasks"] > 1
+    assert said["wrong"] == []
+
+
+def test_doctor_fails_where_a_needed_package_is_missing(plain: Path, tmp_path: Path) -> None:
+    (about,) = (plain.parent / "required").glob("tabulate-*.dist-info")
+    away = about.rename(tmp_path / about.name)
+    try:
+        done = asked(plain, "doctor")
+    finally:
+        away.rename(about)
+    assert done.returncode == 1
+    assert "tabulate is not installed" in done.stderr
+    assert 'pip install "tabulate>=' in done.stderr
+
+
+def sites(programs: Path) -> list[str]:
+    return [str(site) for site in programs.parent.glob("lib/python*/site-packages")]
