@@ -213,12 +213,7 @@ def plan(
 
 
 @app.command()
-def ls(
-    what: Kind,
-    *,
-    include_path: Include,
-    json: Json = False,
-) -> None:
+def ls(what: Kind, *, include_path: Include, json: Json = False) -> None:
     """List models, tasks, studies, readouts or backends."""
     from vlmbench.cli import _ls
 
@@ -229,8 +224,7 @@ def ls(
 def doctor(*, include_path: Include, data_root: Data = None, json: Json = False) -> None:
     """Say what is installed, on what models run, which data is there, and what to do.
 
-    Exits with status 1 if a package that is needed is missing or of another version, or the cache
-    folder cannot be written. What only an extra brings is not needed.
+    Exits with status 1 if something is wrong that every run needs.
     """
     from vlmbench.cli import _doctor
 

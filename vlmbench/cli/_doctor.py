@@ -24,6 +24,7 @@ EXTRAS = {
     "openai": "asks servers that speak OpenAI's protocol",
     "vllm": "runs models in vLLM's engine",
     "ray": "spreads a run over a Ray cluster",
+    "publish": "writes inspect_ai's logs (docs/publishing.md)",
     "vision": "some families' processors (docs/families.md)",
     "sentencepiece": "tokenizers that are only a tokenizer.model",
     "pretrained": "the example with real weights (docs/pretrained.md)",

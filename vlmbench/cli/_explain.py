@@ -48,7 +48,7 @@ def _explained(
     return cards.on_console(explanation), path
 
 
-def explain_all(run: Run, models: Sequence[str], *, workers: int, quiet: bool) -> None:
+def explain_all(run: Run, models: Sequence[str], *, workers: int, quiet: bool = False) -> None:
     """Do this for every model of a run that has just ended, and say where it is not possible.
 
     With several workers the models are explained in processes of their own, side by side.

@@ -163,7 +163,7 @@ def run(
     hosts: Sequence[str],
     allow_network: bool,
     retry: bool = False,
-    shown: Shown,
+    shown: Shown = Shown(),
 ) -> None:
     """Execute a plan, on this machine or the Ray cluster at an address, and print its table.
 
