@@ -68,9 +68,19 @@ def doctor(include_paths: Sequence[Path], data_root: Path | None, *, as_json: bo
         raise VlmbenchError(wrong)
 
 
+def _installed() -> metadata.Distribution:
+    """Return what pip knows of vlmbench; raise VlmbenchError if that is nothing."""
+    try:
+        return metadata.distribution(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        message = "vlmbench is on Python's path but not installed, so nobody knows what it needs"
+        remedy = "In its folder: pip install --editable ."
+        raise VlmbenchError(Problem(message=message, remedy=remedy)) from None
+
+
 def _required(extra: str) -> Iterator[Requirement]:
     """Yield what vlmbench itself, or one of its extras, requires on this platform."""
-    for needed in map(Requirement, metadata.requires(DISTRIBUTION) or ()):
+    for needed in map(Requirement, _installed().requires or ()):
         of = {name for name in ("", extra) if _applies(needed, name)}
         if of and ("" in of) == (not extra):
             yield needed
@@ -107,7 +117,7 @@ def _packages(wrong: list[Problem]) -> Iterator[dict[str, object]]:
 
 def _extras() -> Iterator[dict[str, object]]:
     """Yield every extra, with how to get it where a package of it is missing or does not fit."""
-    declared = metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or []
+    declared = _installed().metadata.get_all("Provides-Extra") or []
     for extra in (name for name in EXTRAS if name in declared):
         missing = [needed.name for needed in _required(extra) if not _fits(needed)]
         remedy = f'{", ".join(missing)} missing: pip install "{DISTRIBUTION}[{extra}]"'
