@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: demo test soak vllm check format schemas sheets example leaderboard site figures clean
+.PHONY: demo test soak vllm check build docs format schemas sheets example leaderboard site figures clean
 
 # For a shorter one: make demo RUN="--limit 50"
 demo: $(STAMP)
@@ -32,6 +32,17 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vlmbench validate
+	$(MAKE) build docs
+
+# What is published: an sdist, and the wheel that is made of it.
+build: $(STAMP)
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+
+# The site, in build/site; a broken link or a docstring that cannot be read is an error.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix

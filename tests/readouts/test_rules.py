@@ -227,6 +227,9 @@ class Silent:
     def start(self, label: str, total: int):
         return lambda done: None
 
+    def expect(self, answers: int) -> None:
+        pass
+
 
 def run(home: Path, output: Path, *names: str):
     found = catalogue()

@@ -27,6 +27,9 @@ class Nobody:
     def start(self, label: str, total: int):
         return lambda done: None
 
+    def expect(self, answers: int) -> None:
+        pass
+
 
 def answers(*numbers: int) -> dict[str, Answer]:
     return {f"doc{number}": Answer(scores=np.array([0.0, -number])) for number in numbers}

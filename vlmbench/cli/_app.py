@@ -27,9 +27,11 @@ from vlmbench.cli._options import (
     Include,
     Json,
     Limit,
+    LogJson,
     MaxFailed,
     Models,
     Output,
+    Quiet,
     RayAddress,
     Seed,
     Shards,
@@ -114,6 +116,8 @@ def run(
     ray_address: RayAddress = None,
     shards: Shards = None,
     allow_network: AllowNetwork = False,
+    quiet: Quiet = False,
+    log_json: LogJson = False,
 ) -> None:
     """Run models on tasks, print the table, and write the run.
 
@@ -137,6 +141,7 @@ def run(
         output=output,
         hosts=allow_host,
         allow_network=allow_network,
+        shown=_run.Shown(quiet=quiet, log_json=log_json),
     )
 
 
@@ -151,6 +156,8 @@ def retry(
     *,
     allow_host: AllowHost,
     allow_network: AllowNetwork = False,
+    quiet: Quiet = False,
+    log_json: LogJson = False,
 ) -> None:
     """Go on with a run as it was started, and run again the documents that failed in it.
 
@@ -166,6 +173,7 @@ def retry(
         ray_address=ray_address,
         hosts=allow_host,
         allow_network=allow_network,
+        shown=_run.Shown(quiet=quiet, log_json=log_json),
     )
 
 
@@ -205,16 +213,22 @@ def plan(
 
 
 @app.command()
-def ls(
-    what: Kind,
-    *,
-    include_path: Include,
-    json: Json = False,
-) -> None:
+def ls(what: Kind, *, include_path: Include, json: Json = False) -> None:
     """List models, tasks, studies, readouts or backends."""
     from vlmbench.cli import _ls
 
     _ls.ls(what.value, include_path, as_json=json)
+
+
+@app.command()
+def doctor(*, include_path: Include, data_root: Data = None, json: Json = False) -> None:
+    """Say what is installed, on what models run, which data is there, and what to do.
+
+    Exits with status 1 if something is wrong that every run needs.
+    """
+    from vlmbench.cli import _doctor
+
+    _doctor.doctor(include_path, data_root, as_json=json)
 
 
 @app.command()

@@ -48,17 +48,17 @@ def _explained(
     return cards.on_console(explanation), path
 
 
-def explain_all(run: Run, models: Sequence[str], *, workers: int) -> None:
+def explain_all(run: Run, models: Sequence[str], *, workers: int, quiet: bool = False) -> None:
     """Do this for every model of a run that has just ended, and say where it is not possible.
 
     With several workers the models are explained in processes of their own, side by side.
     """
     workers = min(workers, len(models))
     if workers <= 1:
-        _show(map(partial(_tried, run), models))
+        _show(map(partial(_tried, run), models), quiet=quiet)
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        _show(pool.map(partial(_tried, run), models))
+        _show(pool.map(partial(_tried, run), models), quiet=quiet)
 
 
 def _tried(run: Run, model: str) -> tuple[RenderableType | None, str]:
@@ -71,8 +71,10 @@ def _tried(run: Run, model: str) -> tuple[RenderableType | None, str]:
     return shown, f"Model card: {path}"
 
 
-def _show(explained: Iterable[tuple[RenderableType | None, str]]) -> None:
+def _show(explained: Iterable[tuple[RenderableType | None, str]], *, quiet: bool) -> None:
     for shown, said in explained:
+        if quiet:
+            continue
         if shown is not None:
             display(shown)
         say(said)

@@ -104,4 +104,11 @@ Shards = Annotated[
         min=1, help="Shares in which Ray hands out a cell; by default one for every 256 documents."
     ),
 ]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print nothing but what is wrong; the numbers are on disk."),
+]
+LogJson = Annotated[
+    bool, typer.Option("--log-json", help="Write progress to stderr as lines of JSON.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -138,6 +138,14 @@ class Options:
     shards: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What is printed along the way and at the end."""
+
+    quiet: bool = False
+    log_json: bool = False
+
+
 class Kept(BaseModel):
     """What a run's folder keeps of the command, for `vlmbench retry`."""
 
@@ -155,6 +163,7 @@ def run(
     hosts: Sequence[str],
     allow_network: bool,
     retry: bool = False,
+    shown: Shown = Shown(),
 ) -> None:
     """Execute a plan, on this machine or the Ray cluster at an address, and print its table.
 
@@ -166,7 +175,7 @@ def run(
         lambda: _batch_size(options.batch_size),
         lambda: MostFailed.parse(options.max_failed),
     )
-    for remark in request.remarks(plan):
+    for remark in () if shown.quiet else request.remarks(plan):
         display(remark, style="dim")
     from vlmbench.run import Cluster, Settings, execute
 
@@ -193,15 +202,17 @@ def run(
     )
 
     def work() -> Run:
-        with reporting() as reporter:
+        with reporting(quiet=shown.quiet, log_json=shown.log_json) as reporter:
             return execute(plan, settings, reporter)
 
     ran = unless_stopped(work, folder)
-    _show(ran, plan)
-    say(f"Run written to {folder}")
-    say(f"Publish it: vlmbench leaderboard {folder} --output leaderboard")
+    if not shown.quiet:
+        _show(ran, plan)
+        say(f"Run written to {folder}")
+        say(f"Publish it: vlmbench leaderboard {folder} --output leaderboard")
     if plan.study.spec.explained:
-        explain_all(ran, [model.spec.model for model in plan.models], workers=options.workers)
+        names = [model.spec.model for model in plan.models]
+        explain_all(ran, names, workers=options.workers, quiet=shown.quiet)
 
 
 def _show(ran: Run, plan: Plan) -> None:
@@ -212,7 +223,7 @@ def _show(ran: Run, plan: Plan) -> None:
     aliases = {task.spec.task: task.spec.task_alias or task.spec.task for task in plan.tasks}
     if any(row.readout != RULE for row in rows):
         display(report.terminal(rows, aliases=aliases, failed=ran.manifest.failed))
-    for further in (report.readings_terminal, report.rules_terminal):
+    for further in (report.gaps_terminal, report.readings_terminal, report.rules_terminal):
         table = further(rows, aliases=aliases)
         if table is not None:
             display(table)
@@ -228,6 +239,7 @@ def retry(
     ray_address: str | None,
     hosts: Sequence[str],
     allow_network: bool,
+    shown: Shown,
 ) -> None:
     """Repeat the command of a run, and also run again the documents that failed in it.
 
@@ -256,15 +268,16 @@ def retry(
         options = replace(options, ray_address=ray_address or address)
     if max_failed is not None:
         options = replace(options, max_failed=max_failed)
-    shown = place.relative_to(start) if place.is_relative_to(start) else place
+    output = place.relative_to(start) if place.is_relative_to(start) else place
     root = None if data_root is None else Path(os.path.relpath(data_root))  # names no home
     run(
         replace(kept.request, data_root=root),
         options,
-        output=shown,
+        output=output,
         hosts=hosts,
         allow_network=allow_network,
         retry=True,
+        shown=shown,
     )
 
 

@@ -19,7 +19,7 @@ from vlmbench.models._checkpoint import checkpoint_path, stand_in_digest, weight
 from vlmbench.models._gold import gold_losses
 from vlmbench.models._head_attention import HeadAttention
 from vlmbench.models._images import Letterbox, join, place, prepare
-from vlmbench.models._load import load_backend, resolve_device
+from vlmbench.models._load import devices, load_backend, resolve_device
 from vlmbench.models._lora import ADAPTER_FILES, RECORD, fresh_lora, save_lora, stored_lora
 from vlmbench.models._parts import matrices_of, projector_of
 from vlmbench.models._prefix import load_prefix, new_prefix, prefixed, save_prefix
@@ -58,6 +58,7 @@ __all__ = [
     "TowerStates",
     "budget_of",
     "checkpoint_path",
+    "devices",
     "fresh_lora",
     "gold_losses",
     "image_tower",

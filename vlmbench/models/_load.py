@@ -60,6 +60,18 @@ def load_backend(
     return loaded
 
 
+def devices() -> list[str]:
+    """Return what models can run on here, the one that `auto` takes first, in words."""
+    named = [
+        f"cuda:{index}, {at.name}, {at.total_memory / 2**30:.0f} GiB"
+        for index in range(torch.cuda.device_count())
+        for at in [torch.cuda.get_device_properties(index)]
+    ]
+    named += [f"xpu:{index}" for index in range(torch.xpu.device_count())]
+    named += ["mps"] if torch.backends.mps.is_available() else []
+    return [*named, f"cpu, {torch.get_num_threads()} threads"]
+
+
 def resolve_device(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
     """Return the torch device and dtype that `device` and `dtype` mean.
 

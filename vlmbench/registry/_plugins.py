@@ -11,9 +11,7 @@ from typing import Any
 
 from vlmbench.registry._registry import Registry
 from vlmbench.spec import READOUTS, Readout, foreign_readouts
-from vlmbench.types import Problem, VlmbenchError
-
-DISTRIBUTION = "vlmbench-gap"
+from vlmbench.types import DISTRIBUTION, Problem, VlmbenchError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ scikit-learn and matplotlib) read records through `vlmbench.diagnostics`.
 """
 
 from vlmbench.report._again import Again, measured_again
+from vlmbench.report._bars import gaps_terminal
 from vlmbench.report._board import Board, assemble
 from vlmbench.report._check import check_leaderboard
 from vlmbench.report._files import leaderboard
@@ -22,6 +23,7 @@ __all__ = [
     "Source",
     "assemble",
     "check_leaderboard",
+    "gaps_terminal",
     "leaderboard",
     "matching",
     "measured_again",

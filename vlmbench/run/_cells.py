@@ -36,6 +36,11 @@ class Read:
     exchanges: list[Exchange]
 
 
+def count(cell: Cell, task: CheckedTask) -> int:
+    """Return how many documents a cell has, before any is left out that it does not apply to."""
+    return len(task.held) if cell.first is None else min(cell.first, len(task.held))
+
+
 def asked_in(cell: Cell, task: CheckedTask) -> list[Asked]:
     """Return a cell's documents as its condition shows them, with their questions."""
     documents = apply_conditions(task.held, cell.condition, first=cell.first, task=cell.task)

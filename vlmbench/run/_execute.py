@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from vlmbench.models import resolve_device
 from vlmbench.plan import Plan, Skipped
+from vlmbench.run._cells import count
 from vlmbench.run._check import check_tasks
 from vlmbench.run._manifest import lm_eval_results, make_manifest, task_record
 from vlmbench.run._models import Ran, run_models
@@ -48,6 +49,7 @@ def _execute(
 ) -> Run:
     tasks = check_tasks(plan, settings, reporter)
     feasible = _feasible(plan, tasks)
+    reporter.expect(sum(count(cell, tasks[cell.task.spec.task]) for cell in feasible.cells))
     ran = run_all(feasible, settings, tasks, reporter)
     rows = [row for model in ran for row in model.rows]
     manifest = make_manifest(

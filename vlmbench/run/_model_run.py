@@ -14,7 +14,7 @@ from vlmbench.models import resolve_device
 from vlmbench.models.openai import account, damage
 from vlmbench.plan import Cell, Plan, cell_key
 from vlmbench.readouts import NOT_KNOWN, LoadedModel, Numbers
-from vlmbench.run._cells import Read, asked_in, opened_for, read_cell
+from vlmbench.run._cells import Read, asked_in, count, opened_for, read_cell
 from vlmbench.run._failures import FailedError, refuse_failures
 from vlmbench.run._identity import checkpoint_identity
 from vlmbench.run._ledger import JournalLedger
@@ -200,6 +200,7 @@ class ModelRun:
             record.journal.unlink(missing_ok=True)
         self._note(cell, record, about)
         self.reporter.start(f"{self.label(cell)}  already there", 0)
+        self.reporter.expect(-count(cell, task))
         return True
 
     def ledger(
@@ -217,8 +218,7 @@ class ModelRun:
         journal = Journal(self.folder.record(cell.name).journal, basis)
         if journal.remark:
             self.reporter.start(journal.remark, 0)
-        of = len(task.held) if cell.first is None else min(cell.first, len(task.held))
-        refuse = partial(refuse_failures, cell, settings=self.settings, of=of)
+        refuse = partial(refuse_failures, cell, settings=self.settings, of=count(cell, task))
         retry = self.settings.retry
         if model is None:
             return JournalLedger(journal, retry=retry, refuse=refuse)
@@ -256,6 +256,7 @@ class ModelRun:
         if self.is_there(cell, task):
             return self.folder.record(cell.name).scores()
         asked = asked_in(cell, task)
+        self.reporter.expect(len(asked) - count(cell, task))
         advance = self.reporter.start(self.label(cell), len(asked))
         model = self._load()
         ledger = self.ledger(cell, task, model)

@@ -183,6 +183,7 @@ def _written(job: _Job, folder: Path) -> Path:
 
 _given: tuple[_Job, SimpleQueue[_Message]] | None = None
 _numbers = itertools.count()
+_ALL = (0, 0)  # no step of any process
 
 
 def _begin(path: Path, threads: int, told: SimpleQueue[_Message], held: Connection) -> None:
@@ -218,6 +219,10 @@ class _Teller:
         self._told.put((bar, (label, total)))
         return lambda done: self._told.put((bar, done))
 
+    def expect(self, answers: int) -> None:
+        """Announce how many more answers are to come."""
+        self._told.put((_ALL, answers))
+
 
 @contextmanager
 def _relayed(told: SimpleQueue[_Message], reporter: Reporter) -> Iterator[SimpleQueue[_Message]]:
@@ -231,7 +236,9 @@ def _relayed(told: SimpleQueue[_Message], reporter: Reporter) -> Iterator[Simple
                 ended.wait(0.05)
                 continue
             bar, news = told.get()
-            if isinstance(news, int):
+            if bar == _ALL and isinstance(news, int):
+                reporter.expect(news)
+            elif isinstance(news, int):
                 bars[bar](news)
             else:
                 bars[bar] = reporter.start(*news)

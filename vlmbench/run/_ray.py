@@ -122,6 +122,9 @@ class _Silent:
         del label, total
         return ignore
 
+    def expect(self, answers: int) -> None:
+        del answers
+
 
 def _probe(
     models: tuple[Located[ModelSpec], ...], settings: Settings, say: Callable[[str], None]

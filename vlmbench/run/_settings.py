@@ -22,6 +22,12 @@ class Reporter(Protocol):
         One of no units is done as it begins.
         """
 
+    def expect(self, answers: int) -> None:
+        """So many more answers are to come, of all cells together; fewer where negative.
+
+        What is begun later counts towards them.
+        """
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:

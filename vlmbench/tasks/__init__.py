@@ -6,6 +6,7 @@ from vlmbench.tasks._condition_sheet import condition_sheet
 from vlmbench.tasks._conditions import apply_conditions, obstacle
 from vlmbench.tasks._data import open_split, split_name
 from vlmbench.tasks._documents import Documents, load_documents
+from vlmbench.tasks._found import found
 from vlmbench.tasks._lm_eval import Scored, scored, scored_row, task_over
 from vlmbench.tasks._questions import ask, filler, listed_choices
 from vlmbench.tasks._rules import FittedText, rule_scores
@@ -21,6 +22,7 @@ __all__ = [
     "clustered",
     "condition_sheet",
     "filler",
+    "found",
     "listed_choices",
     "load_documents",
     "obstacle",

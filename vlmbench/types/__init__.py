@@ -6,6 +6,7 @@ This package imports nothing of vlmbench and neither torch nor datasets.
 from vlmbench.types._attention import PARTS, WHOLE, WINDOWS, Attention, Part
 from vlmbench.types._document import Asked, Document, Region, clusters_of
 from vlmbench.types._errors import ComparisonError, DocumentError, Problem, VlmbenchError, reason
+from vlmbench.types._extras import DISTRIBUTION, require_extra
 from vlmbench.types._image import ChangedImage, EncodedImage
 from vlmbench.types._internals import GROUPS, Group, Internals
 from vlmbench.types._json import parse_json
@@ -18,6 +19,7 @@ from vlmbench.types._stat import Stat
 
 __all__ = [
     "DECODE_VERSION",
+    "DISTRIBUTION",
     "GROUPS",
     "PARTS",
     "WHOLE",
@@ -46,6 +48,7 @@ __all__ = [
     "parse_json",
     "plain",
     "reason",
+    "require_extra",
     "shown",
     "why_unusable",
 ]

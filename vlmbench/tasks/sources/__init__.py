@@ -13,7 +13,7 @@ from vlmbench.tasks.sources._places import (
     hub_remedy,
 )
 from vlmbench.tasks.sources._points import add_points, external_places, points_remedy
-from vlmbench.tasks.sources._read import describe_source, read_source
+from vlmbench.tasks.sources._read import describe_source, read_source, source_folder
 
 __all__ = [
     "DATA_VARIABLE",
@@ -29,4 +29,5 @@ __all__ = [
     "points_remedy",
     "read_markers",
     "read_source",
+    "source_folder",
 ]

@@ -21,6 +21,7 @@ from PIL import Image
 
 from vlmbench.tasks.sources._items import Item, Layout, Point
 from vlmbench.tasks.sources._places import require
+from vlmbench.types import require_extra
 
 if TYPE_CHECKING:
     import h5py
@@ -75,6 +76,7 @@ def _indices(file: Path, split: str) -> NDArray[np.int64]:
 
 
 def _open(file: Path) -> h5py.File:
+    require_extra("h5py", "nyuv2", "reading the frames of NYU Depth V2")
     import h5py
 
     return h5py.File(file, "r")

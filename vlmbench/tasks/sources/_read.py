@@ -44,6 +44,11 @@ def describe_source(reader: Reader) -> str:
     return f"{reader.layout}, {drawn}, seed {reader.seed}"
 
 
+def source_folder(reader: Reader) -> Path:
+    """Return the folder in which a layout is looked for."""
+    return below_home(reader.root or LAYOUTS[reader.layout].folder)
+
+
 def read_source(reader: Reader, split: str, *, cache: Path) -> Dataset:
     """Return one split of a published layout in our columns.
 
@@ -64,8 +69,7 @@ def read_source(reader: Reader, split: str, *, cache: Path) -> Dataset:
     Raises:
         VlmbenchError: If the data, or a part of it, is missing, with how to get it.
     """
-    layout = LAYOUTS[reader.layout]
-    root = below_home(reader.root or layout.folder)
+    layout, root = LAYOUTS[reader.layout], source_folder(reader)
     remedy = layout.remedy.format(home=data_home(), root=root)
     if not root.is_dir():
         message = f"there is no data of layout `{reader.layout}`"

@@ -29,6 +29,7 @@ from vlmbench.tasks.worlds._rows import (
     encoded,
     features,
 )
+from vlmbench.tasks.worlds._trace import require_embree
 from vlmbench.tasks.worlds._world import Row, World
 from vlmbench.types import Problem, VlmbenchError
 
@@ -159,6 +160,9 @@ def build(
         first: Draw only this many documents of each split, byte for byte those of the whole one.
         processes: Processes to draw with; the bytes are the same for any number.
         progress: Called with how many more documents have been drawn.
+
+    Raises:
+        VlmbenchError: If something has to be drawn and the extra `worlds` is not installed.
     """
     world_of(generator)
     place = folder(generator, root)
@@ -169,6 +173,7 @@ def build(
         if not count or _is_whole(place, stem):
             continue
         wanted = count if first is None else min(first, count)
+        require_embree()
         rows: list[Row] = []
         for some in _chunks(generator, split, wanted, processes):
             rows += some

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vlmbench.tasks.worlds._mesh import Floats, Singles
 from vlmbench.tasks.worlds._scene import Scene, Thing
 from vlmbench.tasks.worlds._shapes import solid
+from vlmbench.types import require_extra
 
 Bools = NDArray[np.bool_]
 
@@ -31,6 +32,11 @@ class Hits:
     v: Singles
 
 
+def require_embree() -> None:
+    """Raise VlmbenchError where Embree, which casts all rays, is not installed."""
+    require_extra("embreex", "worlds", "drawing rendered documents")
+
+
 class Tracer:
     """The triangles of a scene's things, ready for casting.
 
@@ -46,6 +52,7 @@ class Tracer:
         return Tracer(things)
 
     def __init__(self, things: tuple[Thing, ...]) -> None:
+        require_embree()
         from embreex import rtcore_scene
         from embreex.mesh_construction import TriangleMesh
 
