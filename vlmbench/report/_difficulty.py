@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from vlmbench.metrics import ENCODER, GAP, PROMPTED, rate
 from vlmbench.report._board import Board
@@ -32,15 +31,6 @@ def swept(board: Board) -> dict[str, list[tuple[float, str]]]:
         for ability, tasks in sorted(found.items())
         if len({level for level, _ in tasks}) > 1
     }
-
-
-def draw_difficulty(board: Board, folder: Path) -> tuple[Path, ...]:
-    """Write the picture beside the page, and return its files; none where there are no curves."""
-    if not swept(board):
-        return ()
-    from vlmbench.report.cards import save_difficulty
-
-    return save_difficulty(board, folder)
 
 
 def difficulty_sections(board: Board) -> Iterator[str]:

@@ -11,7 +11,7 @@ from vlmbench.files import write_atomically
 from vlmbench.metrics import dump_rows
 from vlmbench.report._baselines import check_published
 from vlmbench.report._board import Board, assemble
-from vlmbench.report._difficulty import draw_difficulty
+from vlmbench.report._difficulty import swept
 from vlmbench.report._leaderboard import page
 from vlmbench.report._sources import dump_sources
 from vlmbench.spec import ModelSpec
@@ -45,7 +45,16 @@ def leaderboard(
     files = files_of(board, read, recorded)
     for name, text in files.items():
         write_atomically(output / name, text)
-    return (*(output / name for name in files), *draw_difficulty(board, output))
+    return (*(output / name for name in files), *_pictures(board, output))
+
+
+def _pictures(board: Board, output: Path) -> tuple[Path, ...]:
+    """Write the pictures beside the page, and return their files; none without curves."""
+    if not swept(board):
+        return ()
+    from vlmbench.report.cards import save_difficulty  # loads matplotlib
+
+    return save_difficulty(board, output)
 
 
 def files_of(
