@@ -39,7 +39,7 @@ def told(tmp_path_factory: pytest.TempPathFactory, tiny_clip):
     found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_plugins, "entry_points", lambda group: EntryPoints([entry]))
-        patch.setattr("vlmbench.cli._run.explain_all", lambda run, models: None)
+        patch.setattr("vlmbench.cli._run.explain_all", lambda *_, **__: None)
         mean = mean_projected(tiny_clip, "naming", data, LIMIT)
         patch.setattr(Sightless, "mean", mean, raising=False)
         for model, is_kept in kept.items():

@@ -73,7 +73,7 @@ def run(home: Path, output: Path, models: str, tasks: str, *more: object) -> Non
 def output(home: Path) -> Path:
     folder = home.parent / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vlmbench.cli._run.explain_all", lambda run, models, workers: None)
+        patch.setattr("vlmbench.cli._run.explain_all", lambda *_, **__: None)
         run(home, folder, ",".join(MODELS), "corners")
     return folder
 
@@ -153,13 +153,13 @@ def test_explaining_and_running_again_load_nothing_and_change_no_byte(home, outp
     vlmbench("explain", output, "--model", "starved", "--output", cards)
     assert contents(cards) == first
     assert contents(output) == before
-    monkeypatch.setattr("vlmbench.cli._run.explain_all", lambda run, models, workers: None)
+    monkeypatch.setattr("vlmbench.cli._run.explain_all", lambda *_, **__: None)
     run(home, output, ",".join(MODELS), "corners")
     assert contents(output) == before
 
 
 def test_what_cannot_be_is_left_out_with_its_reason_and_the_rest_runs(home, monkeypatch):
-    monkeypatch.setattr("vlmbench.cli._run.explain_all", lambda run, models, workers: None)
+    monkeypatch.setattr("vlmbench.cli._run.explain_all", lambda *_, **__: None)
     folder = home.parent / "mute"
     run(home, folder, "mute", "bare", "--limit", 12)
     skipped = {

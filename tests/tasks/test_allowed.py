@@ -226,3 +226,15 @@ def test_columns_that_must_be_decoded_are_left_out_and_images_in_others_stay_byt
     assert document.images[0].decode() == noise(2)
     assert document.row["deep"] == {"image": cell}
     assert "sound" not in document.row
+
+
+def test_a_task_named_from_its_own_folder_is_confined_to_where_that_is(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same relative name means another folder in another place."""
+    other = Home(tmp_path / "other")
+    other.image("a.png", noise(2))
+    for one in (home, other):
+        one.task("t", [ROW], doc_to_image=["image"], **files("data/t.jsonl"))
+        monkeypatch.chdir(one.folder)
+        assert len(opened(Path("t.yaml"))) == 1

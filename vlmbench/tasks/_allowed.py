@@ -36,7 +36,7 @@ def confined(task: Located[TaskSpec], path: Path, field: str) -> Path:
         real = os.path.realpath(path)
     except ValueError as error:  # NUL, or half of a character
         raise VlmbenchError(task.problem(field, f"{path} cannot be a path: {error}")) from error
-    if any(Path(real).is_relative_to(root) for root in _roots(task.folder, home)):
+    if any(Path(real).is_relative_to(root) for root in _roots(task.folder.absolute(), home)):
         return path
     shown = real if real == str(path) else f"{path} ({real})"
     raise VlmbenchError(

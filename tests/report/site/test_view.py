@@ -55,10 +55,20 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         Follower(tmp_path / "none", tmp_path / "site", None, most=1)  # type: ignore[arg-type]
 
 
+def _heeds_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background ignores them
+
+
 def test_it_answers_on_loopback_to_its_own_name_alone(tmp_path: Path) -> None:
     held = made(tmp_path, CELLS, ids=IDS)
     command = [sys.executable, "-m", "vlmbench", "view", held.run, "--include-path", tmp_path]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as served:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=_heeds_interrupts,  # noqa: PLW1509
+    ) as served:
         try:
             assert served.stdout is not None
             line = served.stdout.readline()
