@@ -16,6 +16,7 @@ from vlmbench.organisms._gate import (
     probe_rows,
     table,
 )
+from vlmbench.organisms._gate_rows import above_chance, share
 from vlmbench.organisms._images import Fact, ImageSet
 from vlmbench.spec import Twin
 
@@ -115,3 +116,8 @@ def test_the_table_says_what_is_met(held, fake):
     text = table(control_rows(held, fake(seeing=False)))
     assert "| prompted: naming | 0.250 |" in text
     assert text.count("| no |") == 3
+
+
+@pytest.mark.parametrize(("right", "passed"), [(100, False), (110, False), (130, True)])
+def test_above_chance_is_asked_of_the_interval_and_not_of_the_value(right, passed):
+    assert above_chance("it", share(right, 300), 1 / 3).passed is passed

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -85,3 +86,18 @@ def test_lessons_are_other_documents(held, tmp_path):
     assert [one.doc_id.rsplit("-", 1)[0] for one in lessons] == ["naming-train"] * 6
     pixels = {one.images[0].shown_digest for one in lessons}
     assert not pixels & {d.images[0].shown_digest for d in held.documents}
+
+
+def test_other_documents_of_the_same_name_are_learnt_anew(toy_backend, naming, tmp_path):
+    bench = naming.task.bench
+    drawn = bench.model_copy(update={"generator": bench.generator.model_copy(update={"seed": 99})})
+    spec = naming.task.model_copy(
+        update={"metadata": naming.task.metadata.model_copy(update={"vlmbench": drawn})}
+    )
+    other = Held(replace(naming.located, spec=spec), naming.asked)
+    tuning = FEW.model_copy(update={"steps": 1, "documents": 8, "check_documents": 4})
+    places = {
+        taught(toy_backend, one, data_root=tmp_path, cache=tmp_path, tuning=tuning, rank=2)
+        for one in (naming, naming, other)
+    }
+    assert len(places) == 2

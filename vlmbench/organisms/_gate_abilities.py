@@ -9,7 +9,7 @@ import numpy as np
 
 from vlmbench.metrics import above, accuracy, chance, corrected, gap
 from vlmbench.models import HfBackend, Tower, stored_lora
-from vlmbench.organisms._gate_rows import GateRow, Held
+from vlmbench.organisms._gate_rows import GateRow, Held, above_chance
 from vlmbench.organisms._tuning import LESSONS, SEED, Checked, taught
 from vlmbench.readouts import read_encoder, read_prompted, read_rule
 from vlmbench.spec import (
@@ -73,13 +73,8 @@ def lora_row(
     adapter = taught(backend, held, data_root=data_root, cache=cache, tuning=tuning, report=report)
     with stored_lora(backend.model, adapter):
         scores = read_prompted(held.asked, held.task, backend).scores
-    stat, by_chance = accuracy(scores), chance(scores)
-    return GateRow(
-        criterion=f"prompted after LoRA on the language model: {held.task.task}",
-        stat=stat,
-        target=f"interval above chance, {by_chance:.2f}",
-        passed=above(stat.low, by_chance),
-    )
+    criterion = f"prompted after LoRA on the language model: {held.task.task}"
+    return above_chance(criterion, accuracy(scores), chance(scores))
 
 
 def encoder_scores(held: Held, tower: Tower, *, data_root: Path, cache: Path) -> ChoiceScores:

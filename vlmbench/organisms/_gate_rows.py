@@ -70,6 +70,15 @@ def at_least(criterion: str, stat: Stat, target: float) -> GateRow:
     )
 
 
+def above_chance(criterion: str, stat: Stat, chance: float) -> GateRow:
+    return GateRow(
+        criterion=criterion,
+        stat=stat,
+        target=f"interval above chance, {chance:.2f}",
+        passed=above(stat.low, chance),
+    )
+
+
 def at_chance(criterion: str, stat: Stat, chance: float) -> GateRow:
     return GateRow(
         criterion=criterion,

@@ -76,16 +76,17 @@ def taught(
     """
     model = backend.model.requires_grad_(False)
     weights = weights_digest(model)
-    folder = cache / f"taught-{digest(weights, held.task.task, tuning, rank)}"
-    if sealed(folder / RECORD) is not None:
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "checkpoint.pt"
     parts = (
         (more_documents(held, data_root, tuning.documents), tuning.documents),
         (load_documents(held.located, "validation", data_root), tuning.check_documents),
     )
     examples = [Examples(task=held.task, documents=found, most=most) for found, most in parts]
+    read = [part.digest() for part in examples]
+    folder = cache / f"taught-{digest(weights, *read, tuning, rank)}"
+    if sealed(folder / RECORD) is not None:
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / "checkpoint.pt"
     matrices = matrices_of(model, backend.inputs.trial(_SIDE))["language"]
     ranks = {matrix.name: rank for matrix in matrices}
     with fresh_lora(model, matrices, ranks, alpha=2.0 * rank, seed=SEED) as wrapped:

@@ -12,7 +12,7 @@ from vlmbench.metrics import accuracy, chance
 from vlmbench.models import ADAPTER_FILES, RECORD, HfBackend, Tower, stored_lora
 from vlmbench.organisms._gate import Advance, subject
 from vlmbench.organisms._gate_abilities import encoder_scores
-from vlmbench.organisms._gate_rows import GateRow, Held, at_chance, at_least
+from vlmbench.organisms._gate_rows import GateRow, Held, above_chance, at_chance
 from vlmbench.organisms._tuning import LESSONS, RANK, SEED, taught
 from vlmbench.readouts import read_prompted
 from vlmbench.registry import catalogue
@@ -96,11 +96,11 @@ def _measured(
     encoder = encoder_scores(held, tower, data_root=data_root, cache=cache)
     by_chance = chance(encoder)
     rows = [
-        at_least("encoder readout", accuracy(encoder), by_chance),
+        above_chance("encoder readout", accuracy(encoder), by_chance),
         _chance("prompted, before", _answers(held, backend)),
     ]
     with stored_lora(backend.model, adapter):
-        rows.append(at_least("prompted, after", accuracy(_answers(held, backend)), by_chance))
+        rows.append(above_chance("prompted, after", accuracy(_answers(held, backend)), by_chance))
         blank = Condition.parse("blank")
         unseen = ask(apply_conditions(held.documents, blank), held.task, blank)
         blind = Held(held.located, unseen)

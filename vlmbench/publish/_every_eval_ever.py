@@ -236,11 +236,7 @@ def _line(task: str, name: str, sample: Sample, scale: str) -> dict[str, Any]:
         "evaluation": {"score": sample.credit, "is_correct": sample.credit == 1.0},
         "metadata": _texts(
             abstained=str(sample.abstained).lower(),
-            scores=json.dumps(list(map(_finite, sample.scores))),
+            scores=json.dumps(sample.json_scores),
             finish=sample.finish or None,
         ),
     }
-
-
-def _finite(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,7 +143,7 @@ def _score(sample: Sample) -> Score:
     """Return what one readout scored; unscored where it failed, which is not wrong."""
     from inspect_ai.scorer import Score
 
-    said: dict[str, Any] = {"scores": [_finite(value) for value in sample.scores]}
+    said: dict[str, Any] = {"scores": sample.json_scores}
     if sample.credit is None:
         return Score.unscored(reason="failed", explanation=sample.error, metadata=said)
     return Score(
@@ -154,10 +153,6 @@ def _score(sample: Sample) -> Score:
         reason="abstained" if sample.abstained else None,
         metadata=said | {"abstained": sample.abstained},
     )
-
-
-def _finite(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
 
 
 def _scores(of: list[Result], cells: Mapping[str, list[Sample]]) -> Iterator[EvalScore]:

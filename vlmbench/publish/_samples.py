@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,11 @@ class Sample:
     scores: tuple[float, ...]
     credit: float | None
     abstained: bool
+
+    @property
+    def json_scores(self) -> list[float | str]:
+        """The scores, as text where JSON has no such number."""
+        return [value if math.isfinite(value) else str(value) for value in self.scores]
 
 
 def samples(record: Record) -> list[Sample]:
