@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import handmade
+from home import vlmbench
 
 from vlmbench.metrics import StatRow
 from vlmbench.report import leaderboard
@@ -55,3 +56,16 @@ def test_the_picture_is_the_same_every_time(tmp_path):
         held.append((tmp_path / name / "board" / "difficulty.svg").read_bytes())
     assert held[0] == held[1]
     assert b"<svg" in held[0]
+
+
+def test_a_run_says_at_which_difficulty_its_documents_were_drawn(tmp_path):
+    """The shipped levels: what the task says, or what its world draws at where it says none."""
+    run = tmp_path / "run"
+    tasks = "depth_hard,depth_easy,depth"
+    vlmbench(
+        *("run", "--models", "rule-lower-point", "--tasks", tasks, "--limit", 4),
+        *("--output", run, "--data-root", tmp_path / "data"),
+    )
+    held = RunFolder(run).read().manifest.tasks
+    drawn_at = {name: record.difficulty for name, record in held.items()}
+    assert drawn_at == {"depth_easy": 0.0, "depth": 0.5, "depth_hard": 1.0}
