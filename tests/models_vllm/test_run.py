@@ -22,7 +22,7 @@ TOLERANCE = 5e-5
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Home:
     home = Home(tmp_path_factory.mktemp("home"))
-    for name in ("tiny-clip", "tiny-siglip", "tiny-in1k"):
+    for name in ("tiny-clip", "tiny-siglip", "tiny-in1k", "tiny-dense"):
         checkpoint, image = ROOT / "models" / name, {"letterbox": 96, "fill": [128, 128, 128]}
         home.model(f"{name}-hf", checkpoint, image=image)
         home.model(f"{name}-vllm", checkpoint, image=image, backend="vllm")
@@ -41,7 +41,7 @@ def command(home: Home, models: list[str], output: str) -> list[object]:
 
 @pytest.fixture(scope="module")
 def local(home) -> RunFolder:
-    vlmbench(*command(home, ["tiny-clip-hf", "tiny-siglip-hf"], "local"))
+    vlmbench(*command(home, ["tiny-clip-hf", "tiny-siglip-hf", "tiny-dense-hf"], "local"))
     return RunFolder(home.folder / "local")
 
 
@@ -62,9 +62,12 @@ def same(one: RunFolder, own: str, other: RunFolder, theirs: str) -> None:
     assert texts[0].to_pylist() == texts[1].to_pylist()
 
 
-def test_two_models_run_in_one_engine_after_another(home, local):
-    """Their answers are those of transformers; the second time nothing is loaded."""
-    names = ["tiny-clip-vllm", "tiny-siglip-vllm"]
+def test_models_run_in_one_engine_after_another(home, local):
+    """Their answers are those of transformers; the second time nothing is loaded.
+
+    The projector of tiny-dense reads the encoder's last layer, the others' the last but one.
+    """
+    names = ["tiny-clip-vllm", "tiny-siglip-vllm", "tiny-dense-vllm"]
     said = program("vlmbench", *command(home, names, "engine"), OMP_NUM_THREADS="1")
     run = RunFolder(home.folder / "engine")
     for name in names:
@@ -74,7 +77,7 @@ def test_two_models_run_in_one_engine_after_another(home, local):
         assert notes["vllm"]
     assert "INFO" not in said  # what vLLM logs is not mixed into what is printed
     records = {path: path.stat().st_mtime_ns for path in run.path.rglob("*.parquet")}
-    assert len(records) == 2 * 3
+    assert len(records) == 3 * 3
     vlmbench(*command(home, names, "engine"))
     assert records == {path: path.stat().st_mtime_ns for path in records}
 
