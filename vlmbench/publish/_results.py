@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from vlmbench.metrics import LOSSES, PROMPTED, RANGES, StatRow
 from vlmbench.store import Run
 
-_WILSON = "Wilson score interval"
-_TANGO = "Tango score interval of a paired difference"
+_CLUSTERS = "at the effective number of documents where they come in clusters"
+_WILSON = f"Wilson score interval, {_CLUSTERS}"
+_TANGO = f"Tango score interval of a paired difference, {_CLUSTERS}"
 _UNBOUNDED = 1e8
 
 
