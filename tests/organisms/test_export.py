@@ -18,7 +18,7 @@ MODELS = Path(__file__).parents[2] / "models"
 DIGESTS = {
     "tiny-clip": "d5c3f0dfb6a1ec76f070bbcbd3fc2e7fbe35d1da8fc7bbe425f18a02eb630952",
     "tiny-siglip": "ae5ef494d954ec12847ca8bb5912fa24f0b04b6890e280900abd6411b6d731c9",
-    "tiny-dense": "6e27f63b467b85eec7d9ba1ebd1ee87dedfb4b5dde12da72e42bfdf893f7cdd6",
+    "tiny-dense": "cb668ec6a418995ed4057727b4cd9e1a53c38433d080c4f9fb8eb0e0ea109eea",
     "tiny-in1k": "e846d26bb02be2022b695bce89b36646cb20e7c87bd83f83f8ecfa298fb14506",
 }
 
