@@ -105,18 +105,24 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def validator() -> Callable[..., tuple[int, str]]:
-    """Run Python that finds the validators; return its status and everything it printed."""
+def with_validators() -> dict[str, str]:
+    """Return the environment of a Python that finds this checkout and the validators of others."""
     assert (PACKAGES / "every_eval_ever").is_dir(), (
         "pip install --no-deps --ignore-requires-python --target "
         f"{PACKAGES} --requirement publish.lock"
     )
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(PACKAGES)])}
+
+
+@pytest.fixture(scope="session")
+def validator(with_validators: dict[str, str]) -> Callable[..., tuple[int, str]]:
+    """Run Python that finds the validators; return its status and everything it printed."""
 
     def validate(*arguments: object, folder: Path) -> tuple[int, str]:
         done = subprocess.run(
             [sys.executable, "-P", *map(str, arguments)],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(PACKAGES)])},
+            env=with_validators,
             capture_output=True,
             text=True,
         )
