@@ -1,7 +1,9 @@
 """One run whose every text is hostile, through every command: text stays text in each format.
 
 An output of that run is held against the same output of a run with harmless texts. Its reader must
-find the same structure in both, and in the first every text that it finds in the second.
+find the same structure in both, and in the first every text that it finds in the second. The pages
+in Chromium are looked at in `tests/report/site/test_browser.py`; the Croissant description of a
+world holds no text of strangers.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from readers import Read
 from vlmbench.cli._progress import reporting
 from vlmbench.cli._run import Request, _show
 from vlmbench.store import RunFolder
+from vlmbench.types import plain
 
 Output = Callable[[Made, Path], dict[str, Read]]
 
@@ -61,7 +64,8 @@ def lists(one: Made, place: Path) -> dict[str, Read]:
         found[what] = readers.terminal(said.out)
         said = vlmbench("ls", what, "--include-path", one.home.folder, "--json")
         found[f"{what}.json"] = readers.json_of(said.out)
-    return found
+    said = vlmbench("doctor", "--include-path", one.home.folder, "--json")
+    return found | {"doctor.json": readers.json_of(said.out)}
 
 
 def shown(one: Made, place: Path) -> dict[str, Read]:
@@ -119,8 +123,8 @@ def listed_commands(one: Made, place: Path) -> dict[str, Read]:
 
 
 OUTPUTS: dict[str, Output] = {
-    "leaderboard": board, "report": site, "explain": card, "publish": published, "ls": lists,
-    "show": shown, "run": ran, "reproduce": reproduced, "commands of a page": listed_commands,
+    "leaderboard": board, "report": site, "explain": card, "publish": published, "show": shown,
+    "ls and doctor": lists, "run": ran, "reproduce": reproduced, "commands": listed_commands,
 }  # fmt: skip
 
 
@@ -168,6 +172,13 @@ def test_text_stays_text(
     monkeypatch.setenv("COLUMNS", "100000")  # a table leaves out what it has no room for
     pages = [OUTPUTS[output](one, tmp_path / str(i)) for i, one in enumerate(both)]
     assert faults(*pages, both) == ""
+
+
+def test_an_error_shows_text_and_nothing_else(both: tuple[Made, Made]) -> None:
+    said = vlmbench("reproduce", f"{MODEL}/{TASK}", both[1].run, status=1)
+    assert "there is no study" in said.err
+    assert "end of study." in said.err
+    assert plain(said.err) == said.err
 
 
 READ_LOGS = """\
