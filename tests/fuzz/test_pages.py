@@ -48,7 +48,7 @@ TEXTS = st.lists(FRAGMENTS, min_size=1, max_size=6).map("".join).filter(lambda t
 
 
 class _Tags(HTMLParser):
-    """The tags of a page with their attributes, and its words."""
+    """The tags of a page with their attributes, and its words; how letters look aside."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -57,10 +57,12 @@ class _Tags(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, [pair for pair in attrs if pair[0] != "alt"]))
+        if tag != "code":
+            self.tags.append((tag, [pair for pair in attrs if pair[0] != "alt"]))
 
     def handle_endtag(self, tag: str) -> None:
-        self.tags.append(tag)
+        if tag != "code":
+            self.tags.append(tag)
 
     def handle_comment(self, data: str) -> None:
         self.tags.append(("comment", data))

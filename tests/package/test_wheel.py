@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from home import ROOT, Home, program, stats_of
 from installing import build, environment
+from markdown_it import MarkdownIt
 
 LIST = """
 import sys
@@ -72,6 +73,22 @@ def test_the_archives_are_whole(archives: Path) -> None:
         inside = {name.partition("/")[2] for name in archive.getnames()}
     assert inside >= files("vlmbench", "tasks", "models", "tests", "docs")
     assert inside >= {"LICENSE", "Makefile", "constraints.txt", "pyproject.toml"}
+
+
+def test_the_long_description_names_files_and_leads_to_none_that_are_not_there(
+    archives: Path,
+) -> None:
+    (wheel,) = archives.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        shown = archive.read(name).decode()
+    parser = MarkdownIt("commonmark")
+    tokens = [one for block in parser.parse(shown) for one in block.children or ()]
+    led = [one.attrs.get("href", one.attrs.get("src")) for one in tokens if one.attrs]
+    assert led, "it has links"
+    assert [place for place in led if not str(place).startswith("https://")] == []
+    assert "Tutorial (docs/tutorial.md)" in shown
+    assert "Reading the leaderboard" in shown
 
 
 def listed(programs: Path, folder: Path, **variables: str) -> tuple[str, list[list[object]]]:

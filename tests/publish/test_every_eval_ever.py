@@ -165,9 +165,12 @@ def test_a_model_from_a_folder_needs_its_repository(tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--dataset", "sights"), ("--repository", "tiny=../../x"), ("--repository", "other=a/b")],
-)
-def test_what_is_no_repository_is_refused(run, tmp_path, option, value):
+    [
+        ("--dataset", "sights"), ("--repository", "tiny=../../x"), ("--repository", "other=a/b"),
+        ("--relationship", "friends"),
+    ],
+)  # fmt: skip
+def test_what_a_publisher_cannot_say_is_refused(run, tmp_path, option, value):
     facts = {"--organization": "A", "--relationship": "other", "--dataset": "b/c"} | {option: value}
     given = [text for pair in facts.items() for text in pair]
     said = vlmbench("publish", run, *given, "--output", tmp_path / "out", status=1)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from home import stats_of, vlmbench
+from selenium.webdriver.support.ui import WebDriverWait
 
 READ = """\
 import json, sys
@@ -14,7 +20,7 @@ from inspect_ai.log import list_eval_logs, read_eval_log
 found = {}
 for info in list_eval_logs(sys.argv[1]):
     log = read_eval_log(info)
-    found[log.eval.metadata["condition"]] = log.model_dump(mode="json")
+    found[log.eval.task_args["condition"]] = log.model_dump(mode="json")
 print(json.dumps(found))
 """
 
@@ -67,6 +73,64 @@ def test_what_failed_is_unscored_and_what_was_not_answered_earns_nothing(read):
     assert samples["doc-3"]["prompted"]["value"] == 0.5
     assert samples["doc-3"]["prompted"]["answer"] == "A, B"
     assert samples["doc-5"]["encoder"]["value"] == 0
+
+
+def test_a_sample_holds_what_was_asked_and_what_was_written(read):
+    sample = read["own"]["samples"][0]
+    (asked,) = sample["messages"]
+    assert (asked["role"], asked["content"]) == ("user", "p0")
+    assert sample["choices"] == ["A", "B"]
+
+
+@pytest.fixture(scope="module")
+def viewer(logs, with_validators):
+    """Run `inspect view` on the logs; give its address."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    command = [sys.executable, "-P", "-m", "inspect_ai", "view", "start", "--log-dir", logs]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    serving = subprocess.Popen(command, env=with_validators, cwd=logs, stdout=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}/"
+    try:
+        for _ in range(600):
+            assert serving.poll() is None
+            try:
+                urlopen(address).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield address
+    finally:
+        serving.terminate()
+        serving.wait()
+
+
+def shows(browser, *texts: str) -> bool:
+    """Wait until a page shows texts, wherever they stand."""
+
+    def there(browser) -> bool:
+        lines = browser.find_element("tag name", "body").text.splitlines()
+        return all(text in lines for text in texts)
+
+    return WebDriverWait(browser, 30, ignored_exceptions=[Exception]).until(there)
+
+
+def test_inspect_view_lists_the_logs_and_opens_one(browser, viewer):
+    browser.get(viewer)
+    assert shows(browser, "sight", "vlmbench/tiny", 'condition="own"', 'condition="blank"', "0.7")
+    (link,) = browser.find_elements("css selector", "a[href$='tiny_sight_own.eval']")
+    browser.get(link.get_attribute("href").replace("/tasks/", "/logs/"))
+    assert shows(browser, "doc-3", "A, B", "0.5", "prompted, encoder", "6 Samples")
+
+
+def test_inspect_view_shows_a_sample(browser, viewer):
+    browser.get("about:blank")  # an address that differs in its fragment alone loads nothing
+    browser.get(f"{viewer}#/logs/tiny_sight_own.eval/samples/sample/doc-3/1/messages")
+    assert shows(browser, "doc-3", "p3", "TARGET", "B", "A, B", "USER")
+    browser.get("about:blank")
+    browser.get(f"{viewer}#/logs/tiny_sight_own.eval/samples/sample/doc-5/1/scoring")
+    assert shows(browser, "A) A", "B) B", "it could not be run", "encoder")
 
 
 SPOIL = """\

@@ -26,3 +26,18 @@ def test_the_gaps_in_the_docs_are_those_of_the_page():
     assert len(gaps) == 4 * 7
     assert all(re.fullmatch(r"(\*\*)?[+-]\.\d{3}(\*\*)?", cell) for cell in gaps.values())
     assert gaps == {key: published[key] for key in gaps}
+
+
+def test_worked_conclusions_are_drawn_from_numbers_of_the_page():
+    page = (ROOT / "leaderboard" / "README.md").read_text("utf-8")
+    docs = (ROOT / "docs" / "reading-a-gap.md").read_text("utf-8")
+    today, earlier = [], 0
+    for paragraph in docs.split("\n\n"):
+        found = re.findall(r"(?<!\d)[+-]?\.\d{3}", paragraph)
+        if "In an earlier edition" in paragraph:
+            earlier += 1
+        else:
+            today += found
+    assert earlier == 1
+    assert len(today) > 30
+    assert [number for number in today if number not in page] == []

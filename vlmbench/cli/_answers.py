@@ -5,7 +5,7 @@ from __future__ import annotations
 from vlmbench.cli._printing import display, say
 from vlmbench.report import Column, Layout
 from vlmbench.spec import Located, ModelSpec
-from vlmbench.types import VlmbenchError
+from vlmbench.types import VlmbenchError, one_line
 
 # The kinds of choices that tasks have.
 _CHOICES = ("A", "B", "(A)", "(B)", "yes", "no")
@@ -23,8 +23,7 @@ def show_answers(model: Located[ModelSpec]) -> None:
         following = [text.continuation(choice, " ") for choice in _CHOICES]
         shown, rows = text.answers(rendered, following)
     except (VlmbenchError, OSError, ValueError) as error:
-        first = str(error).strip().partition("\n")[0]
-        say(f"answer tokens cannot be shown: {first}", style="dim")
+        say(f"answer tokens cannot be shown: {one_line(str(error), longest=1_000)}", style="dim")
         return
     say(f"a prompt ends in {shown[-24:]!r}; the tokens that are scored after it:")
     spelled = [text.processor.tokenizer.convert_ids_to_tokens(ids) for ids in rows]

@@ -17,7 +17,9 @@ class PlainConsole(Console):
     """A console on which no text acts or hides, whoever wrote it."""
 
     def __init__(self, *, stderr: bool = False, soft_wrap: bool = False) -> None:
-        super().__init__(stderr=stderr, soft_wrap=soft_wrap, highlight=False, markup=False)
+        super().__init__(
+            stderr=stderr, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False
+        )
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

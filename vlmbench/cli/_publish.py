@@ -21,7 +21,7 @@ def publish(
     output: Path,
     *,
     organization: str,
-    relationship: formats.Relationship,
+    relationship: str,
     dataset: str,
     repositories: Sequence[str],
     upload: bool,

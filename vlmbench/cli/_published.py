@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vlmbench.cli._options import AllowHost, AllowNetwork, Data, Include
-
-
-class Relationship(StrEnum):
-    """How who ran an evaluation is related to who made the models."""
-
-    FIRST_PARTY = "first_party"
-    THIRD_PARTY = "third_party"
-    COLLABORATIVE = "collaborative"
-    OTHER = "other"
 
 
 def leaderboard(
@@ -97,7 +87,11 @@ def publish(
     runs: Annotated[list[Path], typer.Argument(help="Run folders.")],
     organization: Annotated[str, typer.Option(help="Who ran the evaluation.")],
     relationship: Annotated[
-        Relationship, typer.Option(help="How they are related to who made the models.")
+        str,
+        typer.Option(
+            help="How they are related to who made the models: first_party, third_party, "
+            "collaborative or other."
+        ),
     ],
     dataset: Annotated[
         str, typer.Option(help="Data set on the Hub that the tasks belong to: ORGANIZATION/NAME.")
@@ -129,7 +123,7 @@ def publish(
         runs,
         output,
         organization=organization,
-        relationship=relationship.value,
+        relationship=relationship,
         dataset=dataset,
         repositories=repository,
         upload=upload,

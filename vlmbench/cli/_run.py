@@ -32,7 +32,7 @@ from vlmbench.spec import (
     TaskSpec,
     digest,
 )
-from vlmbench.types import Problem, VlmbenchError
+from vlmbench.types import Problem, VlmbenchError, one_line
 
 if TYPE_CHECKING:
     from vlmbench.store import Run
@@ -228,7 +228,7 @@ def _show(ran: Run, plan: Plan) -> None:
         if table is not None:
             display(table)
     for reason in dict.fromkeys(skipped.reason for skipped in ran.manifest.skipped):
-        display(f"left out: {reason}", style="dim")
+        display(one_line(f"left out: {reason}"), style="dim")
 
 
 def retry(

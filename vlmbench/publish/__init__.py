@@ -5,14 +5,13 @@ as a wrong answer: where a format can only say right or wrong, it is left out an
 """
 
 from vlmbench.publish._every_eval_ever import every_eval_ever
-from vlmbench.publish._facts import Facts, Relationship, models_of
+from vlmbench.publish._facts import Facts, models_of
 from vlmbench.publish._hub import HubFiles, hub_files, upload
 from vlmbench.publish._inspect import export_inspect
 
 __all__ = [
     "Facts",
     "HubFiles",
-    "Relationship",
     "every_eval_ever",
     "export_inspect",
     "hub_files",

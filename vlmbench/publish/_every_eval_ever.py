@@ -73,7 +73,7 @@ def _files(
         "evaluation_results": [_result(run, task, collection, result, facts) for result in of_task],
     }
     lines = [
-        json.dumps(line, ensure_ascii=False, allow_nan=False)
+        json.dumps(line, allow_nan=False)
         for line in _lines(run, model, task, {result.name for result in of_task})
         for line in [_REQUIRED | line | _ids(aggregate)]
     ]
@@ -86,7 +86,7 @@ def _files(
             "checksum": hashlib.sha256(text.encode()).hexdigest(),
             "total_rows": len(lines),
         }
-    whole = json.dumps(aggregate, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    whole = json.dumps(aggregate, indent=1, allow_nan=False) + "\n"
     return {f"{stem}.json": whole} | ({f"{stem}_samples.jsonl": text} if lines else {})
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final
 
 from vlmbench.store import Run
 from vlmbench.types import Problem, VlmbenchError
 
-Relationship = Literal["first_party", "third_party", "collaborative", "other"]
-"""How who ran an evaluation is related to who made the model."""
+RELATIONSHIPS: Final = ("first_party", "third_party", "collaborative", "other")
+"""How who ran an evaluation may be related to who made the model, in Every Eval Ever's words."""
 
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -22,17 +22,21 @@ class Facts:
 
     Attributes:
         organization: Who ran the evaluation.
-        relationship: How they are related to who made the models.
+        relationship: How they are related to who made the models; one of `RELATIONSHIPS`.
         dataset: Hub id of the data set that the tasks belong to.
         repositories: Hub ids of models that were loaded from folders or asked of a server.
     """
 
     organization: str
-    relationship: Relationship
+    relationship: str
     dataset: str
     repositories: Mapping[str, str]
 
     def __post_init__(self) -> None:
+        if self.relationship not in RELATIONSHIPS:
+            message = f"{self.relationship!r} is no relationship"
+            remedy = f"Give one of {', '.join(RELATIONSHIPS)}."
+            raise VlmbenchError(Problem(field="--relationship", message=message, remedy=remedy))
         for option, value in (
             ("--dataset", self.dataset),
             *(("--repository", value) for value in self.repositories.values()),

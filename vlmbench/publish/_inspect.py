@@ -88,6 +88,7 @@ def _log(
             task=task,
             task_id=name,
             task_version=str(about.version),
+            task_args={"condition": condition},
             dataset=EvalDataset(name=task, samples=len(ids), sample_ids=ids, shuffled=False),
             model=f"vlmbench/{model}",
             model_args=manifest.models[model].model_dump(mode="json", exclude_none=True),
@@ -95,7 +96,6 @@ def _log(
             packages={"vlmbench": manifest.versions.vlmbench},
             metadata={
                 "created": "when the log was exported; the run does not say when it was made",
-                "condition": condition,
                 "study": manifest.study,
                 "seed": manifest.seed,
                 "documents": about.documents,
@@ -114,7 +114,7 @@ def _log(
 def _samples(model: str, cells: Mapping[str, list[Sample]]) -> Iterator[EvalSample]:
     """Yield each document with what every readout scored; what was asked is the first one's."""
     from inspect_ai.log import EvalError, EvalSample
-    from inspect_ai.model import ModelOutput
+    from inspect_ai.model import ChatMessageUser, ModelOutput
 
     by_id: dict[str, dict[str, Sample]] = {}
     for readout, held in cells.items():
@@ -124,13 +124,16 @@ def _samples(model: str, cells: Mapping[str, list[Sample]]) -> Iterator[EvalSamp
         asked = next(iter(found.values()))
         failed = [f"{name}: {one.error}" for name, one in found.items() if one.credit is None]
         all_failed = len(failed) == len(found)
+        output = ModelOutput.from_content(f"vlmbench/{model}", asked.response)
+        written = [output.message] if asked.response else []
         yield EvalSample(
             id=doc_id,
             epoch=1,
             input=asked.prompt,
             choices=list(asked.choices) or None,
             target=asked.reference,
-            output=ModelOutput.from_content(f"vlmbench/{model}", asked.response),
+            messages=[ChatMessageUser(content=asked.prompt), *written] if asked.prompt else [],
+            output=output,
             scores={name: _score(one) for name, one in found.items()},
             metadata={"finish": asked.finish} if asked.finish else {},
             error=EvalError(message="; ".join(failed), traceback="", traceback_ansi="")

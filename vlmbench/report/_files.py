@@ -70,9 +70,20 @@ def files_of(
 
 
 def _csv(board: Board) -> str:
+    """Return the rows as CSV; a text that begins with no letter or digit, after an apostrophe.
+
+    Spreadsheets compute what begins with `=`, `+`, `-` or `@`. `rows.json` has the texts as they
+    are.
+    """
     rows = [row.to_json() for row in board.rows.values()]
+    for row in rows:
+        row |= {key: f"'{of}" for key, of in row.items() if isinstance(of, str) and _acts(of)}
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _acts(cell: str) -> bool:
+    return not cell[:1].isalnum()

@@ -123,9 +123,9 @@ def escape(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """Return text as inline code, in a table's cell too."""
+    """Return text as inline code, in a table's cell too; as it is where that cannot hold it."""
     line = line_of(text)
-    return f"`{line}`" if re.fullmatch(r"[^`|]+", line) else f"<code>{escape(text)}</code>"
+    return f"`{line}`" if re.fullmatch(r"[^`|]+", line) else escape(text)
 
 
 def markdown_table(head: Sequence[str], lines: Sequence[Sequence[str]], *, left: int = 1) -> str:

@@ -10,11 +10,16 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
+from vlmbench.types import plain
+
 GAP = 2
 """Blanks between columns."""
 
 NAMES, PROSE = 12, 20
 """Cells that a column of names, or of prose, keeps at the least."""
+
+_LONGEST = 1_000
+"""Characters of a cell at the most."""
 
 Row = Sequence[str | Text]
 """Cells of a line; a row of one cell is a heading across the table."""
@@ -95,7 +100,7 @@ class Layout:
     def _extent(self, place: int) -> tuple[int, int]:
         """Return how wide a column would be, and how wide it has to be."""
         column = self.columns[place]
-        cells = [column.head, *(str(row[place]) for row in self.rows if len(row) > 1)]
+        cells = [column.head, *(_whole(row[place]).plain for row in self.rows if len(row) > 1)]
         natural = max(map(cell_len, cells))
         if not column.wraps:
             return natural, natural
@@ -128,7 +133,8 @@ def _lines(
 
 
 def _whole(text: str | Text, style: str = "") -> Text:
-    """Return a text that is never broken."""
+    """Return a text that is never broken: a name that breaks lines must not look like a row."""
     line = Text(text, style=style) if isinstance(text, str) else text.copy()
+    line.plain = plain(" ".join(line.plain.splitlines()).replace("\t", " "), longest=_LONGEST)
     line.overflow, line.no_wrap = "ignore", True
     return line

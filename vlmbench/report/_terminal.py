@@ -27,6 +27,7 @@ from vlmbench.report._format import (
     failed_cells,
     failure_mark,
     gap_p,
+    line_of,
     reasons,
     significant,
 )
@@ -91,7 +92,7 @@ def terminal(
             p, holm = tests.get((model, task, "")), adjusted.get((model, task, ""))
             line = _line(names.get(task, task), shown, p, holm, failed_cells(shown))
             lines.append(line[: len(columns)])
-    notes = [Text(note, style="italic") for note in _notes(rows, names, failed)]
+    notes = [Text(line_of(note), style="italic") for note in _notes(rows, names, failed)]
     return Group(Layout(columns=columns, rows=lines), *notes)
 
 

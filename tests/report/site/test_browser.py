@@ -60,8 +60,11 @@ def test_what_the_encoder_gets_and_the_model_misses_comes_first(browser: Any, op
     assert listed(browser) == ["doc-1", "doc-2", "doc-4", "doc-5"]
     assert shown(browser) == "doc-1"
     images = browser.find_elements("css selector", "#views img")
-    natural = "return [arguments[0].naturalWidth, arguments[0].naturalHeight]"
-    sizes = [browser.execute_script(natural, image) for image in images]
+    loaded = (
+        "return arguments[0].complete && [arguments[0].naturalWidth, arguments[0].naturalHeight]"
+    )
+    wait = WebDriverWait(browser, 20)
+    sizes = [wait.until(lambda it, of=image: it.execute_script(loaded, of)) for image in images]
     assert sizes == [[48, 32], [48, 48]], "the model's image, and the square of the encoder"
     assert complaints(browser) == []
 

@@ -50,6 +50,21 @@ def test_a_run_in_progress_is_followed_to_its_end(tmp_path: Path) -> None:
     assert (output / "task-t.html").is_file()
 
 
+def test_documents_are_opened_once_however_often_a_run_has_more(tmp_path: Path) -> None:
+    held = made(tmp_path, CELLS, ids=IDS)
+    (held.run / "manifest.json").unlink()
+    second = held.run / "records" / "one" / "t" / "encoder-own.parquet"
+    shutil.move(second, tmp_path / "second")
+    follower = Follower(held.run, tmp_path / "site", held.data, most=100)
+    follower.update()
+    (tmp_path / "data" / "t.jsonl").unlink()
+    shutil.move(tmp_path / "second", second)
+    follower.update()
+    page = (tmp_path / "site" / "data" / "t" / "page-0.js").read_text()
+    assert '"f":' in page, "images are shown"
+    assert "encoder" in page
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(VlmbenchError, match="there is no such folder"):
         Follower(tmp_path / "none", tmp_path / "site", None, most=1)  # type: ignore[arg-type]

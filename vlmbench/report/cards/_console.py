@@ -10,12 +10,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from vlmbench.report._format import line_of
 from vlmbench.report.cards._explanation import Explanation, TaskExplained
 
 
 def on_console(explanation: Explanation) -> Group:
     """Return, task by task: the verdict and why, what was seen, what would have changed it."""
-    name = explanation.about.alias or explanation.model
+    name = line_of(explanation.about.alias or explanation.model)
     blocks: list[RenderableType] = []
     for task in explanation.tasks:
         blocks += _task(name, task)

@@ -42,6 +42,7 @@ class Follower:
             self.folder.manifest()  # says what is wrong
         self._cells: dict[Path, tuple[CellRead, str]] = {}
         self._samples: dict[str, WrittenSamples] = {}
+        self._store = Store(output / "images")
         self._shown: Any = None
 
     def update(self) -> bool:
@@ -81,8 +82,7 @@ class Follower:
             limit = self.folder.asked().get("request", {}).get("limit")
         except VlmbenchError:
             limit = None
-        store = Store(self.output / "images")
-        store.folder.mkdir(parents=True, exist_ok=True)
+        self._store.folder.mkdir(parents=True, exist_ok=True)
         for task in sorted(tasks):
             held = [(cell, digest) for cell, digest in self._cells.values() if cell.task == task]
             samples = Samples(
@@ -93,7 +93,9 @@ class Follower:
                 cells=usual_first([cell for cell, _ in held]),
                 most=self.most,
             )
-            self._samples[task] = write_samples(samples, self.data, store, self.output / "data")
+            self._samples[task] = write_samples(
+                samples, self.data, self._store, self.output / "data"
+            )
         names = {task: task for task in self._samples}
         self._page("samples.html", "samples", filters=FILTERS, names=names)
 

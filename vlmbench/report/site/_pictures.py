@@ -37,9 +37,10 @@ class Data:
     catalogue: Catalogue
     root: Path
     allow_network: bool = False
+    _kept: dict[tuple[str, str, int | None], dict[str, Document]] = field(default_factory=dict)
 
     def documents(self, task: str, recorded: str, limit: int | None) -> dict[str, Document]:
-        """Return the documents of a run, by id.
+        """Return the documents of a run, by id; they are opened and checked once.
 
         Args:
             task: Their task.
@@ -50,6 +51,12 @@ class Data:
             VlmbenchError: If they are not here, or others than those that were run: their digest
                 is not the one that the run recorded.
         """
+        key = (task, recorded, limit)
+        if key not in self._kept:
+            self._kept[key] = self._opened(*key)
+        return self._kept[key]
+
+    def _opened(self, task: str, recorded: str, limit: int | None) -> dict[str, Document]:
         if task not in self.catalogue.tasks:
             raise VlmbenchError(
                 f"no YAML of a task {task!r} is on the search path (see --include-path)"
