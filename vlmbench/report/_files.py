@@ -70,10 +70,9 @@ def files_of(
 
 
 def _csv(board: Board) -> str:
-    """Return the rows as CSV; a text that begins with no letter or digit, after an apostrophe.
+    """Return the rows as CSV; a text that spreadsheets would compute stands after an apostrophe.
 
-    Spreadsheets compute what begins with `=`, `+`, `-` or `@`. `rows.json` has the texts as they
-    are.
+    `rows.json` has the texts as they are.
     """
     rows = [row.to_json() for row in board.rows.values()]
     for row in rows:
@@ -86,4 +85,4 @@ def _csv(board: Board) -> str:
 
 
 def _acts(cell: str) -> bool:
-    return not cell[:1].isalnum()
+    return cell.lstrip()[:1] in {"=", "+", "-", "@"}

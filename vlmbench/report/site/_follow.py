@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,10 @@ class Follower:
     """
 
     def __init__(self, run: Path, output: Path, data: Data, *, most: int) -> None:
-        self.folder, self.output, self.data, self.most = RunFolder(run), output, data, most
+        self.folder, self.output, self.most = RunFolder(run), output, most
         if not run.is_dir():
             self.folder.manifest()  # says what is wrong
+        self.data = replace(data, opened={})
         self._cells: dict[Path, tuple[CellRead, str]] = {}
         self._samples: dict[str, WrittenSamples] = {}
         self._store = Store(output / "images")

@@ -32,15 +32,16 @@ class Data:
         catalogue: Tasks and models as their YAML describes them today.
         root: Folder of rendered data.
         allow_network: Whether addresses that a task names may be asked.
+        opened: Documents that were opened, where they will be asked for again; None to keep none.
     """
 
     catalogue: Catalogue
     root: Path
     allow_network: bool = False
-    _kept: dict[tuple[str, str, int | None], dict[str, Document]] = field(default_factory=dict)
+    opened: dict[tuple[str, str, int | None], dict[str, Document]] | None = None
 
     def documents(self, task: str, recorded: str, limit: int | None) -> dict[str, Document]:
-        """Return the documents of a run, by id; they are opened and checked once.
+        """Return the documents of a run, by id.
 
         Args:
             task: Their task.
@@ -51,12 +52,14 @@ class Data:
             VlmbenchError: If they are not here, or others than those that were run: their digest
                 is not the one that the run recorded.
         """
+        if self.opened is None:
+            return self._open(task, recorded, limit)
         key = (task, recorded, limit)
-        if key not in self._kept:
-            self._kept[key] = self._opened(*key)
-        return self._kept[key]
+        if key not in self.opened:
+            self.opened[key] = self._open(*key)
+        return self.opened[key]
 
-    def _opened(self, task: str, recorded: str, limit: int | None) -> dict[str, Document]:
+    def _open(self, task: str, recorded: str, limit: int | None) -> dict[str, Document]:
         if task not in self.catalogue.tasks:
             raise VlmbenchError(
                 f"no YAML of a task {task!r} is on the search path (see --include-path)"

@@ -3,6 +3,7 @@
 "use strict";
 
 const ROW = 64; // height of a line of the list, as in site.css
+const TAIL = 20; // characters of an id in it
 // As in _samples.py.
 const [ENCODER, WRONG, RIGHT, BLIND, FOLLOWED, ABSTAINED, FAILED] = [1, 2, 4, 8, 16, 32, 64];
 const ENCODER_WRONG = 256;
@@ -98,6 +99,11 @@ function marks(flags) {
   return said.join(" · ");
 }
 
+// Ids of one task mostly begin alike, and there is no room for all of them.
+function tail(id) {
+  return id.length > TAIL + 1 ? `…${id.slice(-TAIL)}` : id;
+}
+
 function line(place) {
   const at = found[place];
   const thumb = index.thumbs[at];
@@ -106,7 +112,7 @@ function line(place) {
     "aria-setsize": String(found.length), "aria-posinset": String(place + 1),
   },
   thumb ? el("img", { src: `images/${thumb}`, alt: "", loading: "lazy" }) : el("span", { class: "nothing" }),
-  el("span", { class: "says" }, el("b", {}, index.ids[at]), el("small", {}, marks(flagsOf(at)))));
+  el("span", { class: "says" }, el("b", { title: index.ids[at] }, tail(index.ids[at])), el("small", {}, marks(flagsOf(at)))));
   made.style.top = `${place * ROW}px`;
   made.addEventListener("click", () => select(place));
   return made;
