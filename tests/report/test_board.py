@@ -113,6 +113,19 @@ def test_one_model_with_two_different_numbers_is_refused(run_folder):
     assert problem.remedy == "Give only one of the two runs."
 
 
+@pytest.mark.parametrize(("by", "is_one"), [(5e-7, True), (5e-6, False)])
+def test_one_number_summed_in_other_order_is_one(run_folder, by, is_one):
+    folders = two_runs(run_folder, models=("tiny-a", "tiny-a"))
+    row = folders[0].rows[0]
+    folders[1].rows[0] = replace(row, value=row.value + by)
+    if not is_one:
+        with pytest.raises(ComparisonError, match="different numbers"):
+            board_of(folders)
+        return
+    forth, back = (board_of(order).rows[row.key] for order in (folders, folders[::-1]))
+    assert forth == back
+
+
 def test_metrics_of_two_versions_are_refused(run_folder):
     folders = two_runs(run_folder)
     folders[1].manifest["versions"].update(metrics=2, vlmbench="9.0")

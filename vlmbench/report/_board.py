@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -45,6 +46,9 @@ _COMPARED = {
 }
 """What runs must agree on for a task and a model, by part and field of the manifest, in words."""
 
+_ROUNDING = 1e-6
+"""By how much likelihoods differ where documents were batched with others; one answer among a
+hundred thousand documents is ten times as much."""
 
 _Key = tuple[str, str, str, str, str]
 
@@ -134,7 +138,10 @@ def assemble(runs: Sequence[Run]) -> Board:
     task_at, model_at = (
         {name: at for at, name in enumerate(names)} for names in (task_names, model_names)
     )
-    rows = {row.key: row for run in runs for row in run.rows}
+    rows: dict[_Key, StatRow] = {}
+    for run in runs:
+        for row in run.rows:
+            rows[row.key] = min(row, rows.get(row.key, row), key=repr)
     # Within one model and task the order of stats.json holds, whichever run was named first.
     within: dict[_Key, int] = {}
     for run in runs:
@@ -158,7 +165,9 @@ def _disagreements(runs: Sequence[Run]) -> Iterator[Problem]:
             rows.setdefault(row.key, {}).setdefault(repr(row), (run, row))
     for found in rows.values():
         for left, right in combinations(found.values(), 2):
-            yield _other_numbers(left, right)
+            fields = _differing(left[1], right[1])
+            if fields:
+                yield _other_numbers(left, right, fields)
 
 
 def unlike(runs: Sequence[Run]) -> Iterator[Problem]:
@@ -218,14 +227,24 @@ def _other_facts(
     )
 
 
-def _other_numbers(a: tuple[Run, StatRow], b: tuple[Run, StatRow]) -> Problem:
-    left, right = a[1].to_json(), b[1].to_json()
-    fields = [name for name, value in right.items() if left[name] != value]
+def _differing(a: StatRow, b: StatRow) -> list[str]:
+    """Return the fields of two rows of one number that differ by more than sums in other order."""
+    left, right = a.to_json(), b.to_json()
+
+    def same(one: object, other: object) -> bool:
+        if isinstance(one, float) and isinstance(other, float):
+            return math.isclose(one, other, rel_tol=0, abs_tol=_ROUNDING)
+        return one == other
+
+    return [name for name, value in right.items() if not same(left[name], value)]
+
+
+def _other_numbers(a: tuple[Run, StatRow], b: tuple[Run, StatRow], fields: list[str]) -> Problem:
     return Problem(
         field="/".join(a[1].key),
         message=(
             f"two runs give different numbers ({', '.join(fields)}): "
-            f"{left['value']} in {a[0].name}, {right['value']} in {b[0].name}"
+            f"{a[1].value} in {a[0].name}, {b[1].value} in {b[0].name}"
         ),
         remedy="Give only one of the two runs.",
     )
