@@ -19,6 +19,8 @@ DIGESTS = {
     "tiny-clip": "d5c3f0dfb6a1ec76f070bbcbd3fc2e7fbe35d1da8fc7bbe425f18a02eb630952",
     "tiny-siglip": "ae5ef494d954ec12847ca8bb5912fa24f0b04b6890e280900abd6411b6d731c9",
     "tiny-dense": "cb668ec6a418995ed4057727b4cd9e1a53c38433d080c4f9fb8eb0e0ea109eea",
+    "tiny-dense-art-style": "b902e8282a136c87a6d27654d11a139163424e69b782beb53751b5594f0819d1",
+    "tiny-dense-object-3d": "06f10b2eac6fd02a2b4a5557df8560a00047af5a143b11fd250177bb5715ddff",
     "tiny-in1k": "e846d26bb02be2022b695bce89b36646cb20e7c87bd83f83f8ecfa298fb14506",
 }
 
