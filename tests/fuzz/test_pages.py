@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from functools import cache
-from html.parser import HTMLParser
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
+from readers import markdown
 
 from vlmbench.cli._printing import display
 from vlmbench.metrics import StatRow, summarise
@@ -45,39 +44,6 @@ HOSTILE = (
 )  # fmt: skip
 FRAGMENTS = st.sampled_from(HOSTILE[:-4]) | st.characters()
 TEXTS = st.lists(FRAGMENTS, min_size=1, max_size=6).map("".join).filter(lambda text: text.strip())
-
-
-class _Tags(HTMLParser):
-    """The tags of a page with their attributes, and its words; how letters look aside."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[Any] = []
-        self.words = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag != "code":
-            self.tags.append((tag, [pair for pair in attrs if pair[0] != "alt"]))
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag != "code":
-            self.tags.append(tag)
-
-    def handle_comment(self, data: str) -> None:
-        self.tags.append(("comment", data))
-
-    def handle_decl(self, decl: str) -> None:
-        self.tags.append(("declaration", decl))
-
-    def handle_data(self, data: str) -> None:
-        self.words += data
-
-
-def read(markdown: str) -> _Tags:
-    """Read a page as a browser is shown it, raw HTML included."""
-    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-    return _Tags(parser.render(markdown))
 
 
 def scores(
@@ -133,7 +99,7 @@ def _harmless() -> list[Any]:
     """Return the tags of a page on which nothing could act."""
     with TemporaryDirectory() as folder:
         leaderboard([write(Path(folder, "run"), "harmless")], Path(folder, "page"))
-        return read(Path(folder, "page", "README.md").read_text("utf-8")).tags
+        return markdown(Path(folder, "page", "README.md").read_text("utf-8")).shape
 
 
 @cache
@@ -152,11 +118,11 @@ def _rows(model: str, task: str) -> list[Any]:
 def differences(folder: Path, text: str) -> str:
     """Return what a text does to the page besides being written there; empty if nothing."""
     leaderboard([write(folder / "run", text)], folder / "page")
-    page = read((folder / "page" / "README.md").read_text("utf-8"))
-    if page.tags != _harmless():
-        pairs = zip(page.tags, _harmless(), strict=False)
+    page = markdown((folder / "page" / "README.md").read_text("utf-8"))
+    if page.shape != _harmless():
+        pairs = zip(page.shape, _harmless(), strict=False)
         return f"other tags: {next((pair for pair in pairs if pair[0] != pair[1]), 'more')}"
-    words = page.words
+    words = "".join(page.texts)
     if " ".join(line_of(text).split()) not in " ".join(words.split()):
         return "the text is not there as it is"
     return "" if plain(words) == words else "what acts or hides is there"
@@ -220,9 +186,10 @@ def test_a_card_and_its_plots_show_text_and_nothing_else(text: str, tmp_path: Pa
     tags = []
     for name, said in (("a", "harmless"), ("b", text)):
         explanation = explain(carded(tmp_path / name, said), "m")
-        card = read(write_card(explanation, tmp_path / name / "card").read_text("utf-8"))
-        tags.append(card.tags)
-        assert plain(card.words) == card.words
+        card = markdown(write_card(explanation, tmp_path / name / "card").read_text("utf-8"))
+        tags.append(card.shape)
+        words = "".join(card.texts)
+        assert plain(words) == words
         on_terminal = shown(on_console(explanation))
         assert plain(on_terminal) == on_terminal
     assert tags[0] == tags[1]
