@@ -57,7 +57,7 @@ CONFINED = {
     "readouts/tuning/_train.py: _Training._keep": _CACHE,
     "readouts/tuning/_train.py: _Training._refuse_explosion": _CACHE,
     "readouts/tuning/_tuned.py: _trained": _CACHE,
-    "report/_board.py: _other_numbers": _MEMORY,
+    "report/_board.py: _differing": _MEMORY,
     "report/cards/_plots/_difficulty.py: save_difficulty": _USER,
     "report/_check.py: _by_name": _MEMORY,
     "report/_check.py: identical": _MEMORY,
