@@ -85,7 +85,7 @@ def pictures() -> list[Image.Image]:
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def chromium() -> Iterator[Any]:
     """Give Debian's Chromium, without a window and without a network."""
     found = [shutil.which(name) for name in ("chromium", "chromedriver")]
     if None in found:
@@ -102,6 +102,14 @@ def browser() -> Iterator[Any]:
     driver.set_script_timeout(30)
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def browser(chromium: Any) -> Any:
+    """Give Chromium on an empty page, without what pages of other tests have complained of."""
+    chromium.get("about:blank")
+    chromium.get_log("browser")
+    return chromium
 
 
 @pytest.fixture(scope="session")

@@ -173,7 +173,7 @@ def _run(home: Home, says: Says, ids: list[str]) -> Path:
         "alias": says("alias"), "checkpoint": says("checkpoint"), "revision": says("revision"),
         "twin": says("twin"), "source": says("source"), "license": says("license"),
         "backend": says("backend"), "device": says("device"), "dtype": says("dtype"),
-        "unused_weights": (says("unused"),), "weights": says("weights"),
+        "unused_weights": (says("unused"),), "weights": says("weights"), "lora": says("lora"),
         "layer": says("layer"), "relation": "identical", "digest": plan.models[0].digest,
     }  # fmt: skip
     task = handmade.task_record(

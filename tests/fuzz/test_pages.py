@@ -71,6 +71,7 @@ def write(folder: Path, text: str) -> Path:
     about = {
         "alias": text, "source": text, "twin": text, "weights": text, "relation": "finetuned",
         "unused_weights": (text,), "license": text, "checkpoint": text, "revision": text,
+        "lora": text,
     }  # fmt: skip
     models = {f"m{number}": handmade.model_record(**about) for number in range(3)}
     models["rule"] = handmade.model_record(alias=text, rule="first")

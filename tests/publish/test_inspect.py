@@ -125,10 +125,9 @@ def test_inspect_view_lists_the_logs_and_opens_one(browser, viewer):
 
 
 def test_inspect_view_shows_a_sample(browser, viewer):
-    browser.get("about:blank")  # an address that differs in its fragment alone loads nothing
     browser.get(f"{viewer}#/logs/tiny_sight_own.eval/samples/sample/doc-3/1/messages")
     assert shows(browser, "doc-3", "p3", "TARGET", "B", "A, B", "USER")
-    browser.get("about:blank")
+    browser.get("about:blank")  # an address that differs in its fragment alone loads nothing
     browser.get(f"{viewer}#/logs/tiny_sight_own.eval/samples/sample/doc-5/1/scoring")
     assert shows(browser, "A) A", "B) B", "it could not be run", "encoder")
 

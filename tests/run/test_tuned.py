@@ -19,6 +19,7 @@ from llava import make_llava
 from safetensors.torch import load_file, save_file
 from tuning_task import coloured
 
+from vlmbench.report import leaderboard
 from vlmbench.spec import Condition
 from vlmbench.store import Record, RunFolder
 
@@ -193,6 +194,9 @@ def test_an_adapter_in_a_models_yaml_is_read_as_the_condition_was(
     twin = {"layer": -2, "relation": "identical"}
     home.model("merged", llava_folder, twin=twin, weights={"lora": f"kept/{label}"})
     found = home.run("merged", "colours", "--study", "gap", output=f"merged-{label}")
+    assert RunFolder(found).manifest().models["merged"].lora == f"kept/{label}"
+    page = leaderboard([found], home.folder / f"board-{label}")[0].read_text()
+    assert f"it was tuned, by low-rank updates (LoRA) from `kept/{label}`" in page
     scores = RunFolder(found).record(f"merged/colours/{readout}-own").scores().scores
     expected = record(output, f"{readout}-own+{label}").scores().scores
     np.testing.assert_allclose(scores, expected, atol=1e-4, rtol=1e-4)

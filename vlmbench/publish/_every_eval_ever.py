@@ -133,6 +133,7 @@ def _model(record: ModelRecord, name: str, repository: str, versions: Versions) 
             **_texts(
                 vlmbench_name=name,
                 revision=record.revision,
+                lora=record.lora,
                 weights_sha256=record.weights,
                 encoder=record.twin,
                 encoder_layer=record.layer,

@@ -264,6 +264,11 @@ def notes(board: Board) -> Iterator[str]:
         shown = ", ".join(map(str, limits))
         yield f"> Only the first documents of each task were run (`--limit {shown}`): a trial."
     for name, record in board.models.items():
+        if record.lora is not None:
+            yield (
+                f"> {model_name(board, name)} is not its checkpoint as it stands: it was tuned, by "
+                f"low-rank updates (LoRA) from {code(record.lora)}."
+            )
         if record.unused_weights:
             first, *others = record.unused_weights
             more = f" and {len(others)} more, which the manifest names" if others else ""

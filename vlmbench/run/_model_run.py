@@ -161,6 +161,7 @@ class ModelRun:
             digest=self.model.digest,
             weights=self._weights.get("model"),
             encoder_weights=self._weights.get("encoder"),
+            lora=None if spec.weights is None else spec.weights.lora,
             unused_weights=self._unused_weights,
             twin=None if twin is None else twin.of or twin.checkpoint or "its own tower",
             layer=None if twin is None else twin.layer,

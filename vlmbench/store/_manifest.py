@@ -143,6 +143,8 @@ class ModelRecord(Said):
     """SHA-256 of the weights; none for recorded numbers."""
     encoder_weights: str | None
     """SHA-256 of the weights that the encoder readout read."""
+    lora: str | None = None
+    """Folder of the low-rank updates that were merged into the checkpoint's weights."""
     unused_weights: tuple[str, ...] = ()
     """Names of weights in the checkpoint that the model has no place for."""
     twin: str | None

@@ -174,6 +174,7 @@ def model_facts(board: Board, model: str) -> dict[str, str]:
     facts = {
         "Checkpoint": record.checkpoint,
         "Revision": record.revision,
+        "Low-rank updates merged in": record.lora,
         "Backend": record.backend,
         "SHA-256 of its weights": record.weights,
         "SHA-256 of the encoder's weights": record.encoder_weights,
