@@ -202,6 +202,12 @@ def test_two_models_are_no_order(tmp_path):
     assert "Rank of the encoders" not in page(tmp_path, ranked([0.3, 0.6], [0.1, 0.2]))
 
 
+def test_models_with_one_encoder_are_not_ranked_by_it(tmp_path):
+    """As of a model and of what it became by tuning its language model."""
+    for encoder in ([0.6, 0.6, 0.6], [0.3, 0.6, 0.6]):
+        assert "Rank of the encoders" not in page(tmp_path, ranked(encoder, [0.1, 0.2, 0.3]))
+
+
 def test_equal_answers_have_no_tau(tmp_path):
     _, text = section(
         page(tmp_path, ranked([0.3, 0.6, 0.5], [0.1, 0.1, 0.1])), "Rank of the encoders"

@@ -75,8 +75,7 @@ def test_ctrl_c_ends_all_workers(home, whole, tmp_path):
 
 @pytest.mark.soak
 def test_a_full_or_read_only_disk_loses_nothing(home, whole, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
+    disk = tmp_path  # as deep as `whole` lies, from where a request names its folder
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", disk]).returncode:
         pytest.skip("only root can mount a small disk")
     try:

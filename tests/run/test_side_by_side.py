@@ -13,7 +13,7 @@ from PIL import Image
 
 from vlmbench.plan import make_plan
 from vlmbench.registry import catalogue
-from vlmbench.run import Settings, execute
+from vlmbench.run import Settings, _execute, execute
 from vlmbench.spec import load_file
 from vlmbench.types import VlmbenchError
 
@@ -99,6 +99,22 @@ def test_problems_in_another_process_arrive_whole(home, tmp_path):
         assert not (tmp_path / str(workers) / "manifest.json").exists()
     assert found[0] == found[1]
     assert found[0][0].file.endswith("rule-lower-point.yaml")
+
+
+def test_processes_begin_while_the_data_is_looked_at(home, tmp_path, monkeypatch):
+    """And where there is something wrong with it, none is left."""
+    before, begun = set(active_children()), []
+
+    def refuse(*_: object) -> None:
+        begun.extend(set(active_children()) - before)
+        raise VlmbenchError("no data")
+
+    monkeypatch.setattr(_execute, "check_tasks", refuse)
+    for workers, processes in ((1, 0), (2, 2)):
+        with pytest.raises(VlmbenchError, match="no data"):
+            run(home, tmp_path, "rule-first-choice,rule-longest-choice", workers)
+        assert len(begun) == processes
+    assert not set(active_children()) - before
 
 
 def test_a_process_that_is_killed_is_told_of(home, tmp_path):

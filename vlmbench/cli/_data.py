@@ -11,7 +11,7 @@ from vlmbench.cli._progress import reporting
 from vlmbench.registry import catalogue
 from vlmbench.report import Column
 from vlmbench.spec import Generator, Located, TaskSpec
-from vlmbench.tasks import worlds
+from vlmbench.tasks import drawing_processes, worlds
 from vlmbench.types import Problem, VlmbenchError
 
 _COLUMNS = (
@@ -59,7 +59,9 @@ def build(
             advance = reporter.start(task.spec.task, total)
             if worlds.is_built(generator, root=root):
                 advance(total)
-            folder = worlds.build(generator, root=root, progress=advance)
+            folder = worlds.build(
+                generator, root=root, processes=drawing_processes(), progress=advance
+            )
             say(f"{task.spec.task}: {folder}")
             if output is not None:
                 worlds.export(generator, output / task.spec.task, root=root)

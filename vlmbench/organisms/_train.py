@@ -132,11 +132,13 @@ def _stages(
 ) -> dict[StageName, Stage]:
     """Return the schedules, each kept in a folder named by all that its outcome depends on.
 
-    So the models of one family share the letters stage, and a stage that reads text is run again
-    when the wording of the corpus, and with it the tokenizer, has changed.
+    So the models of one family share the letters stage, a stage that reads text is run again when
+    the wording of the corpus, and with it the tokenizer, has changed, and a dense encoder, which
+    draws images of its own, is kept when those of the later stages change.
     """
     words = tokenizer.backend_tokenizer.to_str()
     captions = words if recipe.encoder.objective in ("clip", "siglip") else ""
+    own = recipe.encoder.objective == "dense"
     parts: dict[StageName, Schedule | None] = {
         "letters": recipe.language,
         "encoder": recipe.encoder,
@@ -144,9 +146,9 @@ def _stages(
         "vision": recipe.vision,
         "pointing": recipe.pointing,
     }
-    first = (recipe.seed, recipe.images, recipe.encoder)
+    first = (recipe.seed, *(() if own else (recipe.images,)), recipe.encoder)
     seen = (*first, recipe.depth) if recipe.depth else first
-    spoken = (*seen, recipe.language, recipe.vision)
+    spoken = (*seen, recipe.images, recipe.language, recipe.vision)
     keys = {
         "letters": digest(recipe.seed, recipe.language, recipe.encoder.width, words),
         "encoder": digest(*first, captions),

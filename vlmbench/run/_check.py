@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from vlmbench.plan import Plan
 from vlmbench.run._settings import CheckedTask, OpenedSplits, Reporter, Settings
-from vlmbench.spec import Located, Opens, TaskSpec
-from vlmbench.tasks import Documents, check_documents, clustered, load_documents, require_regions
+from vlmbench.spec import Located, Opens, Role, TaskSpec
+from vlmbench.tasks import (
+    Documents,
+    check_documents,
+    clustered,
+    draw_ahead,
+    load_documents,
+    require_regions,
+)
 from vlmbench.types import Document, Problem, VlmbenchError
 
 
@@ -26,21 +33,46 @@ def check_tasks(plan: Plan, settings: Settings, reporter: Reporter) -> dict[str,
     load = partial(
         load_documents, data_root=settings.data_root, allow_network=settings.allow_network
     )
+    wanted = {task.spec.task: _wanted(task, plan) for task in plan.tasks}
+    draw_ahead(
+        (split for task in plan.tasks for split in _splits(task, plan, wanted[task.spec.task])),
+        settings.data_root,
+        partial(reporter.start, "draw documents"),
+    )
     checked: dict[str, CheckedTask] = {}
     problems: list[Problem] = []
     advance = reporter.start("check data", len(plan.tasks))
     for task in plan.tasks:
         name = task.spec.task
-        cells = [cell for cell in plan.cells if cell.task.spec.task == name]
-        wanted = {opens for cell in cells for opens in (cell.reads, cell.trains_on)}
         try:
-            checked[name] = _check_task(task, plan, load, wanted)
+            checked[name] = _check_task(task, plan, load, wanted[name])
         except VlmbenchError as error:
             problems += error.problems
         advance(1)
     if problems:  # tasks that share their data share its problems
         raise VlmbenchError(dict.fromkeys(problems))
     return checked
+
+
+def _wanted(task: Located[TaskSpec], plan: Plan) -> set[Opens]:
+    """Return what the readouts of a task open beyond the documents that they answer."""
+    cells = (cell for cell in plan.cells if cell.task.spec.task == task.spec.task)
+    return {opens for cell in cells for opens in (cell.reads, cell.trains_on)}
+
+
+def _splits(
+    task: Located[TaskSpec], plan: Plan, wanted: Collection[Opens]
+) -> Iterator[tuple[Located[TaskSpec], Role, int | None]]:
+    """Yield every split that is opened for a task, and its limit."""
+    yield task, "reported", plan.limit
+    for opens in wanted:
+        for role in opens.splits:
+            yield _fitted_on(opens, task, plan), role, None
+
+
+def _fitted_on(opens: Opens, task: Located[TaskSpec], plan: Plan) -> Located[TaskSpec]:
+    """Return the task whose splits a readout is fitted on."""
+    return task if opens.of is None else plan.fit_tasks[opens.of]
 
 
 def _check_task(
@@ -53,9 +85,7 @@ def _check_task(
     if any(opens.regions for opens in wanted):
         require_regions(documents, held)
     opened = {
-        opens: _open(opens, task if opens.of is None else plan.fit_tasks[opens.of], load)
-        for opens in wanted
-        if opens.splits
+        opens: _open(opens, _fitted_on(opens, task, plan), load) for opens in wanted if opens.splits
     }
     return CheckedTask(documents=documents, held=held, digest=digest, opened=opened)
 

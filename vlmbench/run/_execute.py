@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from vlmbench.plan import Plan, Skipped
 from vlmbench.run._cells import count
 from vlmbench.run._check import check_tasks
 from vlmbench.run._manifest import lm_eval_results, make_manifest, task_record
-from vlmbench.run._models import Ran, run_models
+from vlmbench.run._models import RunAll, here
 from vlmbench.run._ray import connected, run_on_ray
 from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Condition
@@ -38,14 +38,14 @@ def execute(plan: Plan, settings: Settings, reporter: Reporter) -> Run:
     """
     _refuse_empty(plan)
     folder = RunFolder(settings.output)
-    with _executor(settings) as run_all, folder.claim(plan.digest):
+    with _executor(plan, settings, reporter) as run_all, folder.claim(plan.digest):
         if settings.request is not None:
             folder.ask(settings.request)
         return _execute(plan, folder, settings, reporter, run_all)
 
 
 def _execute(
-    plan: Plan, folder: RunFolder, settings: Settings, reporter: Reporter, run_all: _RunAll
+    plan: Plan, folder: RunFolder, settings: Settings, reporter: Reporter, run_all: RunAll
 ) -> Run:
     tasks = check_tasks(plan, settings, reporter)
     feasible = _feasible(plan, tasks)
@@ -64,15 +64,13 @@ def _execute(
     return folder.finish(manifest, rows, lm_eval_results(feasible, rows, manifest))
 
 
-_RunAll = Callable[[Plan, Settings, Mapping[str, CheckedTask], Reporter], list[Ran]]
-
-
 @contextmanager
-def _executor(settings: Settings) -> Iterator[_RunAll]:
+def _executor(plan: Plan, settings: Settings, reporter: Reporter) -> Iterator[RunAll]:
     """Give what runs all models; a device or cluster that is not there fails before the data."""
     if settings.cluster is None:
         resolve_device(settings.device, settings.dtype)
-        yield run_models
+        with here(plan, settings, reporter) as run_all:
+            yield run_all
         return
     with connected(settings.cluster):
         yield run_on_ray

@@ -6,17 +6,19 @@ import itertools
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from multiprocessing import active_children, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
+from typing import TypeVar
 
 import torch
 
@@ -29,6 +31,8 @@ from vlmbench.run._settings import CheckedTask, Reporter, Settings
 from vlmbench.spec import Located, ModelSpec
 from vlmbench.store import FailedCell, ModelRecord
 from vlmbench.types import Problem, VlmbenchError
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,24 +54,30 @@ Problems = tuple[Problem, ...]
 """What a model leaves that could not be run."""
 
 
-def run_models(
-    plan: Plan, settings: Settings, tasks: Mapping[str, CheckedTask], reporter: Reporter
-) -> list[Ran]:
-    """Run every model of a plan and return what each leaves, in plan order.
+RunAll = Callable[[Plan, Settings, Mapping[str, CheckedTask], Reporter], list[Ran]]
+"""Runs every model of a plan and returns what each leaves, in plan order.
+
+Raises VlmbenchError, of all models that have problems, when the others have run; or if a process
+dies, or a file cannot be written.
+"""
+
+
+@contextmanager
+def here(plan: Plan, settings: Settings, reporter: Reporter) -> Iterator[RunAll]:
+    """Give what runs a plan's models on this machine, in turn or side by side.
 
     Side by side each process takes its share of torch's threads: small models are bound by one
-    core, and gain more from a core each than from two cores in turn.
-
-    Raises:
-        VlmbenchError: Of all models that have problems, when the others have run; or if a process
-            dies, or a file cannot be written.
+    core, and gain more from a core each than from two cores in turn. The processes start at once,
+    and load their libraries while this one looks at the data.
     """
     workers = min(settings.workers, len(plan.models))
-    if workers == 1:
-        return whole(run_model(model, plan, settings, tasks, reporter) for model in plan.models)
+    if workers <= 1:
+        yield _in_turn
+        return
     # Not forked: this process may run threads of torch's, which a fork would leave waiting.
     context = get_context("spawn")
     held, _leash = context.Pipe(duplex=False)
+    others = set(active_children())
     with (
         TemporaryDirectory() as place,
         _relayed(context.SimpleQueue(), reporter) as told,
@@ -75,20 +85,39 @@ def run_models(
             workers,
             mp_context=context,
             initializer=_begin,
-            initargs=(
-                _written(_Job(plan=plan, settings=settings, tasks=tasks), Path(place)),
-                max(1, torch.get_num_threads() // workers),
-                told,
-                held,
-            ),
+            initargs=(max(1, torch.get_num_threads() // workers), told, held),
         ) as pool,
     ):
         try:
-            return whole(_results(pool, len(plan.models)))
-        except KeyboardInterrupt:
-            for process in active_children():
+            _submit(pool, [_begun] * workers)
+            yield partial(_side_by_side, pool, Path(place))
+        except BaseException:  # nobody waits for what they are doing
+            for process in set(active_children()) - others:
                 process.kill()
             raise
+
+
+def _in_turn(
+    plan: Plan, settings: Settings, tasks: Mapping[str, CheckedTask], reporter: Reporter
+) -> list[Ran]:
+    """Run all models in this process."""
+    return whole(run_model(model, plan, settings, tasks, reporter) for model in plan.models)
+
+
+def _side_by_side(
+    pool: ProcessPoolExecutor,
+    folder: Path,
+    plan: Plan,
+    settings: Settings,
+    tasks: Mapping[str, CheckedTask],
+    reporter: Reporter,
+) -> list[Ran]:
+    """Run all models in the processes of a pool, which tell the reporter they were given."""
+    del reporter
+    # In a file: sent to a new process, it would keep this one waiting until that reads it.
+    job = folder / "job"
+    job.write_bytes(pickle.dumps(_Job(plan=plan, settings=settings, tasks=tasks)))
+    return whole(_results(pool, [partial(_work, job, index) for index in range(len(plan.models))]))
 
 
 def whole(models: Iterable[Ran | Problems]) -> list[Ran]:
@@ -109,12 +138,12 @@ def whole(models: Iterable[Ran | Problems]) -> list[Ran]:
     return [ran for ran in found if isinstance(ran, Ran)]
 
 
-def _results(pool: ProcessPoolExecutor, models: int) -> Iterator[Ran | Problems]:
+def _results(
+    pool: ProcessPoolExecutor, models: Sequence[Callable[[], Ran | Problems]]
+) -> Iterator[Ran | Problems]:
     """Yield what each model leaves."""
-    with _deaf():
-        waiting = [pool.submit(_work, index) for index in range(models)]
     try:
-        for future in waiting:
+        for future in _submit(pool, models):
             yield future.result()
     except WriteError:
         pool.shutdown(cancel_futures=True)
@@ -123,6 +152,12 @@ def _results(pool: ProcessPoolExecutor, models: int) -> Iterator[Ran | Problems]
         message = "a process that was running models was killed from outside"
         remedy = "If memory ran out, lower --workers. What is finished is kept."
         raise VlmbenchError(Problem(message=message, remedy=remedy)) from error
+
+
+def _submit(pool: ProcessPoolExecutor, calls: Sequence[Callable[[], _T]]) -> list[Future[_T]]:
+    """Hand calls to a pool, which starts a process for each until it has all its own."""
+    with _deaf():
+        return [pool.submit(call) for call in calls]
 
 
 @contextmanager
@@ -174,24 +209,21 @@ class _Job:
     tasks: Mapping[str, CheckedTask]
 
 
-def _written(job: _Job, folder: Path) -> Path:
-    """Write a job to a file: sent to a new process, it would keep this one until that reads it."""
-    path = folder / "job"
-    path.write_bytes(pickle.dumps(job))
-    return path
-
-
-_given: tuple[_Job, SimpleQueue[_Message]] | None = None
+_told: SimpleQueue[_Message] | None = None
 _numbers = itertools.count()
 _ALL = (0, 0)  # no step of any process
 
 
-def _begin(path: Path, threads: int, told: SimpleQueue[_Message], held: Connection) -> None:
+def _begin(threads: int, told: SimpleQueue[_Message], held: Connection) -> None:
     """Make a new process ready to work, until the one at the other end of `held` is gone."""
-    global _given  # noqa: PLW0603 -- a pool's processes keep their state nowhere else
+    global _told  # noqa: PLW0603 -- a pool's processes keep their state nowhere else
     Thread(target=_follow, args=(held,), daemon=True).start()
-    _given = pickle.loads(path.read_bytes()), told  # noqa: S301 -- written by that process
+    _told = told
     share_threads(threads)
+
+
+def _begun() -> None:
+    """Do nothing: the process that runs this has begun."""
 
 
 def _follow(held: Connection) -> None:
@@ -200,11 +232,18 @@ def _follow(held: Connection) -> None:
     os._exit(1)
 
 
-def _work(index: int) -> Ran | Problems:
+def _work(path: Path, index: int) -> Ran | Problems:
     """Run one model in this process."""
-    assert _given is not None, "a process begins before it works"
-    job, told = _given
-    return run_model(job.plan.models[index], job.plan, job.settings, job.tasks, _Teller(told))
+    assert _told is not None, "a process begins before it works"
+    job = _read(path)
+    return run_model(job.plan.models[index], job.plan, job.settings, job.tasks, _Teller(_told))
+
+
+@lru_cache(maxsize=1)  # all models that a process runs share it
+def _read(path: Path) -> _Job:
+    """Return the job that is in a file."""
+    job: _Job = pickle.loads(path.read_bytes())  # noqa: S301 -- written by `_side_by_side`
+    return job
 
 
 class _Teller:

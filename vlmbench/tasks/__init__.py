@@ -4,7 +4,7 @@ from vlmbench.tasks._check import check_documents, require_regions
 from vlmbench.tasks._clusters import clustered
 from vlmbench.tasks._condition_sheet import condition_sheet
 from vlmbench.tasks._conditions import apply_conditions, obstacle
-from vlmbench.tasks._data import open_split, split_name
+from vlmbench.tasks._data import draw_ahead, drawing_processes, open_split, split_name
 from vlmbench.tasks._documents import Documents, load_documents
 from vlmbench.tasks._found import found
 from vlmbench.tasks._lm_eval import Scored, scored, scored_row, task_over
@@ -21,6 +21,8 @@ __all__ = [
     "check_documents",
     "clustered",
     "condition_sheet",
+    "draw_ahead",
+    "drawing_processes",
     "filler",
     "found",
     "listed_choices",

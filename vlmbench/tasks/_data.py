@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vlmbench.spec import FORMATS, HUB_ID, Generator, Located, Role, TaskSpec, is_folder
+from vlmbench.spec import FORMATS, HUB_ID, Located, Role, TaskSpec, is_folder
 from vlmbench.tasks import worlds
 from vlmbench.tasks._allowed import check_addresses, check_card, confined, confined_tree, is_address
 from vlmbench.tasks._lm_eval import lm_eval_rows
@@ -73,7 +73,9 @@ def open_split(
     generator = task.spec.bench.generator
     if generator is not None:
         split = _world_split(task, name)
-        dataset = _drawn(generator, split, data_root, limit)
+        part = worlds.Part(generator=generator, split=split, first=limit)
+        worlds.build_parts([part], root=data_root, processes=drawing_processes())
+        dataset = worlds.load(generator, split, data_root, first=limit)
     elif task.spec.bench.reader is not None:
         dataset = _read(task, name, data_root)
     else:
@@ -110,12 +112,28 @@ def _check_count(task: Located[TaskSpec], role: Role, name: str, count: int) -> 
         )
 
 
-def _drawn(
-    generator: Generator, split: worlds.Split, data_root: Path, limit: int | None
-) -> Dataset:
-    """Return a world's split, drawn if it is not there; with a limit only its first documents."""
-    worlds.build(generator, root=data_root, splits=[split], first=limit, processes=min(cores(), 8))
-    return worlds.load(generator, split, data_root, first=limit)
+def draw_ahead(
+    splits: Iterable[tuple[Located[TaskSpec], Role, int | None]],
+    data_root: Path,
+    start: Callable[[int], Callable[[int], None]],
+) -> None:
+    """Draw what is missing of many splits of worlds in one pool of processes.
+
+    Args:
+        splits: Task, role and limit, as `open_split` will be asked for them.
+        data_root: Folder for rendered data.
+        start: Called with how many documents are to be drawn; what it returns, as they come.
+    """
+    parts = []
+    for task, role, limit in splits:
+        generator, name = task.spec.bench.generator, split_name(task.spec, role)
+        # What is wrong with one of them is said when that is opened.
+        if generator is not None and name is not None:
+            with suppress(VlmbenchError):
+                split = _world_split(task, name)
+                parts.append(worlds.Part(generator=generator, split=split, first=limit))
+    with suppress(VlmbenchError):
+        worlds.build_parts(parts, root=data_root, processes=drawing_processes(), start=start)
 
 
 def _world_split(task: Located[TaskSpec], name: str) -> worlds.Split:
@@ -131,6 +149,11 @@ def cores() -> int:
     """Return how many cores this process may use."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return found or 1
+
+
+def drawing_processes() -> int:
+    """Return with how many processes documents are drawn."""
+    return min(cores(), 8)
 
 
 def document_ids(spec: TaskSpec, split: str, dataset: Dataset) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,6 +164,55 @@ def test_first_documents_are_taken_from_a_split_that_is_whole(
     assert len(first_documents(tmp_path, "test", 99)) == 6  # builds all there are
     monkeypatch.delattr(_build, "drawn_row")
     assert len(first_documents(tmp_path, "test", 2)) == 2
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_parts_of_several_worlds_are_those_that_are_built_alone(
+    tmp_path: Path, processes: int
+) -> None:
+    other = Generator(world="pointing", train=3, validation=0, test=5, seed=1)
+    parts = [
+        worlds.Part(generator=SMALL, split="test"),
+        worlds.Part(generator=other, split="test", first=4),
+        worlds.Part(generator=other, split="validation"),  # has none
+        worlds.Part(generator=other, split="train"),
+        worlds.Part(generator=SMALL, split="test"),  # wanted twice, as by two tasks
+    ]
+    begun: list[int] = []
+    done: list[int] = []
+
+    def start(total: int) -> Callable[[int], None]:
+        begun.append(total)
+        return done.append
+
+    root = tmp_path / "together"
+    worlds.build_parts(parts, root=root, processes=processes, start=start)
+    assert begun == [6 + 4 + 3]
+    assert sum(done) == 13
+    for generator, split, first in ((SMALL, "test", None), (other, "test", 4), (other, "train", 9)):
+        worlds.build(generator, root=tmp_path / "alone", splits=[split], first=first)
+        alone = worlds.load(generator, split, tmp_path / "alone", first=first)
+        assert stored(worlds.load(generator, split, root, first=first)) == stored(alone)
+    worlds.build_parts(parts, root=root, start=start)
+    assert begun == [13]  # nothing is missing, so nothing begins
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_is_drawn_in_vain_is_given_up(tmp_path: Path, processes: int) -> None:
+    """The parts before the one that was stopped are whole, and nothing after it is drawn."""
+    many = Generator(world="naming", test=20_000, seed=5)  # minutes
+    parts = [worlds.Part(generator=g, split="test") for g in (SMALL, many)]
+    done: list[int] = []
+
+    def stop(drawn: int) -> None:
+        done.append(drawn)
+        if sum(done) > 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        worlds.build_parts(parts, root=tmp_path, processes=processes, start=lambda _: stop)
+    assert len(worlds.load(SMALL, "test", tmp_path)) == 6
+    assert not worlds.is_built(many, root=tmp_path)
 
 
 def test_progress_counts_every_document(tmp_path: Path) -> None:

@@ -4,7 +4,15 @@ Embree, scipy and `datasets` are loaded where they are used, so importing this p
 """
 
 from vlmbench.tasks.worlds._art import STYLE_NAMES
-from vlmbench.tasks.worlds._build import build, export, fingerprint, is_built, load
+from vlmbench.tasks.worlds._build import (
+    Part,
+    build,
+    build_parts,
+    export,
+    fingerprint,
+    is_built,
+    load,
+)
 from vlmbench.tasks.worlds._cheap import CHEAP_RULES
 from vlmbench.tasks.worlds._counterfactual import counterfactual, has_counterfactuals
 from vlmbench.tasks.worlds._markers import draw_markers, marker_style
@@ -35,12 +43,14 @@ __all__ = [
     "WORLDS",
     "Camera",
     "Lesson",
+    "Part",
     "Scene",
     "Split",
     "Surface",
     "TaughtView",
     "Thing",
     "build",
+    "build_parts",
     "contact_sheet",
     "counterfactual",
     "draw_markers",

@@ -6,8 +6,10 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 from multiprocessing import get_all_start_methods, get_context
@@ -87,14 +89,15 @@ def is_built(generator: Generator, *, root: Path) -> bool:
     return all(_record(place, s).is_file() for s in SPLITS if getattr(generator, s))
 
 
-def _stem(generator: Generator, split: Split, place: Path, first: int | None) -> str:
-    """Return what the file with a split's first documents is called.
+def _stem(part: Part, place: Path) -> str:
+    """Return what the file with these documents is called.
 
     It is the whole split's own if that is there already, or has no more documents than asked for.
     """
-    if first is None or first >= getattr(generator, split) or _record(place, split).is_file():
-        return split
-    return f"{split}-first-{first}"
+    whole = part.wanted == getattr(part.generator, part.split)
+    if whole or _record(place, part.split).is_file():
+        return part.split
+    return f"{part.split}-first-{part.first}"
 
 
 def _chunk(generator: Generator, split: Split, indices: range) -> list[Row]:
@@ -110,20 +113,27 @@ def _chunk(generator: Generator, split: Split, indices: range) -> list[Row]:
     ]
 
 
-def _chunks(generator: Generator, split: Split, wanted: int, processes: int) -> Iterator[list[Row]]:
-    """Yield the first `wanted` rows of a split chunk by chunk, in order."""
-    chunks = [range(at, min(at + _CHUNK, wanted)) for at in range(0, wanted, _CHUNK)]
+@contextmanager
+def _drawing(parts: Sequence[Part], processes: int) -> Iterator[Iterator[list[Row]]]:
+    """Give the wanted rows of every part chunk by chunk, in order; all share one pool."""
+    chunks = [
+        (part.generator, part.split, range(at, min(at + _CHUNK, part.wanted)))
+        for part in parts
+        for at in range(0, part.wanted, _CHUNK)
+    ]
+    processes = min(processes, len(chunks))
     if processes <= 1:
-        for chunk in chunks:
-            yield _chunk(generator, split, chunk)
+        yield (_chunk(*chunk) for chunk in chunks)
         return
     # Of one thread each: products of matrices this small are slower on several.
     with ProcessPoolExecutor(
         processes, mp_context=_processes_start(), initializer=threadpool_limits, initargs=(1,)
     ) as pool:
-        waiting = [pool.submit(_chunk, generator, split, chunk) for chunk in chunks]
-        for future in waiting:
-            yield future.result()
+        try:
+            waiting = [pool.submit(_chunk, *chunk) for chunk in chunks]
+            yield (future.result() for future in waiting)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # where the rest is no longer wanted
 
 
 @lru_cache(maxsize=1)
@@ -140,6 +150,27 @@ def _processes_start() -> BaseContext:
     return context
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Documents that are wanted.
+
+    Attributes:
+        generator: What draws them.
+        split: Of which split.
+        first: Only this many, byte for byte those of the whole split; None for all.
+    """
+
+    generator: Generator
+    split: Split
+    first: int | None = None
+
+    @property
+    def wanted(self) -> int:
+        """How many these are."""
+        count: int = getattr(self.generator, self.split)
+        return count if self.first is None else min(self.first, count)
+
+
 def build(
     generator: Generator,
     *,
@@ -149,38 +180,57 @@ def build(
     processes: int = 1,
     progress: Progress | None = None,
 ) -> Path:
-    """Build the splits that are not there yet; return the folder they are in.
+    """Build the splits of a generator that are not there yet; return the folder they are in.
+
+    See `Part` and `build_parts`.
+    """
+    parts = [Part(generator=generator, split=split, first=first) for split in splits]
+    build_parts(parts, root=root, processes=processes, start=lambda _: progress)
+    return folder(generator, root)
+
+
+def build_parts(
+    parts: Iterable[Part],
+    *,
+    root: Path,
+    processes: int = 1,
+    start: Callable[[int], Progress | None] = lambda _: None,
+) -> None:
+    """Build those documents that are not there yet, of any number of splits.
 
     A split appears whole or not at all; next to it is a record with the digest of its values.
 
     Args:
-        generator: What to draw.
+        parts: What is wanted; splits without documents are passed over.
         root: Folder of all built data.
-        splits: Which splits; those without documents are passed over.
-        first: Draw only this many documents of each split, byte for byte those of the whole one.
         processes: Processes to draw with; the bytes are the same for any number.
-        progress: Called with how many more documents have been drawn.
+        start: Called with how many documents are to be drawn, if any are; what it returns is
+            called with how many more have been.
 
     Raises:
         VlmbenchError: If something has to be drawn and the extra `worlds` is not installed.
     """
-    world_of(generator)
-    place = folder(generator, root)
-    for split in splits:
-        count = getattr(generator, split)
-        _is_whole(place, split)  # what has changed is gone then, and no stem is its
-        stem = _stem(generator, split, place, first)
-        if not count or _is_whole(place, stem):
-            continue
-        wanted = count if first is None else min(first, count)
-        require_embree()
-        rows: list[Row] = []
-        for some in _chunks(generator, split, wanted, processes):
-            rows += some
-            if progress is not None:
-                progress(len(some))
-        _write(generator, stem, rows, place)
-    return place
+    missing: dict[tuple[Path, str], Part] = {}
+    for part in parts:
+        world_of(part.generator)
+        place = folder(part.generator, root)
+        _is_whole(place, part.split)  # what has changed is gone then, and no stem is its
+        stem = _stem(part, place)
+        if part.wanted and not _is_whole(place, stem):
+            missing[place, stem] = part
+    if not missing:
+        return
+    require_embree()
+    progress = start(sum(part.wanted for part in missing.values()))
+    with _drawing(list(missing.values()), processes) as chunks:
+        for (place, stem), part in missing.items():
+            rows: list[Row] = []
+            while len(rows) < part.wanted:
+                some = next(chunks)
+                rows += some
+                if progress is not None:
+                    progress(len(some))
+            _write(part.generator, stem, rows, place)
 
 
 def _record(place: Path, stem: str) -> Path:
@@ -240,7 +290,7 @@ def load(
     from pyarrow import parquet
 
     place = folder(generator, root)
-    stem = _stem(generator, split, place, first)
+    stem = _stem(Part(generator=generator, split=split, first=first), place)
     path = place / f"{stem}.parquet"
     if not _record(place, stem).is_file():
         remedy = (
