@@ -61,6 +61,7 @@ def toy():
             ),
             vision=VisionRecipe(steps=steps, batch=6, warmup=2),
             pointing=PointingRecipe(steps=steps, warmup=2),
+            shapes=PointingRecipe(steps=steps, warmup=2) if objective == "dense" else None,
             checkpoint_every=3,
         )
 

@@ -9,6 +9,7 @@ import pytest
 from vlmbench.organisms import _lessons, _questions
 from vlmbench.organisms._captions import caption
 from vlmbench.organisms._images import Fact, ImageSet, draw
+from vlmbench.organisms._language_stage import POINTING, SHAPES
 from vlmbench.organisms._lessons import (
     Library,
     corpus_texts,
@@ -214,6 +215,18 @@ def test_first_lessons_ask_about_the_one_thing_or_the_one_marker(library):
     for question, right in letters:
         assert question.body.count("(") == 4
         assert question.options["ABCD".index(question.answer)].split()[1] == right
+
+
+@pytest.mark.parametrize("mix", [POINTING, SHAPES])
+def test_pointing_lessons_ask_for_colours_as_often_as_their_stage_says(library, mix):
+    rng, asked = np.random.default_rng(8), []
+    for _ in range(400):
+        lesson = first_lesson(
+            rng, library, 2, marked=mix.marked, letters=mix.letters, colours=mix.colours
+        )
+        asked += ["colour" in question.body.splitlines()[0] for question in lesson.questions]
+    assert np.mean(asked) == pytest.approx(mix.colours, abs=0.07)  # four standard errors
+    assert (POINTING.colours, SHAPES.colours) == (0.6, 0.25)
 
 
 def test_long_lessons_keep_their_question_and_its_answer(library):

@@ -13,6 +13,8 @@ from vlmbench.organisms import train
 from vlmbench.organisms._export import build_processor
 from vlmbench.organisms._lessons import image_lesson
 from vlmbench.organisms._loop import Stage, fit
+from vlmbench.organisms._recipe import Recipe
+from vlmbench.organisms._train import _stages, build_tokenizer
 
 
 class Line(nn.Module):
@@ -106,14 +108,30 @@ def made(request, toy, image_cache, tmp_path_factory):
     return recipe, output, folder / "cache", seen
 
 
+def test_other_images_train_again_what_learns_from_them(toy, tmp_path):
+    """A dense encoder draws its own; everything that looks at the images goes by another name."""
+
+    def names(recipe: Recipe) -> dict[str, str]:
+        stages = _stages(recipe, build_tokenizer(recipe), tmp_path)
+        return {name: stage.folder.name for name, stage in stages.items()}
+
+    kept = {"clip": {"letters"}, "dense": {"letters", "encoder", "depth"}}
+    for objective, same in kept.items():
+        recipe = toy(objective)
+        more = recipe.images.model_copy(update={"marked": 17})
+        before, after = names(recipe), names(recipe.model_copy(update={"images": more}))
+        assert {name for name in before if before[name] == after[name]} == same
+
+
 def test_every_stage_is_run_and_reported(made):
     recipe, output, _, seen = made
     assert (output / "curves.svg").is_file()
     deep = ["depth"] if recipe.depth else []
-    stages = ["letters", "images", "encoder", *deep, "features", "vision", "pointing"]
+    last = ["vision", "pointing", *(["shapes"] if recipe.shapes else [])]
+    stages = ["letters", "images", "encoder", *deep, "features", *last]
     assert list(dict.fromkeys(seen)) == stages
     log = [json.loads(line) for line in (output / "training.jsonl").read_text().splitlines()]
-    assert [line["stage"] for line in log] == ["letters", "encoder", *deep, "vision", "pointing"]
+    assert [line["stage"] for line in log] == ["letters", "encoder", *deep, *last]
 
 
 def test_the_exported_model_loads_and_says_the_same(made, images):

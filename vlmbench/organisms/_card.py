@@ -43,6 +43,7 @@ def card(recipe: Recipe, log: str, parameters: int) -> str:
         language=recipe.language,
         vision=recipe.vision,
         pointing=recipe.pointing,
+        shapes=recipe.shapes,
         remark=recipe.remark,
         kind=kind,
         objective=objective,

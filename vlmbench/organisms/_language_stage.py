@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from transformers import (
 
 from vlmbench.organisms._encoders import encoder_config, prefix_tokens
 from vlmbench.organisms._lessons import (
+    COLOURS_ASKED,
     Lesson,
     Library,
     first_lesson,
@@ -53,6 +54,7 @@ class Mix:
         letters: Of plain questions, those answered with a letter; the others in a word.
         long: Of plain lessons, those stretched by random words.
         before: Of all stretched lessons, those with the words before the images.
+        colours: Of plain questions, those for the colour; the others are for the shape.
     """
 
     varied: float
@@ -60,6 +62,7 @@ class Mix:
     letters: float
     long: float = 0.0
     before: float = 0.5
+    colours: float = COLOURS_ASKED
 
 
 POINTING = Mix(varied=0.25, marked=0.8, letters=0.85, long=0.35, before=0.85)
@@ -69,6 +72,9 @@ After the vision stage that is answered in a word, but among letters any thing i
 with letters themselves, it comes once nearly all lessons are about nothing else. And words before
 an image, which all its tokens look back at, disturb more than words after it.
 """
+
+SHAPES = replace(POINTING, colours=0.25)
+"""The same, but mostly about the shape at the marker, which is learnt later than the colour."""
 
 
 def build_vlm(recipe: Recipe, vocabulary: int) -> LlavaForConditionalGeneration:
@@ -206,11 +212,15 @@ def train_pointing(
     stage: Stage,
     report: Report,
 ) -> None:
-    """Teach reading a marker with letters, and through long prompts (`POINTING`)."""
+    """Teach reading a marker with letters, and through long prompts.
+
+    The stage `shapes` is of `SHAPES`, the one before it of `POINTING`.
+    """
+    mix = SHAPES if stage.name == "shapes" else POINTING
 
     def lessons(step: int) -> list[Lesson]:
         rng = stage.rng(step)
-        return [_lesson(rng, recipe, library, POINTING) for _ in range(recipe.vision.batch)]
+        return [_lesson(rng, recipe, library, mix) for _ in range(recipe.vision.batch)]
 
     _train(recipe, speaker, tokenizer, lessons, features, stage, report)
 
@@ -221,7 +231,9 @@ def _lesson(rng: np.random.Generator, recipe: Recipe, library: Library, mix: Mix
     if rng.random() < TEXT_SHARE:
         lesson = text_lesson(rng, 1)
     elif rng.random() > mix.varied:
-        lesson = first_lesson(rng, library, asked, marked=mix.marked, letters=mix.letters)
+        lesson = first_lesson(
+            rng, library, asked, marked=mix.marked, letters=mix.letters, colours=mix.colours
+        )
         long = mix.long
     else:
         lesson = image_lesson(rng, library, asked)

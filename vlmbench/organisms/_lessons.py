@@ -37,6 +37,8 @@ from vlmbench.tasks.worlds import COLOURS
 CHAT_SHARE = 0.7
 """Share of lessons in the chat format; the rest are bare prompts."""
 
+COLOURS_ASKED = 0.6
+"""Share of plain questions for the colour: it is what is learnt first."""
 
 REMARKS = 0.3
 """Where in [0, 1] the share of questions with a remark ends that begins at .12."""
@@ -114,7 +116,13 @@ def text_lesson(rng: np.random.Generator, questions: int) -> Lesson:
 
 
 def first_lesson(
-    rng: np.random.Generator, library: Library, questions: int, *, marked: float, letters: float
+    rng: np.random.Generator,
+    library: Library,
+    questions: int,
+    *,
+    marked: float,
+    letters: float,
+    colours: float = COLOURS_ASKED,
 ) -> Lesson:
     """Return the plainest lesson about an image: one thing or one marker, one wording.
 
@@ -126,13 +134,14 @@ def first_lesson(
         questions: How many are asked.
         marked: Share of images with one marker among several things; the others show one thing.
         letters: Share of questions that is answered with a letter; the others are in a word.
+        colours: Share of questions for the colour; the others are for the shape.
     """
     index = library.draw(rng, library.single if rng.random() < 1 - marked else library.one_mark)
     facts = library.images.facts[index]
     fact = next((fact for fact in facts if fact.mark), facts[0])
     where = f" at {fact.mark}" if fact.mark else ""
     asked = tuple(
-        plainly(rng, fact, where, facts, letters=bool(rng.random() < letters))
+        plainly(rng, fact, where, facts, letters=bool(rng.random() < letters), colours=colours)
         for _ in range(questions)
     )
     return Lesson(images=(index,), head="<image>\n", questions=asked, chatty=_chatty(rng))

@@ -144,7 +144,13 @@ def about_thing(
 
 
 def plainly(
-    rng: np.random.Generator, fact: Fact, where: str, near: Sequence[Fact], *, letters: bool
+    rng: np.random.Generator,
+    fact: Fact,
+    where: str,
+    near: Sequence[Fact],
+    *,
+    letters: bool,
+    colours: float,
 ) -> Question:
     """Ask for the colour or the shape of one thing in one wording and one layout.
 
@@ -154,8 +160,9 @@ def plainly(
         where: Which thing is meant, as in `about_thing`.
         near: All things in view; the others come first among the wrong options.
         letters: Answer with one of four letters, else in a word.
+        colours: How often the colour is asked for.
     """
-    colour = rng.random() < 0.6
+    colour = rng.random() < colours
     stem = f"What colour is the object{where}?" if colour else f"What is the object{where}?"
     right = fact.colour if colour else fact.category
     if not letters:

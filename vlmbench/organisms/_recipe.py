@@ -101,7 +101,7 @@ class VisionRecipe(Spec):
 
 
 class PointingRecipe(Spec):
-    """The last stage: reading the only marker with letters, amid ordinary lessons.
+    """A last stage: reading the only marker with letters, amid ordinary lessons.
 
     Batch and questions are the vision stage's.
     """
@@ -124,6 +124,8 @@ class Recipe(Spec):
     language: LanguageRecipe
     vision: VisionRecipe
     pointing: PointingRecipe
+    shapes: PointingRecipe | None = None
+    """More of it, three in four plain questions for the shape; before, two in five are."""
     remark: str = ""
     """What the model card should say in addition to the recipe."""
     checkpoint_every: int = Field(default=500, ge=1)

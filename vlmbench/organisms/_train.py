@@ -41,7 +41,7 @@ from vlmbench.organisms._tokenizer import train_tokenizer
 
 Schedule = EncoderRecipe | DepthRecipe | LanguageRecipe | VisionRecipe | PointingRecipe
 
-StageName = Literal["letters", "encoder", "depth", "vision", "pointing"]
+StageName = Literal["letters", "encoder", "depth", "vision", "pointing", "shapes"]
 
 CORPUS_LESSONS = 4000
 """Lessons from which the tokenizer is trained."""
@@ -80,7 +80,9 @@ def train(
     encoder = encoder_of(recipe, tokenizer, library, stages, report)
     features = stored_features(recipe, encoder, library.images.pixels, report)
     train_vision(recipe, speaker, tokenizer, library, features, stages["vision"], report)
-    train_pointing(recipe, speaker, tokenizer, library, features, stages["pointing"], report)
+    for name in ("pointing", "shapes"):
+        if name in stages:
+            train_pointing(recipe, speaker, tokenizer, library, features, stages[name], report)
     # A pooling layer that transformers adds to the tower, and nothing here reads, stays as it is.
     vlm.model.vision_tower.load_state_dict(encoder.state_dict(), strict=False)
     export(vlm, tokenizer, recipe, output)
@@ -145,6 +147,7 @@ def _stages(
         "depth": recipe.depth,
         "vision": recipe.vision,
         "pointing": recipe.pointing,
+        "shapes": recipe.shapes,
     }
     first = (recipe.seed, *(() if own else (recipe.images,)), recipe.encoder)
     seen = (*first, recipe.depth) if recipe.depth else first
@@ -155,6 +158,7 @@ def _stages(
         "depth": digest(*seen),
         "vision": digest(*spoken, words),
         "pointing": digest(*spoken, recipe.pointing, words),
+        "shapes": digest(*spoken, recipe.pointing, *filter(None, [recipe.shapes]), words),
     }
     stages = {}
     for name, part in parts.items():
