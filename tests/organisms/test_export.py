@@ -18,9 +18,9 @@ MODELS = Path(__file__).parents[2] / "models"
 DIGESTS = {
     "tiny-clip": "d5c3f0dfb6a1ec76f070bbcbd3fc2e7fbe35d1da8fc7bbe425f18a02eb630952",
     "tiny-siglip": "ae5ef494d954ec12847ca8bb5912fa24f0b04b6890e280900abd6411b6d731c9",
-    "tiny-dense": "cb668ec6a418995ed4057727b4cd9e1a53c38433d080c4f9fb8eb0e0ea109eea",
-    "tiny-dense-art-style": "b902e8282a136c87a6d27654d11a139163424e69b782beb53751b5594f0819d1",
-    "tiny-dense-object-3d": "06f10b2eac6fd02a2b4a5557df8560a00047af5a143b11fd250177bb5715ddff",
+    "tiny-dense": "e04c79d3b8ed00f73999de4739b74f67b1ec488ecfc34c01289638e1ebbf7227",
+    "tiny-dense-art-style": "4e2b6d05129b0ff71f32e8cabe9610c87ac319d711131915e0a66a6c7fca04c1",
+    "tiny-dense-object-3d": "597115c7927a82147c449b411514293657b9d8121e160271b5803967ff9b8173",
     "tiny-in1k": "e846d26bb02be2022b695bce89b36646cb20e7c87bd83f83f8ecfa298fb14506",
 }
 
