@@ -158,7 +158,7 @@ def _stages(
         "depth": digest(*seen),
         "vision": digest(*spoken, words),
         "pointing": digest(*spoken, recipe.pointing, words),
-        "shapes": digest(*spoken, recipe.pointing, *filter(None, [recipe.shapes]), words),
+        "shapes": digest(*spoken, recipe.pointing, recipe.shapes or "", words),
     }
     stages = {}
     for name, part in parts.items():

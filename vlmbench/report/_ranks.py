@@ -22,7 +22,7 @@ from vlmbench.report._format import markdown_table
 from vlmbench.report._tables import measured, model_name, task_name
 
 LEAST = 3
-"""With fewer encoders than this that differ in what is read, an order says nothing."""
+"""With fewer encoders than this, by their weights, an order says nothing."""
 # Controls show that a model can answer at all; encoders are not ranked by them.
 _CONTROLS = frozenset({"naming", "pointing"})
 _METRIC = "accuracy_corrected"
@@ -50,12 +50,14 @@ class Ranking:
 
 
 def rank(board: Board) -> Ranking | None:
-    """Return the ranking of measured models; None unless three with other encoders share a task.
+    """Return the ranking of measured models; None unless three share a task, of three encoders.
 
-    Models that were tuned from one another have one encoder, and so nothing to be ranked by.
+    A model and those that were tuned from it may have one encoder, and then nothing to rank by.
     """
     asked = {model: _tasks(board, model) for model in measured(board)}
     models = [model for model, tasks in asked.items() if tasks]
+    if len({board.models[model].encoder_weights or model for model in models}) < LEAST:
+        return None
     tasks = tuple(task for task in board.tasks if all(task in asked[model] for model in models))
     if not tasks:
         return None
@@ -66,8 +68,6 @@ def rank(board: Board) -> Ranking | None:
         for model in models
         for name, readouts in ((ENCODER, encoders), (PROMPTED, prompted))
     }
-    if len({means[model, ENCODER].value for model in models}) < LEAST:
-        return None
     ordered = sorted(models, key=lambda model: (-means[model, ENCODER].value, model))
     pooled = tuple(task for task in tasks if encoders[task] != ENCODER)
     return Ranking(models=tuple(ordered), tasks=tasks, pooled=pooled, means=means)

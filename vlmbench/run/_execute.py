@@ -50,7 +50,7 @@ def _execute(
     tasks = check_tasks(plan, settings, reporter)
     feasible = _feasible(plan, tasks)
     reporter.expect(sum(count(cell, tasks[cell.task.spec.task]) for cell in feasible.cells))
-    ran = run_all(feasible, settings, tasks, reporter)
+    ran = run_all(feasible, tasks)
     rows = [row for model in ran for row in model.rows]
     manifest = make_manifest(
         feasible,
@@ -73,7 +73,7 @@ def _executor(plan: Plan, settings: Settings, reporter: Reporter) -> Iterator[Ru
             yield run_all
         return
     with connected(settings.cluster):
-        yield run_on_ray
+        yield lambda plan, tasks: run_on_ray(plan, settings, tasks, reporter)
 
 
 def _refuse_empty(plan: Plan) -> None:

@@ -54,8 +54,8 @@ Problems = tuple[Problem, ...]
 """What a model leaves that could not be run."""
 
 
-RunAll = Callable[[Plan, Settings, Mapping[str, CheckedTask], Reporter], list[Ran]]
-"""Runs every model of a plan and returns what each leaves, in plan order.
+RunAll = Callable[[Plan, Mapping[str, CheckedTask]], list[Ran]]
+"""Runs every model of a plan on its checked tasks and returns what each leaves, in plan order.
 
 Raises VlmbenchError, of all models that have problems, when the others have run; or if a process
 dies, or a file cannot be written.
@@ -72,7 +72,9 @@ def here(plan: Plan, settings: Settings, reporter: Reporter) -> Iterator[RunAll]
     """
     workers = min(settings.workers, len(plan.models))
     if workers <= 1:
-        yield _in_turn
+        yield lambda plan, tasks: whole(
+            run_model(model, plan, settings, tasks, reporter) for model in plan.models
+        )
         return
     # Not forked: this process may run threads of torch's, which a fork would leave waiting.
     context = get_context("spawn")
@@ -90,30 +92,21 @@ def here(plan: Plan, settings: Settings, reporter: Reporter) -> Iterator[RunAll]
     ):
         try:
             _submit(pool, [_begun] * workers)
-            yield partial(_side_by_side, pool, Path(place))
+            yield partial(_side_by_side, pool, Path(place), settings)
         except BaseException:  # nobody waits for what they are doing
             for process in set(active_children()) - others:
                 process.kill()
             raise
 
 
-def _in_turn(
-    plan: Plan, settings: Settings, tasks: Mapping[str, CheckedTask], reporter: Reporter
-) -> list[Ran]:
-    """Run all models in this process."""
-    return whole(run_model(model, plan, settings, tasks, reporter) for model in plan.models)
-
-
 def _side_by_side(
     pool: ProcessPoolExecutor,
     folder: Path,
-    plan: Plan,
     settings: Settings,
+    plan: Plan,
     tasks: Mapping[str, CheckedTask],
-    reporter: Reporter,
 ) -> list[Ran]:
-    """Run all models in the processes of a pool, which tell the reporter they were given."""
-    del reporter
+    """Run all models in the processes of a pool, which read what to do from a file in `folder`."""
     # In a file: sent to a new process, it would keep this one waiting until that reads it.
     job = folder / "job"
     job.write_bytes(pickle.dumps(_Job(plan=plan, settings=settings, tasks=tasks)))

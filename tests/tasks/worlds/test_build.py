@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,6 +202,7 @@ def test_parts_of_several_worlds_are_those_that_are_built_alone(
 @pytest.mark.parametrize("processes", [1, 2])
 def test_what_is_drawn_in_vain_is_given_up(tmp_path: Path, processes: int) -> None:
     """The parts before the one that was stopped are whole, and nothing after it is drawn."""
+    before, began = set(active_children()), time.monotonic()
     many = Generator(world="naming", test=20_000, seed=5)  # minutes
     parts = [worlds.Part(generator=g, split="test") for g in (SMALL, many)]
     done: list[int] = []
@@ -211,6 +214,8 @@ def test_what_is_drawn_in_vain_is_given_up(tmp_path: Path, processes: int) -> No
 
     with pytest.raises(KeyboardInterrupt):
         worlds.build_parts(parts, root=tmp_path, processes=processes, start=lambda _: stop)
+    assert time.monotonic() - began < 40  # all would take 85 seconds of two idle cores
+    assert not set(active_children()) - before
     assert len(worlds.load(SMALL, "test", tmp_path)) == 6
     assert not worlds.is_built(many, root=tmp_path)
 

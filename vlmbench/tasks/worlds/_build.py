@@ -126,14 +126,14 @@ def _drawing(parts: Sequence[Part], processes: int) -> Iterator[Iterator[list[Ro
         yield (_chunk(*chunk) for chunk in chunks)
         return
     # Of one thread each: products of matrices this small are slower on several.
-    with ProcessPoolExecutor(
+    pool = ProcessPoolExecutor(
         processes, mp_context=_processes_start(), initializer=threadpool_limits, initargs=(1,)
-    ) as pool:
-        try:
-            waiting = [pool.submit(_chunk, *chunk) for chunk in chunks]
-            yield (future.result() for future in waiting)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # where the rest is no longer wanted
+    )
+    try:
+        yield pool.map(_chunk, *zip(*chunks, strict=True))
+    finally:
+        # What nobody wants any more is not drawn. Leaving a `with` would wait until it is.
+        pool.shutdown(cancel_futures=True)
 
 
 @lru_cache(maxsize=1)
